@@ -1,0 +1,42 @@
+/** Where bytes come from: the one interface that files, object stores, memory and every decorator share. */
+
+/** One object of a store, as a listing or a HEAD request shows it. */
+export interface ObjectInfo {
+  /** The object's path inside its store: no leading slash for object stores, absolute for files. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** The version that reads are pinned to. */
+  readonly etag: string;
+}
+
+/** Half-open byte range. */
+export interface ByteRange {
+  readonly startByte: number;
+  readonly endByte: number;
+}
+
+export interface ReadOptions {
+  /** Fail with `SHARD_CHANGED` unless the object still has this ETag. */
+  readonly ifMatch?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface Store {
+  /** What messages call this store, as a URI prefix: `s3://bucket/`, `file:///`. `uri + path` names an object. */
+  readonly uri: string;
+  /**
+   * Lists every object whose path starts with `prefix`, in ascending order of the path's UTF-8 bytes.
+   * Errors: `STORE_DENIED`, `STORE_NOT_FOUND` (no such bucket or directory), `STORE_UNREACHABLE`, `ABORTED`.
+   */
+  list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ObjectInfo>;
+  /** Errors: `STORE_NOT_FOUND`, `STORE_DENIED`, `STORE_UNREACHABLE`, `ABORTED`. */
+  head(path: string, options?: { readonly signal?: AbortSignal }): Promise<ObjectInfo>;
+  /**
+   * Reads exactly `range` (never fewer bytes). The caller owns the array; it is the only view of its buffer, so it can be transferred.
+   * Errors: those of `head`, `SHARD_CHANGED`, `STORE_READ_FAILED` (range outside the object, short body, server error).
+   */
+  read(path: string, range: ByteRange, options?: ReadOptions): Promise<Uint8Array>;
+  /** Frees sockets and handles. Reads in flight end with `ABORTED`. */
+  close(): Promise<void>;
+}
