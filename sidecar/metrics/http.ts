@@ -1,0 +1,83 @@
+/** The HTTP side of a sidecar: `/metrics`, `/healthz` (the process is alive) and `/readyz` (it serves). */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Registry } from 'prom-client';
+import { HeadraceError } from '../../src/core/errors.js';
+
+export interface MetricsServer {
+  /** `http://HOST:PORT`, with the port that was chosen for port 0. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+export interface MetricsServerOptions {
+  /** `HOST:PORT`. */
+  readonly address: string;
+  /** Undefined until there is something to measure. */
+  readonly registry: () => Registry | undefined;
+  readonly isReady: () => boolean;
+}
+
+/** Errors: `ADDRESS_INVALID`, `ADDRESS_IN_USE`. */
+export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
+  const { host, port } = parseHostPort(options.address);
+  const server = createServer((request, response) => {
+    respond(request, response, options).catch((error: unknown) => response.writeHead(500).end(String(error)));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const inUse = error.code === 'EADDRINUSE';
+      reject(
+        new HeadraceError(
+          inUse ? 'ADDRESS_IN_USE' : 'ADDRESS_INVALID',
+          `cannot listen at ${options.address} for metrics: ${error.message}`,
+          {
+            detail: { address: options.address },
+            hint: 'Choose another serve.metrics.',
+            cause: error,
+          },
+        ),
+      );
+    });
+    server.listen(port, host, resolve);
+  });
+  const { port: bound } = server.address() as AddressInfo;
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function respond(request: IncomingMessage, response: ServerResponse, { registry, isReady }: MetricsServerOptions): Promise<void> {
+  const metrics = registry();
+  switch (request.url) {
+    case '/healthz':
+      response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
+      return;
+    case '/readyz':
+      response.writeHead(isReady() ? 200 : 503, { 'content-type': 'text/plain' }).end(isReady() ? 'ready\n' : 'not ready\n');
+      return;
+    case '/metrics':
+      if (metrics === undefined) response.writeHead(503).end();
+      else response.writeHead(200, { 'content-type': metrics.contentType }).end(await metrics.metrics());
+      return;
+    default:
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('/metrics, /healthz and /readyz are here\n');
+  }
+}
+
+function parseHostPort(address: string): { readonly host: string; readonly port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3] ?? Infinity);
+  const host = match?.at(1) ?? match?.at(2);
+  if (host === undefined || port > 65_535) {
+    throw new HeadraceError('ADDRESS_INVALID', `serve.metrics is ${address}, which is not HOST:PORT`, {
+      detail: { address },
+      hint: 'For example 127.0.0.1:9464.',
+    });
+  }
+  return { host, port };
+}

@@ -1,0 +1,82 @@
+/** What Prometheus sees of a sidecar: names, meanings, and where each value is read. Values are read when asked for; nothing is updated on the way of the data. */
+import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import type { Pipeline } from '../../src/pipeline.js';
+import type { Server } from '../serve/server.js';
+
+/** Counted by the sidecar as it serves. */
+export interface ServedCounters {
+  batches: number;
+  tokens: number;
+  padding: number;
+  documents: number;
+}
+
+export interface MetricsSources {
+  readonly pipeline: Pipeline;
+  readonly server: Server;
+  readonly served: ServedCounters;
+}
+
+export function createRegistry({ pipeline, server, served }: MetricsSources): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+
+  const counter = (name: string, help: string, read: () => number): void => {
+    const metric: Counter = new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect: () => {
+        metric.reset();
+        metric.inc(read());
+      },
+    });
+  };
+  const gauge = (name: string, help: string, read: () => number): void => {
+    const metric: Gauge = new Gauge({ name, help, registers: [registry], collect: () => metric.set(read()) });
+  };
+
+  counter('headrace_batches_total', 'Batches sent to trainers.', () => served.batches);
+  counter('headrace_tokens_total', 'Tokens sent to trainers, without padding.', () => served.tokens);
+  counter('headrace_padding_tokens_total', 'Tokens of padding sent to trainers.', () => served.padding);
+  counter('headrace_documents_total', 'Documents whose last token was sent to a trainer.', () => served.documents);
+  counter('headrace_rows_skipped_total', 'Rows left out under badRows: skip.', () => pipeline.stats.rowsSkipped);
+  counter('headrace_windows_total', 'Windows fetched.', () => pipeline.stats.windows);
+  counter('headrace_store_read_bytes_total', 'Bytes read from stores.', () => pipeline.storeCounters.bytes);
+  counter('headrace_store_requests_total', 'Requests to stores.', () => pipeline.storeCounters.requests);
+  counter('headrace_store_errors_total', 'Requests to stores that failed.', () => pipeline.storeCounters.errors);
+  counter('headrace_bad_messages_total', 'Malformed messages from clients.', () => server.counters.badMessages);
+  counter('headrace_sessions_refused_total', 'HELLOs that were refused.', () => server.counters.refused);
+  counter('headrace_sessions_fenced_total', 'Sessions that a newer incarnation of the trainer took over.', () => server.counters.fenced);
+  counter('headrace_leases_expired_total', 'Sessions of trainers that fell silent.', () => server.counters.leasesExpired);
+  gauge('headrace_sessions', 'Connected trainers.', () => server.sessions.length);
+  gauge('headrace_credits', 'Batches that trainers have asked for and not been sent.', () =>
+    sum(server.sessions.map((session) => session.credits)),
+  );
+  gauge('headrace_fetched_held_bytes', 'Bytes on their way from a store to a worker.', () => pipeline.heldBytes());
+  gauge('headrace_ready_sequences', 'Sequences that wait in lanes for their step.', () => pipeline.readySequences());
+
+  const wait: Counter<'cause'> = new Counter({
+    name: 'headrace_wait_seconds_total',
+    help:
+      'Time spent, by cause: store (windows waiting for bytes), decode, tokenize, pack (worker threads at work), ' +
+      'pipeline (trainers waiting with a credit), client (sessions waiting for a trainer to ask).',
+    labelNames: ['cause'],
+    registers: [registry],
+    collect: () => {
+      wait.reset();
+      for (const [cause, ms] of Object.entries(waits(pipeline, server))) wait.inc({ cause }, ms / 1000);
+    },
+  });
+  return registry;
+}
+
+function waits(pipeline: Pipeline, server: Server): Record<string, number> {
+  const { storeMs, decodeMs, tokenizeMs, packMs } = pipeline.stats;
+  const { pipelineMs, clientMs } = server.waits();
+  return { store: storeMs, decode: decodeMs, tokenize: tokenizeMs, pack: packMs, pipeline: pipelineMs, client: clientMs };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,232 @@
+/** Loads a configuration: YAML or an object in, a checked `Config` with absolute paths and no open question out. */
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { HeadraceError, messageOf } from '../core/errors.js';
+import { nearestNames } from '../core/nearest-name.js';
+import { LIMITS } from './limits.js';
+import { configSchema, type ConfigInput, type ParsedConfig } from './schema.js';
+
+export interface SourceConfig {
+  readonly name: string;
+  /** Absolute paths or URIs, at least one. */
+  readonly uris: readonly string[];
+  readonly format: 'parquet';
+  readonly column: string;
+  readonly kind: 'text' | 'tokens';
+  readonly weight: number;
+}
+
+export interface TokenizerConfig {
+  readonly file: string;
+  readonly append: 'eos' | 'none';
+  readonly eos: string | undefined;
+}
+
+/** A checked configuration. Sources are in order of name. */
+export interface Config {
+  readonly seed: number;
+  readonly sources: readonly SourceConfig[];
+  readonly tokenizer: TokenizerConfig | undefined;
+  readonly sequence: { readonly length: number; readonly packing: 'concat'; readonly padId: number | undefined };
+  /** `undefined`: file order. */
+  readonly shuffle: { readonly blocks: number; readonly windowBytes: number } | undefined;
+  readonly batch: { readonly size: number; readonly lanes: number };
+  readonly epochs: number | undefined;
+  readonly last: 'drop' | 'pad';
+  readonly storage: ParsedConfig['storage'];
+  readonly cacheDir: string;
+  readonly badRows: 'fail' | 'skip';
+  readonly serve: {
+    readonly address: string | undefined;
+    readonly metrics: string | undefined;
+    readonly leaseMs: number;
+    readonly graceMs: number;
+  };
+  readonly limits: { readonly workers: number | undefined; readonly fetchBytesMax: number };
+}
+
+/** Reads and checks a YAML file. Relative paths in it start at its directory. Errors: `CONFIG_NOT_FOUND`, `CONFIG_INVALID`. */
+export async function loadConfig(file: string): Promise<Config> {
+  const absolute = path.resolve(file);
+  let text: string;
+  try {
+    text = await readFile(absolute, 'utf8');
+  } catch (error) {
+    throw new HeadraceError('CONFIG_NOT_FOUND', `cannot read the configuration ${absolute}`, {
+      detail: { file: absolute },
+      hint: 'Check the path; the file must be readable by this user.',
+      cause: error,
+    });
+  }
+  const document = parseDocument(text, { prettyErrors: true });
+  const problem = document.errors.at(0);
+  if (problem !== undefined) {
+    throw invalid(`${absolute} is not valid YAML: ${problem.message}`, { file: absolute });
+  }
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw invalid(`${absolute} is not valid YAML: ${messageOf(error)}`, { file: absolute });
+  }
+  return parseConfig(value, path.dirname(absolute));
+}
+
+/** Checks a configuration object. Relative paths start at `baseDir` (default: the working directory). Errors: `CONFIG_INVALID`. */
+export function parseConfig(input: unknown, baseDir: string = process.cwd()): Config {
+  const parsed = configSchema.safeParse(expandEnvironment(input, ''));
+  if (!parsed.success) throw issuesError(parsed.error.issues);
+  return resolveConfig(parsed.data, baseDir);
+}
+
+export type { ConfigInput };
+
+function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
+  const sources = Object.entries(parsed.sources)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, source]): SourceConfig => ({
+      name,
+      uris: (typeof source.uri === 'string' ? [source.uri] : source.uri).map((uri) => absoluteUri(uri, baseDir)),
+      format: source.format,
+      column: source.tokens ?? source.text ?? 'text',
+      kind: source.tokens === undefined ? 'text' : 'tokens',
+      weight: source.weight,
+    }));
+  const untokenized = sources.find((source) => source.kind === 'text');
+  if (parsed.tokenizer === undefined && untokenized !== undefined) {
+    throw invalid(`sources.${untokenized.name} has text, so tokenizer.file is needed`, { field: 'tokenizer.file' });
+  }
+  const lanes = parsed.batch.lanes ?? largestDivisor(parsed.batch.size, LIMITS.lanesDefault);
+  if (parsed.batch.size % lanes !== 0) {
+    throw invalid(`batch.lanes (${lanes}) does not divide batch.size (${parsed.batch.size})`, { field: 'batch.lanes' });
+  }
+  const tokenizer = parsed.tokenizer;
+  return {
+    seed: parsed.seed,
+    sources,
+    tokenizer: tokenizer && { file: absoluteUri(tokenizer.file, baseDir), append: tokenizer.append, eos: tokenizer.eos },
+    sequence: { length: parsed.sequence.length, packing: parsed.sequence.packing, padId: parsed.sequence.padId },
+    shuffle: parsed.shuffle === false ? undefined : parsed.shuffle,
+    batch: { size: parsed.batch.size, lanes },
+    epochs: parsed.epochs,
+    last: parsed.last,
+    storage: parsed.storage,
+    cacheDir: absolutePath(parsed.cache.dir, baseDir),
+    badRows: parsed.badRows,
+    serve: {
+      address: parsed.serve.address === undefined ? undefined : absoluteAddress(parsed.serve.address, baseDir),
+      metrics: parsed.serve.metrics,
+      leaseMs: parsed.serve.lease,
+      graceMs: parsed.serve.grace,
+    },
+    limits: { workers: parsed.limits.workers, fetchBytesMax: parsed.limits.fetchBytes },
+  };
+}
+
+function largestDivisor(value: number, divisorMax: number): number {
+  for (let divisor = Math.min(value, divisorMax); divisor > 1; divisor--) {
+    if (value % divisor === 0) return divisor;
+  }
+  return 1;
+}
+
+/** Paths keep a trailing slash, which says "everything below". */
+function absolutePath(file: string, baseDir: string): string {
+  const home = file === '~' || file.startsWith('~/') ? homedir() + file.slice(1) : file;
+  const resolved = path.resolve(baseDir, home);
+  return home.endsWith('/') && resolved !== '/' ? `${resolved}/` : resolved;
+}
+
+function absoluteUri(uri: string, baseDir: string): string {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(uri) ? uri : absolutePath(uri, baseDir);
+}
+
+function absoluteAddress(address: string, baseDir: string): string {
+  return address.startsWith('ipc://') ? `ipc://${absolutePath(address.slice('ipc://'.length), baseDir)}` : address;
+}
+
+/** Replaces `${NAME}` in every string by the environment's value; `$${` stands for a literal `${`. */
+function expandEnvironment(value: unknown, field: string): unknown {
+  if (typeof value === 'string') {
+    return value.replace(/\$?\$\{([^}]*)\}/g, (match, name: string) => {
+      if (match.startsWith('$$')) return match.slice(1);
+      const replacement = process.env[name];
+      if (replacement !== undefined) return replacement;
+      throw invalid(`${field} uses \${${name}}, which is not set in the environment`, { field });
+    });
+  }
+  if (Array.isArray(value)) return value.map((item, index) => expandEnvironment(item, `${field}[${index}]`));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, expandEnvironment(item, field === '' ? key : `${field}.${key}`)]),
+  );
+}
+
+function issuesError(issues: readonly z.core.$ZodIssue[]): HeadraceError {
+  const lines = issues.flatMap(issueLines);
+  const [first] = lines;
+  return invalid(lines.map((line) => line.text).join('; '), { field: first.field });
+}
+
+interface IssueLine {
+  readonly field: string;
+  readonly text: string;
+}
+
+function issueLines(issue: z.core.$ZodIssue): IssueLine[] {
+  if (issue.code === 'invalid_union') {
+    const deepest = issue.errors.toSorted((a, b) => depth(b) - depth(a)).at(0);
+    if (deepest !== undefined && depth(deepest) > 0) {
+      return deepest.flatMap((inner) => issueLines({ ...inner, path: [...issue.path, ...inner.path] }));
+    }
+  }
+  const field = issue.path.map(String).join('.');
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      const near = nearestNames(key, keysAt(issue.path));
+      const name = field === '' ? key : `${field}.${key}`;
+      return { field: name, text: `unknown key ${name}${near.length === 0 ? '' : ` (did you mean ${near.join(' or ')}?)`}` };
+    });
+  }
+  return [{ field, text: `${field === '' ? 'the configuration' : field}: ${issue.message}` }];
+}
+
+/** How far below its own place the issues of a union's branch lie: the deepest branch is the one that was meant. */
+function depth(issues: readonly z.core.$ZodIssue[]): number {
+  return Math.max(0, ...issues.map((issue) => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0)));
+}
+
+/** The keys that the schema knows at a path, found in its JSON form so that wrappers (defaults, unions, records) need no cases here. */
+function keysAt(issuePath: readonly PropertyKey[]): string[] {
+  const start: JsonSchemaNode = configSchema.toJSONSchema({ io: 'input', unrepresentable: 'any' });
+  let nodes: JsonSchemaNode[] = [start];
+  for (const step of issuePath) {
+    nodes = nodes.flatMap(branches).flatMap((node) => childOf(node, String(step)));
+  }
+  return nodes.flatMap(branches).flatMap((node) => Object.keys(node.properties ?? {}));
+}
+
+interface JsonSchemaNode {
+  readonly properties?: Readonly<Record<string, unknown>>;
+  readonly additionalProperties?: unknown;
+  readonly anyOf?: readonly unknown[];
+}
+
+function branches(node: JsonSchemaNode): JsonSchemaNode[] {
+  return node.anyOf === undefined ? [node] : node.anyOf.filter(isNode).flatMap(branches);
+}
+
+function childOf(node: JsonSchemaNode, key: string): JsonSchemaNode[] {
+  return [node.properties?.[key] ?? node.additionalProperties].filter(isNode);
+}
+
+function isNode(value: unknown): value is JsonSchemaNode {
+  return typeof value === 'object' && value !== null;
+}
+
+function invalid(message: string, detail: Record<string, string>): HeadraceError {
+  return new HeadraceError('CONFIG_INVALID', message, { detail, hint: 'docs/configuration.md lists every key.' });
+}

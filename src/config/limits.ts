@@ -1,0 +1,74 @@
+/** Every bound of the pipeline in one place, each with its reason. What a user may change is in the schema; its default is here. */
+
+export const LIMITS = {
+  /** A global batch of more sequences than this is a typing error; it bounds the arrays of one step. */
+  batchSizeMax: 65_536,
+  /** Lanes: each holds windows in memory, and more lanes than machines in a cluster buys nothing. */
+  lanesMax: 1024,
+  /** The design's default: eight streams shuffle eight groups against each other and let eight machines share the work. */
+  lanesDefault: 8,
+  /** A sequence of 4 Mi tokens is 16 MiB of ids: the longest contexts trained today, with room. */
+  sequenceLengthMax: 4 * 2 ** 20,
+  /** A window under 64 KiB shuffles a handful of documents and spends its time on overhead. */
+  windowBytesMin: 64 * 2 ** 10,
+  /** A window is decoded at once in a worker: 1 GiB of text is the most that fits beside everything else in 24 GiB. */
+  windowBytesMax: 2 ** 30,
+  windowBytesDefault: 16 * 2 ** 20,
+  shuffleBlocksMax: 1024,
+  shuffleBlocksDefault: 8,
+  /** A block decodes to at most this many windows: the row group of a Spark file (128 MB) becomes two or more blocks. */
+  windowsPerBlockMax: 4,
+  /** With fewer blocks a lane than this, a group could not mix anything: blocks are cut further. */
+  blocksPerLaneMin: 4,
+
+  /** Requests under way at once against one origin: enough for 100 MB/s a stream × 20 ms; later work makes it adaptive. */
+  fetchConcurrencyMax: 32,
+  /** Bytes fetched and not yet in a worker, over all lanes: twice eight lanes × 16 MiB, so that one window ahead never waits for the budget. */
+  fetchBytesDefault: 256 * 2 ** 20,
+  /** Footers are a few KiB; 32 at a time hide 20 ms of latency for 1,000 shards in under a second. */
+  footerConcurrencyMax: 32,
+  /** One request for the end of a file gets the footer of nearly every Parquet file (2 kB a row group with few columns). */
+  footerGuessBytes: 64 * 2 ** 10,
+  /** A footer of 256 MiB would describe a million column chunks: more is damage. */
+  footerBytesMax: 256 * 2 ** 20,
+  /** Requests of a block's reader are at least this large (where the column chunk has as much left): smaller ones cost more CPU than bytes. */
+  readAheadBytes: 2 ** 20,
+  /** Requests while only page headers are wanted: as large as an object store likes (8–16 MiB). */
+  surveyBytes: 8 * 2 ** 20,
+  /** One page, compressed or not: writers make 1 MiB; 1 GiB is more than a worker can hold twice. */
+  pageBytesMax: 2 ** 30,
+  /** Pages whose places are remembered over all row groups (40 bytes each): 256 Ki pages are 256 GiB of data at 1 MiB a page, 10 MiB of memory. */
+  surveyedPagesMax: 256 * 1024,
+
+  /** Text that is tokenized ahead of the packer: small enough that the first sequence does not wait, large enough to amortise a call. */
+  tokenizeAheadBytes: 64 * 2 ** 10,
+  /** Tokens that a worker packs before it answers: 256 KiB of ids a message, where messages cost under 5 % of the time. */
+  chunkTokens: 64 * 2 ** 10,
+  /** Ready tokens a lane keeps in the main thread ahead of the assembler, beyond one step's share: one chunk is being served, one is on its way. */
+  laneReadyTokens: 128 * 2 ** 10,
+  /** Times that one window may lose its worker before the window is blamed. */
+  workerStrikesMax: 3,
+  workersMax: 256,
+
+  /** Steps that stay in memory after all ranks have them, so that a rank that is a little behind, or connects again, needs no second computation: above the credits of any client. */
+  stepsRetainedMax: 80,
+  /** … and their bytes. */
+  retainedBytesMax: 128 * 2 ** 20,
+
+  /** Batches that one client may have asked for. */
+  creditsMax: 64,
+  /** A client's default: two in flight hide the round trip, two more a slow step. */
+  creditsDefault: 4,
+  /** Sessions of one sidecar: ranks of one machine times model-parallel consumers, with room. */
+  sessionsMax: 1024,
+  /** Frame 0 of a message. */
+  headerBytesMax: 2 ** 20,
+  /** A trainer that says nothing for this long is gone: long enough for a checkpoint that stops its threads. */
+  leaseMsDefault: 30_000,
+  /** Sessions get this long to leave after SIGTERM: inside the 30 s that Kubernetes gives. */
+  graceMsDefault: 20_000,
+  /** How often a silent client asks for a sign of life. */
+  heartbeatMs: 1_000,
+  /** How long a client waits for a batch, or for a sidecar that went away: longer than a sidecar's slowest start. */
+  clientTimeoutMsDefault: 300_000,
+} as const;

@@ -1,0 +1,189 @@
+/** The configuration of a run: what the YAML file may say, what each key means, and what holds where it says nothing. `docs/configuration.md` is generated from here. */
+import { z } from 'zod';
+import { parseDuration, parseSize } from '../core/quantity.js';
+import { LIMITS } from './limits.js';
+
+const size = (min: number, max: number) =>
+  z
+    .union([z.number(), z.string()])
+    .transform((value, context) => {
+      const bytes = typeof value === 'number' ? value : parseSize(value);
+      if (bytes !== undefined && Number.isSafeInteger(bytes) && bytes >= min && bytes <= max) return bytes;
+      context.addIssue({ code: 'custom', message: `expected a size from ${min} to ${max} bytes, such as 64MiB`, input: value });
+      return z.NEVER;
+    })
+    .meta({ kind: 'size' });
+
+const duration = (min: number, max: number) =>
+  z
+    .union([z.number(), z.string()])
+    .transform((value, context) => {
+      const ms = typeof value === 'number' ? value : parseDuration(value);
+      if (ms !== undefined && ms >= min && ms <= max) return ms;
+      context.addIssue({ code: 'custom', message: `expected a duration from ${min} ms to ${max} ms, such as 20s`, input: value });
+      return z.NEVER;
+    })
+    .meta({ kind: 'duration' });
+
+const sourceSchema = z
+  .strictObject({
+    uri: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+      .describe(
+        'Where the shards are: a directory or prefix (ending in `/`), a glob, one object, or a list of these. A path, `file://` or `s3://`. Relative paths start at the configuration file.',
+      ),
+    format: z.enum(['parquet']).default('parquet').describe('The format of the shards.'),
+    text: z.string().min(1).optional().describe('The column to tokenize. `text`, unless `tokens` is given.'),
+    tokens: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('A column of lists of token ids (int32, uint16, uint32 or int64), instead of `text`: nothing is tokenized or appended.'),
+    weight: z
+      .number()
+      .positive()
+      .max(1e9)
+      .default(1)
+      .describe("The source's share of the delivered tokens, relative to the other sources' weights."),
+  })
+  .refine((source) => source.text === undefined || source.tokens === undefined, {
+    message: 'give either text or tokens, not both',
+    path: ['tokens'],
+  });
+
+const tokenizerSchema = z.strictObject({
+  file: z
+    .string()
+    .min(1)
+    .describe('A Hugging Face `tokenizer.json`: a path, relative to the configuration file, or any URI that a source may have.'),
+  append: z.enum(['eos', 'none']).default('eos').describe('What follows each document of text: the end-of-sequence token, or nothing.'),
+  eos: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'The end-of-sequence token, as text. Left out: the `eos_token` of the `tokenizer_config.json` beside the file, else the only well-known one among its special tokens.',
+    ),
+});
+
+const sequenceSchema = z.strictObject({
+  length: z.int().min(2).max(LIMITS.sequenceLengthMax).default(2048).describe('Tokens in a sequence.'),
+  packing: z
+    .enum(['concat'])
+    .default('concat')
+    .describe(
+      'How documents become sequences. `concat`: joined and cut at `length`; a document that is cut goes on in the next sequence; only the last sequence of a window is padded.',
+    ),
+  padId: z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1)
+    .optional()
+    .describe('The token of padding. Left out: the end-of-sequence token, else 0.'),
+});
+
+const shuffleSchema = z.strictObject({
+  blocks: z
+    .int()
+    .min(1)
+    .max(LIMITS.shuffleBlocksMax)
+    .default(LIMITS.shuffleBlocksDefault)
+    .describe('How many blocks are shuffled together.'),
+  windowBytes: size(LIMITS.windowBytesMin, LIMITS.windowBytesMax)
+    .default(LIMITS.windowBytesDefault)
+    .describe('How much decoded data is shuffled row by row at a time. Part of the plan: another value gives another order.'),
+});
+
+const batchSchema = z.strictObject({
+  size: z.int().min(1).max(LIMITS.batchSizeMax).default(64).describe('Sequences in a global batch: of all ranks together, at one step.'),
+  lanes: z
+    .int()
+    .min(1)
+    .max(LIMITS.lanesMax)
+    .optional()
+    .describe(
+      `Independent streams; divides \`size\`. Bounds how many machines can share the work. Left out: the largest divisor of \`size\` that is at most ${LIMITS.lanesDefault}.`,
+    ),
+});
+
+const storageSchema = z.strictObject({
+  s3: z
+    .strictObject({
+      endpoint: z.url().optional().describe('The address of an S3-compatible server. Left out: AWS.'),
+      region: z.string().min(1).optional().describe('Left out: from the environment or the shared AWS files, else us-east-1.'),
+      forcePathStyle: z
+        .boolean()
+        .default(false)
+        .describe('Address buckets by path instead of by host name, as MinIO and most servers of one machine need.'),
+    })
+    .prefault({})
+    .describe(
+      'S3. Credentials come from the standard chain (environment, shared files, instance or container role), never from this file.',
+    ),
+});
+
+const serveSchema = z.strictObject({
+  address: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Where trainers connect: `ipc://PATH`, or `tcp://127.0.0.1:PORT`. Left out: an ipc socket in a private directory, derived from the path of the configuration file.',
+    ),
+  metrics: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('`HOST:PORT` of `/metrics`, `/healthz` and `/readyz`. Left out: none. Port 0: any free one.'),
+  lease: duration(1_000, 3600_000).default(LIMITS.leaseMsDefault).describe('A trainer that says nothing for this long is forgotten.'),
+  grace: duration(0, 3600_000).default(LIMITS.graceMsDefault).describe('How long after SIGTERM the connected trainers are still served.'),
+});
+
+const limitsSchema = z.strictObject({
+  workers: z
+    .int()
+    .min(1)
+    .max(LIMITS.workersMax)
+    .optional()
+    .describe('Worker threads. Left out: cores − 1, at least 1. The stream does not depend on it.'),
+  fetchBytes: size(2 ** 20, 2 ** 40)
+    .default(LIMITS.fetchBytesDefault)
+    .describe('Bytes fetched and not yet decoded, over all lanes. The stream does not depend on it.'),
+});
+
+export const configSchema = z.strictObject({
+  seed: z.int().min(0).default(0).describe('The seed of every order.'),
+  sources: z
+    .record(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'a source name has 1 to 64 letters, digits, _ or -'), sourceSchema)
+    .refine((sources) => Object.keys(sources).length > 0, 'at least one source is needed')
+    .describe('Named sets of shards.'),
+  tokenizer: tokenizerSchema.optional().describe('Needed by sources of text.'),
+  sequence: sequenceSchema.prefault({}),
+  shuffle: z
+    .union([z.literal(false), shuffleSchema])
+    .prefault({})
+    .describe('`false`: file order.'),
+  batch: batchSchema.prefault({}),
+  epochs: z.int().min(1).max(1e6).optional().describe('How often each row is delivered. Left out: for ever.'),
+  last: z
+    .enum(['drop', 'pad'])
+    .default('drop')
+    .describe('With `epochs`: whether the last, incomplete step is left out, or filled with sequences of padding.'),
+  storage: storageSchema.prefault({}),
+  cache: z
+    .strictObject({ dir: z.string().min(1).default('~/.cache/headrace').describe('Where manifests are kept between runs.') })
+    .prefault({}),
+  badRows: z
+    .enum(['fail', 'skip'])
+    .default('fail')
+    .describe(
+      'What happens at a row without a value, with invalid UTF-8, or with token ids out of range: the run fails and names it, or the row is left out and counted.',
+    ),
+  serve: serveSchema.prefault({}),
+  limits: limitsSchema.prefault({}),
+});
+
+/** What a user writes: a YAML file, or the same as an object. */
+export type ConfigInput = z.input<typeof configSchema>;
+/** The same with every default filled in. */
+export type ParsedConfig = z.output<typeof configSchema>;

@@ -1,0 +1,26 @@
+/** Helpers around AbortSignal: one error for every abort, and waits that an abort or a deadline ends. */
+import { HeadraceError } from './errors.js';
+
+export function abortError(signal: AbortSignal): HeadraceError {
+  const reason: unknown = signal.reason;
+  if (reason instanceof HeadraceError) return reason;
+  return new HeadraceError('ABORTED', 'the operation was aborted', { cause: reason });
+}
+
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw abortError(signal);
+}
+
+/** Settles as `promise` does, or rejects as soon as the signal aborts. The promise itself goes on: use it where the work is shared. */
+export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  if (signal.aborted) {
+    promise.catch(() => undefined); // its failure is not ours: the caller hears of the abort
+    return Promise.reject(abortError(signal));
+  }
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = (): void => reject(abortError(signal));
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

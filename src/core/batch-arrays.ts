@@ -1,0 +1,19 @@
+/** A batch as arrays: what is built from sequences, sent over the wire, and given to the trainer. */
+
+/** The arrays of a batch; see docs/wire.md. The caller owns them. */
+export interface BatchArrays {
+  readonly rows: number;
+  readonly length: number;
+  /** Tokens that are not padding. */
+  readonly tokens: number;
+  /** SHA-256 (hex) over the digests of its sequences, in order. */
+  readonly digest: string;
+  /** [rows × length] */
+  readonly inputIds: Int32Array<ArrayBuffer>;
+  /** [rows × length]: 1 where a token counts for the loss, 0 on padding. */
+  readonly lossMask: Uint8Array<ArrayBuffer>;
+  /** [segments + 1]: bounds of the segments in the flattened [rows × length]. */
+  readonly cuSeqlens: Int32Array<ArrayBuffer>;
+  /** [segments × 6]: source, shard, row, tokenStart, length, flags. */
+  readonly segments: Int32Array<ArrayBuffer>;
+}

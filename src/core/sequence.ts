@@ -1,0 +1,56 @@
+/** A packed sequence, and the form of its segments: what packing makes, lanes carry, and batches are built from. */
+
+/** `source, shard, row, tokenStart, length, flags`; docs/wire.md has their meaning. */
+export const SEGMENT_FIELDS = 6;
+/** Place of `length` and `flags` in a segment. */
+export const SEGMENT_LENGTH = 4;
+export const SEGMENT_FLAGS = 5;
+/** Flags: the segment holds the document's first token, its last one. */
+export const SEGMENT_FIRST = 1;
+export const SEGMENT_LAST = 2;
+/** Source of a segment of padding. */
+export const SOURCE_PADDING = -1;
+/** SHA-256. */
+export const DIGEST_BYTES = 32;
+
+export interface Sequence {
+  /** [length] */
+  readonly ids: Int32Array;
+  /** [segments × SEGMENT_FIELDS] */
+  readonly segments: Int32Array;
+  readonly digest: Uint8Array;
+  /** Tokens that are not padding. */
+  readonly tokens: number;
+}
+
+/** Sequences as columns: one buffer each, transferred between threads. */
+export interface SequenceChunk {
+  readonly count: number;
+  /** [count × length] */
+  readonly ids: Int32Array<ArrayBuffer>;
+  /** [segments × SEGMENT_FIELDS] */
+  readonly segments: Int32Array<ArrayBuffer>;
+  /** [count + 1] segments before each sequence. */
+  readonly segmentBounds: Int32Array<ArrayBuffer>;
+  /** [count × 2] document and token of the position after each sequence. */
+  readonly ends: Int32Array<ArrayBuffer>;
+  /** [count × DIGEST_BYTES] SHA-256 of each sequence's ids and segments. */
+  readonly digests: Uint8Array<ArrayBuffer>;
+}
+
+/** Sequence `index` of a chunk, as views. */
+export function sequenceOfChunk(chunk: SequenceChunk, index: number, length: number): Sequence {
+  const segments = chunk.segments.subarray(chunk.segmentBounds[index] * SEGMENT_FIELDS, chunk.segmentBounds[index + 1] * SEGMENT_FIELDS);
+  return {
+    ids: chunk.ids.subarray(index * length, (index + 1) * length),
+    segments,
+    digest: chunk.digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES),
+    tokens: length - paddingOf(segments),
+  };
+}
+
+/** Padding is a sequence's last segment. */
+function paddingOf(segments: Int32Array): number {
+  const last = segments.length - SEGMENT_FIELDS;
+  return segments[last] === SOURCE_PADDING ? segments[last + SEGMENT_LENGTH] : 0;
+}

@@ -1,0 +1,67 @@
+/** The two halves of a format: what to fetch (main thread, I/O only), and what the bytes mean (worker thread, no I/O). */
+import type { Block, Shard } from '../core/shard.js';
+import type { ObjectInfo, Store } from '../store/store.js';
+import type { EncodedParquetSlice } from './parquet/encoded-slice.js';
+
+/** Which column is wanted, and as what. */
+export interface ColumnRequest {
+  readonly column: string;
+  readonly kind: 'text' | 'tokens';
+}
+
+/** What a format's metadata says of one object. */
+export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
+
+/** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
+export type EncodedSlice = EncodedParquetSlice;
+
+/** Rows of a slice, decoded. Arrays are views that the caller may read until it drops them. */
+export type Rows =
+  | {
+      readonly kind: 'text';
+      readonly count: number;
+      /** [count + 1] byte positions into `bytes`. */
+      readonly bounds: Int32Array;
+      /** UTF-8 as it is in the file, unchecked. */
+      readonly bytes: Uint8Array;
+      /** [count], 0 where the row is null; `undefined` where none is. */
+      readonly valid: Uint8Array | undefined;
+    }
+  | {
+      readonly kind: 'tokens';
+      readonly count: number;
+      /** [count + 1] positions into `ids`. */
+      readonly bounds: Int32Array;
+      /** int64 columns keep their width; negative numbers stand for ids over 2^31 and are out of range. */
+      readonly ids: Int32Array | BigInt64Array;
+      readonly valid: Uint8Array | undefined;
+    };
+
+/** Counts the rows that start in each page of a nested column: bulk work, done in a worker thread. */
+export type PageRowCounter = (request: PageRowRequest, signal: AbortSignal) => Promise<PageRows>;
+
+export interface PageRowRequest {
+  readonly codec: string;
+  /** Whole pages, header included, one after the other. Transferred. */
+  readonly bytes: Uint8Array;
+}
+
+export interface PageRows {
+  /** Rows that start in each page. */
+  readonly rows: Int32Array;
+  /** 1 where a page begins in the middle of a row. */
+  readonly continued: Uint8Array;
+}
+
+/** Reads the slices of one block, in ascending order; holds the bytes that the next slice will need. */
+export interface BlockReader {
+  /** Rows [startRow, endRow) of the shard. Errors: those of `Store.read`, `SHARD_INVALID`. */
+  slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedSlice>;
+}
+
+/** The main thread's half of a format. */
+export interface Decoder {
+  /** Reads an object's own metadata: no row. Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
+  index(store: Store, object: ObjectInfo, request: ColumnRequest, signal?: AbortSignal): Promise<ShardIndex>;
+  openBlock(store: Store, path: string, shard: Shard, block: Block): BlockReader;
+}

@@ -1,0 +1,129 @@
+/** Fetches the pages of a block's slices, each byte once: what a request brought beyond its slice is kept for the next. */
+import { LRUCache } from 'lru-cache';
+import { LIMITS } from '../../config/limits.js';
+import type { Block, Shard } from '../../core/shard.js';
+import type { Store } from '../../store/store.js';
+import type { BlockReader, Decoder, PageRowCounter } from '../decoder.js';
+import type { EncodedParquetSlice } from './encoded-slice.js';
+import { readParquetIndex } from './footer.js';
+import { parquetShardLayout, parquetUnitLayout, type ParquetShardLayout, type ParquetUnitLayout } from './layout.js';
+import { PageMap } from './page-map.js';
+
+/** The Parquet decoder's half in the main thread. `countRows` runs in a worker. */
+export function createParquetDecoder(countRows: PageRowCounter): Decoder {
+  // page maps outlive their readers: the blocks of one row group are read at different times, and each survey is worth keeping
+  const pageMaps = new LRUCache<string, PageMap>({ maxSize: LIMITS.surveyedPagesMax, sizeCalculation: (map) => map.length + 1 });
+  return {
+    index: readParquetIndex,
+    openBlock: (store, path, shard, block) => {
+      const unit = shard.units[block.unit];
+      const layout = parquetUnitLayout(unit.layout);
+      const shardLayout = parquetShardLayout(shard.layout);
+      const key = `${shard.uri}#${block.unit}@${shard.etag}`;
+      const map = pageMaps.get(key) ?? new PageMap(unit, layout, shardLayout.nested, shard.uri);
+      const remember = (): void => void pageMaps.set(key, map);
+      return new ParquetBlockReader({ store, path, shard, block, layout, shardLayout, map, remember, countRows });
+    },
+  };
+}
+
+interface ReaderParts {
+  readonly store: Store;
+  readonly path: string;
+  readonly shard: Shard;
+  readonly block: Block;
+  readonly layout: ParquetUnitLayout;
+  readonly shardLayout: ParquetShardLayout;
+  readonly map: PageMap;
+  readonly remember: () => void;
+  readonly countRows: PageRowCounter;
+}
+
+class ParquetBlockReader implements BlockReader {
+  readonly #parts: ReaderParts;
+  /** Bytes [#startByte, #startByte + #bytes.length) of the object. */
+  #bytes: Uint8Array = new Uint8Array(0);
+  #startByte = 0;
+  #dictionary: Uint8Array | undefined;
+
+  constructor(parts: ReaderParts) {
+    this.#parts = parts;
+  }
+
+  async slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedParquetSlice> {
+    const { shard, block, layout, shardLayout, map, remember, countRows } = this.#parts;
+    const unitStartRow = shard.units[block.unit].startRow;
+    const read = (start: number, end: number): Promise<Uint8Array> => this.#read(start, end, signal);
+    const pages = await map.locate(startRow - unitStartRow, endRow - unitStartRow, read, countRows, signal);
+    remember();
+    const first = pages[0];
+    const last = pages[pages.length - 1];
+    const dictionary = await this.#readDictionary(signal);
+    // a request may as well bring what the block's next slices will want
+    const wantedEnd = Math.max(last.endByte, Math.min(layout.endByte, first.startByte + LIMITS.readAheadBytes));
+    const bytes = await this.#read(first.startByte, endRow < block.endRow ? wantedEnd : last.endByte, signal);
+    const slice: EncodedParquetSlice = {
+      format: 'parquet',
+      kind: shardLayout.nested ? 'tokens' : 'text',
+      uri: shard.uri,
+      dictionary: Uint8Array.from(dictionary),
+      pages: Uint8Array.from(bytes.subarray(0, last.endByte - first.startByte)),
+      pageRows: last.endRow - first.startRow,
+      skipRows: startRow - unitStartRow - first.startRow,
+      rows: endRow - startRow,
+      unit: { codec: layout.codec, encodings: layout.encodings, type: layout.type, path: layout.path },
+      schema: shardLayout.schema,
+    };
+    // the last page may hold rows of the next slice
+    this.#dropBefore(endRow - unitStartRow < last.endRow ? last.startByte : last.endByte);
+    return slice;
+  }
+
+  async #readDictionary(signal: AbortSignal): Promise<Uint8Array> {
+    const range = this.#parts.map.dictionary;
+    if (range === undefined) return new Uint8Array(0);
+    this.#dictionary ??= Uint8Array.from(
+      this.#holds(range.startByte, range.endByte)
+        ? this.#view(range.startByte, range.endByte)
+        : await this.#fetch(range.startByte, range.endByte, signal),
+    );
+    return this.#dictionary;
+  }
+
+  /** Bytes [startByte, endByte), of which only those not yet held are fetched. The view is valid until the next call. */
+  async #read(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array> {
+    if (!this.#holds(startByte, endByte)) {
+      const heldEnd = this.#startByte + this.#bytes.length;
+      if (startByte >= this.#startByte && startByte < heldEnd) {
+        const rest = await this.#fetch(heldEnd, endByte, signal);
+        const joined = new Uint8Array(endByte - startByte);
+        joined.set(this.#bytes.subarray(startByte - this.#startByte));
+        joined.set(rest, heldEnd - startByte);
+        this.#bytes = joined;
+      } else {
+        this.#bytes = await this.#fetch(startByte, endByte, signal);
+      }
+      this.#startByte = startByte;
+    }
+    return this.#view(startByte, endByte);
+  }
+
+  #fetch(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#parts.store.read(this.#parts.path, { startByte, endByte }, { ifMatch: this.#parts.shard.etag, signal });
+  }
+
+  #holds(startByte: number, endByte: number): boolean {
+    return startByte >= this.#startByte && endByte <= this.#startByte + this.#bytes.length;
+  }
+
+  #view(startByte: number, endByte: number): Uint8Array {
+    return this.#bytes.subarray(startByte - this.#startByte, endByte - this.#startByte);
+  }
+
+  /** Copies, so that a few kept bytes do not hold a large buffer. */
+  #dropBefore(byte: number): void {
+    const heldEnd = this.#startByte + this.#bytes.length;
+    this.#bytes = byte < heldEnd && byte >= this.#startByte ? Uint8Array.from(this.#view(byte, heldEnd)) : new Uint8Array(0);
+    this.#startByte = byte;
+  }
+}

@@ -1,0 +1,20 @@
+/** A slice of a Parquet column on its way to a worker: the dictionary and the data pages that hold its rows, as they are in the file. */
+import type { ParquetShardLayout, ParquetUnitLayout } from './layout.js';
+
+export interface EncodedParquetSlice {
+  readonly format: 'parquet';
+  readonly kind: 'text' | 'tokens';
+  /** For messages. */
+  readonly uri: string;
+  /** The dictionary page with its header; empty where there is none. Owns its buffer. */
+  readonly dictionary: Uint8Array<ArrayBuffer>;
+  /** Consecutive data pages with their headers. Owns its buffer. */
+  readonly pages: Uint8Array<ArrayBuffer>;
+  /** Rows in the pages. */
+  readonly pageRows: number;
+  /** The slice is rows [skipRows, skipRows + rows) of the pages. */
+  readonly skipRows: number;
+  readonly rows: number;
+  readonly unit: Pick<ParquetUnitLayout, 'codec' | 'encodings' | 'type' | 'path'>;
+  readonly schema: ParquetShardLayout['schema'];
+}

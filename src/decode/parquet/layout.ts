@@ -1,0 +1,41 @@
+/** What the manifest keeps of a Parquet file: enough to fetch and decode the projected column without its footer. Plain JSON. */
+import type { SchemaElement } from 'hyparquet';
+import { z } from 'zod';
+import type { JsonValue } from '../../core/canonical-json.js';
+
+const byte = z.int().min(0);
+
+const shardLayoutSchema = z.object({
+  /** The projected column's part of the schema, root first, without logical types: they would change how parquet-wasm presents the values. */
+  schema: z.array(z.record(z.string(), z.union([z.string(), z.number()]))),
+  /** Lists: their pages need not say how many rows they hold. */
+  nested: z.boolean(),
+});
+
+const unitLayoutSchema = z.object({
+  startByte: byte,
+  endByte: byte,
+  codec: z.string(),
+  encodings: z.array(z.string()),
+  type: z.string(),
+  path: z.array(z.string()),
+  /** Offset index of the column chunk: where each page is, and its first row. */
+  offsetIndex: z.object({ startByte: byte, endByte: byte }).optional(),
+  /** Where the data pages start, if the footer says that a dictionary page comes before. */
+  dataStartByte: byte,
+});
+
+export interface ParquetShardLayout {
+  readonly schema: readonly SchemaElement[];
+  readonly nested: boolean;
+}
+
+export type ParquetUnitLayout = Readonly<z.output<typeof unitLayoutSchema>>;
+
+export function parquetShardLayout(layout: JsonValue): ParquetShardLayout {
+  return shardLayoutSchema.parse(layout) as unknown as ParquetShardLayout;
+}
+
+export function parquetUnitLayout(layout: JsonValue): ParquetUnitLayout {
+  return unitLayoutSchema.parse(layout);
+}

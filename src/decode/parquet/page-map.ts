@@ -1,0 +1,227 @@
+/**
+ * Where the data pages of a column chunk are, and which rows they hold, so that a slice fetches its pages only.
+ *
+ *   column chunk   [dictionary][page][page][page]…          known from the offset index at once,
+ *   rows                       0 …   856 … 1712 …           else from page headers, as far as was asked for
+ *
+ * Writers leave the offset index out by default (pyarrow, Spark). Flat columns then still say the rows of a page in its header; pages of lists (version 1)
+ * do not, so a worker counts them. Where a writer lets a list cross pages, the whole chunk is one page to us.
+ */
+import { readOffsetIndex } from 'hyparquet';
+import { parquetHeader } from 'hyparquet/src/column.js';
+import { LIMITS } from '../../config/limits.js';
+import { HeadraceError, messageOf } from '../../core/errors.js';
+import type { Unit } from '../../core/shard.js';
+import type { PageRowCounter } from '../decoder.js';
+import type { ParquetUnitLayout } from './layout.js';
+
+/** A data page, or several that cannot be told apart by rows. Rows are counted in the unit. */
+export interface Page {
+  readonly startByte: number;
+  readonly endByte: number;
+  readonly startRow: number;
+  readonly endRow: number;
+}
+
+/** Reads bytes [startByte, endByte) of the object. */
+export type ReadBytes = (startByte: number, endByte: number, signal: AbortSignal) => Promise<Uint8Array>;
+
+interface Header {
+  readonly kind: 'dictionary' | 'data' | 'index';
+  readonly startByte: number;
+  readonly endByte: number;
+  /** Rows, where the header says them. */
+  readonly rows: number | undefined;
+}
+
+export class PageMap {
+  readonly #layout: ParquetUnitLayout;
+  readonly #rows: number;
+  readonly #nested: boolean;
+  readonly #uri: string;
+  #pages: Page[] = [];
+  #dictionaryEndByte: number | undefined;
+  #nextByte: number;
+  #nextRow = 0;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(unit: Unit, layout: ParquetUnitLayout, nested: boolean, uri: string) {
+    this.#layout = layout;
+    this.#rows = unit.rows;
+    this.#nested = nested;
+    this.#uri = uri;
+    this.#nextByte = layout.startByte;
+  }
+
+  /** Pages known so far. */
+  get length(): number {
+    return this.#pages.length;
+  }
+
+  /** The dictionary page's bytes; undefined without one. Known once any page is. */
+  get dictionary(): { readonly startByte: number; readonly endByte: number } | undefined {
+    const endByte = this.#dictionaryEndByte;
+    return endByte === undefined ? undefined : { startByte: this.#layout.startByte, endByte };
+  }
+
+  /** The pages that hold rows [startRow, endRow) of the unit, in order, finding them first where need be. Errors: those of `read`, `SHARD_INVALID`. */
+  async locate(
+    startRow: number,
+    endRow: number,
+    read: ReadBytes,
+    countRows: PageRowCounter,
+    signal: AbortSignal,
+  ): Promise<readonly Page[]> {
+    // one survey at a time: the next caller goes on where this one stopped, and a failed survey is the failure of its own caller only
+    const survey = this.#work.then(() => this.#surveyUntil(endRow, read, countRows, signal));
+    this.#work = survey.catch(() => undefined);
+    await survey;
+    const first = this.#pages.findIndex((page) => page.endRow > startRow);
+    const last = this.#pages.findIndex((page) => page.endRow >= endRow);
+    return this.#pages.slice(first, last + 1);
+  }
+
+  async #surveyUntil(endRow: number, read: ReadBytes, countRows: PageRowCounter, signal: AbortSignal): Promise<void> {
+    if (this.#layout.offsetIndex !== undefined && this.#pages.length === 0) await this.#readOffsetIndex(read, signal);
+    let fetchBytes = this.#stepBytes(endRow);
+    while (this.#nextRow < endRow) {
+      const before = this.#nextByte;
+      if (before >= this.#layout.endByte) throw this.#invalid(`its pages hold ${this.#nextRow} rows of ${this.#rows}`);
+      const bytes = await read(before, Math.min(this.#layout.endByte, before + fetchBytes), signal);
+      await this.#survey(bytes, before, countRows, signal);
+      // a page (or header) larger than what was fetched: fetch twice as much next time
+      if (this.#nextByte === before) {
+        if (before + fetchBytes >= this.#layout.endByte)
+          throw this.#invalid(`the page at byte ${before} does not end inside its column chunk`);
+        fetchBytes *= 2;
+      }
+    }
+  }
+
+  /** Far from the wanted rows, large requests; near them, small ones, whose bytes are the wanted pages themselves. */
+  #stepBytes(endRow: number): number {
+    const chunkBytes = this.#layout.endByte - this.#layout.startByte;
+    const bytesAhead = ((endRow - this.#nextRow) / Math.max(1, this.#rows)) * chunkBytes;
+    return Math.max(LIMITS.readAheadBytes, Math.min(LIMITS.surveyBytes, Math.ceil(bytesAhead)));
+  }
+
+  async #survey(bytes: Uint8Array, startByte: number, countRows: PageRowCounter, signal: AbortSignal): Promise<void> {
+    const headers = this.#headers(bytes, startByte);
+    const data = headers.filter((header) => header.kind === 'data');
+    const dictionary = headers.find((header) => header.kind === 'dictionary');
+    if (dictionary !== undefined) this.#dictionaryEndByte = dictionary.endByte;
+    const lastHeader = headers.at(-1);
+    if (lastHeader === undefined) return;
+    if (data.some((page) => page.rows === undefined)) {
+      await this.#countAndAppend(data, bytes, startByte, countRows, signal);
+    } else {
+      for (const page of data) this.#append(page.startByte, page.endByte, page.rows ?? 0);
+    }
+    this.#nextByte = Math.max(this.#nextByte, lastHeader.endByte);
+  }
+
+  async #countAndAppend(
+    data: readonly Header[],
+    bytes: Uint8Array,
+    startByte: number,
+    countRows: PageRowCounter,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const first = data[0].startByte;
+    const last = data[data.length - 1].endByte;
+    const copy = Uint8Array.from(bytes.subarray(first - startByte, last - startByte));
+    const { rows, continued } = await countRows({ codec: this.#layout.codec, bytes: copy }, signal);
+    if (rows.length !== data.length) throw this.#invalid(`${rows.length} pages where ${data.length} were expected`);
+    if (continued.includes(1)) {
+      this.#pages = [];
+      this.#nextRow = 0;
+      this.#append(this.#dictionaryEndByte ?? this.#layout.startByte, this.#layout.endByte, this.#rows);
+      this.#nextByte = this.#layout.endByte;
+      return;
+    }
+    for (const [index, page] of data.entries()) this.#append(page.startByte, page.endByte, rows[index]);
+  }
+
+  /** The headers of consecutive pages: of flat columns as long as headers lie in `bytes`, of nested ones as long as whole pages do. */
+  #headers(bytes: Uint8Array, startByte: number): Header[] {
+    const headers: Header[] = [];
+    let byte = startByte;
+    const endByte = startByte + bytes.byteLength;
+    while (byte < endByte && byte < this.#layout.endByte) {
+      const header = this.#header(bytes, byte - startByte, byte);
+      if (header === undefined || (this.#nested && header.endByte > endByte)) break;
+      headers.push(header);
+      byte = header.endByte;
+    }
+    return headers;
+  }
+
+  #header(bytes: Uint8Array, offset: number, startByte: number): Header | undefined {
+    const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset };
+    let header: ReturnType<typeof parquetHeader>;
+    try {
+      header = parquetHeader(reader);
+    } catch {
+      return undefined; // the header goes on beyond these bytes; if not, the survey ends at the chunk's end with an error
+    }
+    const { compressed_page_size: stored, uncompressed_page_size: decoded, type } = header;
+    const sane = [stored, decoded].every((size) => Number.isInteger(size) && size >= 0 && size <= LIMITS.pageBytesMax);
+    const endByte = startByte + (reader.offset - offset) + stored;
+    const kind = PAGE_KINDS.get(type);
+    if (!sane || kind === undefined || endByte > this.#layout.endByte)
+      throw this.#invalid(`the page header at byte ${startByte} is damaged`);
+    const values = header.data_page_header?.num_values;
+    return { kind, startByte, endByte, rows: header.data_page_header_v2?.num_rows ?? (this.#nested ? undefined : values) };
+  }
+
+  async #readOffsetIndex(read: ReadBytes, signal: AbortSignal): Promise<void> {
+    const { offsetIndex } = this.#layout;
+    if (offsetIndex === undefined) return;
+    const bytes = await read(offsetIndex.startByte, offsetIndex.endByte, signal);
+    try {
+      const { page_locations: locations } = readOffsetIndex({
+        view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+        offset: 0,
+      });
+      for (const [index, location] of locations.entries()) {
+        const startByte = Number(location.offset);
+        const nextRow = index + 1 < locations.length ? Number(locations[index + 1].first_row_index) : this.#rows;
+        this.#append(startByte, startByte + location.compressed_page_size, nextRow - Number(location.first_row_index));
+      }
+    } catch (error) {
+      throw this.#invalid(`its offset index cannot be read (${messageOf(error)})`);
+    }
+    const [firstPage] = this.#pages;
+    if (firstPage.startByte > this.#layout.startByte) this.#dictionaryEndByte = firstPage.startByte;
+    this.#nextByte = this.#layout.endByte;
+  }
+
+  #append(startByte: number, endByte: number, rows: number): void {
+    const endRow = this.#nextRow + rows;
+    if (!(
+      rows >= 0 &&
+      endRow <= this.#rows &&
+      startByte >= this.#layout.startByte &&
+      endByte <= this.#layout.endByte &&
+      endByte > startByte
+    )) {
+      throw this.#invalid(`the page at byte ${startByte} claims rows ${this.#nextRow} to ${endRow} of ${this.#rows}`);
+    }
+    this.#pages.push({ startByte, endByte, startRow: this.#nextRow, endRow });
+    this.#nextRow = endRow;
+  }
+
+  #invalid(problem: string): HeadraceError {
+    return new HeadraceError('SHARD_INVALID', `the column chunk at byte ${this.#layout.startByte} of ${this.#uri} is damaged: ${problem}`, {
+      detail: { uri: this.#uri, startByte: this.#layout.startByte },
+      hint: 'Write the file again, or take it out of the source.',
+    });
+  }
+}
+
+const PAGE_KINDS = new Map<string, Header['kind']>([
+  ['DICTIONARY_PAGE', 'dictionary'],
+  ['DATA_PAGE', 'data'],
+  ['DATA_PAGE_V2', 'data'],
+  ['INDEX_PAGE', 'index'],
+]);

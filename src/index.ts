@@ -1,0 +1,13 @@
+/** Everything that a user of the package may import. A test pins this list. */
+export { connect, type ConnectOptions, type SidecarClient } from './client/client.js';
+export { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';
+export { ERROR_CODES, HeadraceError, type ErrorCode, type ErrorDetail } from './core/errors.js';
+export { openPipeline, type Pipeline, type PipelineInfo, type PipelineOptions, type SourceInfo, type StreamRequest } from './pipeline.js';
+export { mergeCursors, parseCursor, type Cursor, type PlanRecord } from './plan/cursor.js';
+export { fileStore } from './store/file.js';
+export { memoryStore } from './store/memory.js';
+export { s3Store } from './store/s3.js';
+export type { ByteRange, ObjectInfo, ReadOptions, Store } from './store/store.js';
+export type { Batch, RankStream } from './stream/rank-stream.js';
+export { parseTokenizer } from './tokenize/load-tokenizer.js';
+export type { TokenizedDocuments, Tokenizer } from './tokenize/tokenizer.js';

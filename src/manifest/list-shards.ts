@@ -1,0 +1,100 @@
+/** Which objects a source consists of: lists prefixes, globs and single objects, and puts them into canonical order. */
+import picomatch from 'picomatch';
+import { compareUtf8 } from '../core/canonical-json.js';
+import { HeadraceError } from '../core/errors.js';
+import type { ObjectInfo, Store } from '../store/store.js';
+
+/** One object of a source, found but not yet read. */
+export interface ListedObject {
+  readonly store: Store;
+  readonly object: ObjectInfo;
+  /** Path below the source's root: equal wherever the data set is copied to. */
+  readonly path: string;
+}
+
+export interface ListOptions {
+  readonly sourceName: string;
+  /** Endings of the objects that a prefix stands for, such as `.parquet`. */
+  readonly extensions: readonly string[];
+  readonly openStore: (uri: string) => Promise<{ readonly store: Store; readonly path: string }>;
+  readonly signal?: AbortSignal;
+}
+
+/** How many names an error quotes. */
+const EXAMPLES_MAX = 5;
+
+/**
+ * The objects of all URIs: in the order of the URIs, then of the path's UTF-8 bytes; an object that several URIs name counts once.
+ * Below a prefix, names that start with `_` or `.` are left out, as Spark and Dask mean them. Errors: `NO_SHARDS`, those of `Store.list`.
+ */
+export async function listShards(uris: readonly string[], options: ListOptions): Promise<ListedObject[]> {
+  const found = new Map<string, ListedObject>();
+  for (const [index, uri] of uris.entries()) {
+    const listed = await listUri(uri, options);
+    for (const item of listed.sort((a, b) => compareUtf8(a.path, b.path))) {
+      const key = item.store.uri + item.object.path;
+      if (!found.has(key)) found.set(key, { ...item, path: uris.length === 1 ? item.path : `${index}/${item.path}` });
+    }
+  }
+  return [...found.values()];
+}
+
+async function listUri(uri: string, options: ListOptions): Promise<ListedObject[]> {
+  const { store, path } = await options.openStore(uri);
+  if (hasGlob(path)) return listGlob(uri, store, path, options);
+  if (path.endsWith('/') || path === '') return listPrefix(uri, store, path, options);
+  const object = await headOrUndefined(store, path, options.signal);
+  if (object !== undefined) return [{ store, object, path: path.slice(path.lastIndexOf('/') + 1) }];
+  return listPrefix(uri, store, `${path}/`, options);
+}
+
+async function headOrUndefined(store: Store, path: string, signal: AbortSignal | undefined): Promise<ObjectInfo | undefined> {
+  try {
+    return await store.head(path, signal && { signal });
+  } catch (error) {
+    if (error instanceof HeadraceError && error.code === 'STORE_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+async function listPrefix(uri: string, store: Store, prefix: string, options: ListOptions): Promise<ListedObject[]> {
+  return collect(uri, store, prefix, options, (path) => {
+    const hidden = path.split('/').some((segment) => segment.startsWith('_') || segment.startsWith('.'));
+    return !hidden && options.extensions.some((extension) => path.endsWith(extension));
+  });
+}
+
+async function listGlob(uri: string, store: Store, pattern: string, options: ListOptions): Promise<ListedObject[]> {
+  const firstGlob = pattern.search(GLOB);
+  const prefix = pattern.slice(0, pattern.lastIndexOf('/', firstGlob) + 1);
+  const matches = picomatch(pattern.slice(prefix.length), { dot: false });
+  return collect(uri, store, prefix, options, matches);
+}
+
+async function collect(
+  uri: string,
+  store: Store,
+  prefix: string,
+  options: ListOptions,
+  matches: (path: string) => boolean,
+): Promise<ListedObject[]> {
+  const found: ListedObject[] = [];
+  const others: string[] = [];
+  for await (const object of store.list(prefix, options.signal && { signal: options.signal })) {
+    const path = object.path.slice(prefix.length);
+    if (matches(path)) found.push({ store, object, path });
+    else if (others.length < EXAMPLES_MAX) others.push(path);
+  }
+  if (found.length > 0) return found;
+  const seen = others.length === 0 ? 'There is nothing below this prefix.' : `Found there, but not meant: ${others.join(', ')}.`;
+  throw new HeadraceError('NO_SHARDS', `sources.${options.sourceName}: no shard matches ${uri}`, {
+    detail: { source: options.sourceName, uri },
+    hint: `${seen} A prefix stands for objects ending in ${options.extensions.join(', ')}; a glob for what it matches.`,
+  });
+}
+
+const GLOB = /[*?[{]/;
+
+function hasGlob(path: string): boolean {
+  return GLOB.test(path);
+}

@@ -1,0 +1,93 @@
+/** Collects packed sequences into the arrays that cross from a worker to the main thread. */
+import { createHash } from 'node:crypto';
+import { DIGEST_BYTES, SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING, type SequenceChunk } from '../core/sequence.js';
+import type { PackPosition } from './packer.js';
+
+/** Where a document comes from: what a segment says besides its tokens. */
+export interface Provenance {
+  readonly source: number;
+  shard(document: number): number;
+  row(document: number): number;
+}
+
+export class SequenceWriter {
+  readonly length: number;
+  readonly #padId: number;
+  readonly #sequencesMax: number;
+  readonly #provenance: Provenance;
+  readonly #ids: Int32Array<ArrayBuffer>;
+  readonly #ends: number[] = [];
+  readonly #segmentBounds: number[] = [0];
+  #segments: number[] = [];
+  #count = 0;
+  #filled = 0;
+
+  constructor(options: {
+    readonly length: number;
+    readonly padId: number;
+    readonly sequencesMax: number;
+    readonly provenance: Provenance;
+  }) {
+    this.length = options.length;
+    this.#padId = options.padId;
+    this.#sequencesMax = options.sequencesMax;
+    this.#provenance = options.provenance;
+    this.#ids = new Int32Array(options.sequencesMax * options.length);
+  }
+
+  get isFull(): boolean {
+    return this.#count === this.#sequencesMax;
+  }
+
+  /** Tokens in the open sequence. */
+  get filled(): number {
+    return this.#filled;
+  }
+
+  /** Appends tokens [start, start + take) of a document to the open sequence. */
+  add(document: number, tokens: Int32Array, start: number, take: number): void {
+    this.#ids.set(tokens.subarray(start, start + take), this.#count * this.length + this.#filled);
+    const flags = (start === 0 ? SEGMENT_FIRST : 0) | (start + take === tokens.length ? SEGMENT_LAST : 0);
+    const { source } = this.#provenance;
+    this.#segments.push(source, this.#provenance.shard(document), this.#provenance.row(document), start, take, flags);
+    this.#filled += take;
+  }
+
+  /** Pads and closes the open sequence; `end` is the position after it. */
+  finish(end: PackPosition): void {
+    const padding = this.length - this.#filled;
+    if (padding > 0) {
+      const start = this.#count * this.length + this.#filled;
+      this.#ids.fill(this.#padId, start, start + padding);
+      this.#segments.push(SOURCE_PADDING, 0, 0, 0, padding, 0);
+    }
+    this.#ends.push(end.document, end.token);
+    this.#segmentBounds.push(this.#segments.length / SEGMENT_FIELDS);
+    this.#count++;
+    this.#filled = 0;
+  }
+
+  toChunk(): SequenceChunk {
+    const count = this.#count;
+    const ids = count === this.#sequencesMax ? this.#ids : this.#ids.slice(0, count * this.length);
+    const segments = Int32Array.from(this.#segments);
+    const segmentBounds = Int32Array.from(this.#segmentBounds);
+    const digests = new Uint8Array(count * DIGEST_BYTES);
+    for (let i = 0; i < count; i++) {
+      const row = ids.subarray(i * this.length, (i + 1) * this.length);
+      const own = segments.subarray(segmentBounds[i] * SEGMENT_FIELDS, segmentBounds[i + 1] * SEGMENT_FIELDS);
+      digests.set(sequenceDigest(row, own), i * DIGEST_BYTES);
+    }
+    return { count, ids, segments, segmentBounds, ends: Int32Array.from(this.#ends), digests };
+  }
+}
+
+/** SHA-256 over the ids, then the segments, as they are on the wire. */
+export function sequenceDigest(ids: Int32Array, segments: Int32Array): Uint8Array {
+  return createHash('sha256').update(littleEndian(ids)).update(littleEndian(segments)).digest();
+}
+
+/** Node runs on little-endian machines only, as its typed arrays do. */
+function littleEndian(array: Int32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}

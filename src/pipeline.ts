@@ -1,0 +1,342 @@
+/**
+ * The product in one file: how the stages make a stream of batches out of a configuration.
+ *
+ *   config ─▶ stores ─▶ manifest ─▶ blocks ─▶ plan                                        once, at the start
+ *   plan ─▶ window's bytes ─▶ worker: rows, tokens, sequences ─▶ lanes ─▶ steps ─▶ batches of a rank
+ *
+ * Memory, at most: lanes × sources × (`laneReadyTokens` of ids + one window decoded in a worker + one window ahead, as stored) + `fetchBytes` +
+ * `retainedBytesMax` of steps for every assembler. docs/operations.md evaluates it.
+ */
+import { availableParallelism } from 'node:os';
+import { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';
+import { LIMITS } from './config/limits.js';
+import { fingerprint } from './core/canonical-json.js';
+import { HeadraceError } from './core/errors.js';
+import type { Block } from './core/shard.js';
+import type { Decoder } from './decode/decoder.js';
+import { createParquetDecoder } from './decode/parquet/block-reader.js';
+import { cutBlocks } from './manifest/blocks.js';
+import { buildManifest, type SourceManifest } from './manifest/manifest.js';
+import {
+  checkCursorPlan,
+  checkExpectedPlan,
+  lanesOfCursor,
+  mergeCursors,
+  type Cursor,
+  type LaneState,
+  type LaneStates,
+  type PlanRecord,
+} from './plan/cursor.js';
+import { checkRank, type Rank } from './plan/slots.js';
+import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
+import { createStoreSet, type StoreSet } from './store/open-store.js';
+import type { StoreCounters } from './store/with-counters.js';
+import { ByteBudget } from './stream/byte-budget.js';
+import { Lane } from './stream/lane.js';
+import type { TokenizerFacts, TokenizerSettings } from './stream/messages.js';
+import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
+import { SourceLane } from './stream/source-lane.js';
+import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
+import { WindowLoader } from './stream/window-loader.js';
+import { WorkerPool } from './stream/worker-pool.js';
+import { tokenizerFingerprint } from './tokenize/load-tokenizer.js';
+
+/** The order of a stream is part of the product: raise this when any change of the code moves it, and say so in CHANGELOG.md. */
+const PLAN_VERSION = 1;
+
+export interface PipelineOptions {
+  /** Ends opening, and the pipeline. */
+  readonly signal?: AbortSignal;
+  /** Told of what is worth a line in a log, and is no error. */
+  readonly warn?: (message: string, detail: Readonly<Record<string, string | number>>) => void;
+  /** More stores, by URI prefix, such as a `memoryStore` at `memory://corpus/`. */
+  readonly stores?: Parameters<typeof createStoreSet>[1];
+}
+
+export interface StreamRequest extends Partial<Rank> {
+  /** Where to go on: none to start at step 0, one, or those of all ranks of a checkpoint. */
+  readonly cursor?: Cursor | readonly Cursor[];
+  /** Plan entries that the caller relies on, such as `{'sequence.length': 2048}`. */
+  readonly expect?: PlanRecord;
+}
+
+/** What a pipeline is about to deliver. */
+export interface PipelineInfo {
+  readonly plan: PlanRecord;
+  /** SHA-256 of the plan: equal plans have equal streams. */
+  readonly planFingerprint: string;
+  readonly seed: number;
+  readonly batchSize: number;
+  readonly length: number;
+  readonly lanes: number;
+  readonly workers: number;
+  readonly tokenizer: TokenizerFacts;
+  readonly sources: readonly SourceInfo[];
+}
+
+export interface SourceInfo {
+  readonly name: string;
+  readonly shards: readonly string[];
+  readonly rows: number;
+  readonly blocks: number;
+  readonly groupsPerEpoch: number;
+  readonly shardsRead: number;
+}
+
+export interface Pipeline {
+  readonly info: PipelineInfo;
+  readonly stats: PipelineStats;
+  readonly storeCounters: StoreCounters;
+  /** Bytes that are fetched and not yet in a worker. */
+  readonly heldBytes: () => number;
+  /** Sequences that wait in lanes for their step. */
+  readonly readySequences: () => number;
+  /** Opens the stream of a rank. Errors: `WORLD_SIZE`, `CURSOR_MISMATCH`, `CONFIG_MISMATCH`. */
+  openStream(request?: StreamRequest): RankStream;
+  /** The batches of a rank, as an async iterable; the stream is freed when the loop ends. */
+  batches(request?: StreamRequest): AsyncGenerator<Batch, void, undefined>;
+  close(): Promise<void>;
+}
+
+interface PlannedSource {
+  readonly plan: SourcePlan;
+  readonly manifest: SourceManifest;
+  readonly blocks: readonly Block[];
+  readonly kind: 'text' | 'tokens';
+  readonly weight: number;
+}
+
+/** Opens a configuration: the path of a YAML file, an object like it, or a `Config`. Errors: see docs/errors.md. */
+export async function openPipeline(input: string | ConfigInput | Config, options: PipelineOptions = {}): Promise<Pipeline> {
+  const config = typeof input === 'string' ? await loadConfig(input) : isConfig(input) ? input : parseConfig(input);
+  const stores = createStoreSet(config.storage, options.stores);
+  let pool: WorkerPool | undefined;
+  try {
+    const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, options.signal));
+    const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
+    pool = new WorkerPool(workers, { tokenizer, ...config.sequence, badRows: config.badRows });
+    const decoder = createParquetDecoder(pool.countRows);
+    // both take a while, and neither needs the other
+    const [facts, manifests] = await Promise.all([pool.facts(), buildManifests(config, stores, decoder, options)]);
+    return createPipeline({ config, stores, pool, decoder, facts, manifests, workers, tokenizer });
+  } catch (error) {
+    await Promise.all([pool?.close(), stores.close()]);
+    throw error;
+  }
+}
+
+interface PipelineParts {
+  readonly config: Config;
+  readonly stores: StoreSet;
+  readonly pool: WorkerPool;
+  readonly decoder: Decoder;
+  readonly facts: TokenizerFacts;
+  readonly manifests: readonly SourceManifest[];
+  readonly workers: number;
+  readonly tokenizer: TokenizerSettings | undefined;
+}
+
+function createPipeline(parts: PipelineParts): Pipeline {
+  const { config, stores, pool, facts, workers } = parts;
+  const sources = parts.manifests.map((manifest, index) => planSource(config, manifest, index));
+  const plan = planRecord(config, parts);
+  const stats = createPipelineStats();
+  const budget = new ByteBudget(config.limits.fetchBytesMax);
+  const { lanes, size: batchSize } = config.batch;
+
+  const hub = new StreamHub({
+    batchSize,
+    lanes,
+    length: config.sequence.length,
+    padId: facts.padId,
+    finite: config.epochs !== undefined,
+    last: config.last,
+    plan,
+    openLane: (state) => openLane(state, sources, parts, budget, stats),
+  });
+
+  const openStream = (request: StreamRequest = {}): RankStream => {
+    const rank: Rank = { rank: request.rank ?? 0, worldSize: request.worldSize ?? 1 };
+    checkRank(rank, batchSize);
+    if (request.expect !== undefined) checkExpectedPlan(request.expect, plan);
+    const given = request.cursor === undefined ? [] : [request.cursor].flat();
+    const [first] = given;
+    if (given.length === 0) return hub.open(rank, 0, firstStates(hub.lanesOf(rank), sources));
+    for (const cursor of given) checkCursorPlan(cursor, plan);
+    const cursor = given.length === 1 ? first : mergeCursors(given);
+    const states = lanesOfCursor(
+      cursor,
+      hub.lanesOf(rank),
+      sources.map((source) => source.plan.name),
+    );
+    return hub.open(rank, cursor.step, states);
+  };
+
+  return {
+    info: {
+      plan,
+      planFingerprint: fingerprint(plan),
+      seed: config.seed,
+      batchSize,
+      length: config.sequence.length,
+      lanes,
+      workers,
+      tokenizer: facts,
+      sources: sources.map(({ plan: { name, groupsPerEpoch }, manifest, blocks }) => ({
+        name,
+        shards: manifest.shards.map(({ shard }) => shard.uri),
+        rows: manifest.rows,
+        blocks: blocks.length,
+        groupsPerEpoch,
+        shardsRead: manifest.shardsRead,
+      })),
+    },
+    stats,
+    storeCounters: stores.counters,
+    heldBytes: () => budget.heldBytes,
+    readySequences: () => hub.readySequences,
+    openStream,
+    batches: async function* (request) {
+      const stream = openStream(request);
+      try {
+        for (let batch = await stream.next(); batch !== undefined; batch = await stream.next()) yield batch;
+      } finally {
+        stream.close();
+      }
+    },
+    close: async () => {
+      hub.close();
+      await Promise.all([pool.close(), stores.close()]);
+    },
+  };
+}
+
+async function buildManifests(config: Config, stores: StoreSet, decoder: Decoder, options: PipelineOptions): Promise<SourceManifest[]> {
+  const manifests: SourceManifest[] = [];
+  for (const source of config.sources) {
+    const manifest = await buildManifest(source, {
+      cacheDir: config.cacheDir,
+      extensions: ['.parquet'],
+      openStore: (uri) => stores.open(uri),
+      index: ({ store, object }, signal) => decoder.index(store, object, source, signal),
+      warn: (message, detail) => options.warn?.(message, detail),
+      ...(options.signal && { signal: options.signal }),
+    });
+    manifests.push(manifest);
+  }
+  return manifests;
+}
+
+function planSource(config: Config, manifest: SourceManifest, index: number): PlannedSource {
+  const { name, kind, weight } = config.sources[index];
+  const { lanes } = config.batch;
+  const windowBytes = config.shuffle?.windowBytes ?? LIMITS.windowBytesDefault;
+  const blocks = cutBlocks(
+    manifest.shards.map(({ shard }) => shard),
+    { lanes, windowBytes },
+  );
+  const plan = createSourcePlan(blocks, {
+    name,
+    seed: config.seed,
+    lanes,
+    shuffleBlocks: config.shuffle?.blocks,
+    windowBytes,
+    epochs: config.epochs,
+  });
+  return { plan, manifest, blocks, kind, weight };
+}
+
+function openLane(
+  state: LaneState,
+  sources: readonly PlannedSource[],
+  { config, pool, decoder }: PipelineParts,
+  budget: ByteBudget,
+  stats: PipelineStats,
+): Lane {
+  return new Lane(
+    sources.map(({ plan, manifest, kind, weight }, sourceIndex) => {
+      const loader = new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats });
+      const [group, window, document, token] = state[plan.name];
+      const sourceLane = new SourceLane(
+        {
+          plan,
+          length: config.sequence.length,
+          stepSequences: config.batch.size / config.batch.lanes,
+          openWindow: (place, from) =>
+            pool.openWindow(
+              (signal) => loader.load(place, signal),
+              from,
+              `source ${plan.name}, group ${place.group}, window ${place.window}`,
+            ),
+          onWork: (work) => addWork(stats, work),
+        },
+        { group, window, document, token },
+      );
+      return { plan, weight, lane: sourceLane };
+    }),
+    state,
+  );
+}
+
+function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]): LaneStates {
+  return Object.fromEntries(
+    lanes.map((lane): [string, LaneState] => [
+      String(lane),
+      Object.fromEntries(
+        sources.map(({ plan }) => {
+          const { group, window } = plan.firstPlace(lane);
+          return [plan.name, [group, window, 0, 0, 0]];
+        }),
+      ),
+    ]),
+  );
+}
+
+async function readTokenizer(config: NonNullable<Config['tokenizer']>, stores: StoreSet, signal?: AbortSignal): Promise<TokenizerSettings> {
+  const options = signal && { signal };
+  const { store, path } = await stores.open(config.file);
+  const { size, etag } = await store.head(path, options);
+  const bytes = await store.read(path, { startByte: 0, endByte: size }, { ...options, ifMatch: etag });
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  shared.set(bytes);
+  const neighbour = `${path.slice(0, path.lastIndexOf('/') + 1)}tokenizer_config.json`;
+  const neighbourBytes = await store
+    .head(neighbour, options)
+    .then((info) => store.read(neighbour, { startByte: 0, endByte: info.size }, options))
+    .catch((error: unknown) => {
+      if (error instanceof HeadraceError && (error.code === 'STORE_NOT_FOUND' || error.code === 'STORE_DENIED')) return undefined;
+      throw error;
+    });
+  return { bytes: shared, config: neighbourBytes, file: config.file, append: config.append, eos: config.eos };
+}
+
+/** Every entry that the stream depends on. Whatever is not here must not be able to move it. */
+function planRecord(config: Config, { manifests, facts, tokenizer }: PipelineParts): PlanRecord {
+  const sources = config.sources.flatMap((source, index) => [
+    [`sources.${source.name}.column`, source.column],
+    [`sources.${source.name}.kind`, source.kind],
+    [`sources.${source.name}.weight`, source.weight],
+    [`sources.${source.name}.manifest`, manifests[index].fingerprint],
+  ]);
+  return {
+    version: PLAN_VERSION,
+    seed: config.seed,
+    ...(Object.fromEntries(sources) as PlanRecord),
+    'tokenizer.file': tokenizer === undefined ? null : tokenizerFingerprint(tokenizer.bytes),
+    'tokenizer.append': tokenizer?.append === 'eos' ? (facts.eosId ?? null) : null,
+    'sequence.length': config.sequence.length,
+    'sequence.packing': config.sequence.packing,
+    'sequence.padId': facts.padId,
+    'shuffle.blocks': config.shuffle?.blocks ?? null,
+    'shuffle.windowBytes': config.shuffle?.windowBytes ?? null,
+    'batch.size': config.batch.size,
+    'batch.lanes': config.batch.lanes,
+    epochs: config.epochs ?? null,
+    last: config.epochs === undefined ? null : config.last,
+    badRows: config.badRows,
+  };
+}
+
+function isConfig(input: ConfigInput | Config): input is Config {
+  return Array.isArray(input.sources);
+}

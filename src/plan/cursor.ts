@@ -1,0 +1,143 @@
+/** Cursors: where a stream stands at the end of a step, as small JSON that a checkpoint carries. `docs/wire.md` has the form. Pure. */
+import { z } from 'zod';
+import { HeadraceError } from '../core/errors.js';
+
+/** A lane's next sequence in one source: group (over all epochs), window of the group, document of the window's order, token of the document; and the tokens delivered. */
+export type LanePosition = readonly [group: number, window: number, document: number, token: number, delivered: number];
+
+/** By source name. */
+export type LaneState = Readonly<Record<string, LanePosition>>;
+
+/** By lane number. */
+export type LaneStates = Readonly<Record<string, LaneState>>;
+
+/** Every entry that the stream depends on, flat: equal plans have equal streams. */
+export type PlanRecord = Readonly<Record<string, string | number | boolean | null>>;
+
+export interface Cursor {
+  readonly version: 1;
+  /** Steps consumed; the next batch has this step. */
+  readonly step: number;
+  readonly plan: PlanRecord;
+  readonly lanes: LaneStates;
+}
+
+const count = z.int().min(0);
+const positionSchema = z.tuple([count, count, count, count, count]);
+const cursorSchema = z.object({
+  version: z.literal(1),
+  step: count,
+  plan: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  lanes: z.record(z.string().regex(/^\d+$/), z.record(z.string(), positionSchema)),
+});
+
+/** Checks the form of a cursor that came from outside. Errors: `CURSOR_INVALID`. */
+export function parseCursor(value: unknown): Cursor {
+  const parsed = cursorSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const field = issue.path.map(String).join('.');
+  const version = typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
+  const newer = typeof version === 'number' && version > 1;
+  throw new HeadraceError(
+    'CURSOR_INVALID',
+    newer
+      ? `the cursor has version ${version}; this headrace reads version 1`
+      : `this is no cursor: ${field === '' ? '' : `${field}: `}${issue.message}`,
+    {
+      detail: { field },
+      hint: newer ? 'Update headrace.' : 'Pass a state that state_dict() or batch.cursor gave; a truncated checkpoint cannot be continued.',
+    },
+  );
+}
+
+/** Errors: `CURSOR_MISMATCH` naming the first plan entry that differs. */
+export function checkCursorPlan(cursor: Cursor, plan: PlanRecord): void {
+  const field = differingEntry(cursor.plan, plan);
+  if (field === undefined) return;
+  throw new HeadraceError(
+    'CURSOR_MISMATCH',
+    `the cursor belongs to another stream: ${field} is ${describe(cursor.plan[field])} in the cursor and ${describe(plan[field])} in this run`,
+    {
+      detail: { field, cursor: cursor.plan[field] ?? null, run: plan[field] ?? null },
+      hint: 'Continue with the configuration and data that the cursor was made with, or start without a cursor.',
+    },
+  );
+}
+
+/** Entries that `expected` names and `plan` has otherwise; the first by name. Errors: `CONFIG_MISMATCH`. */
+export function checkExpectedPlan(expected: PlanRecord, plan: PlanRecord): void {
+  const field = Object.keys(expected)
+    .sort()
+    .find((name) => expected[name] !== plan[name]);
+  if (field === undefined) return;
+  throw new HeadraceError(
+    'CONFIG_MISMATCH',
+    `the sidecar runs another configuration than the trainer expects: ${field} is ${describe(plan[field])}, expected ${describe(expected[field])}`,
+    {
+      detail: { field, expected: expected[field], run: plan[field] ?? null },
+      hint: 'Start the sidecar with the configuration that the trainer was written for, or change what the trainer expects.',
+    },
+  );
+}
+
+/**
+ * Joins the cursors of several ranks, by lane: all of one step and one plan; lanes that several hold must agree.
+ * Errors: `CURSOR_MISMATCH`, naming what differs.
+ */
+export function mergeCursors(cursors: readonly Cursor[]): Cursor {
+  const [first, ...rest] = cursors;
+  const lanes: Record<string, LaneState> = { ...first.lanes };
+  for (const cursor of rest) {
+    checkCursorPlan(cursor, first.plan);
+    if (cursor.step !== first.step) throw mergeError('step', `the states are of different steps (${first.step} and ${cursor.step})`);
+    for (const [lane, state] of Object.entries(cursor.lanes)) {
+      if (lane in lanes && !sameLaneState(lanes[lane], state)) throw mergeError(`lanes.${lane}`, `two states disagree about lane ${lane}`);
+      lanes[lane] = state;
+    }
+  }
+  return { version: 1, step: first.step, plan: first.plan, lanes };
+}
+
+/** The positions of `lanes` in a cursor. Errors: `CURSOR_MISMATCH` where it lacks one. */
+export function lanesOfCursor(cursor: Cursor, lanes: readonly number[], sources: readonly string[]): LaneStates {
+  return Object.fromEntries(
+    lanes.map((lane) => {
+      const state = Object.entries(cursor.lanes).find(([name]) => name === String(lane))?.[1];
+      if (state === undefined || sources.some((source) => !(source in state))) {
+        throw new HeadraceError('CURSOR_MISMATCH', `the cursor does not hold lane ${lane}, which this rank needs`, {
+          detail: { field: `lanes.${lane}` },
+          hint: 'After a change of the world size pass the states of all ranks, or the merged one.',
+        });
+      }
+      return [String(lane), state];
+    }),
+  );
+}
+
+export function sameLaneStates(a: LaneStates, b: LaneStates): boolean {
+  const lanes = Object.keys(a);
+  return lanes.length === Object.keys(b).length && lanes.every((lane) => lane in b && sameLaneState(a[lane], b[lane]));
+}
+
+function sameLaneState(a: LaneState, b: LaneState): boolean {
+  const names = Object.keys(a);
+  return (
+    names.length === Object.keys(b).length && names.every((name) => name in b && a[name].every((value, index) => value === b[name][index]))
+  );
+}
+
+function differingEntry(a: PlanRecord, b: PlanRecord): string | undefined {
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].sort().find((name) => a[name] !== b[name]);
+}
+
+function mergeError(field: string, message: string): HeadraceError {
+  return new HeadraceError('CURSOR_MISMATCH', `these states cannot be merged: ${message}`, {
+    detail: { field },
+    hint: 'Merge the states that all ranks saved in one checkpoint.',
+  });
+}
+
+function describe(value: string | number | boolean | null | undefined): string {
+  return value === undefined ? 'absent' : JSON.stringify(value);
+}

@@ -1,0 +1,99 @@
+/** The plan of one source: which rows each window of each group holds, and in which order. Pure: no I/O, no clock, no state. */
+import type { Block, Slice } from '../core/shard.js';
+import { deriveKey } from '../core/keyed-random.js';
+import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
+import { layoutGroups } from './groups.js';
+
+export interface SourcePlanOptions {
+  readonly name: string;
+  readonly seed: number;
+  readonly lanes: number;
+  /** `undefined`: file order, in windows of `windowBytes`. */
+  readonly shuffleBlocks: number | undefined;
+  readonly windowBytes: number;
+  /** `undefined`: for ever. */
+  readonly epochs: number | undefined;
+}
+
+/** One window: the rows of its slices, concatenated, are visited in the order of `order`. */
+export interface WindowPlan {
+  readonly slices: readonly Slice[];
+  readonly rows: number;
+  /** Key of the permutation of the window's rows; `undefined`: as they lie. */
+  readonly orderKey: Uint32Array | undefined;
+}
+
+/** Names a window: the group counted over all epochs, and the window of the group. */
+export interface WindowPlace {
+  readonly group: number;
+  readonly window: number;
+}
+
+export interface SourcePlan {
+  readonly name: string;
+  /** Groups of one epoch, G. */
+  readonly groupsPerEpoch: number;
+  /** Windows of a group. */
+  windowCount(group: number): number;
+  window(place: WindowPlace): WindowPlan;
+  /** A lane's first place; it may lie past the end. */
+  firstPlace(lane: number): WindowPlace;
+  /** The place after `place` in the same lane: the group's next window, else the lane's next group. */
+  nextPlace(place: WindowPlace): WindowPlace;
+  /** Whether a place lies past the last epoch. */
+  isPastEnd(place: WindowPlace): boolean;
+}
+
+export function createSourcePlan(blocks: readonly Block[], options: SourcePlanOptions): SourcePlan {
+  const { name, seed, lanes, shuffleBlocks, windowBytes, epochs } = options;
+  const layout = layoutGroups(blocks.length, lanes, shuffleBlocks ?? 1);
+  const groupsEnd = epochs === undefined ? Infinity : epochs * layout.groups;
+  const sliceBytes = windowBytes / layout.blocksMax;
+
+  const blockOrder = (epoch: number): Permutation =>
+    shuffleBlocks === undefined
+      ? identityPermutation(blocks.length)
+      : createPermutation(deriveKey('blocks', seed, name, epoch), blocks.length);
+
+  const blocksOf = (group: number): Block[] => {
+    const epoch = Math.floor(group / layout.groups);
+    const order = blockOrder(epoch);
+    const { start, end } = layout.range(group % layout.groups);
+    return Array.from({ length: end - start }, (_, i) => blocks[order.at(start + i)]);
+  };
+
+  const windowCount = (group: number): number => Math.max(...blocksOf(group).map((block) => sliceCount(block, sliceBytes)));
+
+  return {
+    name,
+    groupsPerEpoch: layout.groups,
+    windowCount,
+    window: ({ group, window }) => {
+      const slices = blocksOf(group).flatMap((block) => sliceOf(block, window, sliceBytes));
+      return {
+        slices,
+        rows: slices.reduce((rows, slice) => rows + slice.endRow - slice.startRow, 0),
+        orderKey: shuffleBlocks === undefined ? undefined : deriveKey('rows', seed, name, group, window),
+      };
+    },
+    firstPlace: (lane) => ({ group: lane, window: 0 }),
+    nextPlace: ({ group, window }) =>
+      window + 1 < windowCount(group) ? { group, window: window + 1 } : { group: group + lanes, window: 0 },
+    isPastEnd: ({ group }) => group >= groupsEnd,
+  };
+}
+
+/** ⌈decoded bytes ÷ slice bytes⌉, at least one, and never more than rows. */
+function sliceCount(block: Block, sliceBytes: number): number {
+  return Math.max(1, Math.min(block.endRow - block.startRow, Math.ceil(block.decodedBytes / sliceBytes)));
+}
+
+/** The block's slice in window `window`: none where the block has fewer slices. */
+function sliceOf(block: Block, window: number, sliceBytes: number): Slice[] {
+  const slices = sliceCount(block, sliceBytes);
+  if (window >= slices) return [];
+  const rows = block.endRow - block.startRow;
+  const startRow = block.startRow + Math.floor((window * rows) / slices);
+  const endRow = block.startRow + Math.floor(((window + 1) * rows) / slices);
+  return [{ block, startRow, endRow }];
+}

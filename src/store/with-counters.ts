@@ -1,0 +1,1 @@
+export interface StoreCounters { requests: number; bytes: number; errors: number; }

@@ -1,0 +1,81 @@
+/** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
+import type { EncodedSlice, PageRowRequest, PageRows } from '../decode/decoder.js';
+import type { ErrorRecord } from '../core/errors.js';
+import type { PackPosition } from '../pack/packer.js';
+import type { SequenceChunk } from '../core/sequence.js';
+
+/** Given to a worker thread when it starts. */
+export interface WorkerSettings {
+  readonly tokenizer: TokenizerSettings | undefined;
+  readonly length: number;
+  readonly packing: 'concat';
+  readonly badRows: 'fail' | 'skip';
+  /** `undefined`: the end-of-sequence token, else 0. */
+  readonly padId: number | undefined;
+}
+
+export interface TokenizerSettings {
+  /** The `tokenizer.json`, shared by all workers. */
+  readonly bytes: Uint8Array;
+  /** The `tokenizer_config.json` beside it. */
+  readonly config: Uint8Array | undefined;
+  readonly file: string;
+  readonly append: 'eos' | 'none';
+  readonly eos: string | undefined;
+}
+
+/** What a worker found out about the tokenizer: equal in every worker. */
+export interface TokenizerFacts {
+  /** 0 without a tokenizer. */
+  readonly vocabSize: number;
+  readonly eosId: number | undefined;
+  readonly padId: number;
+}
+
+/** The rows of a window, fetched: all that a worker needs to make its sequences. */
+export interface WindowPayload {
+  readonly sourceIndex: number;
+  readonly kind: 'text' | 'tokens';
+  readonly slices: readonly WindowSlice[];
+  /** Key of the permutation of the window's rows; `undefined`: as they lie. */
+  readonly orderKey: Uint32Array | undefined;
+}
+
+export interface WindowSlice {
+  readonly encoded: EncodedSlice;
+  readonly shard: number;
+  /** The slice's first row, counted in the shard. */
+  readonly startRow: number;
+}
+
+export type WorkerRequest =
+  | { readonly type: 'open'; readonly window: number; readonly payload: WindowPayload; readonly from: PackPosition }
+  | { readonly type: 'pack'; readonly id: number; readonly window: number; readonly sequencesMax: number }
+  | { readonly type: 'close'; readonly window: number }
+  | { readonly type: 'count'; readonly id: number; readonly request: PageRowRequest };
+
+export type WorkerReply =
+  | { readonly type: 'ready'; readonly facts: TokenizerFacts }
+  | { readonly type: 'unusable'; readonly error: ErrorRecord }
+  | { readonly type: 'packed'; readonly id: number; readonly result: PackResult }
+  | { readonly type: 'counted'; readonly id: number; readonly result: PageRows }
+  | { readonly type: 'failed'; readonly id: number; readonly error: ErrorRecord };
+
+export interface PackResult {
+  readonly chunk: SequenceChunk;
+  /** Where the window goes on. */
+  readonly end: PackPosition;
+  /** Documents of the window. */
+  readonly documents: number;
+  /** No sequence is left. */
+  readonly done: boolean;
+  readonly work: WorkerWork;
+}
+
+/** What a request cost, and what it left out. */
+export interface WorkerWork {
+  readonly decodeMs: number;
+  readonly tokenizeMs: number;
+  readonly packMs: number;
+  readonly rowsSkipped: number;
+}

@@ -1,0 +1,136 @@
+/** The streams of ranks over shared assemblers: a rank gets its slots of each step, wherever another rank stands. */
+import { buildBatch } from '../batch/batch.js';
+import type { BatchArrays } from '../core/batch-arrays.js';
+import { SEGMENT_FIELDS, SEGMENT_LENGTH, SOURCE_PADDING, type Sequence } from '../core/sequence.js';
+import { sequenceDigest } from '../pack/sequence-writer.js';
+import { sameLaneStates, type Cursor, type LaneState, type LaneStates, type PlanRecord } from '../plan/cursor.js';
+import { lanesOfRank, slotsOfRank, type Rank } from '../plan/slots.js';
+import { Assembler } from './assembler.js';
+import type { Lane } from './lane.js';
+
+/** A rank's part of one step. */
+export interface Batch extends BatchArrays {
+  readonly step: number;
+  /** Where the stream stands after this batch: what a checkpoint keeps. */
+  readonly cursor: Cursor;
+}
+
+export interface RankStream {
+  /** Where the stream starts. */
+  readonly start: Cursor;
+  /** The next batch; undefined after the last. One call at a time. Errors: those of reading, decoding and tokenizing, named. */
+  next(): Promise<Batch | undefined>;
+  /** Frees what only this stream needs. A pending `next` rejects or resolves, it does not hang. */
+  close(): void;
+}
+
+export interface StreamHubOptions {
+  readonly batchSize: number;
+  readonly lanes: number;
+  readonly length: number;
+  readonly padId: number;
+  /** Whether epochs are finite: then every rank needs every lane, because the others fill the slots of exhausted ones. */
+  readonly finite: boolean;
+  readonly last: 'drop' | 'pad';
+  readonly plan: PlanRecord;
+  readonly openLane: (state: LaneState) => Lane;
+}
+
+interface SharedAssembler {
+  readonly lanesKey: string;
+  readonly assembler: Assembler;
+  users: number;
+}
+
+export class StreamHub {
+  readonly #options: StreamHubOptions;
+  readonly #shared = new Set<SharedAssembler>();
+  readonly #padding: Sequence;
+
+  constructor(options: StreamHubOptions) {
+    this.#options = options;
+    this.#padding = paddingSequence(options.length, options.padId);
+  }
+
+  /** The lanes that a rank's stream needs, ascending. */
+  lanesOf(rank: Rank): number[] {
+    const { finite, lanes, batchSize } = this.#options;
+    return finite ? Array.from({ length: lanes }, (_, lane) => lane) : lanesOfRank(rank, batchSize, lanes);
+  }
+
+  /** Sequences that wait in lanes for their step. */
+  get readySequences(): number {
+    return [...this.#shared].reduce((sum, { assembler }) => sum + assembler.readySequences, 0);
+  }
+
+  /** `lanes` holds exactly the lanes of `lanesOf(rank)`. */
+  open(rank: Rank, step: number, lanes: LaneStates): RankStream {
+    const slots = slotsOfRank(rank, this.#options.batchSize);
+    const { plan, length } = this.#options;
+    let cursor: Cursor = { version: 1, step, plan, lanes };
+    let shared = this.#join(step, lanes);
+    let closed = false;
+
+    const next = async (): Promise<Batch | undefined> => {
+      let made = await shared.assembler.get(cursor.step);
+      if (made === 'gone') {
+        this.#leave(shared);
+        shared = this.#join(cursor.step, cursor.lanes);
+        made = await shared.assembler.get(cursor.step);
+      }
+      if (made === undefined || made === 'gone') return undefined;
+      const { slots: sequences, lanesAfter } = made;
+      const own = slots.flatMap((slot) => sequences.get(slot) ?? []);
+      cursor = { version: 1, step: cursor.step + 1, plan, lanes: lanesAfter };
+      return { ...buildBatch(own, length), step: made.step, cursor };
+    };
+    const close = (): void => {
+      if (!closed) this.#leave(shared);
+      closed = true;
+    };
+    return { start: cursor, next, close };
+  }
+
+  close(): void {
+    for (const { assembler } of this.#shared) assembler.close();
+    this.#shared.clear();
+  }
+
+  #join(step: number, lanes: LaneStates): SharedAssembler {
+    const lanesKey = Object.keys(lanes).join(' ');
+    for (const shared of this.#shared) {
+      if (shared.lanesKey === lanesKey && shared.assembler.holds(step, lanes, sameLaneStates)) {
+        shared.users++;
+        return shared;
+      }
+    }
+    const { batchSize, lanes: lanesTotal, last, openLane } = this.#options;
+    const assembler = new Assembler({
+      batchSize,
+      lanesTotal,
+      lanes: new Map(Object.entries(lanes).map(([lane, state]) => [Number(lane), openLane(state)])),
+      startStep: step,
+      startLanes: lanes,
+      last,
+      padding: this.#padding,
+    });
+    const shared: SharedAssembler = { lanesKey, assembler, users: 1 };
+    this.#shared.add(shared);
+    return shared;
+  }
+
+  #leave(shared: SharedAssembler): void {
+    shared.users--;
+    if (shared.users > 0) return;
+    shared.assembler.close();
+    this.#shared.delete(shared);
+  }
+}
+
+function paddingSequence(length: number, padId: number): Sequence {
+  const ids = new Int32Array(length).fill(padId);
+  const segments = new Int32Array(SEGMENT_FIELDS);
+  segments[0] = SOURCE_PADDING;
+  segments[SEGMENT_LENGTH] = length;
+  return { ids, segments, digest: sequenceDigest(ids, segments), tokens: 0 };
+}

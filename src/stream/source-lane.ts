@@ -1,0 +1,139 @@
+/** One lane of one source: walks the plan's windows, keeps one window ahead on its way, and hands out sequences in order. */
+import { LIMITS } from '../config/limits.js';
+import { sequenceOfChunk, type Sequence } from '../core/sequence.js';
+import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
+import type { WindowHandle } from './worker-pool.js';
+import type { PackResult, WorkerWork } from './messages.js';
+import type { PackPosition } from '../pack/packer.js';
+
+/** Where the source's next sequence in this lane starts. */
+export interface SourcePosition extends WindowPlace, PackPosition {}
+
+/** A sequence, and the position after it. */
+export interface PlacedSequence {
+  readonly sequence: Sequence;
+  readonly end: SourcePosition;
+}
+
+export interface SourceLaneOptions {
+  readonly plan: SourcePlan;
+  readonly length: number;
+  /** Sequences that a step takes from the lane: what is asked for first. */
+  readonly stepSequences: number;
+  readonly openWindow: (place: WindowPlace, from: PackPosition) => WindowHandle;
+  /** Told what each answer of a worker cost. */
+  readonly onWork: (work: WorkerWork) => void;
+}
+
+const WINDOW_START: PackPosition = { document: 0, token: 0 };
+
+interface OpenWindow {
+  readonly place: WindowPlace;
+  readonly handle: WindowHandle;
+}
+
+export class SourceLane {
+  readonly #options: SourceLaneOptions;
+  readonly #ready: PlacedSequence[] = [];
+  /** Place of the next request; its window, and the one after. */
+  #place: WindowPlace;
+  #from: PackPosition;
+  #current: OpenWindow | undefined;
+  #ahead: OpenWindow | undefined;
+  #request: Promise<void> | undefined;
+  /** Doubles with each request up to the full chunk: the first answer is wanted soon, later ones are wanted cheap. */
+  #requestSequences: number;
+  #closed = false;
+
+  constructor(options: SourceLaneOptions, start: SourcePosition) {
+    this.#options = options;
+    this.#place = { group: start.group, window: start.window };
+    this.#from = { document: start.document, token: start.token };
+    this.#requestSequences = options.stepSequences;
+  }
+
+  /** The next sequence; undefined after the last one. */
+  async take(): Promise<PlacedSequence | undefined> {
+    for (;;) {
+      const next = this.#ready.shift();
+      if (next !== undefined) {
+        this.#refill();
+        return next;
+      }
+      if (this.#options.plan.isPastEnd(this.#place)) return undefined;
+      this.#refill();
+      await this.#request;
+    }
+  }
+
+  get readySequences(): number {
+    return this.#ready.length;
+  }
+
+  /** Asks for sequences ahead of need. */
+  start(): void {
+    this.#refill();
+  }
+
+  /** Where a lane that is used up stands. */
+  get place(): WindowPlace {
+    return this.#place;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#current?.handle.close();
+    this.#ahead?.handle.close();
+  }
+
+  #refill(): void {
+    const { length, stepSequences, plan } = this.#options;
+    const enough = this.#ready.length >= stepSequences + Math.ceil(LIMITS.laneReadyTokens / length);
+    if (this.#closed || enough || this.#request !== undefined || plan.isPastEnd(this.#place)) return;
+    const request = this.#requestChunk();
+    this.#request = request;
+    request.then(
+      () => {
+        this.#request = undefined;
+        this.#refill();
+      },
+      () => undefined, // stays in #request: whoever takes next hears of it
+    );
+  }
+
+  async #requestChunk(): Promise<void> {
+    const { length, stepSequences } = this.#options;
+    const current = (this.#current ??= this.#open(this.#place, this.#from));
+    const result = await current.handle.next(this.#requestSequences);
+    this.#options.onWork(result.work);
+    if (this.#closed) return;
+    const chunkSequences = Math.max(stepSequences, Math.floor(LIMITS.chunkTokens / length), 1);
+    this.#requestSequences = Math.min(2 * this.#requestSequences, chunkSequences);
+    this.#accept(result, current);
+  }
+
+  #accept(result: PackResult, current: OpenWindow): void {
+    const { plan, length } = this.#options;
+    const next = plan.nextPlace(current.place);
+    for (let i = 0; i < result.chunk.count; i++) {
+      const document = result.chunk.ends[2 * i];
+      const token = result.chunk.ends[2 * i + 1];
+      // the place after a window's last document is the start of the next window: a position has one form only, whatever the chunks were
+      const end: SourcePosition = document >= result.documents ? { ...next, ...WINDOW_START } : { ...current.place, document, token };
+      this.#ready.push({ sequence: sequenceOfChunk(result.chunk, i, length), end });
+    }
+    if (!result.done) {
+      this.#ahead ??= plan.isPastEnd(next) ? undefined : this.#open(next, WINDOW_START);
+      return;
+    }
+    current.handle.close();
+    this.#place = next;
+    this.#from = WINDOW_START;
+    this.#current = this.#ahead;
+    this.#ahead = undefined;
+  }
+
+  #open(place: WindowPlace, from: PackPosition): OpenWindow {
+    return { place, handle: this.#options.openWindow(place, from) };
+  }
+}

@@ -1,0 +1,24 @@
+/** What a pipeline has done so far: plain counters, which whoever shows them reads. */
+import type { WorkerWork } from './messages.js';
+
+export interface PipelineStats {
+  windows: number;
+  rowsSkipped: number;
+  /** Time that windows waited for their bytes, summed over windows. */
+  storeMs: number;
+  /** Time of the worker threads. */
+  decodeMs: number;
+  tokenizeMs: number;
+  packMs: number;
+}
+
+export function createPipelineStats(): PipelineStats {
+  return { windows: 0, rowsSkipped: 0, storeMs: 0, decodeMs: 0, tokenizeMs: 0, packMs: 0 };
+}
+
+export function addWork(stats: PipelineStats, work: WorkerWork): void {
+  stats.decodeMs += work.decodeMs;
+  stats.tokenizeMs += work.tokenizeMs;
+  stats.packMs += work.packMs;
+  stats.rowsSkipped += work.rowsSkipped;
+}

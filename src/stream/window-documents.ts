@@ -1,0 +1,202 @@
+/** The documents of one window in a worker: decoded rows, visited in the window's order, tokenized a little ahead of the packer. */
+import { isUtf8 } from 'node:buffer';
+import { LIMITS } from '../config/limits.js';
+import { HeadraceError } from '../core/errors.js';
+import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
+import type { EncodedSlice, Rows } from '../decode/decoder.js';
+import type { DocumentSource } from '../pack/packer.js';
+import type { Provenance } from '../pack/sequence-writer.js';
+import type { Tokenizer } from '../tokenize/tokenizer.js';
+import type { WindowPayload, WindowSlice } from './messages.js';
+
+export interface DocumentOptions {
+  readonly tokenizer: Tokenizer | undefined;
+  /** Appended to each document of text. */
+  readonly appendId: number | undefined;
+  /** Ids of token columns are below this. */
+  readonly idsEnd: number;
+  readonly badRows: 'fail' | 'skip';
+  readonly decode: (slice: EncodedSlice) => Rows;
+}
+
+const NO_TOKENS = new Int32Array(0);
+
+export class WindowDocuments implements DocumentSource, Provenance {
+  readonly count: number;
+  readonly source: number;
+  /** Time spent in the tokenizer since the last `takeWork`. */
+  #tokenizeMs = 0;
+  #rowsSkipped = 0;
+  readonly #options: DocumentOptions;
+  readonly #slices: readonly WindowSlice[];
+  readonly #rows: readonly Rows[];
+  /** First row of each slice, counted in the window. */
+  readonly #starts: readonly number[];
+  readonly #order: Permutation;
+  /** Tokens of the documents [#aheadStart, #aheadStart + #aheadBounds.length − 1). */
+  #aheadStart = 0;
+  #aheadIds: Int32Array = NO_TOKENS;
+  #aheadBounds: Int32Array = new Int32Array(1);
+
+  constructor(payload: WindowPayload, options: DocumentOptions) {
+    this.#options = options;
+    this.#slices = payload.slices;
+    this.#rows = payload.slices.map((slice) => options.decode(slice.encoded));
+    const starts: number[] = [];
+    let count = 0;
+    for (const rows of this.#rows) {
+      starts.push(count);
+      count += rows.count;
+    }
+    this.#starts = starts;
+    this.count = count;
+    this.source = payload.sourceIndex;
+    this.#order = payload.orderKey === undefined ? identityPermutation(count) : createPermutation(payload.orderKey, count);
+  }
+
+  tokens(document: number): Int32Array {
+    const index = document - this.#aheadStart;
+    if (index < 0 || index >= this.#aheadBounds.length - 1) {
+      this.#readAhead(document);
+      return this.tokens(document);
+    }
+    return this.#aheadIds.subarray(this.#aheadBounds[index], this.#aheadBounds[index + 1]);
+  }
+
+  shard(document: number): number {
+    return this.#slices[this.#sliceOf(this.#order.at(document))].shard;
+  }
+
+  row(document: number): number {
+    const row = this.#order.at(document);
+    const slice = this.#sliceOf(row);
+    return this.#slices[slice].startRow + row - this.#starts[slice];
+  }
+
+  /** What was done since the last call. */
+  takeWork(): { readonly tokenizeMs: number; readonly rowsSkipped: number } {
+    const work = { tokenizeMs: this.#tokenizeMs, rowsSkipped: this.#rowsSkipped };
+    this.#tokenizeMs = 0;
+    this.#rowsSkipped = 0;
+    return work;
+  }
+
+  /** Slices are few (one a block of the group), so a linear search is the quickest. */
+  #sliceOf(row: number): number {
+    let slice = this.#starts.length - 1;
+    while (this.#starts[slice] > row) slice--;
+    return slice;
+  }
+
+  /** Makes the tokens of `first`, and of as many after it as are worth one call of the tokenizer. */
+  #readAhead(first: number): void {
+    this.#aheadStart = first;
+    const row = this.#order.at(first);
+    const slice = this.#sliceOf(row);
+    const rows = this.#rows[slice];
+    if (rows.kind === 'text') {
+      this.#tokenizeAhead(first);
+      return;
+    }
+    const index = row - this.#starts[slice];
+    this.#aheadIds =
+      rows.valid?.[index] === 0
+        ? this.#reject(first, 'is null')
+        : this.#checkedIds(rows.ids, rows.bounds[index], rows.bounds[index + 1], first);
+    this.#aheadBounds = Int32Array.of(0, this.#aheadIds.length);
+  }
+
+  #tokenizeAhead(first: number): void {
+    const { tokenizer, appendId } = this.#options;
+    if (tokenizer === undefined) throw new Error('a window of text without a tokenizer');
+    const texts: Uint8Array[] = [];
+    const accepted: boolean[] = [];
+    let bytes = 0;
+    for (let document = first; document < this.count && bytes < LIMITS.tokenizeAheadBytes; document++) {
+      const text = this.#text(document);
+      texts.push(text ?? new Uint8Array(0));
+      accepted.push(text !== undefined);
+      bytes += text?.length ?? 0;
+    }
+    const started = performance.now();
+    const { joined, bounds } = join(texts, bytes);
+    const encoded = tokenizer.encodeBatch(joined, bounds);
+    this.#tokenizeMs += performance.now() - started;
+    if (appendId === undefined) {
+      this.#aheadIds = encoded.ids.slice();
+      this.#aheadBounds = encoded.bounds;
+      return;
+    }
+    const ids = new Int32Array(encoded.ids.length + texts.length);
+    const idBounds = new Int32Array(texts.length + 1);
+    let length = 0;
+    for (let i = 0; i < texts.length; i++) {
+      const own = encoded.ids.subarray(encoded.bounds[i], encoded.bounds[i + 1]);
+      ids.set(own, length);
+      length += own.length;
+      if (accepted[i]) ids[length++] = appendId;
+      idBounds[i + 1] = length;
+    }
+    this.#aheadIds = ids;
+    this.#aheadBounds = idBounds;
+  }
+
+  /** A document's UTF-8; undefined where the row is skipped. */
+  #text(document: number): Uint8Array | undefined {
+    const row = this.#order.at(document);
+    const slice = this.#sliceOf(row);
+    const rows = this.#rows[slice];
+    if (rows.kind !== 'text') throw new Error('a window of one source with two kinds of rows');
+    const index = row - this.#starts[slice];
+    if (rows.valid?.[index] === 0) {
+      this.#reject(document, 'is null');
+      return undefined;
+    }
+    const text = rows.bytes.subarray(rows.bounds[index], rows.bounds[index + 1]);
+    if (isUtf8(text)) return text;
+    this.#reject(document, 'is not valid UTF-8');
+    return undefined;
+  }
+
+  #checkedIds(ids: Int32Array | BigInt64Array, start: number, end: number, document: number): Int32Array {
+    const narrow = ids instanceof Int32Array ? ids.subarray(start, end) : Int32Array.from(ids.subarray(start, end), narrowed);
+    const { idsEnd } = this.#options;
+    for (let i = 0; i < narrow.length; i++) {
+      if (narrow[i] < 0 || narrow[i] >= idsEnd) {
+        return this.#reject(document, `holds the token id ${ids[start + i]}, and ids are from 0 to ${idsEnd - 1}`, 'TOKEN_OUT_OF_RANGE');
+      }
+    }
+    return narrow;
+  }
+
+  /** A row that cannot be delivered: fails the run or leaves the row out, as the configuration says. */
+  #reject(document: number, problem: string, code: 'BAD_ROW' | 'TOKEN_OUT_OF_RANGE' = 'BAD_ROW'): Int32Array {
+    if (this.#options.badRows === 'skip') {
+      this.#rowsSkipped++;
+      return NO_TOKENS;
+    }
+    const uri = this.#slices[this.#sliceOf(this.#order.at(document))].encoded.uri;
+    const row = this.row(document);
+    throw new HeadraceError(code, `row ${row} of ${uri} ${problem}`, {
+      detail: { uri, row },
+      hint: 'Mend the data, or set `badRows: skip` to leave such rows out (they are counted).',
+    });
+  }
+}
+
+/** −1, which is out of range, for what does not fit. */
+function narrowed(id: bigint): number {
+  return id >= 0n && id <= 0x7fffffffn ? Number(id) : -1;
+}
+
+function join(texts: readonly Uint8Array[], bytes: number): { readonly joined: Uint8Array; readonly bounds: Int32Array } {
+  const joined = new Uint8Array(bytes);
+  const bounds = new Int32Array(texts.length + 1);
+  let at = 0;
+  for (const [i, text] of texts.entries()) {
+    joined.set(text, at);
+    at += text.length;
+    bounds[i + 1] = at;
+  }
+  return { joined, bounds };
+}

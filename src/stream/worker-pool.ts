@@ -1,0 +1,236 @@
+/**
+ * The worker threads, and the windows that are open in them. A window stays in one worker, where its decoded rows are, and is asked for sequences in small
+ * portions, in the order in which lanes need them. A worker that dies is replaced, and its windows are fetched and opened again where they stood: the
+ * result cannot differ, because a window's sequences depend on its rows only.
+ */
+import { Worker } from 'node:worker_threads';
+import { LIMITS } from '../config/limits.js';
+import { abortError, untilAborted } from '../core/abort.js';
+import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
+import type { PageRowCounter, PageRows } from '../decode/decoder.js';
+import type { PackPosition } from '../pack/packer.js';
+import type { PackResult, TokenizerFacts, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
+
+/** Fetches a window's bytes. Called again when the worker that had them is lost. */
+export type LoadWindow = (signal: AbortSignal) => Promise<WindowPayload>;
+
+interface Pending {
+  readonly resolve: (result: PackResult | PageRows) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** The worker that held a window is gone; the window is not to blame yet. */
+class WorkerLost extends Error {
+  override readonly name = 'WorkerLost';
+}
+
+/** One thread, from its start to its end. */
+class WorkerSlot {
+  readonly facts: Promise<TokenizerFacts>;
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 0;
+  #lost: WorkerLost | undefined;
+  /** Windows open here. */
+  windows = 0;
+
+  constructor(settings: WorkerSettings) {
+    this.#worker = new Worker(new URL('./worker-thread.js', import.meta.url), { workerData: settings });
+    let onReady: (facts: TokenizerFacts) => void = () => undefined;
+    let onUnusable: (reason: unknown) => void = () => undefined;
+    this.facts = new Promise((resolve, reject) => {
+      onReady = resolve;
+      onUnusable = reject;
+    });
+    this.facts.catch(() => undefined); // heard by whoever waits for it; a later request fails as well
+    const lose = (reason: unknown): void => {
+      this.#lost ??= new WorkerLost(`a worker thread ended: ${messageOf(reason)}`, { cause: reason });
+      onUnusable(this.#lost);
+      for (const pending of this.#pending.values()) pending.reject(this.#lost);
+      this.#pending.clear();
+    };
+    this.#worker.on('error', lose);
+    this.#worker.on('messageerror', lose);
+    this.#worker.on('exit', (code) => lose(new Error(`exit code ${code}`)));
+    this.#worker.on('message', (reply: WorkerReply) => {
+      if (reply.type === 'ready') onReady(reply.facts);
+      else if (reply.type === 'unusable') onUnusable(fromErrorRecord(reply.error));
+      else this.#settle(reply);
+    });
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  post(request: WorkerRequest, transfer: readonly ArrayBuffer[] = []): void {
+    if (this.#lost !== undefined) throw this.#lost;
+    this.#worker.postMessage(request, transfer);
+  }
+
+  async request<T extends PackResult | PageRows>(make: (id: number) => WorkerRequest, transfer: readonly ArrayBuffer[] = []): Promise<T> {
+    await this.facts;
+    const id = this.#nextId++;
+    return new Promise<T>((resolve, reject) => {
+      if (this.#lost !== undefined) {
+        reject(this.#lost);
+        return;
+      }
+      this.#pending.set(id, { resolve: resolve as (result: PackResult | PageRows) => void, reject });
+      this.#worker.postMessage(make(id), transfer);
+    });
+  }
+
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #settle(reply: Extract<WorkerReply, { readonly id: number }>): void {
+    const pending = this.#pending.get(reply.id);
+    if (pending === undefined) return;
+    this.#pending.delete(reply.id);
+    if (reply.type === 'failed') pending.reject(fromErrorRecord(reply.error));
+    else pending.resolve(reply.result);
+  }
+}
+
+export class WorkerPool {
+  readonly #settings: WorkerSettings;
+  readonly #slots: WorkerSlot[];
+  #nextWindow = 0;
+  #closed = false;
+
+  constructor(workers: number, settings: WorkerSettings) {
+    this.#settings = settings;
+    this.#slots = Array.from({ length: workers }, () => new WorkerSlot(settings));
+  }
+
+  /** Resolves when the tokenizer is loaded. Errors: `TOKENIZER_INVALID`, `WORKER_FAILED`. */
+  async facts(): Promise<TokenizerFacts> {
+    try {
+      return await this.#slots[0].facts;
+    } catch (error) {
+      if (!(error instanceof WorkerLost)) throw error;
+      throw new HeadraceError('WORKER_FAILED', 'the worker threads cannot start', { cause: error });
+    }
+  }
+
+  /** Counts rows of list pages in the least busy worker. */
+  readonly countRows: PageRowCounter = async (request, signal) => {
+    const slot = this.#leastBusy();
+    return untilAborted(
+      slot.request<PageRows>((id) => ({ type: 'count', id, request }), [request.bytes.buffer as ArrayBuffer]),
+      signal,
+    );
+  };
+
+  /** Starts to load a window and gives it to a worker. `label` names it in errors. */
+  openWindow(load: LoadWindow, from: PackPosition, label: string): WindowHandle {
+    return new WindowHandle(
+      load,
+      from,
+      label,
+      () => this.#leastBusy(),
+      () => this.#nextWindow++,
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#slots.map((slot) => slot.end()));
+  }
+
+  #leastBusy(): WorkerSlot {
+    if (this.#closed) throw new HeadraceError('ABORTED', 'the pipeline is closed');
+    for (const [index, slot] of this.#slots.entries()) {
+      if (slot.isLost) this.#slots[index] = new WorkerSlot(this.#settings);
+    }
+    return this.#slots.reduce((best, slot) => (slot.windows < best.windows ? slot : best));
+  }
+}
+
+interface Placement {
+  readonly slot: WorkerSlot;
+  readonly window: number;
+}
+
+/** A window that is open, or on its way, in some worker. */
+export class WindowHandle {
+  readonly #load: LoadWindow;
+  readonly #label: string;
+  readonly #chooseSlot: () => WorkerSlot;
+  readonly #newWindow: () => number;
+  readonly #closing = new AbortController();
+  #placement: Promise<Placement>;
+  #position: PackPosition;
+  #strikes = 0;
+
+  constructor(load: LoadWindow, from: PackPosition, label: string, chooseSlot: () => WorkerSlot, newWindow: () => number) {
+    this.#load = load;
+    this.#position = from;
+    this.#label = label;
+    this.#chooseSlot = chooseSlot;
+    this.#newWindow = newWindow;
+    this.#placement = this.#place();
+  }
+
+  /** The next sequences, at most `sequencesMax`. Errors: those of loading and of the rows; `WORKER_FAILED` where the window ended several workers. */
+  async next(sequencesMax: number): Promise<PackResult> {
+    for (;;) {
+      let placement: Placement | undefined;
+      try {
+        placement = await this.#placement;
+        const { slot, window } = placement;
+        const result = await slot.request<PackResult>((id) => ({ type: 'pack', id, window, sequencesMax }));
+        this.#position = result.end;
+        return result;
+      } catch (error) {
+        if (this.#closing.signal.aborted) throw abortError(this.#closing.signal);
+        if (!(error instanceof WorkerLost)) throw error;
+        this.#strikes++;
+        if (this.#strikes >= LIMITS.workerStrikesMax) throw this.#blame(error);
+        if (placement !== undefined) placement.slot.windows--;
+        this.#placement = this.#place();
+      }
+    }
+  }
+
+  /** Frees the window wherever it is. */
+  close(): void {
+    this.#closing.abort();
+    this.#placement.then(
+      ({ slot, window }) => {
+        slot.windows--;
+        if (!slot.isLost) slot.post({ type: 'close', window });
+      },
+      () => undefined, // it was never opened
+    );
+  }
+
+  #place(): Promise<Placement> {
+    const placement = this.#loadAndPost();
+    placement.catch(() => undefined); // heard by the next call of next(), or by nobody if the window is closed first
+    return placement;
+  }
+
+  async #loadAndPost(): Promise<Placement> {
+    const payload = await this.#load(this.#closing.signal);
+    const slot = this.#chooseSlot();
+    const window = this.#newWindow();
+    slot.post({ type: 'open', window, payload, from: this.#position }, transferables(payload));
+    slot.windows++;
+    return { slot, window };
+  }
+
+  #blame(error: WorkerLost): HeadraceError {
+    return new HeadraceError('WORKER_FAILED', `${this.#label} ended ${this.#strikes} worker threads`, {
+      detail: { window: this.#label, strikes: this.#strikes },
+      hint: 'A row that is too large for the memory is the usual reason: look at the shards of this window.',
+      cause: error,
+    });
+  }
+}
+
+function transferables(payload: WindowPayload): ArrayBuffer[] {
+  return payload.slices.flatMap(({ encoded }) => [encoded.dictionary.buffer, encoded.pages.buffer]);
+}

@@ -1,0 +1,122 @@
+/** A worker thread: holds open windows, and turns their bytes into sequences when asked. It does no I/O. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { toErrorRecord } from '../core/errors.js';
+import { countPageRows, decodeParquetSlice } from '../decode/parquet/decode-slice.js';
+import { concatPacker } from '../pack/concat.js';
+import type { Packer, PackPosition } from '../pack/packer.js';
+import { SequenceWriter } from '../pack/sequence-writer.js';
+import { findEosId, parseTokenizer } from '../tokenize/load-tokenizer.js';
+import type { Tokenizer } from '../tokenize/tokenizer.js';
+import type {
+  PackResult,
+  TokenizerFacts,
+  TokenizerSettings,
+  WindowPayload,
+  WorkerReply,
+  WorkerRequest,
+  WorkerSettings,
+} from './messages.js';
+import { WindowDocuments } from './window-documents.js';
+
+const PACKERS: Readonly<Record<WorkerSettings['packing'], Packer>> = { concat: concatPacker };
+
+/** Ids of a token column are at most this without a tokenizer to say more. */
+const IDS_END = 2 ** 31;
+
+interface OpenWindow {
+  readonly payload: WindowPayload;
+  /** Decoded when the first sequence is wanted: until then a window ahead costs its compressed bytes only. */
+  documents: WindowDocuments | undefined;
+  position: PackPosition;
+}
+
+interface Tools {
+  readonly settings: WorkerSettings;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly facts: TokenizerFacts;
+}
+
+function createTools(settings: WorkerSettings): Tools {
+  const tokenizer = settings.tokenizer && parseTokenizer(settings.tokenizer.bytes, settings.tokenizer.file);
+  const eosId = tokenizer && eosOf(tokenizer, settings.tokenizer);
+  return { settings, tokenizer, facts: { vocabSize: tokenizer?.vocabSize ?? 0, eosId, padId: settings.padId ?? eosId ?? 0 } };
+}
+
+function eosOf(tokenizer: Tokenizer, { append, eos, config, file }: TokenizerSettings): number | undefined {
+  if (append === 'none' && eos === undefined) return undefined;
+  return findEosId(tokenizer, { configured: eos, tokenizerConfig: config, file });
+}
+
+function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
+  const { settings, tokenizer, facts } = tools;
+  const started = performance.now();
+  window.documents ??= new WindowDocuments(window.payload, {
+    tokenizer,
+    appendId: settings.tokenizer?.append === 'eos' ? facts.eosId : undefined,
+    idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
+    badRows: settings.badRows,
+    decode: decodeParquetSlice,
+  });
+  const decoded = performance.now();
+  const writer = new SequenceWriter({ length: settings.length, padId: facts.padId, sequencesMax, provenance: window.documents });
+  window.position = PACKERS[settings.packing].pack(window.documents, window.position, writer);
+  const chunk = writer.toChunk();
+  const packed = performance.now();
+  const { tokenizeMs, rowsSkipped } = window.documents.takeWork();
+  return {
+    chunk,
+    end: window.position,
+    documents: window.documents.count,
+    done: window.position.document >= window.documents.count,
+    work: { decodeMs: decoded - started, tokenizeMs, packMs: packed - decoded - tokenizeMs, rowsSkipped },
+  };
+}
+
+function serve(): void {
+  const port = parentPort;
+  if (port === null) throw new Error('worker-thread.js runs in a worker thread only');
+  const reply = (message: WorkerReply, transfer: readonly ArrayBuffer[] = []): void => port.postMessage(message, transfer);
+  let tools: Tools;
+  try {
+    tools = createTools(workerData as WorkerSettings);
+  } catch (error) {
+    reply({ type: 'unusable', error: toErrorRecord(error) });
+    return;
+  }
+  const windows = new Map<number, OpenWindow>();
+
+  const handle = (request: WorkerRequest): void => {
+    switch (request.type) {
+      case 'open':
+        windows.set(request.window, { payload: request.payload, documents: undefined, position: request.from });
+        return;
+      case 'close':
+        windows.delete(request.window);
+        return;
+      case 'count': {
+        const result = countPageRows(request.request);
+        reply({ type: 'counted', id: request.id, result });
+        return;
+      }
+      case 'pack': {
+        const window = windows.get(request.window);
+        if (window === undefined) throw new Error(`window ${request.window} is not open in this worker`);
+        const result = pack(window, request.sequencesMax, tools);
+        const { ids, segments, segmentBounds, ends, digests } = result.chunk;
+        reply({ type: 'packed', id: request.id, result }, [ids.buffer, segments.buffer, segmentBounds.buffer, ends.buffer, digests.buffer]);
+      }
+    }
+  };
+
+  port.on('message', (request: WorkerRequest) => {
+    try {
+      handle(request);
+    } catch (error) {
+      if (request.type === 'pack' || request.type === 'count') reply({ type: 'failed', id: request.id, error: toErrorRecord(error) });
+      else throw error;
+    }
+  });
+  reply({ type: 'ready', facts: tools.facts });
+}
+
+serve();

@@ -1,0 +1,140 @@
+/** The messages of docs/wire.md, and their bytes: pure, no socket. */
+import { z } from 'zod';
+import { LIMITS } from '../config/limits.js';
+import { HeadraceError, messageOf } from '../core/errors.js';
+
+export const WIRE_VERSION = 1;
+const MAGIC_0 = 0x48;
+const MAGIC_1 = 0x52;
+const PRELUDE_BYTES = 4;
+
+const count = z.int().min(0);
+const session = count;
+const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+const planRecord = z.record(z.string(), scalar);
+/** Checked by `parseCursor`, whose error says more. */
+const cursor = z.unknown();
+const lanes = z.record(z.string(), z.record(z.string(), z.tuple([count, count, count, count, count])));
+
+const arraySchema = z.object({ name: z.string(), dtype: z.enum(['int32', 'uint8', 'uint16', 'int64', 'float32']), shape: z.array(count) });
+
+const SCHEMAS = {
+  HELLO: z.object({
+    client: z.string(),
+    consumer: z.string(),
+    incarnation: count,
+    rank: z.int(),
+    worldSize: z.int(),
+    credits: z.int().min(1).max(LIMITS.creditsMax),
+    expect: planRecord,
+    cursors: z.array(cursor),
+  }),
+  WELCOME: z.object({
+    session,
+    server: z.string(),
+    heartbeatMs: z.int().min(1),
+    rows: z.int().min(1),
+    length: z.int().min(1),
+    padId: count,
+    vocabSize: count,
+    cursor,
+  }),
+  CREDIT: z.object({ session, credits: z.int().min(1).max(LIMITS.creditsMax) }),
+  BATCH: z.object({
+    session,
+    step: count,
+    rows: z.int().min(1),
+    length: z.int().min(1),
+    tokens: count,
+    digest: z.string().regex(/^[0-9a-f]{64}$/),
+    cursor: z.object({ step: count, lanes }),
+    arrays: z.array(arraySchema),
+  }),
+  END: z.object({ session, step: count }),
+  ERROR: z.object({ session, code: z.string(), message: z.string(), hint: z.string(), detail: planRecord }),
+  PING: z.object({ session }),
+  PONG: z.object({ session }),
+  BYE: z.object({ session }),
+} as const;
+
+type Schemas = typeof SCHEMAS;
+export type MessageType = keyof Schemas;
+export type MessageOf<T extends MessageType> = { readonly type: T } & Readonly<z.output<Schemas[T]>>;
+export type Message = { readonly [T in MessageType]: MessageOf<T> }[MessageType];
+export type WireArray = Readonly<z.output<typeof arraySchema>>;
+
+const TYPE_BYTES: Readonly<Record<MessageType, number>> = {
+  HELLO: 1,
+  WELCOME: 2,
+  CREDIT: 3,
+  BATCH: 4,
+  END: 5,
+  ERROR: 6,
+  PING: 7,
+  PONG: 8,
+  BYE: 9,
+};
+
+const BYTES_OF_DTYPE: Readonly<Record<WireArray['dtype'], number>> = { int32: 4, uint8: 1, uint16: 2, int64: 8, float32: 4 };
+
+/** Frame 0 of a message. Keys are written in the specification's order, which is the schemas'. */
+export function encodeHeader(message: Message): Buffer {
+  const values: Readonly<Record<string, unknown>> = message;
+  const json = JSON.stringify(Object.fromEntries(Object.keys(SCHEMAS[message.type].shape).map((key) => [key, values[key]])));
+  const header = Buffer.allocUnsafe(PRELUDE_BYTES + Buffer.byteLength(json));
+  header[0] = MAGIC_0;
+  header[1] = MAGIC_1;
+  header[2] = WIRE_VERSION;
+  header[3] = TYPE_BYTES[message.type];
+  header.write(json, PRELUDE_BYTES);
+  return header;
+}
+
+/** A message and its array frames. Errors: `BAD_MESSAGE`. */
+export interface DecodedMessage {
+  readonly message: Message;
+  /** One view a wire array, in the header's order; empty but for `BATCH`. */
+  readonly frames: readonly Uint8Array[];
+}
+
+export function decodeMessage(frames: readonly Uint8Array[]): DecodedMessage {
+  const header = frames.at(0);
+  if (header === undefined) throw badMessage('it has no frame');
+  const message = decodeHeader(header);
+  const arrays = message.type === 'BATCH' ? message.arrays : [];
+  const bodies = frames.slice(1);
+  if (bodies.length !== arrays.length)
+    throw badMessage(`${message.type} has ${bodies.length} array frames where its header names ${arrays.length}`);
+  for (const [index, { name, dtype, shape }] of arrays.entries()) {
+    const bytes = shape.reduce((product, size) => product * size, BYTES_OF_DTYPE[dtype]);
+    if (bodies[index].byteLength !== bytes)
+      throw badMessage(`array ${name} has ${bodies[index].byteLength} bytes where its header says ${bytes}`);
+  }
+  return { message, frames: bodies };
+}
+
+function decodeHeader(header: Uint8Array): Message {
+  if (header.length < PRELUDE_BYTES || header[0] !== MAGIC_0 || header[1] !== MAGIC_1) throw badMessage('it does not start with HR');
+  if (header.length > LIMITS.headerBytesMax) throw badMessage(`its header has ${header.length} bytes, more than ${LIMITS.headerBytesMax}`);
+  if (header[2] !== WIRE_VERSION) throw badMessage(`it has protocol version ${header[2]}; this is version ${WIRE_VERSION}`);
+  const type = MESSAGE_TYPES.get(header[3]);
+  if (type === undefined) throw badMessage(`its type is ${header[3]}`);
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(header.subarray(PRELUDE_BYTES)));
+  } catch (error) {
+    throw badMessage(`its header is not JSON in UTF-8 (${messageOf(error)})`);
+  }
+  const parsed = SCHEMAS[type].safeParse(json);
+  if (parsed.success) return { type, ...parsed.data } as Message;
+  const [issue] = parsed.error.issues;
+  throw badMessage(`${type}.${issue.path.map(String).join('.')}: ${issue.message}`);
+}
+
+const MESSAGE_TYPES = new Map((Object.keys(TYPE_BYTES) as MessageType[]).map((type) => [TYPE_BYTES[type], type]));
+
+function badMessage(problem: string): HeadraceError {
+  return new HeadraceError('BAD_MESSAGE', `a message does not follow the wire protocol: ${problem}`, {
+    hint: 'Both sides must run compatible versions of headrace; docs/wire.md is the specification.',
+  });
+}
