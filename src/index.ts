@@ -5,8 +5,8 @@ export { ERROR_CODES, HeadraceError, type ErrorCode, type ErrorDetail } from './
 export { openPipeline, type Pipeline, type PipelineInfo, type PipelineOptions, type SourceInfo, type StreamRequest } from './pipeline.js';
 export { mergeCursors, parseCursor, type Cursor, type PlanRecord } from './plan/cursor.js';
 export { fileStore } from './store/file.js';
-export { memoryStore } from './store/memory.js';
-export { s3Store } from './store/s3.js';
+export { memoryStore, type MemoryStore } from './store/memory.js';
+export { s3Store, type S3Options } from './store/s3.js';
 export type { ByteRange, ObjectInfo, ReadOptions, Store } from './store/store.js';
 export type { Batch, RankStream } from './stream/rank-stream.js';
 export { parseTokenizer } from './tokenize/load-tokenizer.js';

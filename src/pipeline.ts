@@ -294,7 +294,7 @@ function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]
 
 async function readTokenizer(config: NonNullable<Config['tokenizer']>, stores: StoreSet, signal?: AbortSignal): Promise<TokenizerSettings> {
   const options = signal && { signal };
-  const { store, path } = await stores.open(config.file);
+  const { store, path } = stores.open(config.file);
   const { size, etag } = await store.head(path, options);
   const bytes = await store.read(path, { startByte: 0, endByte: size }, { ...options, ifMatch: etag });
   const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));

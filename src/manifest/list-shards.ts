@@ -16,7 +16,7 @@ export interface ListOptions {
   readonly sourceName: string;
   /** Endings of the objects that a prefix stands for, such as `.parquet`. */
   readonly extensions: readonly string[];
-  readonly openStore: (uri: string) => Promise<{ readonly store: Store; readonly path: string }>;
+  readonly openStore: (uri: string) => { readonly store: Store; readonly path: string };
   readonly signal?: AbortSignal;
 }
 
@@ -40,7 +40,7 @@ export async function listShards(uris: readonly string[], options: ListOptions):
 }
 
 async function listUri(uri: string, options: ListOptions): Promise<ListedObject[]> {
-  const { store, path } = await options.openStore(uri);
+  const { store, path } = options.openStore(uri);
   if (hasGlob(path)) return listGlob(uri, store, path, options);
   if (path.endsWith('/') || path === '') return listPrefix(uri, store, path, options);
   const object = await headOrUndefined(store, path, options.signal);

@@ -1,0 +1,121 @@
+"""A batch as a trainer sees it: arrays by name, made when they are asked for, as numpy arrays or torch tensors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import HeadraceError
+
+Array = Any
+"""A numpy array, or a torch tensor."""
+
+IGNORE_INDEX = -100
+"""The label that cross-entropy leaves out, in PyTorch and Hugging Face."""
+
+_SOURCE_PADDING = -1
+
+
+class Batch(Mapping[str, Array]):
+    """
+    A rank's part of one step.
+
+    Arrays, as attributes and by key:
+
+    - ``input_ids`` [rows, length]: int32 in numpy, int64 in torch
+    - ``labels`` [rows, length]: equal to ``input_ids`` and not shifted, -100 where ``loss_mask`` is 0 (Hugging Face's convention)
+    - ``loss_mask`` [rows, length] uint8: 0 on padding
+    - ``position_ids`` [rows, length]: start again at 0 with each document
+    - ``cu_seqlens`` [segments + 1] int32: bounds of the documents' pieces in the flattened [rows x length]; every row starts a piece, padding is a piece
+    - ``segments`` [segments, 6] int32: source, shard, row, token_start, length, flags of each piece (docs/wire.md)
+
+    and ``step``, ``tokens`` (without padding), ``digest``, ``cursor``, ``max_seqlen``. Numpy arrays are read-only views of what was received.
+    """
+
+    KEYS = ("input_ids", "labels", "loss_mask", "position_ids", "cu_seqlens", "segments")
+
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        step: int,
+        tokens: int,
+        digest: str,
+        cursor: dict[str, Any],
+        convert: Callable[[str, NDArray[Any]], Array],
+    ) -> None:
+        self.step = step
+        self.tokens = tokens
+        self.digest = digest
+        self.cursor = cursor
+        self._arrays = arrays
+        self._convert = convert
+        self._made: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._made:
+            if name not in self.KEYS:
+                raise KeyError(name)
+            self._made[name] = self._convert(name, self._numpy(name))
+        return self._made[name]
+
+    def __getattr__(self, name: str) -> Array:
+        if name in Batch.KEYS:
+            return self[name]
+        raise AttributeError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.KEYS)
+
+    def __len__(self) -> int:
+        return len(self.KEYS)
+
+    def __repr__(self) -> str:
+        rows, length = self._arrays["input_ids"].shape
+        return f"Batch(step={self.step}, rows={rows}, length={length}, tokens={self.tokens})"
+
+    @property
+    def max_seqlen(self) -> int:
+        """The longest piece: what varlen attention kernels ask for."""
+        return int(np.diff(self._arrays["cu_seqlens"]).max())
+
+    def verify(self) -> None:
+        """Computes the digest of what was received and compares it with the sidecar's. Errors: ``DIGEST_MISMATCH``."""
+        found = batch_digest(self._arrays)
+        if found != self.digest:
+            raise HeadraceError(
+                "DIGEST_MISMATCH",
+                f"the batch of step {self.step} is not what the sidecar made",
+                hint="look for a faulty memory or a proxy between the two",
+                detail={"step": self.step, "digest": self.digest, "found": found},
+            )
+
+    def _numpy(self, name: str) -> NDArray[Any]:
+        if name == "labels":
+            return np.where(self._arrays["loss_mask"] == 0, np.int32(IGNORE_INDEX), self._arrays["input_ids"])
+        if name == "position_ids":
+            return _position_ids(self._arrays["cu_seqlens"], self._arrays["input_ids"].shape)
+        return self._arrays[name]
+
+
+def _position_ids(cu_seqlens: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    starts = np.repeat(cu_seqlens[:-1], np.diff(cu_seqlens))
+    positions: NDArray[Any] = np.arange(starts.size, dtype=np.int32) - starts
+    return positions.reshape(shape)
+
+
+def batch_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The digest of docs/wire.md: SHA-256 over the digests of the rows, each over its ids and its segments."""
+    input_ids, cu_seqlens, segments = arrays["input_ids"], arrays["cu_seqlens"], arrays["segments"]
+    rows, length = input_ids.shape
+    bounds = np.searchsorted(cu_seqlens, np.arange(rows + 1) * length)
+    total = hashlib.sha256()
+    for row in range(rows):
+        own = hashlib.sha256(np.ascontiguousarray(input_ids[row], dtype="<i4").tobytes())
+        own.update(np.ascontiguousarray(segments[bounds[row] : bounds[row + 1]], dtype="<i4").tobytes())
+        total.update(own.digest())
+    return total.hexdigest()

@@ -1,0 +1,134 @@
+"""Messages of docs/wire.md as bytes, and back: pure, no socket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import HeadraceError
+
+VERSION = 1
+MAGIC = b"HR"
+CREDITS_MAX = 64
+# frame 0 of a message; arrays are in frames of their own
+HEADER_BYTES_MAX = 1 << 20
+
+# type byte, and the keys of the JSON in the order of the specification
+MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
+    "HELLO": (1, ("client", "consumer", "incarnation", "rank", "worldSize", "credits", "expect", "cursors")),
+    "WELCOME": (2, ("session", "server", "heartbeatMs", "rows", "length", "padId", "vocabSize", "cursor")),
+    "CREDIT": (3, ("session", "credits")),
+    "BATCH": (4, ("session", "step", "rows", "length", "tokens", "digest", "cursor", "arrays")),
+    "END": (5, ("session", "step")),
+    "ERROR": (6, ("session", "code", "message", "hint", "detail")),
+    "PING": (7, ("session",)),
+    "PONG": (8, ("session",)),
+    "BYE": (9, ("session",)),
+}
+_NAMES = {number: name for name, (number, _) in MESSAGES.items()}
+_STRINGS = frozenset({"client", "consumer", "server", "digest", "code", "message", "hint"})
+_OBJECTS = frozenset({"expect", "cursor", "detail"})
+_LISTS = frozenset({"cursors", "arrays"})
+# what the specification allows beside its own sizes: at least one
+_POSITIVE = frozenset({"heartbeatMs", "rows", "length", "credits"})
+_DTYPES = {"int32": "<i4", "uint8": "|u1", "uint16": "<u2", "int64": "<i8", "float32": "<f4"}
+
+Buffer = Union[bytes, memoryview]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A decoded message: its type's name, the JSON of its header, and the arrays of a BATCH (views of the frames, read-only)."""
+
+    type: str
+    header: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+
+def encode_header(message_type: str, header: Mapping[str, Any]) -> bytes:
+    """Frame 0 of a message. Keys are written in the specification's order."""
+    number, keys = MESSAGES[message_type]
+    body = json.dumps({key: header[key] for key in keys}, ensure_ascii=False, separators=(",", ":"))
+    return MAGIC + bytes((VERSION, number)) + body.encode("utf-8")
+
+
+def decode(frames: Sequence[Buffer]) -> Message:
+    """Errors: ``BAD_MESSAGE``."""
+    if not frames:
+        raise _bad("it has no frame")
+    message_type, header = _decode_header(bytes(frames[0][: HEADER_BYTES_MAX + 1]))
+    described = header["arrays"] if message_type == "BATCH" else []
+    if len(frames) - 1 != len(described):
+        raise _bad(f"{message_type} has {len(frames) - 1} array frames where its header names {len(described)}")
+    arrays = dict(_decode_array(entry, frame) for entry, frame in zip(described, frames[1:]))
+    return Message(message_type, header, arrays)
+
+
+def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
+    if len(frame) < 4 or frame[:2] != MAGIC:
+        raise _bad("it does not start with HR")
+    if len(frame) > HEADER_BYTES_MAX:
+        raise _bad(f"its header has more than {HEADER_BYTES_MAX} bytes")
+    if frame[2] != VERSION:
+        raise _bad(f"it has protocol version {frame[2]}; this is version {VERSION}")
+    message_type = _NAMES.get(frame[3])
+    if message_type is None:
+        raise _bad(f"its type is {frame[3]}")
+    try:
+        header = json.loads(frame[4:].decode("utf-8"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise _bad(f"its header is not JSON in UTF-8 ({error})") from error
+    if not isinstance(header, dict):
+        raise _bad(f"{message_type} has no JSON object")
+    for key in MESSAGES[message_type][1]:
+        if key not in header or not _fits(key, header[key]):
+            raise _bad(f"{message_type}.{key} is missing or of the wrong type")
+    if message_type == "BATCH" and not _is_delta(header["cursor"]):
+        raise _bad("BATCH.cursor has no step and lanes")
+    return message_type, header
+
+
+def _is_delta(cursor: Mapping[str, Any]) -> bool:
+    step, lanes = cursor.get("step"), cursor.get("lanes")
+    return isinstance(step, int) and not isinstance(step, bool) and isinstance(lanes, dict)
+
+
+def _fits(key: str, value: object) -> bool:
+    if key in _STRINGS:
+        return isinstance(value, str)
+    if key in _OBJECTS:
+        return isinstance(value, dict)
+    if key in _LISTS:
+        return isinstance(value, list)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return key in ("rank", "worldSize") or value >= (1 if key in _POSITIVE else 0)
+
+
+def _decode_array(entry: object, frame: Buffer) -> tuple[str, NDArray[Any]]:
+    if not isinstance(entry, dict):
+        raise _bad("an entry of arrays is no object")
+    name, dtype, shape = entry.get("name"), entry.get("dtype"), entry.get("shape")
+    if not isinstance(name, str) or not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise _bad("an array has no name, or an unknown dtype")
+    if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape):
+        raise _bad(f"the shape of array {name} is not a list of sizes")
+    expected = np.dtype(_DTYPES[dtype]).itemsize
+    for size in shape:
+        expected *= size
+    if len(frame) != expected:
+        raise _bad(f"array {name} has {len(frame)} bytes where its header says {expected}")
+    return name, np.frombuffer(frame, dtype=_DTYPES[dtype]).reshape(shape)
+
+
+def _bad(problem: str) -> HeadraceError:
+    return HeadraceError(
+        "BAD_MESSAGE",
+        f"a message does not follow the wire protocol: {problem}",
+        hint="both sides must run compatible versions of headrace; docs/wire.md is the specification",
+    )

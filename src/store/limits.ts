@@ -1,0 +1,20 @@
+/** The bounds of the byte layer, each with its reason. */
+
+export const STORE_LIMITS = {
+  /** Requests under way at once against one origin: 32 streams of 100 MB/s are more than a NIC; AWS allows thousands a prefix. */
+  concurrencyMax: 32,
+  /** TCP and TLS handshakes across the world take under a second; ten allow for lost packets. */
+  connectTimeoutMs: 10_000,
+  /** A body that brings nothing for this long has stalled: object stores send the first byte within 200 ms and then go on. */
+  idleTimeoutMs: 15_000,
+  /** Tries of one request, the first included: with full jitter, seven span half a minute of trouble. */
+  attemptsMax: 7,
+  /** All tries of one request together: longer than a restart of an object store's front end. */
+  deadlineMs: 120_000,
+  /** Waits before the second try: up to this … */
+  baseDelayMs: 100,
+  /** … doubling up to this: an overloaded service recovers in seconds. */
+  maxDelayMs: 10_000,
+  /** A whole object sent instead of a range is used if it is at most this: some origins ignore Range, and small objects cost nothing. */
+  wholeObjectBytesMax: 2 ** 20,
+} as const;

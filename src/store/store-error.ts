@@ -1,0 +1,39 @@
+/** The errors of stores, and which of them a second try may cure. */
+import { HeadraceError, type ErrorCode, type ErrorDetail } from '../core/errors.js';
+
+/** An error whose cause may pass: only these are tried again. */
+export class TransientStoreError extends HeadraceError {}
+
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  STORE_NOT_FOUND: 'Check the URI: bucket, prefix and spelling.',
+  STORE_DENIED: 'Check the credentials of this process, and what they may do: list the prefix and read its objects.',
+  STORE_UNREACHABLE: 'Check the endpoint, the network and the name server.',
+  STORE_READ_FAILED: 'If it goes on, look at the log of the object store.',
+  SHARD_CHANGED: 'Shards must not change while a run reads them: write new data to new objects, and start the run again.',
+};
+
+export function storeError(code: ErrorCode, message: string, detail: ErrorDetail, cause?: unknown): HeadraceError {
+  return new HeadraceError(code, message, { detail, hint: HINTS[code] ?? '', cause });
+}
+
+export function transientError(code: ErrorCode, message: string, detail: ErrorDetail, cause?: unknown): TransientStoreError {
+  return new TransientStoreError(code, message, { detail, hint: HINTS[code] ?? '', cause });
+}
+
+export function shardChanged(uri: string, wanted: string, found: string | undefined): HeadraceError {
+  return storeError('SHARD_CHANGED', `${uri} is no longer the version that the run started with`, {
+    uri,
+    etag: wanted,
+    found: found ?? null,
+  });
+}
+
+/** A range that the object does not have. */
+export function outsideObject(uri: string, startByte: number, endByte: number, size: number): HeadraceError {
+  return storeError('STORE_READ_FAILED', `bytes ${startByte} to ${endByte} of ${uri} lie outside its ${size} bytes`, {
+    uri,
+    startByte,
+    endByte,
+    size,
+  });
+}

@@ -1,0 +1,83 @@
+/**
+ * Tries a store's requests again while their cause may pass. Exponential backoff with full jitter: the wait before try n is uniform in
+ * [0, min(maxDelay, baseDelay · 2^(n−1))]. Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+ */
+import { systemClock, type Clock } from '../core/clock.js';
+import { HeadraceError } from '../core/errors.js';
+import { TransientStoreError } from './store-error.js';
+import type { ObjectInfo, Store } from './store.js';
+
+export interface RetryOptions {
+  /** Tries, the first included. */
+  readonly attemptsMax: number;
+  /** All tries and waits of one request together. */
+  readonly deadlineMs: number;
+  readonly baseDelayMs: number;
+  readonly maxDelayMs: number;
+  readonly clock?: Clock;
+  /** Uniform in [0, 1). It spreads requests in time; nothing that is delivered depends on it. */
+  readonly random?: () => number;
+}
+
+/** Only `TransientStoreError`s are tried again; the last one is passed on with attempts, elapsed time and limit in its message. */
+export function withRetry(store: Store, options: RetryOptions): Store {
+  const { clock = systemClock, random = Math.random } = options;
+
+  const attempt = async <T>(request: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> => {
+    const started = clock.now();
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await request();
+      } catch (error) {
+        if (!(error instanceof TransientStoreError)) throw error;
+        const elapsedMs = clock.now() - started;
+        const delayMs = random() * Math.min(options.maxDelayMs, options.baseDelayMs * 2 ** (attempts - 1));
+        if (attempts >= options.attemptsMax || elapsedMs + delayMs >= options.deadlineMs) throw gaveUp(error, attempts, elapsedMs, options);
+        await clock.sleep(delayMs, signal);
+      }
+    }
+  };
+
+  return {
+    uri: store.uri,
+    // a listing that breaks off is begun again after the last object that it gave: listings are ordered
+    list: async function* (prefix, listOptions) {
+      let last: ObjectInfo | undefined;
+      let iterator = store.list(prefix, listOptions)[Symbol.asyncIterator]();
+      for (;;) {
+        const next = await attempt(async () => {
+          try {
+            return await iterator.next();
+          } catch (error) {
+            iterator = skipTo(store.list(prefix, listOptions), last?.path);
+            throw error;
+          }
+        }, listOptions?.signal);
+        if (next.done === true) return;
+        last = next.value;
+        yield next.value;
+      }
+    },
+    head: (path, headOptions) => attempt(() => store.head(path, headOptions), headOptions?.signal),
+    read: (path, range, readOptions) => attempt(() => store.read(path, range, readOptions), readOptions?.signal),
+    close: () => store.close(),
+  };
+}
+
+/** The objects after `path`. */
+async function* skipTo(objects: AsyncIterable<ObjectInfo>, path: string | undefined): AsyncGenerator<ObjectInfo, void> {
+  let found = path === undefined;
+  for await (const object of objects) {
+    if (found) yield object;
+    else found = object.path === path;
+  }
+}
+
+function gaveUp(error: TransientStoreError, attempts: number, elapsedMs: number, { attemptsMax, deadlineMs }: RetryOptions): HeadraceError {
+  const tries = `${attempts} of ${attemptsMax} attempts in ${Math.round(elapsedMs)} of ${deadlineMs} ms`;
+  return new HeadraceError(error.code, `${error.message} (gave up after ${tries})`, {
+    detail: { ...error.detail, attempts, elapsedMs: Math.round(elapsedMs) },
+    hint: error.hint,
+    cause: error.cause,
+  });
+}
