@@ -1,6 +1,9 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  // whole pipelines are tested as users get them: built, with real worker threads
+  resolve: { alias: { headrace: fileURLToPath(new URL('./dist/src/index.js', import.meta.url)) } },
   test: {
     include: ['test/**/*.test.ts'],
     testTimeout: 60_000,

@@ -1,0 +1,33 @@
+/** What every command of the repository needs first: installed packages and a fresh build. Does nothing that is done already. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+
+/** Runs a command in the repository's root; throws when it fails. */
+export function run(command, args, options = {}) {
+  execFileSync(command, args, { cwd: ROOT, stdio: 'inherit', ...options });
+}
+
+/** Runs one of the installed development tools. */
+export function runTool(name, args, options = {}) {
+  run(process.execPath, [path.join(ROOT, 'node_modules', toolScript(name)), ...args], options);
+}
+
+function toolScript(name) {
+  return { tsc: 'typescript/bin/tsc', eslint: 'eslint/bin/eslint.js', prettier: 'prettier/bin/prettier.cjs', vitest: 'vitest/vitest.mjs' }[
+    name
+  ];
+}
+
+export function setup() {
+  const installed = path.join(ROOT, 'node_modules', '.package-lock.json');
+  const lock = path.join(ROOT, 'package-lock.json');
+  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs) {
+    console.log('installing packages …');
+    run(process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  }
+  runTool('tsc', ['-p', 'tsconfig.build.json', '--incremental', '--tsBuildInfoFile', 'dist/.tsbuildinfo']);
+}
