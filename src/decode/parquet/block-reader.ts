@@ -19,7 +19,7 @@ export function createParquetDecoder(countRows: PageRowCounter): Decoder {
       const unit = shard.units[block.unit];
       const layout = parquetUnitLayout(unit.layout);
       const shardLayout = parquetShardLayout(shard.layout);
-      const key = `${shard.uri}#${block.unit}@${shard.etag}`;
+      const key = `${shard.uri}@${shard.etag}#${layout.startByte}`; // a column chunk, which two sources may want different ones of
       const map = pageMaps.get(key) ?? new PageMap(unit, layout, shardLayout.nested, shard.uri);
       const remember = (): void => void pageMaps.set(key, map);
       return new ParquetBlockReader({ store, path, shard, block, layout, shardLayout, map, remember, countRows });

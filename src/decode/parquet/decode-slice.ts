@@ -12,6 +12,7 @@ import { compressors } from 'hyparquet-compressors';
 import { ByteWriter } from 'hyparquet-writer';
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js';
 import { readParquet } from 'parquet-wasm';
+import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { PageRowRequest, PageRows, Rows } from '../decoder.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
@@ -75,8 +76,7 @@ function toParquetFile(slice: EncodedParquetSlice): Uint8Array {
               encodings: unit.encodings as Encoding[],
               path_in_schema: [...unit.path],
               codec: unit.codec as CompressionCodec,
-              // of lists only the pages know it, and parquet-wasm reads to the end of the pages
-              num_values: BigInt(slice.kind === 'text' ? pageRows : 2 ** 31 - 1),
+              num_values: BigInt(countValues(pages)),
               total_uncompressed_size: size,
               total_compressed_size: size,
               data_page_offset: dataPageOffset,
@@ -91,6 +91,29 @@ function toParquetFile(slice: EncodedParquetSlice): Uint8Array {
   return writer.getBytes();
 }
 
+/** Values of all pages: of lists only the page headers know it. A page that claims an absurd size is refused before anything is allocated for it. */
+function countValues(pages: Uint8Array): number {
+  let values = 0;
+  for (const { header } of pageHeaders(pages)) {
+    values += header.data_page_header?.num_values ?? header.data_page_header_v2?.num_values ?? 0;
+    if (!(header.uncompressed_page_size <= LIMITS.pageBytesMax))
+      throw new Error(`a page claims ${header.uncompressed_page_size} decoded bytes`);
+  }
+  return values;
+}
+
+/** The headers of consecutive pages, and where their bodies are. */
+function* pageHeaders(pages: Uint8Array): Generator<{ readonly header: ReturnType<typeof parquetHeader>; readonly body: Uint8Array }> {
+  const reader = { view: new DataView(pages.buffer, pages.byteOffset, pages.byteLength), offset: 0 };
+  while (reader.offset < pages.length) {
+    const header = parquetHeader(reader);
+    const start = reader.offset;
+    reader.offset += header.compressed_page_size;
+    if (!(header.compressed_page_size >= 0 && reader.offset <= pages.length)) throw new Error('a page ends beyond its column chunk');
+    yield { header, body: pages.subarray(start, reader.offset) };
+  }
+}
+
 /**
  * Counts the rows that start in each data page (version 1) of a list column, from its repetition levels: 0 starts a row.
  * Source: Apache Parquet format, "Nested Encoding" and "Run Length Encoding / Bit-Packing Hybrid". Errors: `SHARD_INVALID`.
@@ -98,18 +121,13 @@ function toParquetFile(slice: EncodedParquetSlice): Uint8Array {
 export function countPageRows(request: PageRowRequest): PageRows {
   const rows: number[] = [];
   const continued: number[] = [];
-  const reader = { view: new DataView(request.bytes.buffer, request.bytes.byteOffset, request.bytes.byteLength), offset: 0 };
   try {
-    while (reader.offset < request.bytes.length) {
-      const header = parquetHeader(reader);
-      const start = reader.offset;
-      reader.offset += header.compressed_page_size;
+    for (const { header, body } of pageHeaders(request.bytes)) {
       if (header.data_page_header === undefined) {
         rows.push(header.data_page_header_v2?.num_rows ?? 0);
         continued.push(0);
         continue;
       }
-      const body = request.bytes.subarray(start, reader.offset);
       const page = decompressPage(body, header.uncompressed_page_size, request.codec as CompressionCodec, compressors);
       const levels = countZeroLevels(page, header.data_page_header.num_values);
       rows.push(levels.zeros);

@@ -1,0 +1,197 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Block, Shard } from '../../src/core/shard.js';
+import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
+import { countPageRows, decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
+import type { Decoder, Rows } from '../../src/decode/decoder.js';
+import { fileStore } from '../../src/store/file.js';
+import { memoryStore } from '../../src/store/memory.js';
+import type { ByteRange, Store } from '../../src/store/store.js';
+import { sampleDocuments } from '../support/corpus.js';
+import { parquetOf } from '../support/parquet.js';
+
+const PYTHON = process.env.HEADRACE_PYTHON;
+const SCRIPT = fileURLToPath(new URL('../support/reference.py', import.meta.url));
+const signal = new AbortController().signal;
+/** New for each test: a decoder remembers the pages that it has seen. */
+let decoder: Decoder;
+beforeEach(() => {
+  decoder = createParquetDecoder((request) => Promise.resolve(countPageRows(request)));
+});
+
+type Value = string | number[] | null;
+
+/** Remembers which bytes were asked for. */
+function recording(store: Store): { readonly store: Store; readonly reads: ByteRange[] } {
+  const reads: ByteRange[] = [];
+  return {
+    reads,
+    store: {
+      ...store,
+      read: (file, range, options) => {
+        reads.push(range);
+        return store.read(file, range, options);
+      },
+    },
+  };
+}
+
+async function openShard(store: Store, file: string, column: string, kind: 'text' | 'tokens'): Promise<Shard> {
+  const object = await store.head(file);
+  return {
+    path: file,
+    uri: store.uri + file,
+    size: object.size,
+    etag: object.etag,
+    ...(await decoder.index(store, object, { column, kind })),
+  };
+}
+
+/** Reads a unit in slices of `sliceRows` rows. */
+async function readUnit(store: Store, shard: Shard, unit: number, sliceRows: number): Promise<Value[]> {
+  const { startRow, rows } = shard.units[unit];
+  const block: Block = { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes: 1 };
+  const reader = decoder.openBlock(store, shard.path, shard, block);
+  const values: Value[] = [];
+  for (let row = startRow; row < block.endRow; row += sliceRows) {
+    values.push(...valuesOf(decodeParquetSlice(await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal))));
+  }
+  return values;
+}
+
+async function readShard(store: Store, shard: Shard, sliceRows: number): Promise<Value[]> {
+  const values: Value[] = [];
+  for (const unit of shard.units.keys()) values.push(...(await readUnit(store, shard, unit, sliceRows)));
+  return values;
+}
+
+function valuesOf(rows: Rows): Value[] {
+  return Array.from({ length: rows.count }, (_, i) => {
+    if (rows.valid?.[i] === 0) return null;
+    const [start, end] = [rows.bounds[i], rows.bounds[i + 1]];
+    if (rows.kind === 'text') return Buffer.from(rows.bytes.subarray(start, end)).toString('utf8');
+    return Array.from(rows.ids.subarray(start, end), Number);
+  });
+}
+
+describe('Parquet written by hyparquet-writer', () => {
+  const documents = sampleDocuments(200);
+  const store = memoryStore('memory://test/', { 'a.parquet': parquetOf(documents, 60) });
+
+  it('gives the rows that were written, in slices of any size', async () => {
+    const shard = await openShard(store, 'a.parquet', 'text', 'text');
+    expect([shard.rows, shard.units.length]).toEqual([200, 4]);
+    for (const sliceRows of [1, 7, 60, 200]) {
+      expect(await readShard(store, shard, sliceRows)).toEqual(documents.map((document) => document.text));
+    }
+  });
+
+  it('asks for the footer and for the projected column, and for nothing else', async () => {
+    const { store: recorder, reads } = recording(store);
+    const shard = await openShard(recorder, 'a.parquet', 'text', 'text');
+    expect(reads.splice(0)).toEqual([{ startByte: shard.size - 64 * 1024, endByte: shard.size }]);
+    await readShard(recorder, shard, 60);
+    const stored = shard.units.reduce((bytes, unit) => bytes + unit.storedBytes, 0);
+    expect(reads.reduce((bytes, { startByte, endByte }) => bytes + endByte - startByte, 0)).toBe(stored);
+    expect(stored).toBeLessThan(0.9 * shard.size);
+  });
+
+  it.each([
+    ['no column of that name, with the nearest', 'txet', 'text', 'COLUMN_MISSING', /Did you mean text/],
+    ['a column of another type', 'id', 'tokens', 'COLUMN_TYPE', /list</],
+  ] as const)('names %s', async (_name, column, kind, code, hint) => {
+    await expect(openShard(store, 'a.parquet', column, kind)).rejects.toMatchObject({ code, hint: expect.stringMatching(hint) });
+  });
+
+  it('names what is no Parquet file, or not a whole one', async () => {
+    const good = parquetOf(documents, 60);
+    const wrongLength = good.slice();
+    new DataView(wrongLength.buffer).setUint32(good.length - 8, 0x7fffffff, true);
+    const damaged = good.slice();
+    damaged.fill(0xff, good.length - 400, good.length - 8);
+    const bad = memoryStore('memory://bad/', {
+      text: Buffer.from('this is no Parquet file, but long enough to be one'),
+      tiny: Buffer.from('PAR1'),
+      truncated: good.subarray(0, good.length - 100),
+      wrongLength,
+      damaged,
+      encrypted: Buffer.concat([good.subarray(0, good.length - 4), Buffer.from('PARE')]),
+    });
+    for (const name of ['text', 'tiny', 'truncated', 'wrongLength', 'damaged']) {
+      await expect(openShard(bad, name, 'text', 'text'), name).rejects.toMatchObject({
+        code: 'SHARD_INVALID',
+        message: expect.stringContaining(name),
+      });
+    }
+    await expect(openShard(bad, 'encrypted', 'text', 'text')).rejects.toMatchObject({ code: 'SHARD_UNSUPPORTED' });
+  });
+
+  it('names a shard whose pages are damaged, and never delivers them', async () => {
+    const bytes = parquetOf(documents, 60).slice();
+    const clean = await openShard(memoryStore('memory://x/', { a: bytes }), 'a', 'text', 'text');
+    const { startByte, endByte } = clean.units[0].layout as { startByte: number; endByte: number };
+    bytes.fill(0xff, startByte, Math.min(endByte, startByte + 40));
+    const store = memoryStore('memory://x/', { a: bytes });
+    const shard = await openShard(store, 'a', 'text', 'text');
+    await expect(readUnit(store, shard, 0, 60)).rejects.toMatchObject({ code: 'SHARD_INVALID' });
+  });
+});
+
+describe.skipIf(PYTHON === undefined)('Parquet written by pyarrow', () => {
+  let dir: string;
+  let expected: { texts: Value[]; lists: Value[]; fixed: Value[]; layouts: string[] };
+  const store = fileStore();
+
+  beforeAll(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'headrace-parquet-'));
+    expected = JSON.parse(execFileSync(PYTHON!, [SCRIPT, 'columns', dir], { encoding: 'utf8', maxBuffer: 2 ** 28 })) as typeof expected;
+  });
+  afterAll(() => rm(dir, { recursive: true }));
+
+  it('covers every codec and layout', () => expect(expected.layouts).toHaveLength(10));
+
+  it.each(['string', 'large_string'])('gives the rows of a %s column, nulls and empty ones included', async (column) => {
+    for (const layout of expected.layouts) {
+      const shard = await openShard(store, path.join(dir, `${layout}.parquet`), column, 'text');
+      expect(await readShard(store, shard, 333), layout).toEqual(expected.texts);
+    }
+  });
+
+  it.each(['int32', 'uint16', 'uint32', 'int64'])('gives the rows of a list<%s> column', async (column) => {
+    for (const layout of expected.layouts) {
+      const shard = await openShard(store, path.join(dir, `${layout}.parquet`), column, 'tokens');
+      expect(await readShard(store, shard, 333), layout).toEqual(expected.lists);
+    }
+  });
+
+  it('gives the rows of a column of lists of one size', async () => {
+    const shard = await openShard(store, path.join(dir, 'zstd.parquet'), 'fixed', 'tokens');
+    expect(await readShard(store, shard, 500)).toEqual(expected.fixed);
+  });
+
+  it('a slice late in a row group fetches its own pages, once they are known', async () => {
+    const { store: recorder, reads } = recording(store);
+    const shard = await openShard(recorder, path.join(dir, 'index.parquet'), 'int32', 'tokens');
+    reads.length = 0;
+    const block: Block = { shard: 0, unit: 2, startRow: 2900, endRow: 3000, decodedBytes: 1 };
+    const rows = valuesOf(decodeParquetSlice(await decoder.openBlock(recorder, shard.path, shard, block).slice(2900, 3000, signal)));
+    expect(rows).toEqual(expected.lists.slice(2900, 3000));
+    const bytes = reads.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
+    expect(bytes).toBeLessThan(0.6 * shard.units[2].storedBytes);
+  });
+
+  it.each([
+    ['double', 'text'],
+    ['binary', 'text'],
+    ['int32', 'text'],
+    ['floats', 'tokens'],
+    ['string', 'tokens'],
+    ['double', 'tokens'],
+  ] as const)('refuses the column %s as %s', async (column, kind) => {
+    await expect(openShard(store, path.join(dir, 'none.parquet'), column, kind)).rejects.toMatchObject({ code: 'COLUMN_TYPE' });
+  });
+});
