@@ -1,0 +1,183 @@
+import { connect, openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from 'vitest';
+import { Dealer } from 'zeromq';
+import fc from 'fast-check';
+import { encodeHeader, decodeMessage } from '../../src/wire/messages.js';
+import { sampleDocuments } from '../support/corpus.js';
+import { freePort } from '../support/minio.js';
+import { writeShards } from '../support/parquet.js';
+import { startSidecar, type SidecarProcess } from '../support/sidecar.js';
+import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+
+/** FAULTS 22 to 26, 46, 50: what trainers and sidecars do to each other. */
+describe('sessions', () => {
+  let workspace: Workspace;
+  let sidecar: SidecarProcess;
+  let file: string;
+  let metrics: string;
+  let address: string;
+  let reference: string[];
+
+  const config = (metricsPort: number): ConfigInput => ({
+    sources: { prose: { uri: workspace.path('data/') } },
+    tokenizer: { file: TOKENIZER_FILE },
+    sequence: { length: 64 },
+    shuffle: { windowBytes: '64KiB' },
+    batch: { size: 4 },
+    epochs: 1,
+    cache: { dir: workspace.path('cache') },
+    serve: { metrics: `127.0.0.1:${metricsPort}`, lease: '2s', grace: '3s' },
+  });
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+    await writeShards(workspace.path('data'), sampleDocuments(120), 4, 10);
+    const port = await freePort();
+    metrics = `http://127.0.0.1:${port}`;
+    file = await workspace.config('headrace.yaml', config(port));
+    address = `ipc://${workspace.path('s.sock')}`;
+    const pipeline = await openPipeline(file);
+    reference = (await collect(pipeline.batches())).map((batch) => batch.digest);
+    await pipeline.close();
+  });
+  afterAll(() => workspace.remove());
+  beforeEach(async () => {
+    sidecar = await startSidecar(file, { address });
+  });
+  afterEach(() => sidecar.end('SIGKILL'));
+
+  it('answer on /healthz, /readyz and /metrics, and count what was sent', async () => {
+    const batches = await collect(connect({ address }));
+    expect(batches.map((batch) => batch.digest)).toEqual(reference);
+    expect((await fetch(`${metrics}/healthz`)).status).toBe(200);
+    expect((await fetch(`${metrics}/readyz`)).status).toBe(200);
+    expect((await fetch(`${metrics}/else`)).status).toBe(404);
+    const text = await (await fetch(`${metrics}/metrics`)).text();
+    const value = (name: string): number => Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
+    expect(value('headrace_batches_total')).toBe(batches.length);
+    expect(value('headrace_tokens_total')).toBe(batches.reduce((sum, batch) => sum + batch.tokens, 0));
+    expect(value('headrace_store_read_bytes_total')).toBeGreaterThan(10_000);
+    for (const cause of ['store', 'decode', 'tokenize', 'pack', 'client'])
+      expect(text).toContain(`headrace_wait_seconds_total{cause="${cause}"}`);
+  });
+
+  it('a paused sidecar gives the trainer a timeout, and goes on where it was', async () => {
+    const client = connect({ address, timeoutMs: 1500, prefetch: 1 });
+    const first = await client.next();
+    sidecar.child.kill('SIGSTOP');
+    const received = [first!.digest];
+    await expect(
+      (async () => {
+        for (let i = 0; i < 10; i++) received.push((await client.next())!.digest);
+      })(),
+    ).rejects.toMatchObject({ code: expect.stringMatching(/TIMEOUT|SIDECAR_UNREACHABLE/) });
+    sidecar.child.kill('SIGCONT');
+    client.close();
+    const rest = await collect(connect({ address, cursor: client.cursor! }));
+    expect([...received, ...rest.map((batch) => batch.digest)]).toEqual(reference);
+  });
+
+  it('a second trainer of the same rank takes over, and the first one is told', async () => {
+    const first = connect({ address, prefetch: 1 });
+    await first.next();
+    const second = connect({ address });
+    const taken = await collect(second);
+    expect(taken.map((batch) => batch.digest)).toEqual(reference);
+    await expect(
+      (async () => {
+        while ((await first.next()) !== undefined);
+      })(),
+    ).rejects.toMatchObject({ code: 'FENCED' });
+  });
+
+  it('an older incarnation that comes back is refused', async () => {
+    const current = connect({ address, prefetch: 1 });
+    await current.next();
+    const reply = await sayHello({ incarnation: 1000 });
+    expect(reply).toMatchObject({ type: 'ERROR', code: 'STALE_CLIENT' });
+    expect((await current.next())?.step).toBe(1);
+    current.close();
+  });
+
+  it('consumers of one rank with different names get the same batches', async () => {
+    const [a, b] = await Promise.all(['tp0', 'tp1'].map((consumer) => collect(connect({ address, consumer }))));
+    expect(a).toEqual(b);
+    expect(a.map((batch) => batch.digest)).toEqual(reference);
+  });
+
+  it('a trainer that falls silent loses its lease', async () => {
+    const reply = await sayHello({ incarnation: 5 });
+    expect(reply.type).toBe('WELCOME');
+    await expect
+      .poll(async () => (await fetch(`${metrics}/metrics`)).text(), { timeout: 6000 })
+      .toMatch(/^headrace_leases_expired_total 1$/m);
+  });
+
+  it('a slow trainer gets no more than it asked for', async () => {
+    const client = connect({ address, prefetch: 2 });
+    await client.next();
+    await delay(500);
+    // one taken, whose credit came back: at most three were ever sent
+    expect(await (await fetch(`${metrics}/metrics`)).text()).toMatch(/^headrace_batches_total [23]$/m);
+    client.close();
+  });
+
+  it('malformed messages are answered and counted, and disturb nobody', async () => {
+    const raw = new Dealer({ linger: 0, receiveTimeout: 2000 });
+    raw.connect(address);
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 60 }), { minLength: 1, maxLength: 3 }), async (frames) => {
+        await raw.send(frames.map((frame) => Buffer.from(frame)));
+        const { message } = decodeMessage(await raw.receive());
+        expect(message).toMatchObject({ type: 'ERROR', code: 'BAD_MESSAGE' });
+      }),
+      { numRuns: 200 },
+    );
+    raw.close();
+    expect((await collect(connect({ address }))).map((batch) => batch.digest)).toEqual(reference);
+  });
+
+  it.each([
+    [{ worldSize: 3 }, 'WORLD_SIZE'],
+    [{ rank: 2, worldSize: 2 }, 'WORLD_SIZE'],
+    [{ expect: { 'sequence.length': 2048 } }, 'CONFIG_MISMATCH'],
+  ])('a trainer that asks for %j is refused with %s', async (request, code) => {
+    await expect(connect({ address, ...request }).next()).rejects.toMatchObject({ code });
+  });
+
+  it('SIGTERM ends an idle sidecar at once, and a busy one when its trainers have left', async () => {
+    const idle = Date.now();
+    expect(await sidecar.end('SIGTERM')).toBe(0);
+    expect(Date.now() - idle).toBeLessThan(2500);
+    sidecar = await startSidecar(file, { address });
+    const client = connect({ address, prefetch: 1 });
+    await client.next();
+    const ended = sidecar.end('SIGTERM');
+    await delay(200);
+    await expect(connect({ address, rank: 1, worldSize: 2, timeoutMs: 500 }).next()).rejects.toMatchObject({
+      code: expect.stringMatching(/TIMEOUT|SIDECAR_UNREACHABLE/),
+    });
+    // the connected one is served to its end
+    let last: Batch | undefined;
+    for (let batch = await client.next(); batch !== undefined; batch = await client.next()) last = batch;
+    expect(last?.step).toBe(reference.length - 1);
+    expect(await ended).toBe(0);
+  });
+
+  async function sayHello({ incarnation }: { incarnation: number }): Promise<{ type: string }> {
+    const raw = new Dealer({ linger: 0, receiveTimeout: 3000 });
+    raw.connect(address);
+    const hello = { client: 'test', consumer: 'default', rank: 0, worldSize: 1, credits: 1, expect: {}, cursors: [] };
+    await raw.send(encodeHeader({ type: 'HELLO', ...hello, incarnation }));
+    const { message } = decodeMessage(await raw.receive());
+    raw.close();
+    return message;
+  }
+});
+
+async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
+  const all: Batch[] = [];
+  for await (const batch of batches) all.push(batch);
+  return all;
+}
