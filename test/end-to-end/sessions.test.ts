@@ -107,11 +107,13 @@ describe('sessions', () => {
   });
 
   it('a trainer that falls silent loses its lease', async () => {
-    const reply = await sayHello({ incarnation: 5 });
-    expect(reply.type).toBe('WELCOME');
-    await expect
-      .poll(async () => (await fetch(`${metrics}/metrics`)).text(), { timeout: 6000 })
-      .toMatch(/^headrace_leases_expired_total 1$/m);
+    const raw = new Dealer({ linger: 0, receiveTimeout: 3000 });
+    raw.connect(address);
+    await raw.send(helloOf(5));
+    expect(decodeMessage(await raw.receive()).message.type).toBe('WELCOME');
+    const metricsText = async (): Promise<string> => (await fetch(`${metrics}/metrics`)).text();
+    await expect.poll(metricsText, { timeout: 6000 }).toMatch(/^headrace_leases_expired_total 1$/m);
+    raw.close(); // not before: a closed socket ends the session for another reason
   });
 
   it('a slow trainer gets no more than it asked for', async () => {
@@ -168,13 +170,26 @@ describe('sessions', () => {
   async function sayHello({ incarnation }: { incarnation: number }): Promise<{ type: string }> {
     const raw = new Dealer({ linger: 0, receiveTimeout: 3000 });
     raw.connect(address);
-    const hello = { client: 'test', consumer: 'default', rank: 0, worldSize: 1, credits: 1, expect: {}, cursors: [] };
-    await raw.send(encodeHeader({ type: 'HELLO', ...hello, incarnation }));
+    await raw.send(helloOf(incarnation));
     const { message } = decodeMessage(await raw.receive());
     raw.close();
     return message;
   }
 });
+
+function helloOf(incarnation: number): Buffer {
+  return encodeHeader({
+    type: 'HELLO',
+    client: 'test',
+    consumer: 'default',
+    rank: 0,
+    worldSize: 1,
+    credits: 1,
+    expect: {},
+    cursors: [],
+    incarnation,
+  });
+}
 
 async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
   const all: Batch[] = [];
