@@ -1,0 +1,255 @@
+"""The loader against a scripted sidecar: order, credits, deadlines, reconnecting, states."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import threading
+from typing import Any
+
+import pytest
+
+from headrace import DataLoader, HeadraceError, merge_state, wire
+
+from .conftest import FakeSidecar, cursor
+
+
+def loader_of(address: str, **options: Any) -> DataLoader:
+    return DataLoader(address=address, rank=0, world_size=1, tensors="numpy", **{"timeout": 5.0, **options})
+
+
+def code_of(raised: pytest.ExceptionInfo[HeadraceError]) -> str:
+    return raised.value.code
+
+
+def test_delivers_every_step_in_order_and_then_ends(fake: FakeSidecar) -> None:
+    with loader_of(fake.address, verify=True) as loader:
+        batches = list(loader)
+        assert [batch.step for batch in batches] == list(range(20))
+        assert batches[3].input_ids.tolist() == [[3, 4, 7, 0]]
+        assert batches[3].labels.tolist() == [[3, 4, 7, -100]]
+        assert batches[3].position_ids.tolist() == [[0, 1, 0, 0]]
+        assert list(loader) == []
+        assert loader.state_dict() == cursor(20)
+
+
+def test_asks_for_no_more_than_it_was_told_to(fake: FakeSidecar) -> None:
+    with loader_of(fake.address, prefetch=3) as loader:
+        assert len(list(loader)) == 20
+    assert fake.in_flight_max <= 3
+    assert fake.hellos[0]["credits"] == 3
+
+
+def test_a_state_is_of_the_last_batch_consumed_and_survives_json(fake: FakeSidecar) -> None:
+    with loader_of(fake.address) as loader:
+        assert loader.state_dict() == {}
+        for _ in range(5):
+            next(loader)
+        state = json.loads(json.dumps(loader.state_dict()))
+        assert state == cursor(5)
+    with loader_of(fake.address) as other:
+        other.load_state_dict(state)
+        assert other.state_dict() == state
+        assert next(other).step == 5
+        other.load_state_dict({})
+        assert next(other).step == 0
+
+
+def test_continues_after_the_sidecar_was_replaced(address: str) -> None:
+    first = FakeSidecar(address)
+    with loader_of(address, prefetch=2) as loader:
+        steps = [next(loader).step for _ in range(4)]
+        first.close()
+        second = FakeSidecar(address)
+        try:
+            steps += [batch.step for batch in loader]
+            assert steps == list(range(20))
+            assert second.hellos[-1]["expect"] == cursor(0)["plan"]
+            assert second.hellos[-1]["incarnation"] == first.hellos[0]["incarnation"]
+        finally:
+            second.close()
+
+
+def test_says_hello_again_when_its_session_is_forgotten(address: str) -> None:
+    forgotten = threading.Event()
+
+    def forget(sidecar: FakeSidecar, _identity: bytes, message: wire.Message) -> bool:
+        if message.type == "CREDIT" and message.header["session"] == 1 and not forgotten.is_set():
+            forgotten.set()
+            sidecar.session += 1  # as after a restart: the old number is unknown
+        return False
+
+    sidecar = FakeSidecar(address, script=forget)
+    try:
+        with loader_of(address) as loader:
+            assert [batch.step for batch in loader] == list(range(20))
+        assert forgotten.is_set()
+        assert len(sidecar.hellos) == 2
+    finally:
+        sidecar.close()
+
+
+@pytest.mark.parametrize("code", ["FENCED", "CONFIG_MISMATCH", "CURSOR_MISMATCH", "BAD_ROW"])
+def test_raises_what_the_sidecar_says(address: str, code: str) -> None:
+    def refuse(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
+        if message.type != "HELLO":
+            return False
+        sidecar.send(identity, "ERROR", {"session": 0, "code": code, "message": "no — ü", "hint": "do this", "detail": {"field": "seed"}})
+        return True
+
+    sidecar = FakeSidecar(address, script=refuse)
+    try:
+        with loader_of(address) as loader:
+            for _ in range(2):
+                with pytest.raises(HeadraceError) as raised:
+                    next(loader)
+                assert code_of(raised) == code
+                assert str(raised.value) == f"{code}: no — ü (do this)"
+                assert raised.value.detail == {"field": "seed"}
+    finally:
+        sidecar.close()
+
+
+def test_a_silent_sidecar_is_a_timeout_after_which_waiting_goes_on(address: str) -> None:
+    silent = threading.Event()
+    silent.set()
+    held: list[tuple[bytes, wire.Message]] = []
+
+    def hold(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
+        if message.type == "CREDIT" and silent.is_set():
+            held.append((identity, message))
+            return True
+        if message.type == "PING" and not silent.is_set() and held:
+            for each in held:
+                sidecar._answer(*each)
+            held.clear()
+        return False
+
+    sidecar = FakeSidecar(address, script=hold)
+    try:
+        with loader_of(address, prefetch=1, timeout=1.0) as loader:
+            assert next(loader).step == 0
+            with pytest.raises(HeadraceError) as raised:
+                next(loader)
+            assert code_of(raised) == "TIMEOUT"
+            silent.clear()
+            assert [batch.step for batch in loader] == list(range(1, 20))
+    finally:
+        sidecar.close()
+
+
+def test_nobody_there_is_an_error_within_the_timeout(address: str) -> None:
+    with loader_of(address, timeout=1.0) as loader, pytest.raises(HeadraceError) as raised:
+        next(loader)
+    assert code_of(raised) in ("SIDECAR_UNREACHABLE", "TIMEOUT")
+
+
+@pytest.mark.parametrize("frames", [[b""], [b"XX\x01\x04{}"], [b"HR\x01\x04{}"], [b"HR\x01\x05[]"], [b"HR\x02\x08{}", b"x"]])
+def test_a_malformed_message_is_raised(address: str, frames: list[bytes]) -> None:
+    def garble(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
+        if message.type == "HELLO":
+            sidecar.send_raw(identity, frames)
+        return message.type == "HELLO"
+
+    sidecar = FakeSidecar(address, script=garble)
+    try:
+        with loader_of(address) as loader, pytest.raises(HeadraceError) as raised:
+            next(loader)
+        assert code_of(raised) == "BAD_MESSAGE"
+    finally:
+        sidecar.close()
+
+
+def test_a_step_out_of_order_is_raised(address: str) -> None:
+    def skip(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
+        if message.type == "CREDIT":
+            sidecar.send_batch(identity, 17)
+        return message.type == "CREDIT"
+
+    sidecar = FakeSidecar(address, script=skip)
+    try:
+        with loader_of(address, prefetch=1) as loader:
+            assert next(loader).step == 0
+            with pytest.raises(HeadraceError, match="step 17 came where step 1 was due"):
+                next(loader)
+    finally:
+        sidecar.close()
+
+
+def test_says_bye(fake: FakeSidecar) -> None:
+    loader = loader_of(fake.address)
+    next(loader)
+    loader.close()
+    loader.close()
+    deadline = threading.Event()
+    for _ in range(100):
+        if "BYE" in fake.received:
+            break
+        deadline.wait(0.02)
+    assert "BYE" in fake.received
+
+
+def test_a_forked_child_is_told_not_to_use_it(fake: FakeSidecar) -> None:
+    loader = loader_of(fake.address)
+    next(loader)
+    loader._pid = os.getpid() + 1
+    with pytest.raises(HeadraceError, match="another process"):
+        next(loader)
+    loader._pid = os.getpid()
+    loader.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"source": "x.yaml", "address": "ipc:///x"}, {"address": "ipc:///x", "prefetch": 0}, {"address": "ipc:///x", "tensors": "jax"}, {"source": "/no/such.yaml"}],
+)
+def test_refuses_arguments_that_cannot_be(options: dict[str, Any]) -> None:
+    with pytest.raises(HeadraceError) as raised:
+        DataLoader(**options)
+    assert code_of(raised) in ("CONFIG_INVALID", "CONFIG_NOT_FOUND")
+
+
+def test_ranks_come_from_the_environment_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    loader = DataLoader(address="ipc:///x")
+    assert (loader.rank, loader.world_size) == (3, 8)
+    monkeypatch.setenv("RANK", "three")
+    with pytest.raises(HeadraceError, match="RANK"):
+        DataLoader(address="ipc:///x")
+
+
+def test_torch_tensors_where_torch_is_installed(fake: FakeSidecar) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed here")
+    with DataLoader(address=fake.address, rank=0, world_size=1) as loader:
+        batch = next(loader)
+        assert batch.input_ids.dtype == torch.int64
+        assert batch.labels.tolist() == [[0, 1, 7, -100]]
+        assert batch.cu_seqlens.dtype == torch.int32
+        fed = torch.utils.data.DataLoader(loader.dataset(), batch_size=None, num_workers=0)
+        assert next(iter(fed))["input_ids"].tolist() == [[1, 2, 7, 0]]
+
+
+def test_merging_states() -> None:
+    one = {**cursor(5), "lanes": {"0": {"web": [1, 0, 0, 0, 0]}}}
+    two = {**cursor(5), "lanes": {"1": {"web": [2, 0, 0, 0, 0]}}}
+    assert merge_state([one, two])["lanes"] == {**one["lanes"], **two["lanes"]}
+    for other, field in [
+        ({**two, "step": 6}, "step"),
+        ({**two, "plan": {**two["plan"], "seed": 1}}, "plan.seed"),
+        ({**two, "lanes": {"0": {"web": [9, 0, 0, 0, 0]}}}, "lanes.0"),
+    ]:
+        with pytest.raises(HeadraceError) as raised:
+            merge_state([one, other])
+        assert (code_of(raised), raised.value.detail) == ("CURSOR_MISMATCH", {"field": field})
+    for broken in ([], [{"step": 3}], [{**one, "version": 2}]):
+        with pytest.raises(HeadraceError) as raised:
+            merge_state(broken)
+        assert code_of(raised) == "CURSOR_INVALID"
+
+
+def test_errors_survive_pickling() -> None:
+    error = HeadraceError("FENCED", "gone", hint="end it", detail={"rank": 1})
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.code, str(copy), copy.detail) == ("FENCED", str(error), {"rank": 1})

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { buildBatch } from '../../src/batch/batch.js';
+import { sequenceDigest } from '../../src/pack/sequence-writer.js';
+import { batchOfFrames, framesOfBatch } from '../../src/wire/batch-frames.js';
+import { decodeMessage, encodeHeader, type Message, type MessageOf } from '../../src/wire/messages.js';
+import golden from '../spec/wire.json' with { type: 'json' };
+
+const bytesOf = (hex: readonly string[]): Uint8Array[] => hex.map((frame) => Buffer.from(frame, 'hex'));
+
+describe('wire messages', () => {
+  it.each(golden.messages)('writes and reads the golden $name', ({ message, frames }) => {
+    expect(encodeHeader(message as unknown as Message).toString('hex')).toBe(frames[0]);
+    expect(decodeMessage(bytesOf(frames)).message).toEqual(message);
+  });
+
+  it.each(golden.malformed)('refuses $name', ({ frames }) => {
+    expect(() => decodeMessage(bytesOf(frames))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
+  });
+
+  it('reads the arrays of the golden batch, and builds them again with the same digest', () => {
+    const { frames, values } = golden.messages.find((entry) => entry.message.type === 'BATCH')!;
+    const decoded = decodeMessage(bytesOf(frames));
+    const batch = batchOfFrames(decoded.message as MessageOf<'BATCH'>, decoded.frames);
+    expect([...batch.inputIds]).toEqual(values!.input_ids);
+    expect([...batch.lossMask]).toEqual(values!.loss_mask);
+    expect([...batch.cuSeqlens]).toEqual(values!.cu_seqlens);
+    expect([...batch.segments]).toEqual(values!.segments);
+    const sequences = [0, 1].map((row) => {
+      const ids = batch.inputIds.subarray(4 * row, 4 * row + 4);
+      const segments = batch.segments.subarray(12 * row, 12 * row + 12);
+      return { ids, segments, digest: sequenceDigest(ids, segments), tokens: row === 0 ? 4 : 3 };
+    });
+    const built = buildBatch(sequences, 4);
+    expect(built).toEqual(batch);
+    expect(framesOfBatch(built).frames.map((frame) => Buffer.from(frame).toString('hex'))).toEqual(frames.slice(1));
+  });
+
+  it('refuses a batch whose arrays have other shapes than its rows', () => {
+    const { frames, message } = golden.messages.find((entry) => entry.message.type === 'BATCH')!;
+    expect(() => batchOfFrames({ ...message, rows: 3 } as unknown as MessageOf<'BATCH'>, bytesOf(frames.slice(1)))).toThrow(
+      expect.objectContaining({ code: 'BAD_MESSAGE' }),
+    );
+  });
+});
