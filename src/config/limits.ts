@@ -23,8 +23,6 @@ export const LIMITS = {
 
   /** Requests under way at once against one origin: enough for 100 MB/s a stream × 20 ms; later work makes it adaptive. */
   fetchConcurrencyMax: 32,
-  /** Bytes fetched and not yet in a worker, over all lanes: twice eight lanes × 16 MiB, so that one window ahead never waits for the budget. */
-  fetchBytesDefault: 256 * 2 ** 20,
   /** Footers are a few KiB; 32 at a time hide 20 ms of latency for 1,000 shards in under a second. */
   footerConcurrencyMax: 32,
   /** One request for the end of a file gets the footer of nearly every Parquet file (2 kB a row group with few columns). */
@@ -63,10 +61,6 @@ export const LIMITS = {
   sessionsMax: 1024,
   /** Frame 0 of a message. */
   headerBytesMax: 2 ** 20,
-  /** A trainer that says nothing for this long is gone: long enough for a checkpoint that stops its threads. */
-  leaseMsDefault: 30_000,
-  /** Sessions get this long to leave after SIGTERM: inside the 30 s that Kubernetes gives. */
-  graceMsDefault: 20_000,
   /** How often a silent client asks for a sign of life. */
   heartbeatMs: 1_000,
   /** How long a client waits for a batch, or for a sidecar that went away: longer than a sidecar's slowest start. */

@@ -90,7 +90,7 @@ const shuffleSchema = z.strictObject({
     .default(LIMITS.shuffleBlocksDefault)
     .describe('How many blocks are shuffled together.'),
   windowBytes: size(LIMITS.windowBytesMin, LIMITS.windowBytesMax)
-    .default(LIMITS.windowBytesDefault)
+    .prefault('16MiB')
     .describe('How much decoded data is shuffled row by row at a time. Part of the plan: another value gives another order.'),
 });
 
@@ -122,6 +122,7 @@ const storageSchema = z.strictObject({
     ),
 });
 
+// lease: long enough for a checkpoint that stops a trainer's threads; grace: inside the 30 s that Kubernetes gives
 const serveSchema = z.strictObject({
   address: z
     .string()
@@ -135,10 +136,11 @@ const serveSchema = z.strictObject({
     .min(1)
     .optional()
     .describe('`HOST:PORT` of `/metrics`, `/healthz` and `/readyz`. Left out: none. Port 0: any free one.'),
-  lease: duration(1_000, 3600_000).default(LIMITS.leaseMsDefault).describe('A trainer that says nothing for this long is forgotten.'),
-  grace: duration(0, 3600_000).default(LIMITS.graceMsDefault).describe('How long after SIGTERM the connected trainers are still served.'),
+  lease: duration(1_000, 3600_000).prefault('30s').describe('A trainer that says nothing for this long is forgotten.'),
+  grace: duration(0, 3600_000).prefault('20s').describe('How long after SIGTERM the connected trainers are still served.'),
 });
 
+// fetchBytes: twice eight lanes × 16 MiB, so that one window ahead never waits for the budget
 const limitsSchema = z.strictObject({
   workers: z
     .int()
@@ -147,7 +149,7 @@ const limitsSchema = z.strictObject({
     .optional()
     .describe('Worker threads. Left out: cores − 1, at least 1. The stream does not depend on it.'),
   fetchBytes: size(2 ** 20, 2 ** 40)
-    .default(LIMITS.fetchBytesDefault)
+    .prefault('256MiB')
     .describe('Bytes fetched and not yet decoded, over all lanes. The stream does not depend on it.'),
 });
 

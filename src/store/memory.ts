@@ -48,7 +48,7 @@ export function memoryStore(uri: string, objects: Readonly<Record<string, Uint8A
       const { bytes, info } = await Promise.resolve(entryOf(path));
       if (options.ifMatch !== undefined && options.ifMatch !== info.etag) throw shardChanged(uri + path, options.ifMatch, info.etag);
       if (startByte < 0 || endByte < startByte || endByte > info.size) throw outsideObject(uri + path, startByte, endByte, info.size);
-      return Uint8Array.from(bytes.subarray(startByte, endByte));
+      return bytes.slice(startByte, endByte);
     },
     close: () => Promise.resolve(),
   };

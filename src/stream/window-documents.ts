@@ -161,10 +161,12 @@ export class WindowDocuments implements DocumentSource, Provenance {
   #checkedIds(ids: Int32Array | BigInt64Array, start: number, end: number, document: number): Int32Array {
     const narrow = ids instanceof Int32Array ? ids.subarray(start, end) : Int32Array.from(ids.subarray(start, end), narrowed);
     const { idsEnd } = this.#options;
-    for (let i = 0; i < narrow.length; i++) {
-      if (narrow[i] < 0 || narrow[i] >= idsEnd) {
-        return this.#reject(document, `holds the token id ${ids[start + i]}, and ids are from 0 to ${idsEnd - 1}`, 'TOKEN_OUT_OF_RANGE');
-      }
+    // without a branch an id: the sign bit of `bad` is set by any id below 0 or above the last
+    let bad = 0;
+    for (let i = 0; i < narrow.length; i++) bad |= narrow[i] | (idsEnd - 1 - narrow[i]);
+    if (bad < 0) {
+      const at = narrow.findIndex((id) => id < 0 || id >= idsEnd);
+      return this.#reject(document, `holds the token id ${ids[start + at]}, and ids are from 0 to ${idsEnd - 1}`, 'TOKEN_OUT_OF_RANGE');
     }
     return narrow;
   }

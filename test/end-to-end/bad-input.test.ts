@@ -3,9 +3,9 @@ import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/index.js';
-import { sampleDocuments } from '../support/corpus.js';
+import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { freePort, MINIO_BINARY, startMinio } from '../support/minio.js';
-import { writeShards } from '../support/parquet.js';
+import { writeShards } from '../../examples/corpus/parquet.js';
 import { runCli, startSidecar } from '../support/sidecar.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { paragraphs, texts } from '../support/corpus.js';
+import { paragraphs, texts } from '../../examples/corpus/prose.js';
 import { MINIO_BINARY, startMinio, type Minio } from '../support/minio.js';
 import { startSidecar } from '../support/sidecar.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
@@ -79,7 +79,7 @@ async function gather(batches: AsyncIterable<Batch>, received: Map<string, numbe
       let ids = received.get(key);
       if (ids === undefined) received.set(key, (ids = []));
       for (let token = 0; token < length; token++) {
-        if (ids[start + token] !== undefined) throw new Error(`token ${start + token} of document ${key} came twice`);
+        if (start + token in ids) throw new Error(`token ${start + token} of document ${key} came twice`);
         ids[start + token] = inputIds[cuSeqlens[i] + token];
       }
     }

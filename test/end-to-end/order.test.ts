@@ -1,9 +1,9 @@
 import { connect, openPipeline, type Batch, type ConfigInput } from 'headrace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sampleDocuments } from '../support/corpus.js';
+import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { stepHashes } from '../support/global-hash.js';
 import { MINIO_BINARY, startMinio } from '../support/minio.js';
-import { writeShards } from '../support/parquet.js';
+import { writeShards } from '../../examples/corpus/parquet.js';
 import { startSidecar } from '../support/sidecar.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 

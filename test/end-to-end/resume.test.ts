@@ -5,8 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sampleDocuments } from '../support/corpus.js';
-import { writeShards } from '../support/parquet.js';
+import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { writeShards } from '../../examples/corpus/parquet.js';
 import { startSidecar, type SidecarProcess } from '../support/sidecar.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 

@@ -4,9 +4,9 @@ import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from
 import { Dealer } from 'zeromq';
 import fc from 'fast-check';
 import { encodeHeader, decodeMessage } from '../../src/wire/messages.js';
-import { sampleDocuments } from '../support/corpus.js';
+import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { freePort } from '../support/minio.js';
-import { writeShards } from '../support/parquet.js';
+import { writeShards } from '../../examples/corpus/parquet.js';
 import { startSidecar, type SidecarProcess } from '../support/sidecar.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 

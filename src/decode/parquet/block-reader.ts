@@ -66,8 +66,8 @@ class ParquetBlockReader implements BlockReader {
       format: 'parquet',
       kind: shardLayout.nested ? 'tokens' : 'text',
       uri: shard.uri,
-      dictionary: Uint8Array.from(dictionary),
-      pages: Uint8Array.from(bytes.subarray(0, last.endByte - first.startByte)),
+      dictionary: dictionary.slice(),
+      pages: bytes.slice(0, last.endByte - first.startByte),
       pageRows: last.endRow - first.startRow,
       skipRows: startRow - unitStartRow - first.startRow,
       rows: endRow - startRow,
@@ -123,7 +123,7 @@ class ParquetBlockReader implements BlockReader {
   /** Copies, so that a few kept bytes do not hold a large buffer. */
   #dropBefore(byte: number): void {
     const heldEnd = this.#startByte + this.#bytes.length;
-    this.#bytes = byte < heldEnd && byte >= this.#startByte ? Uint8Array.from(this.#view(byte, heldEnd)) : new Uint8Array(0);
+    this.#bytes = byte < heldEnd && byte >= this.#startByte ? this.#view(byte, heldEnd).slice() : new Uint8Array(0);
     this.#startByte = byte;
   }
 }

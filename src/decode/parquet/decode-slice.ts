@@ -15,6 +15,7 @@ import { readParquet } from 'parquet-wasm';
 import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { PageRowRequest, PageRows, Rows } from '../decoder.js';
+import { snappyPrefix } from './snappy-prefix.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
 
 /** `PAR1`, little-endian. */
@@ -128,8 +129,7 @@ export function countPageRows(request: PageRowRequest): PageRows {
         continued.push(0);
         continue;
       }
-      const page = decompressPage(body, header.uncompressed_page_size, request.codec as CompressionCodec, compressors);
-      const levels = countZeroLevels(page, header.data_page_header.num_values);
+      const levels = countZeroLevels(startOfPage(body, header.uncompressed_page_size, request.codec), header.data_page_header.num_values);
       rows.push(levels.zeros);
       continued.push(levels.first === 0 ? 0 : 1);
     }
@@ -137,6 +137,14 @@ export function countPageRows(request: PageRowRequest): PageRows {
     throw new HeadraceError('SHARD_INVALID', `cannot read the pages of a list column: ${messageOf(error)}`, { cause: error });
   }
   return { rows: Int32Array.from(rows), continued: Uint8Array.from(continued) };
+}
+
+/** The decoded page as far as its repetition levels go, which come first, after their length in 4 bytes; or more of it. */
+function startOfPage(body: Uint8Array, pageBytes: number, codec: string): Uint8Array {
+  if (codec !== 'SNAPPY') return decompressPage(body, pageBytes, codec as CompressionCodec, compressors);
+  const start = snappyPrefix(body, 4);
+  const levelBytes = new DataView(start.buffer, start.byteOffset, start.byteLength).getUint32(0, true);
+  return snappyPrefix(body, Math.min(pageBytes, 4 + levelBytes));
 }
 
 /** Repetition levels of one repeated field are one bit wide: runs (a varint with its lowest bit 0: count × 2, then the value) and bit-packed groups of 8 (lowest bit 1). */

@@ -70,7 +70,7 @@ async function readFooter(store: Store, object: ObjectInfo, uri: string, signal?
   if (footerBytes > object.size - MAGIC.length || footerBytes > LIMITS.footerBytesMax) {
     throw invalid(uri, `its footer claims ${footerBytes} bytes of ${object.size}`);
   }
-  if (footerBytes <= guess) return Uint8Array.from(tail.subarray(guess - footerBytes));
+  if (footerBytes <= guess) return tail.slice(guess - footerBytes);
   return Uint8Array.from(await store.read(object.path, { startByte: object.size - footerBytes, endByte: object.size }, options));
 }
 

@@ -129,7 +129,7 @@ export class PageMap {
   ): Promise<void> {
     const first = data[0].startByte;
     const last = data[data.length - 1].endByte;
-    const copy = Uint8Array.from(bytes.subarray(first - startByte, last - startByte));
+    const copy = bytes.slice(first - startByte, last - startByte);
     const { rows, continued } = await countRows({ codec: this.#layout.codec, bytes: copy }, signal);
     if (rows.length !== data.length) throw this.#invalid(`${rows.length} pages where ${data.length} were expected`);
     if (continued.includes(1)) {

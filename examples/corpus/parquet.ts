@@ -1,8 +1,8 @@
-/** Writes Parquet files with hyparquet-writer: the part of the tests that needs no Python. */
+/** Writes Parquet files with hyparquet-writer, for tests, the demo and benchmarks. */
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { CorpusDocument } from './corpus.js';
+import type { CorpusDocument } from './prose.js';
 
 /** One file of documents, with a column beside the text that nobody asks for. */
 export function parquetOf(documents: readonly CorpusDocument[], rowGroupSize: number): Uint8Array {
