@@ -49,7 +49,6 @@ async function main(): Promise<void> {
       sources: { text: { uri: './spark/' }, tokens: { uri: './tokens/', tokens: 'input_ids', weight: 3 } },
       tokenizer: { file: tokenizer, eos: '</s>' },
       cache: { dir: './cache' },
-      badRows: 'skip',
       serve: { metrics: `127.0.0.1:${await freePort()}` },
     });
   } finally {

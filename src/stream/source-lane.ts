@@ -1,5 +1,6 @@
 /** One lane of one source: walks the plan's windows, keeps one window ahead on its way, and hands out sequences in order. */
 import { LIMITS } from '../config/limits.js';
+import { HeadraceError } from '../core/errors.js';
 import { sequenceOfChunk, type Sequence } from '../core/sequence.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import type { WindowHandle } from './worker-pool.js';
@@ -25,6 +26,9 @@ export interface SourceLaneOptions {
   readonly onWork: (work: WorkerWork) => void;
 }
 
+/** Epochs of a lane without a sequence before the source counts as empty: two, since one lane's part of one epoch may well be. */
+const EMPTY_EPOCHS_MAX = 2;
+
 const WINDOW_START: PackPosition = { document: 0, token: 0 };
 
 interface OpenWindow {
@@ -44,12 +48,15 @@ export class SourceLane {
   /** Doubles with each request up to the full chunk: the first answer is wanted soon, later ones are wanted cheap. */
   #requestSequences: number;
   #closed = false;
+  /** Group of the last window that held a sequence; at the start, where the lane started. */
+  #deliveredGroup: number;
 
   constructor(options: SourceLaneOptions, start: SourcePosition) {
     this.#options = options;
     this.#place = { group: start.group, window: start.window };
     this.#from = { document: start.document, token: start.token };
     this.#requestSequences = options.stepSequences;
+    this.#deliveredGroup = start.group;
   }
 
   /** The next sequence; undefined after the last one. */
@@ -127,10 +134,22 @@ export class SourceLane {
       return;
     }
     current.handle.close();
+    if (result.chunk.count > 0) this.#deliveredGroup = current.place.group;
+    else this.#checkEmptyEpochs(next);
     this.#place = next;
     this.#from = WINDOW_START;
     this.#current = this.#ahead;
     this.#ahead = undefined;
+  }
+
+  /** A source whose every row is skipped would be searched for ever. */
+  #checkEmptyEpochs(next: WindowPlace): void {
+    const { plan } = this.#options;
+    if (next.group - this.#deliveredGroup <= EMPTY_EPOCHS_MAX * plan.groupsPerEpoch || plan.isPastEnd(next)) return;
+    throw new HeadraceError('NO_ROWS', `sources.${plan.name}: not one row of ${EMPTY_EPOCHS_MAX} epochs could be delivered`, {
+      detail: { source: plan.name },
+      hint: 'Every row was empty, or was left out by `badRows: skip`: set it to fail to see the first one.',
+    });
   }
 
   #open(place: WindowPlace, from: PackPosition): OpenWindow {

@@ -21,7 +21,9 @@ export function createParquetDecoder(countRows: PageRowCounter): Decoder {
       const shardLayout = parquetShardLayout(shard.layout);
       const key = `${shard.uri}@${shard.etag}#${layout.startByte}`; // a column chunk, which two sources may want different ones of
       const map = pageMaps.get(key) ?? new PageMap(unit, layout, shardLayout.nested, shard.uri);
+      // at once, so that blocks of one row group that are opened together share one survey; and again when it has grown
       const remember = (): void => void pageMaps.set(key, map);
+      remember();
       return new ParquetBlockReader({ store, path, shard, block, layout, shardLayout, map, remember, countRows });
     },
   };

@@ -1,0 +1,112 @@
+import { openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeWorkspace, type Workspace } from '../support/workspace.js';
+
+/** Rows that cannot be delivered, and data sets that are very small. */
+describe('odd data', () => {
+  let workspace: Workspace;
+  const lists = (rows: readonly (number[] | null)[]): Uint8Array =>
+    new Uint8Array(
+      parquetWriteBuffer({
+        schema: [
+          { name: 'root', num_children: 1 },
+          { name: 'ids', converted_type: 'LIST', repetition_type: 'OPTIONAL', num_children: 1 },
+          { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+          { name: 'element', type: 'INT32', repetition_type: 'REQUIRED' },
+        ],
+        columnData: [{ name: 'ids', data: [...rows] }],
+      }),
+    );
+
+  async function config(name: string, rows: readonly (number[] | null)[], changes: Partial<ConfigInput> = {}): Promise<ConfigInput> {
+    await mkdir(workspace.path(name), { recursive: true });
+    await writeFile(workspace.path(name, 'a.parquet'), lists(rows));
+    return {
+      sources: { t: { uri: workspace.path(`${name}/`), tokens: 'ids' } },
+      sequence: { length: 4, padId: 9 },
+      batch: { size: 4 },
+      cache: { dir: workspace.path('cache') },
+      limits: { workers: 1 },
+      ...changes,
+    };
+  }
+
+  async function collect(input: ConfigInput, batchesMax = Infinity): Promise<Batch[]> {
+    const pipeline = await openPipeline(input);
+    const batches: Batch[] = [];
+    try {
+      for await (const batch of pipeline.batches()) {
+        batches.push(batch);
+        if (batches.length === batchesMax) break;
+      }
+      return batches;
+    } finally {
+      await pipeline.close();
+    }
+  }
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+  });
+  afterAll(() => workspace.remove());
+
+  it('one row, one epoch: one padded step, on every lane that there is', async () => {
+    const batches = await collect(await config('one', [[1, 2, 3]], { epochs: 1, last: 'pad' }));
+    expect(batches).toHaveLength(1);
+    expect([...batches[0].inputIds]).toEqual([1, 2, 3, 9, ...new Array<number>(12).fill(9)]);
+    expect(batches[0].tokens).toBe(3);
+    expect([...batches[0].lossMask]).toEqual([1, 1, 1, ...new Array<number>(13).fill(0)]);
+  });
+
+  it('one row, without epochs, is repeated for ever', async () => {
+    const batches = await collect(await config('one', [[1, 2, 3]]), 50);
+    expect(batches).toHaveLength(50);
+    expect(batches.every((batch) => batch.tokens === 12)).toBe(true);
+  });
+
+  it('an incomplete last step is left out with last: drop', async () => {
+    expect(await collect(await config('one', [[1, 2, 3]], { epochs: 1 }))).toEqual([]);
+    expect(await collect(await config('one', [[1, 2, 3]], { epochs: 5 }))).toHaveLength(1);
+  });
+
+  it.each([
+    ['null', null, 'BAD_ROW', /row 1 of .*a\.parquet is null/],
+    ['negative', [5, -1], 'TOKEN_OUT_OF_RANGE', /token id -1/],
+  ] as const)('a %s row fails the run by name, or is left out by policy', async (_name, bad, code, message) => {
+    const rows = [[1, 2, 3, 4], bad === null ? null : [...bad], [5, 6, 7, 8]];
+    await expect(collect(await config('bad', rows, { epochs: 1 }))).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+    });
+    const batches = await collect(await config('bad', rows, { epochs: 1, last: 'pad', badRows: 'skip' }));
+    expect(
+      batches
+        .flatMap((batch) => [...batch.inputIds])
+        .filter((id) => id !== 9)
+        .sort(),
+    ).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it('a source of which every row is skipped is an error, and no endless search', async () => {
+    const empty = await config('empty', [null, [], null], { badRows: 'skip' });
+    await expect(collect(empty)).rejects.toMatchObject({ code: 'NO_ROWS', hint: expect.stringContaining('badRows') });
+  });
+
+  it('sources are mixed by their weights, in tokens, within a sequence a lane', async () => {
+    const rows = (id: number): number[][] => Array.from({ length: 200 }, () => new Array<number>(7).fill(id));
+    const base = await config('mix-a', rows(1));
+    await config('mix-b', rows(2));
+    const batches = await collect(
+      {
+        ...base,
+        sources: { a: { uri: workspace.path('mix-a/'), tokens: 'ids', weight: 3 }, b: { uri: workspace.path('mix-b/'), tokens: 'ids' } },
+      },
+      100,
+    );
+    const ids = batches.flatMap((batch) => [...batch.inputIds]);
+    const share = ids.filter((id) => id === 1).length / ids.filter((id) => id !== 9).length;
+    expect(Math.abs(share - 0.75)).toBeLessThan(0.02);
+  });
+});
