@@ -18,7 +18,7 @@ import { freePort } from '../test/support/minio.js';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const { values: options } = parseArgs({ options: { gigabytes: { type: 'string', default: '2.2' } }, allowPositionals: true });
 
-/** Every word is one token; all are unknown to it, and that is enough here. */
+/** Every word is one token, and unknown; that is enough here. The vocabulary is as large as the ids of the token column. */
 const WORD_TOKENIZER = {
   version: '1.0',
   added_tokens: [{ id: 1, content: '</s>', special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }],
@@ -31,7 +31,7 @@ const WORD_TOKENIZER = {
     unk_token: '[UNK]',
     continuing_subword_prefix: '##',
     max_input_chars_per_word: 1,
-    vocab: { '[UNK]': 0, '</s>': 1 },
+    vocab: Object.fromEntries(['[UNK]', '</s>', ...Array.from({ length: 50_300 }, (_, i) => `w${i}`)].map((word, id) => [word, id])),
   },
 };
 
