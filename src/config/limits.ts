@@ -21,8 +21,6 @@ export const LIMITS = {
   /** With fewer blocks a lane than this, a group could not mix anything: blocks are cut further. */
   blocksPerLaneMin: 4,
 
-  /** Requests under way at once against one origin: enough for 100 MB/s a stream × 20 ms; later work makes it adaptive. */
-  fetchConcurrencyMax: 32,
   /** Footers are a few KiB; 32 at a time hide 20 ms of latency for 1,000 shards in under a second. */
   footerConcurrencyMax: 32,
   /** One request for the end of a file gets the footer of nearly every Parquet file (2 kB a row group with few columns). */

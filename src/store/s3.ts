@@ -25,6 +25,8 @@ type Sdk = typeof S3;
 /** The SDK is loaded by the first request: it takes 150 ms, which users of files need not pay. */
 export function s3Store(options: S3Options): Store {
   const uri = `s3://${options.bucket}/`;
+  // silence is silence, before the first byte and between two
+  const answerMs = options.idleTimeoutMs ?? STORE_LIMITS.idleTimeoutMs;
   let opened: Promise<{ readonly sdk: Sdk; readonly client: S3Client }> | undefined;
   const open = (): Promise<{ readonly sdk: Sdk; readonly client: S3Client }> => (opened ??= openClient(options));
 
@@ -39,7 +41,9 @@ export function s3Store(options: S3Options): Store {
           Prefix: prefix,
           ...(token !== undefined && { ContinuationToken: token }),
         });
-        const page = await guarded(uri + prefix, signal, (abortSignal) => client.send(command, { abortSignal }));
+        const page = await guarded(uri + prefix, signal, () =>
+          answered(uri + prefix, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
+        );
         for (const { Key: path, Size: size, ETag: etag } of page.Contents ?? []) {
           if (path !== undefined && size !== undefined && etag !== undefined) yield { path, size, etag };
         }
@@ -49,14 +53,16 @@ export function s3Store(options: S3Options): Store {
     head: async (path, { signal } = {}): Promise<ObjectInfo> => {
       const { sdk, client } = await open();
       const command = new sdk.HeadObjectCommand({ Bucket: options.bucket, Key: path });
-      const { ContentLength: size, ETag: etag } = await guarded(uri + path, signal, (abortSignal) => client.send(command, { abortSignal }));
+      const { ContentLength: size, ETag: etag } = await guarded(uri + path, signal, () =>
+        answered(uri + path, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
+      );
       if (size === undefined || etag === undefined)
         throw transientError('STORE_READ_FAILED', `${uri}${path} was described without size or ETag`, { uri: uri + path });
       return { path, size, etag };
     },
     read: async (path, range, readOptions = {}) => {
       const { startByte, endByte } = range;
-      if (endByte <= startByte) return readNothing(await open(), options.bucket, uri, path, range, readOptions);
+      if (endByte <= startByte) return readNothing(await open(), options.bucket, answerMs, uri, path, range, readOptions);
       const { sdk, client } = await open();
       const command = new sdk.GetObjectCommand({
         Bucket: options.bucket,
@@ -64,13 +70,13 @@ export function s3Store(options: S3Options): Store {
         Range: `bytes=${startByte}-${endByte - 1}`,
         ...(readOptions.ifMatch !== undefined && { IfMatch: readOptions.ifMatch }),
       });
-      return guarded(uri + path, readOptions.signal, async (abortSignal) => {
-        const response = await client.send(command, { abortSignal });
+      return guarded(uri + path, readOptions.signal, async () => {
+        const response = await answered(uri + path, answerMs, readOptions.signal, (abortSignal) => client.send(command, { abortSignal }));
         const body = response.Body as Readable | undefined;
         if (body === undefined) throw transientError('STORE_READ_FAILED', `${uri}${path} came without a body`, { uri: uri + path });
         try {
           const plan = checkResponse(response, uri + path, range, readOptions);
-          return await collect(body, plan, uri + path, range, options.idleTimeoutMs ?? STORE_LIMITS.idleTimeoutMs, abortSignal);
+          return await collect(body, plan, uri + path, range, answerMs, readOptions.signal);
         } finally {
           body.destroy(); // frees the socket of a body that was not read to its end
         }
@@ -103,7 +109,6 @@ async function openClient(options: S3Options): Promise<{ readonly sdk: Sdk; read
     cacheMiddleware: true,
     requestHandler: new NodeHttpHandler({
       connectionTimeout: STORE_LIMITS.connectTimeoutMs,
-      requestTimeout: options.idleTimeoutMs ?? STORE_LIMITS.idleTimeoutMs,
       httpAgent: new HttpAgent(agent),
       httpsAgent: new HttpsAgent(agent),
     }),
@@ -115,13 +120,16 @@ async function openClient(options: S3Options): Promise<{ readonly sdk: Sdk; read
 async function readNothing(
   { sdk, client }: { readonly sdk: Sdk; readonly client: S3Client },
   bucket: string,
+  answerMs: number,
   uri: string,
   path: string,
   { startByte, endByte }: ByteRange,
   { ifMatch, signal }: ReadOptions,
 ): Promise<Uint8Array> {
   const command = new sdk.HeadObjectCommand({ Bucket: bucket, Key: path });
-  const { ContentLength: size = 0, ETag: etag } = await guarded(uri + path, signal, (abortSignal) => client.send(command, { abortSignal }));
+  const { ContentLength: size = 0, ETag: etag } = await guarded(uri + path, signal, () =>
+    answered(uri + path, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
+  );
   if (ifMatch !== undefined && ifMatch !== etag) throw shardChanged(uri + path, ifMatch, etag);
   if (startByte < 0 || endByte < startByte || endByte > size) throw outsideObject(uri + path, startByte, endByte, size);
   return new Uint8Array(0);
@@ -175,7 +183,7 @@ async function collect(
   uri: string,
   range: ByteRange,
   idleTimeoutMs: number,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(plan.length);
   const end = plan.skip + plan.length;
@@ -186,8 +194,10 @@ async function collect(
       transientError('STORE_READ_FAILED', `${uri} sent nothing for ${idleTimeoutMs} ms after ${received} bytes`, { ...detail, received }),
     );
   }, idleTimeoutMs);
-  const onAbort = (): void => void body.destroy(abortError(signal));
-  signal.addEventListener('abort', onAbort, { once: true });
+  const onAbort = (): void => {
+    if (signal !== undefined) body.destroy(abortError(signal));
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
   try {
     throwIfAborted(signal);
     for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -199,20 +209,37 @@ async function collect(
     }
   } finally {
     clearTimeout(idle);
-    signal.removeEventListener('abort', onAbort);
+    signal?.removeEventListener('abort', onAbort);
   }
   if (received < end)
     throw transientError('STORE_READ_FAILED', `the body of ${uri} ended after ${received} of ${end} bytes`, { ...detail, received });
   return bytes;
 }
 
-/** Runs a request and gives its errors their names. */
-async function guarded<T>(uri: string, signal: AbortSignal | undefined, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  throwIfAborted(signal);
-  const abort = new AbortController();
-  const combined = signal === undefined ? abort.signal : AbortSignal.any([signal, abort.signal]);
+/** Waits for the head of an answer, no longer than `timeoutMs`: the SDK's own request timeout only logs. */
+async function answered<T>(
+  uri: string,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+  send: (abortSignal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), timeoutMs);
   try {
-    return await request(combined);
+    return await send(signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]));
+  } catch (error) {
+    if (!late.signal.aborted) throw error;
+    throw transientError('STORE_UNREACHABLE', `the store of ${uri} did not answer within ${timeoutMs} ms`, { uri, timeoutMs }, error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Runs a request and gives its errors their names. */
+async function guarded<T>(uri: string, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
+  throwIfAborted(signal);
+  try {
+    return await request();
   } catch (error) {
     if (signal?.aborted === true) throw abortError(signal);
     throw error instanceof HeadraceError ? error : nameError(error, uri);

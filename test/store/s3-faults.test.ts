@@ -1,0 +1,124 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { s3Store } from '../../src/store/s3.js';
+import type { Store } from '../../src/store/store.js';
+import { withRetry } from '../../src/store/with-retry.js';
+
+const BODY = Buffer.from(Array.from({ length: 5000 }, (_, i) => i % 251));
+const ETAG = '"v1"';
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** FAULTS 1 to 6, 8, 12: an origin that answers by a script, one entry a request; the last one goes on for ever. */
+describe('an S3 origin that misbehaves', () => {
+  let server: Server;
+  let store: Store;
+  let requests: IncomingMessage[];
+
+  async function origin(...script: Answer[]): Promise<Store> {
+    requests = [];
+    server = createServer((request, response) => {
+      const answer = script[Math.min(requests.length, script.length - 1)];
+      requests.push(request);
+      answer(request, response);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const s3 = s3Store({
+      bucket: 'b',
+      endpoint,
+      forcePathStyle: true,
+      credentials: { accessKeyId: 'a', secretAccessKey: 's' },
+      idleTimeoutMs: 300,
+    });
+    store = withRetry(s3, { attemptsMax: 3, deadlineMs: 20_000, baseDelayMs: 1, maxDelayMs: 2 });
+    return store;
+  }
+  afterEach(async () => {
+    await store.close();
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const headersOf = (start: number, end: number): Record<string, string | number> => ({
+    etag: ETAG,
+    'content-length': end - start,
+    'content-range': `bytes ${start}-${end - 1}/${BODY.length}`,
+  });
+  const good: Answer = (request, response) => {
+    const [, start, last] = /bytes=(\d+)-(\d+)/.exec(request.headers.range!)!.map(Number);
+    response.writeHead(206, headersOf(start, last + 1)).end(BODY.subarray(start, last + 1));
+  };
+  const read = (range = { startByte: 100, endByte: 4000 }): Promise<Uint8Array> => store.read('key', range, { ifMatch: ETAG });
+  const expected = Uint8Array.from(BODY.subarray(100, 4000));
+
+  const faults: Record<string, Answer> = {
+    'a 503': (_request, response) => response.writeHead(503).end('<Error><Code>SlowDown</Code></Error>'),
+    'a 429': (_request, response) => response.writeHead(429).end(),
+    'a 500': (_request, response) => response.writeHead(500).end(),
+    'a body that stalls': (_request, response) => void response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 200)),
+    'no answer at all': () => undefined,
+    'a reset in the body': (_request, response) => {
+      response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 1000));
+      setTimeout(() => response.destroy(), 20);
+    },
+    'a range that was not asked for': (_request, response) => response.writeHead(206, headersOf(0, 3900)).end(BODY.subarray(0, 3900)),
+    'no ETag': (_request, response) =>
+      response.writeHead(206, { 'content-range': `bytes 100-3999/${BODY.length}` }).end(BODY.subarray(100, 4000)),
+  };
+
+  it.each(Object.entries(faults))('%s is tried again, and the bytes are right', async (_name, fault) => {
+    await origin(fault, good);
+    expect(await read()).toEqual(expected);
+    expect(requests).toHaveLength(2);
+    expect(requests.every((request) => request.headers['if-match'] === ETAG)).toBe(true);
+  });
+
+  it('a store that stays down is an error that says so', async () => {
+    await origin(faults['a 503']);
+    await expect(read()).rejects.toMatchObject({
+      code: 'STORE_READ_FAILED',
+      message: expect.stringContaining('gave up after 3 of 3 attempts'),
+    });
+    expect(requests).toHaveLength(3);
+  });
+
+  it('a small object that comes whole is cut to the range', async () => {
+    await origin((_request, response) => response.writeHead(200, { etag: ETAG, 'content-length': BODY.length }).end(BODY));
+    expect(await read()).toEqual(expected);
+  });
+
+  it('a large object that comes whole is refused, and not read', async () => {
+    await origin((_request, response) => response.writeHead(200, { etag: ETAG, 'content-length': 2 ** 30 }).write(BODY));
+    await expect(read()).rejects.toMatchObject({ code: 'STORE_READ_FAILED', message: expect.stringContaining('ignores byte ranges') });
+    expect(requests).toHaveLength(1);
+  });
+
+  it.each([
+    [412, 'SHARD_CHANGED'],
+    [403, 'STORE_DENIED'],
+    [404, 'STORE_NOT_FOUND'],
+  ])('a %i is %s, at once', async (status, code) => {
+    await origin((_request, response) => response.writeHead(status).end());
+    await expect(read()).rejects.toMatchObject({ code });
+    expect(requests).toHaveLength(1);
+  });
+
+  it('another version under the same name is SHARD_CHANGED, whatever the status says', async () => {
+    await origin((_request, response) => response.writeHead(206, { ...headersOf(100, 4000), etag: '"v2"' }).end(BODY.subarray(100, 4000)));
+    await expect(read()).rejects.toMatchObject({ code: 'SHARD_CHANGED' });
+  });
+
+  it('a read that is aborted frees its connection', async () => {
+    await origin(faults['a body that stalls']);
+    const abort = new AbortController();
+    const reading = store.read('key', { startByte: 100, endByte: 4000 }, { signal: abort.signal });
+    await once(server, 'request');
+    // closed in order, or reset: both free it
+    const closed = new Promise((resolve) => requests[0].socket.on('error', () => undefined).on('close', resolve));
+    abort.abort();
+    await expect(reading).rejects.toMatchObject({ code: 'ABORTED' });
+    await closed;
+  });
+});

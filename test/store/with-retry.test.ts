@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Clock } from '../../src/core/clock.js';
+import { memoryStore } from '../../src/store/memory.js';
+import { storeError, transientError } from '../../src/store/store-error.js';
+import type { Store } from '../../src/store/store.js';
+import { withRetry, type RetryOptions } from '../../src/store/with-retry.js';
+
+/** A clock that jumps over every wait, and remembers it. */
+function fakeClock(): Clock & { readonly slept: number[] } {
+  let now = 0;
+  const slept: number[] = [];
+  return {
+    slept,
+    now: () => now,
+    sleep: (ms, signal) => {
+      signal?.throwIfAborted();
+      slept.push(ms);
+      now += ms;
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Fails the first `failures` reads. */
+function failing(failures: number, error: () => Error): Store & { attempts: number } {
+  const store = memoryStore('memory://x/', { a: Uint8Array.of(1, 2, 3) });
+  const flaky = {
+    ...store,
+    attempts: 0,
+    read: (...args: Parameters<Store['read']>) => {
+      flaky.attempts++;
+      return flaky.attempts <= failures ? Promise.reject(error()) : store.read(...args);
+    },
+  };
+  return flaky;
+}
+
+const transient = (): Error => transientError('STORE_READ_FAILED', 'the store answered with 503', { uri: 'memory://x/a' });
+const options: RetryOptions = { attemptsMax: 5, deadlineMs: 60_000, baseDelayMs: 100, maxDelayMs: 1000 };
+const range = { startByte: 0, endByte: 3 };
+
+describe('withRetry', () => {
+  it('tries again what may pass, and gives the bytes', async () => {
+    const store = failing(4, transient);
+    expect(await withRetry(store, { ...options, clock: fakeClock() }).read('a', range)).toEqual(Uint8Array.of(1, 2, 3));
+    expect(store.attempts).toBe(5);
+  });
+
+  it('gives up after its attempts, and says how many, how long, and why', async () => {
+    const store = failing(Infinity, transient);
+    await expect(withRetry(store, { ...options, clock: fakeClock(), random: () => 1 }).read('a', range)).rejects.toMatchObject({
+      code: 'STORE_READ_FAILED',
+      message: 'the store answered with 503 (gave up after 5 of 5 attempts in 1500 of 60000 ms)',
+      detail: { uri: 'memory://x/a', attempts: 5, elapsedMs: 1500 },
+    });
+    expect(store.attempts).toBe(5);
+  });
+
+  it('gives up rather than wait beyond its deadline', async () => {
+    const clock = fakeClock();
+    const store = failing(Infinity, transient);
+    await expect(
+      withRetry(store, { ...options, attemptsMax: 1000, deadlineMs: 2000, clock, random: () => 1 }).read('a', range),
+    ).rejects.toThrow(/of 2000 ms/);
+    expect(clock.now()).toBeLessThanOrEqual(2000);
+  });
+
+  it('does not try again what cannot pass', async () => {
+    const store = failing(1, () => storeError('STORE_DENIED', 'denied', {}));
+    await expect(withRetry(store, { ...options, clock: fakeClock() }).read('a', range)).rejects.toMatchObject({ code: 'STORE_DENIED' });
+    expect(store.attempts).toBe(1);
+  });
+
+  it('waits at most twice as long each time, up to its bound, at random', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 10, maxLength: 10 }), async (chances) => {
+        const clock = fakeClock();
+        const store = failing(9, transient);
+        await withRetry(store, { ...options, attemptsMax: 20, clock, random: () => chances[clock.slept.length] }).read('a', range);
+        expect(clock.slept).toHaveLength(9);
+        for (const [i, ms] of clock.slept.entries()) expect(ms).toBeCloseTo(chances[i] * Math.min(1000, 100 * 2 ** i));
+      }),
+    );
+  });
+
+  it('goes on with a listing after the last object that it gave', async () => {
+    const store = memoryStore('memory://x/', Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [name, new Uint8Array(1)])));
+    let breaks = 2;
+    const flaky: Store = {
+      ...store,
+      list: async function* (prefix) {
+        let given = 0;
+        for await (const object of store.list(prefix)) {
+          if (given++ === 2 && breaks-- > 0) throw transient();
+          yield object;
+        }
+      },
+    };
+    const paths: string[] = [];
+    for await (const { path } of withRetry(flaky, { ...options, clock: fakeClock() }).list('')) paths.push(path);
+    expect(paths).toEqual(['a', 'b', 'c', 'd']);
+  });
+});
