@@ -101,7 +101,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
     const index = row - this.#starts[slice];
     this.#aheadIds =
       rows.valid?.[index] === 0
-        ? this.#reject(first, 'is null')
+        ? this.#reject(first, 'is null, or holds a null')
         : this.#checkedIds(rows.ids, rows.bounds[index], rows.bounds[index + 1], first);
     this.#aheadBounds = Int32Array.of(0, this.#aheadIds.length);
   }

@@ -173,6 +173,11 @@ describe.skipIf(PYTHON === undefined)('Parquet written by pyarrow', () => {
     expect(await readShard(store, shard, 500)).toEqual(expected.fixed);
   });
 
+  it('a list that holds a null is no row of tokens', async () => {
+    const shard = await openShard(store, path.join(dir, 'snappy.parquet'), 'holes', 'tokens');
+    expect(await readShard(store, shard, 500)).toEqual(expected.fixed.map((row, i) => (i % 10 === 3 ? null : row)));
+  });
+
   it('a slice late in a row group fetches its own pages, once they are known', async () => {
     const { store: recorder, reads } = recording(store);
     const shard = await openShard(recorder, path.join(dir, 'index.parquet'), 'int32', 'tokens');

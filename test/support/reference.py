@@ -71,6 +71,7 @@ def columns(directory: str) -> None:
             "string": pa.array(texts, pa.string()),
             "large_string": pa.array(texts, pa.large_string()),
             **{name: pa.array(fixed if name == "fixed" else lists, type_) for name, type_ in types.items()},
+            "holes": pa.array([[*row[:3], None] if i % 10 == 3 else row for i, row in enumerate(fixed)], pa.list_(pa.int32())),
             "double": [1.5] * rows,
             "floats": [[1.5]] * rows,
             "binary": [b"x"] * rows,

@@ -40,15 +40,21 @@ export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
   }
   const { skipRows: start, rows: count } = slice;
   const bounds = (column.valueOffsets as Int32Array).subarray(start, start + count + 1);
-  const valid = validity(column, start, count);
+  const valid = validity(column, bounds, start, count);
   if (slice.kind === 'text') return { kind: 'text', count, bounds, bytes: column.values as Uint8Array, valid };
   return { kind: 'tokens', count, bounds, ids: column.children[0].values as Int32Array | BigInt64Array, valid };
 }
 
-function validity(column: Data, start: number, count: number): Uint8Array | undefined {
-  if (column.nullCount === 0) return undefined;
+/** 0 where a row is null, or is a list that holds a null: neither is a row of tokens or text. */
+function validity(column: Data, bounds: Int32Array, start: number, count: number): Uint8Array | undefined {
+  const element = column.children.at(0);
+  if (column.nullCount === 0 && (element === undefined || element.nullCount === 0)) return undefined;
   const valid = new Uint8Array(count);
   for (let row = 0; row < count; row++) valid[row] = column.getValid(start + row) ? 1 : 0;
+  if (element === undefined || element.nullCount === 0) return valid;
+  for (let row = 0; row < count; row++) {
+    for (let i = bounds[row]; i < bounds[row + 1] && valid[row] === 1; i++) valid[row] = element.getValid(i) ? 1 : 0;
+  }
   return valid;
 }
 
