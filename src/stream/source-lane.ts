@@ -68,6 +68,8 @@ export class SourceLane {
         return next;
       }
       if (this.#options.plan.isPastEnd(this.#place)) return undefined;
+      // nothing more will come: to go on here would never end
+      if (this.#closed) throw new HeadraceError('ABORTED', 'the stream was closed');
       this.#refill();
       await this.#request;
     }

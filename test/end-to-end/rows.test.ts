@@ -94,6 +94,25 @@ describe('odd data', () => {
     await expect(collect(empty)).rejects.toMatchObject({ code: 'NO_ROWS', hint: expect.stringContaining('badRows') });
   });
 
+  it('a stream that is closed while a batch is awaited ends that wait', async () => {
+    const pipeline = await openPipeline(await config('closing', [[1, 2, 3]]));
+    try {
+      for (let i = 0; i < 20; i++) {
+        const stream = pipeline.openStream();
+        const waiting = stream.next();
+        for (let ticks = 0; ticks < i; ticks++) await new Promise(setImmediate);
+        stream.close();
+        const outcome = await waiting.then(
+          (batch) => batch?.step,
+          (error: unknown) => (error as { code: string }).code,
+        );
+        expect(['ABORTED', 0]).toContain(outcome);
+      }
+    } finally {
+      await pipeline.close();
+    }
+  });
+
   it('sources are mixed by their weights, in tokens, within a sequence a lane', async () => {
     const rows = (id: number): number[][] => Array.from({ length: 200 }, () => new Array<number>(7).fill(id));
     const base = await config('mix-a', rows(1));
