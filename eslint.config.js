@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist', 'node_modules', 'python', '.venv'] },
+  { ignores: ['dist', 'kernels', 'node_modules', 'python', '.venv'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: {

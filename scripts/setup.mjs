@@ -1,10 +1,13 @@
 /** What every command of the repository needs first: installed packages and a fresh build. Does nothing that is done already. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+
+const KERNELS = path.join(ROOT, 'kernels');
+const BUILT = path.join(ROOT, 'dist', 'kernels');
 
 /** Runs a command in the repository's root; throws when it fails. */
 export function run(command, args, options = {}) {
@@ -17,9 +20,13 @@ export function runTool(name, args, options = {}) {
 }
 
 function toolScript(name) {
-  return { tsc: 'typescript/bin/tsc', eslint: 'eslint/bin/eslint.js', prettier: 'prettier/bin/prettier.cjs', vitest: 'vitest/vitest.mjs' }[
-    name
-  ];
+  return {
+    asc: 'assemblyscript/bin/asc.js',
+    tsc: 'typescript/bin/tsc',
+    eslint: 'eslint/bin/eslint.js',
+    prettier: 'prettier/bin/prettier.cjs',
+    vitest: 'vitest/vitest.mjs',
+  }[name];
 }
 
 export function setup() {
@@ -28,6 +35,32 @@ export function setup() {
   if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs) {
     console.log('installing packages …');
     run(process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  }
+  build();
+}
+
+/** The WebAssembly kernels (AssemblyScript) that are older than their sources, then the TypeScript. */
+export function build() {
+  mkdirSync(BUILT, { recursive: true });
+  const sources = readdirSync(KERNELS).filter((file) => file.endsWith('.ts'));
+  const newest = Math.max(...sources.map((file) => statSync(path.join(KERNELS, file)).mtimeMs));
+  for (const source of sources) {
+    const target = path.join(BUILT, source.replace(/ts$/, 'wasm'));
+    if ((statSync(target, { throwIfNoEntry: false })?.mtimeMs ?? 0) > newest) continue;
+    // no runtime: a kernel allocates nothing, its caller lays out the memory; no assertions: its bounds are checks that answer a status
+    runTool('asc', [
+      path.join(KERNELS, source),
+      '-O3',
+      '--noAssert',
+      '--runtime',
+      'stub',
+      '--enable',
+      'simd',
+      '--enable',
+      'bulk-memory',
+      '-o',
+      target,
+    ]);
   }
   runTool('tsc', ['-p', 'tsconfig.build.json', '--incremental', '--tsBuildInfoFile', 'dist/.tsbuildinfo']);
 }

@@ -35,6 +35,8 @@ export type Rows =
       /** int64 columns keep their width; negative numbers stand for ids over 2^31 and are out of range. */
       readonly ids: Int32Array | BigInt64Array;
       readonly valid: Uint8Array | undefined;
+      /** All ids are at least 0 and below this; `undefined`: nobody looked, or one is negative. */
+      readonly idsBelow: number | undefined;
     };
 
 /** Counts the rows that start in each page of a nested column: bulk work, done in a worker thread. */

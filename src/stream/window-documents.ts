@@ -19,6 +19,8 @@ export interface DocumentOptions {
   readonly decode: (slice: EncodedSlice) => Rows;
 }
 
+type TokenRows = Extract<Rows, { kind: 'tokens' }>;
+
 const NO_TOKENS = new Int32Array(0);
 
 export class WindowDocuments implements DocumentSource, Provenance {
@@ -102,7 +104,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
     this.#aheadIds =
       rows.valid?.[index] === 0
         ? this.#reject(first, 'is null, or holds a null')
-        : this.#checkedIds(rows.ids, rows.bounds[index], rows.bounds[index + 1], first);
+        : this.#checkedIds(rows, rows.bounds[index], rows.bounds[index + 1], first);
     this.#aheadBounds = Int32Array.of(0, this.#aheadIds.length);
   }
 
@@ -158,9 +160,10 @@ export class WindowDocuments implements DocumentSource, Provenance {
     return undefined;
   }
 
-  #checkedIds(ids: Int32Array | BigInt64Array, start: number, end: number, document: number): Int32Array {
+  #checkedIds({ ids, idsBelow }: TokenRows, start: number, end: number, document: number): Int32Array {
     const narrow = ids instanceof Int32Array ? ids.subarray(start, end) : Int32Array.from(ids.subarray(start, end), narrowed);
     const { idsEnd } = this.#options;
+    if (idsBelow !== undefined && idsBelow <= idsEnd) return narrow;
     // without a branch an id: the sign bit of `bad` is set by any id below 0 or above the last
     let bad = 0;
     for (let i = 0; i < narrow.length; i++) bad |= narrow[i] | (idsEnd - 1 - narrow[i]);

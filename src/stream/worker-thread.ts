@@ -1,7 +1,8 @@
 /** A worker thread: holds open windows, and turns their bytes into sequences when asked. It does no I/O. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord } from '../core/errors.js';
-import { countPageRows, decodeParquetSlice } from '../decode/parquet/decode-slice.js';
+import { countPageRows } from '../decode/parquet/count-page-rows.js';
+import { decodeParquetSlice } from '../decode/parquet/decode-slice.js';
 import { concatPacker } from '../pack/concat.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
@@ -47,16 +48,20 @@ function eosOf(tokenizer: Tokenizer, { append, eos, config, file }: TokenizerSet
   return findEosId(tokenizer, { configured: eos, tokenizerConfig: config, file });
 }
 
-function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
-  const { settings, tokenizer, facts } = tools;
-  const started = performance.now();
-  window.documents ??= new WindowDocuments(window.payload, {
+function decode(payload: WindowPayload, { settings, tokenizer, facts }: Tools): WindowDocuments {
+  return new WindowDocuments(payload, {
     tokenizer,
     appendId: settings.tokenizer?.append === 'eos' ? facts.eosId : undefined,
     idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
     badRows: settings.badRows,
     decode: decodeParquetSlice,
   });
+}
+
+function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
+  const { settings, facts } = tools;
+  const started = performance.now();
+  window.documents ??= decode(window.payload, tools);
   const decoded = performance.now();
   const writer = new SequenceWriter({ length: settings.length, padId: facts.padId, sequencesMax, provenance: window.documents });
   window.position = PACKERS[settings.packing].pack(window.documents, window.position, writer);
@@ -85,10 +90,25 @@ function serve(): void {
   }
   const windows = new Map<number, OpenWindow>();
 
+  /**
+   * Lanes come to the ends of their windows together: a worker that decodes the next ones while it would wait spares them the pause.
+   * Ids only: decoded they are hardly larger than their bytes, which text is. What fails here fails again, and is told, when it is asked for.
+   */
+  const decodeAhead = (window: number): void => {
+    const open = windows.get(window);
+    if (open === undefined || open.documents !== undefined) return;
+    try {
+      open.documents = decode(open.payload, tools);
+    } catch {
+      open.documents = undefined;
+    }
+  };
+
   const handle = (request: WorkerRequest): void => {
     switch (request.type) {
       case 'open':
         windows.set(request.window, { payload: request.payload, documents: undefined, position: request.from });
+        if (request.payload.kind === 'tokens') setImmediate(decodeAhead, request.window);
         return;
       case 'close':
         windows.delete(request.window);

@@ -86,6 +86,8 @@ def columns(directory: str) -> None:
         "brotli": {"compression": "brotli", "data_page_size": 4096},
         "plain": {"compression": "snappy", "use_dictionary": False, "data_page_size": 4096},
         "v2": {"compression": "zstd", "data_page_version": "2.0", "data_page_size": 4096},
+        "v2snappy": {"compression": "snappy", "data_page_version": "2.0", "data_page_size": 4096},
+        "v2none": {"compression": "none", "data_page_version": "2.0", "use_dictionary": False, "data_page_size": 4096},
         "index": {"compression": "zstd", "write_page_index": True, "data_page_size": 4096, "row_group_size": 1000},
         "delta": {
             "compression": "zstd",

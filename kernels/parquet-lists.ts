@@ -1,0 +1,386 @@
+/**
+ * AssemblyScript: the pages of a Parquet column of lists of integers, to token ids and row bounds.
+ * `src/decode/parquet/list-kernel.ts` lays out the memory, calls these functions page by page, and says what they are for.
+ * Source of the formats: Apache Parquet format ("Data Pages", "Nested Encoding", "Run Length Encoding / Bit-Packing Hybrid") and the Snappy format description.
+ *
+ * Every read of the input and every write is bounded by the arguments; an overshoot of the vector copies stays within SLACK bytes, which the caller
+ * leaves free behind each buffer. Functions answer 0, or one of the codes below, which list-kernel.ts turns into words.
+ */
+
+const OK: i32 = 0;
+const BAD_COMPRESSION: i32 = 1;
+const BAD_LEVELS: i32 = 2;
+const BAD_VALUES: i32 = 3;
+const BAD_INDEX: i32 = 4;
+const TOO_WIDE: i32 = 5;
+
+/** Set once a slice: where rows, ids and the dictionary are. */
+let bounds: usize = 0;
+let valid: usize = 0;
+let ids: usize = 0;
+let dictionary: usize = 0;
+let dictionaryCount: u32 = 0;
+let rowsMax: u32 = 0;
+let idsMax: u32 = 0;
+let scratch: usize = 0;
+
+let rowCount: u32 = 0;
+let idCount: u32 = 0;
+let invalidRows: u32 = 0;
+/** The largest id of the pages and the dictionary, read as an unsigned number: a negative id is larger than any other. */
+let largest: u32 = 0;
+
+/** Where the memory that the caller may use begins. */
+export function heapStart(): usize {
+  return __heap_base;
+}
+
+export function begin(boundsAt: usize, validAt: usize, rows: u32, idsAt: usize, idsRoom: u32, dictionaryAt: usize, scratchAt: usize): void {
+  bounds = boundsAt;
+  valid = validAt;
+  rowsMax = rows;
+  ids = idsAt;
+  idsMax = idsRoom;
+  dictionary = dictionaryAt;
+  dictionaryCount = 0;
+  scratch = scratchAt;
+  rowCount = 0;
+  idCount = 0;
+  invalidRows = 0;
+  largest = 0;
+}
+
+export function rows(): u32 {
+  return rowCount;
+}
+
+export function idsWritten(): u32 {
+  return idCount;
+}
+
+export function rowsInvalid(): u32 {
+  return invalidRows;
+}
+
+export function largestId(): u32 {
+  return largest;
+}
+
+/** Decodes a Snappy block of exactly `size` bytes. */
+export function unsnap(from: usize, end: usize, to: usize, size: usize): i32 {
+  let length: usize = 0;
+  let shift: usize = 0;
+  while (true) {
+    if (from >= end || shift > 28) return BAD_COMPRESSION;
+    const byte = load<u8>(from++);
+    length |= (<usize>(byte & 0x7f)) << shift;
+    if (byte < 0x80) break;
+    shift += 7;
+  }
+  if (length != size) return BAD_COMPRESSION;
+  const start = to;
+  const stop = to + size;
+  while (from < end) {
+    const tag = <usize>load<u8>(from++);
+    let count: usize;
+    let offset: usize;
+    switch (<i32>(tag & 3)) {
+      case 0: {
+        count = tag >> 2;
+        if (count >= 60) {
+          const extra = count - 59;
+          if (extra > end - from) return BAD_COMPRESSION;
+          count = load<u32>(from) & (0xffffffff >> <u32>((4 - extra) << 3));
+          from += extra;
+        }
+        count++;
+        if (count > end - from || count > stop - to) return BAD_COMPRESSION;
+        if (count <= 64) {
+          for (let copied: usize = 0; copied < count; copied += 16) v128.store(to + copied, v128.load(from + copied));
+        } else memory.copy(to, from, count);
+        from += count;
+        to += count;
+        continue;
+      }
+      case 1: {
+        if (from >= end) return BAD_COMPRESSION;
+        count = ((tag >> 2) & 7) + 4;
+        offset = ((tag >> 5) << 8) | <usize>load<u8>(from++);
+        break;
+      }
+      case 2: {
+        if (end - from < 2) return BAD_COMPRESSION;
+        count = (tag >> 2) + 1;
+        offset = <usize>load<u16>(from);
+        from += 2;
+        break;
+      }
+      default: {
+        if (end - from < 4) return BAD_COMPRESSION;
+        count = (tag >> 2) + 1;
+        offset = <usize>load<u32>(from);
+        from += 4;
+      }
+    }
+    if (offset == 0 || offset > to - start || count > stop - to) return BAD_COMPRESSION;
+    const copied = to + count;
+    let match = to - offset;
+    if (offset >= 16) {
+      for (; to < copied; to += 16, match += 16) v128.store(to, v128.load(match));
+    } else if (offset >= 8) {
+      for (; to < copied; to += 8, match += 8) store<u64>(to, load<u64>(match));
+    } else {
+      for (; to < copied; to++, match++) store<u8>(to, load<u8>(match));
+    }
+    to = copied;
+  }
+  return to == stop ? OK : BAD_COMPRESSION;
+}
+
+/** Values of a dictionary page, PLAIN, of 4 or 8 bytes each. */
+export function readDictionary(from: usize, end: usize, count: u32, width: u32): i32 {
+  if (<u64>count * <u64>width > <u64>(end - from)) return BAD_VALUES;
+  dictionaryCount = count;
+  return copyPlain(from, count, width, dictionary);
+}
+
+function copyPlain(from: usize, count: u32, width: u32, to: usize): i32 {
+  let seen = largest;
+  if (width == 4) {
+    let i: u32 = 0;
+    let most = i32x4.splat(0);
+    for (; i + 4 <= count; i += 4) {
+      const four = v128.load(from + (<usize>i << 2));
+      v128.store(to + (<usize>i << 2), four);
+      most = i32x4.max_u(most, four);
+    }
+    seen = max(seen, max(max(<u32>i32x4.extract_lane(most, 0), <u32>i32x4.extract_lane(most, 1)), max(<u32>i32x4.extract_lane(most, 2), <u32>i32x4.extract_lane(most, 3))));
+    for (; i < count; i++) {
+      const id = load<u32>(from + (<usize>i << 2));
+      store<u32>(to + (<usize>i << 2), id);
+      seen = max(seen, id);
+    }
+  } else {
+    for (let i: u32 = 0; i < count; i++) {
+      const id = load<u64>(from + (<usize>i << 3));
+      // what does not fit must keep its width, so that a message can show it
+      if (id > 0x7fffffff) return TOO_WIDE;
+      store<u32>(to + (<usize>i << 2), <u32>id);
+      seen = max(seen, <u32>id);
+    }
+  }
+  largest = seen;
+  return OK;
+}
+
+/**
+ * One data page: its levels, then `count` values and nulls.
+ * `levelsNull` is the definition level under which a list is null (0: it cannot be), `levelElement` the one of an element that is there;
+ * an element whose level is one less is null if `elementsNull`, else its list is empty.
+ */
+export function readPage(
+  repetitions: usize,
+  repetitionsEnd: usize,
+  definitions: usize,
+  definitionsEnd: usize,
+  values: usize,
+  valuesEnd: usize,
+  count: u32,
+  levelNull: u32,
+  levelElement: u32,
+  elementsNull: bool,
+  width: u32,
+  indexed: bool,
+): i32 {
+  let present = count;
+  if (allLevelsAre(definitions, definitionsEnd, count, levelElement)) {
+    if (count > idsMax - idCount) return BAD_LEVELS;
+    const status = rowStarts(repetitions, repetitionsEnd, count);
+    if (status != OK) return status;
+  } else {
+    const found = rowsOfLevels(repetitions, repetitionsEnd, definitions, definitionsEnd, count, levelNull, levelElement, elementsNull);
+    if (found < 0) return BAD_LEVELS;
+    present = <u32>found;
+  }
+  const to = ids + (<usize>idCount << 2);
+  idCount += present;
+  if (indexed) return readIndices(values, valuesEnd, present, to);
+  if (<u64>present * <u64>width > <u64>(valuesEnd - values)) return BAD_VALUES;
+  return copyPlain(values, present, width, to);
+}
+
+/** Where a varint ended, and its value. */
+let cursor: usize = 0;
+
+/** The header of a run; 0, which no run has, where there is none. */
+// @ts-ignore: decorator
+@inline
+function runHeader(end: usize): u32 {
+  let value: u32 = 0;
+  let shift: u32 = 0;
+  while (cursor < end && shift < 32) {
+    const byte = <u32>load<u8>(cursor++);
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return value;
+    shift += 7;
+  }
+  return 0;
+}
+
+/** Whether the levels are one run of `level`: what a writer makes where nothing is null or empty. */
+function allLevelsAre(from: usize, end: usize, count: u32, level: u32): bool {
+  cursor = from;
+  const header = runHeader(end);
+  return header != 0 && (header & 1) == 0 && header >>> 1 >= count && cursor < end && <u32>load<u8>(cursor) == level;
+}
+
+/** Notes the places of the zeros in `count` repetition levels, which are one bit wide: each starts a row. */
+function rowStarts(from: usize, end: usize, count: u32): i32 {
+  cursor = from;
+  let at: u32 = 0;
+  while (at < count) {
+    const header = runHeader(end);
+    if (header == 0) return BAD_LEVELS;
+    if ((header & 1) == 0) {
+      if (cursor >= end) return BAD_LEVELS;
+      const run = min(header >>> 1, count - at);
+      const level = load<u8>(cursor++);
+      if (level == 0) {
+        if (run > rowsMax - rowCount) return BAD_LEVELS;
+        for (let i: u32 = 0; i < run; i++) startRow(idCount + at + i);
+      } else if (rowCount == 0) return BAD_LEVELS;
+      at += run;
+      continue;
+    }
+    for (let group = header >>> 1; group > 0 && at < count; group--) {
+      if (cursor >= end) return BAD_LEVELS;
+      const used = min<u32>(8, count - at);
+      let zeros = ~(<u32>load<u8>(cursor++)) & (0xff >>> (8 - used));
+      if (rowCount == 0 && (zeros & 1) == 0) return BAD_LEVELS;
+      while (zeros != 0) {
+        if (rowCount == rowsMax) return BAD_LEVELS;
+        startRow(idCount + at + ctz(zeros));
+        zeros &= zeros - 1;
+      }
+      at += used;
+    }
+  }
+  return OK;
+}
+
+// @ts-ignore: decorator
+@inline
+function startRow(firstId: u32): void {
+  store<u32>(bounds + (<usize>rowCount << 2), firstId);
+  store<u8>(valid + <usize>rowCount, 1);
+  rowCount++;
+}
+
+/** The general form of `rowStarts`: the ids that are there, or −1. */
+function rowsOfLevels(
+  repetitions: usize,
+  repetitionsEnd: usize,
+  definitions: usize,
+  definitionsEnd: usize,
+  count: u32,
+  levelNull: u32,
+  levelElement: u32,
+  elementsNull: bool,
+): i32 {
+  const repeated = scratch;
+  const defined = scratch + <usize>count;
+  if (!expandLevels(repetitions, repetitionsEnd, count, 1, repeated)) return -1;
+  if (!expandLevels(definitions, definitionsEnd, count, 32 - clz(levelElement), defined)) return -1;
+  let present: u32 = 0;
+  const room = idsMax - idCount;
+  for (let i: u32 = 0; i < count; i++) {
+    const level = <u32>load<u8>(defined + <usize>i);
+    if (load<u8>(repeated + <usize>i) == 0) {
+      if (rowCount == rowsMax) return -1;
+      startRow(idCount + present);
+      if (level < levelNull) markInvalid();
+    } else if (rowCount == 0) return -1;
+    if (level == levelElement) {
+      if (present == room) return -1;
+      present++;
+    } else if (level > levelElement) return -1;
+    else if (elementsNull && level + 1 == levelElement) markInvalid();
+  }
+  return <i32>present;
+}
+
+function markInvalid(): void {
+  store<u8>(valid + <usize>(rowCount - 1), 0);
+  invalidRows++;
+}
+
+/** Levels of `bits` ≤ 2 bits, one byte each. */
+function expandLevels(from: usize, end: usize, count: u32, bits: u32, to: usize): bool {
+  cursor = from;
+  let at: u32 = 0;
+  while (at < count) {
+    const header = runHeader(end);
+    if (header == 0) return false;
+    if ((header & 1) == 0) {
+      if (cursor >= end) return false;
+      const run = min(header >>> 1, count - at);
+      memory.fill(to + <usize>at, load<u8>(cursor++), <usize>run);
+      at += run;
+      continue;
+    }
+    const levels = <u32>min<u64>(<u64>(header >>> 1) << 3, <u64>(count - at));
+    if (((<u64>levels * <u64>bits + 7) >> 3) > <u64>(end - cursor)) return false;
+    const mask = (<u32>1 << bits) - 1;
+    for (let i: u32 = 0; i < levels; i++) {
+      const bit = i * bits;
+      store<u8>(to + <usize>(at + i), (<u32>load<u16>(cursor + <usize>(bit >>> 3)) >>> (bit & 7)) & mask);
+    }
+    cursor += <usize>(header >>> 1) * <usize>bits;
+    at += levels;
+  }
+  return true;
+}
+
+/** Places in the dictionary, as runs; the ids that are there. */
+function readIndices(from: usize, end: usize, count: u32, to: usize): i32 {
+  if (count == 0) return OK;
+  if (from >= end || dictionaryCount == 0) return BAD_VALUES;
+  const bits = <u32>load<u8>(from);
+  if (bits > 32) return BAD_VALUES;
+  const mask = <u32>(((<u64>1) << (<u64>bits)) - 1);
+  const table = dictionary;
+  const last = dictionaryCount - 1;
+  cursor = from + 1;
+  let at: u32 = 0;
+  while (at < count) {
+    const header = runHeader(end);
+    if (header == 0) return BAD_VALUES;
+    if ((header & 1) == 0) {
+      const bytes = <usize>((bits + 7) >>> 3);
+      if (bytes > end - cursor) return BAD_VALUES;
+      const index = load<u32>(cursor) & mask;
+      cursor += bytes;
+      if (index > last) return BAD_INDEX;
+      const run = min(header >>> 1, count - at);
+      const id = load<u32>(table + (<usize>index << 2));
+      for (let i: u32 = 0; i < run; i++) store<u32>(to + (<usize>(at + i) << 2), id);
+      at += run;
+      continue;
+    }
+    const indices = <u32>min<u64>(<u64>(header >>> 1) << 3, <u64>(count - at));
+    if (((<u64>indices * <u64>bits + 7) >> 3) > <u64>(end - cursor)) return BAD_VALUES;
+    const start = to + (<usize>at << 2);
+    let most: u32 = 0;
+    let bit: usize = 0;
+    for (let out = start, stop = start + (<usize>indices << 2); out < stop; out += 4, bit += <usize>bits) {
+      const index = <u32>(load<u64>(cursor + (bit >>> 3)) >>> <u64>(bit & 7)) & mask;
+      most = max(most, index);
+      // an index beyond the dictionary reads its last entry, and the page is refused below
+      store<u32>(out, load<u32>(table + (<usize>min(index, last) << 2)));
+    }
+    if (most > last) return BAD_INDEX;
+    cursor += <usize>(header >>> 1) * <usize>bits;
+    at += indices;
+  }
+  return OK;
+}

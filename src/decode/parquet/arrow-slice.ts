@@ -1,0 +1,102 @@
+/**
+ * Decodes a slice of any column that Parquet knows: the pages become a small Parquet file of their own, with one column and one row group,
+ * which parquet-wasm decodes without knowing the file that they came from.
+ *
+ *   PAR1 [dictionary][page][page] footer length PAR1 ──parquet-wasm──▶ Arrow IPC ──▶ typed arrays
+ */
+import { createRequire } from 'node:module';
+import { tableFromIPC, type Data } from 'apache-arrow';
+import type * as ParquetWasm from 'parquet-wasm';
+import type { CompressionCodec, Encoding, ParquetType } from 'hyparquet';
+import { ByteWriter } from 'hyparquet-writer';
+import { writeMetadata } from 'hyparquet-writer/src/metadata.js';
+import { LIMITS } from '../../config/limits.js';
+import type { Rows } from '../decoder.js';
+import type { EncodedParquetSlice } from './encoded-slice.js';
+import { pagesOf } from './pages.js';
+
+/** `PAR1`, little-endian. */
+const MAGIC = 0x31524150;
+
+/** Loaded when it is first needed: its 5 MB of WebAssembly cost a third of a second, and columns of tokens seldom need it. */
+const load = createRequire(import.meta.url);
+
+/** Throws what parquet-wasm throws, or an Error that says what is wrong. */
+export function decodeWithArrow(slice: EncodedParquetSlice): Rows {
+  const { readParquet } = load('parquet-wasm') as typeof ParquetWasm;
+  const table = readParquet(toParquetFile(slice), { batchSize: Math.max(1, slice.pageRows) });
+  const arrow = tableFromIPC(table.intoIPCStream());
+  if (arrow.numRows !== slice.pageRows || arrow.batches.length !== 1) {
+    throw new Error(`${arrow.numRows} rows in ${arrow.batches.length} batches where the metadata says ${slice.pageRows} rows`);
+  }
+  const column = arrow.batches[0].data.children[0];
+  const { skipRows: start, rows: count } = slice;
+  const bounds = (column.valueOffsets as Int32Array).subarray(start, start + count + 1);
+  const valid = validity(column, bounds, start, count);
+  if (slice.kind === 'text') return { kind: 'text', count, bounds, bytes: column.values as Uint8Array, valid };
+  return { kind: 'tokens', count, bounds, ids: column.children[0].values as Int32Array | BigInt64Array, valid, idsBelow: undefined };
+}
+
+/** 0 where a row is null, or is a list that holds a null: neither is a row of tokens or text. */
+function validity(column: Data, bounds: Int32Array, start: number, count: number): Uint8Array | undefined {
+  const element = column.children.at(0);
+  if (column.nullCount === 0 && (element === undefined || element.nullCount === 0)) return undefined;
+  const valid = new Uint8Array(count);
+  for (let row = 0; row < count; row++) valid[row] = column.getValid(start + row) ? 1 : 0;
+  if (element === undefined || element.nullCount === 0) return valid;
+  for (let row = 0; row < count; row++) {
+    for (let i = bounds[row]; i < bounds[row + 1] && valid[row] === 1; i++) valid[row] = element.getValid(i) ? 1 : 0;
+  }
+  return valid;
+}
+
+function toParquetFile(slice: EncodedParquetSlice): Uint8Array {
+  const { dictionary, pages, unit, schema, pageRows } = slice;
+  const writer = new ByteWriter(dictionary.length + pages.length + 1024);
+  writer.appendUint32(MAGIC);
+  writer.appendBytes(dictionary);
+  const dataPageOffset = BigInt(writer.offset);
+  writer.appendBytes(pages);
+  const size = BigInt(dictionary.length + pages.length);
+  writeMetadata(writer, {
+    version: 2,
+    schema: [...schema],
+    num_rows: BigInt(pageRows),
+    metadata_length: 0,
+    row_groups: [
+      {
+        num_rows: BigInt(pageRows),
+        total_byte_size: size,
+        columns: [
+          {
+            file_offset: 0n,
+            meta_data: {
+              type: unit.type as ParquetType,
+              encodings: unit.encodings as Encoding[],
+              path_in_schema: [...unit.path],
+              codec: unit.codec as CompressionCodec,
+              num_values: BigInt(countValues(pages)),
+              total_uncompressed_size: size,
+              total_compressed_size: size,
+              data_page_offset: dataPageOffset,
+              ...(dictionary.length > 0 && { dictionary_page_offset: 4n }),
+            },
+          },
+        ],
+      },
+    ],
+  });
+  writer.appendUint32(MAGIC);
+  return writer.getBytes();
+}
+
+/** Values of all pages: of lists only the page headers know it. A page that claims an absurd size is refused before anything is allocated for it. */
+function countValues(pages: Uint8Array): number {
+  let values = 0;
+  for (const { header } of pagesOf(pages)) {
+    values += header.data_page_header?.num_values ?? header.data_page_header_v2?.num_values ?? 0;
+    if (!(header.uncompressed_page_size <= LIMITS.pageBytesMax))
+      throw new Error(`a page claims ${header.uncompressed_page_size} decoded bytes`);
+  }
+  return values;
+}

@@ -1,0 +1,74 @@
+/** Counts the rows that start in each page of a list column: what a page index would have said. */
+import type { CompressionCodec } from 'hyparquet';
+import { decompressPage } from 'hyparquet/src/datapage.js';
+import { compressors } from 'hyparquet-compressors';
+import { HeadraceError, messageOf } from '../../core/errors.js';
+import type { PageRowRequest, PageRows } from '../decoder.js';
+import { pagesOf } from './pages.js';
+import { snappyPrefix } from './snappy-prefix.js';
+
+/**
+ * Counts the rows that start in each data page (version 1) of a list column, from its repetition levels: 0 starts a row.
+ * Source: Apache Parquet format, "Nested Encoding" and "Run Length Encoding / Bit-Packing Hybrid". Errors: `SHARD_INVALID`.
+ */
+export function countPageRows(request: PageRowRequest): PageRows {
+  const rows: number[] = [];
+  const continued: number[] = [];
+  try {
+    for (const { header, body } of pagesOf(request.bytes)) {
+      if (header.data_page_header === undefined) {
+        rows.push(header.data_page_header_v2?.num_rows ?? 0);
+        continued.push(0);
+        continue;
+      }
+      const levels = countZeroLevels(startOfPage(body, header.uncompressed_page_size, request.codec), header.data_page_header.num_values);
+      rows.push(levels.zeros);
+      continued.push(levels.first === 0 ? 0 : 1);
+    }
+  } catch (error) {
+    throw new HeadraceError('SHARD_INVALID', `cannot read the pages of a list column: ${messageOf(error)}`, { cause: error });
+  }
+  return { rows: Int32Array.from(rows), continued: Uint8Array.from(continued) };
+}
+
+/** The decoded page as far as its repetition levels go, which come first, after their length in 4 bytes; or more of it. */
+function startOfPage(body: Uint8Array, pageBytes: number, codec: string): Uint8Array {
+  if (codec !== 'SNAPPY') return decompressPage(body, pageBytes, codec as CompressionCodec, compressors);
+  const start = snappyPrefix(body, 4);
+  const levelBytes = new DataView(start.buffer, start.byteOffset, start.byteLength).getUint32(0, true);
+  return snappyPrefix(body, Math.min(pageBytes, 4 + levelBytes));
+}
+
+/** Repetition levels of one repeated field are one bit wide: runs (a varint with its lowest bit 0: count × 2, then the value) and bit-packed groups of 8 (lowest bit 1). */
+function countZeroLevels(page: Uint8Array, values: number): { readonly zeros: number; readonly first: number } {
+  const end = 4 + new DataView(page.buffer, page.byteOffset, 4).getUint32(0, true);
+  let at = 4;
+  let seen = 0;
+  let zeros = 0;
+  let first = -1;
+  while (seen < values && at < end) {
+    let header = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = page[at++];
+      header |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    if ((header & 1) === 0) {
+      const count = Math.min(header >>> 1, values - seen);
+      const value = page[at++];
+      if (first < 0) first = value;
+      if (value === 0) zeros += count;
+      seen += count;
+      continue;
+    }
+    for (let group = header >>> 1; group > 0; group--) {
+      const byte = page[at++];
+      if (first < 0) first = byte & 1;
+      const bits = Math.min(8, values - seen);
+      for (let bit = 0; bit < bits; bit++) zeros += ((byte >>> bit) & 1) ^ 1;
+      seen += bits;
+    }
+  }
+  if (seen !== values) throw new Error(`${seen} repetition levels where ${values} were expected`);
+  return { zeros, first };
+}

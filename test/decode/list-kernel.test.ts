@@ -1,0 +1,104 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodeWithArrow } from '../../src/decode/parquet/arrow-slice.js';
+import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
+import { countPageRows } from '../../src/decode/parquet/count-page-rows.js';
+import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
+import { decodeLists } from '../../src/decode/parquet/list-kernel.js';
+import type { Rows } from '../../src/decode/decoder.js';
+import { fileStore } from '../../src/store/file.js';
+
+const PYTHON = process.env.HEADRACE_PYTHON;
+const SCRIPT = fileURLToPath(new URL('../support/reference.py', import.meta.url));
+const signal = new AbortController().signal;
+
+async function slicesOf(file: string, column: string): Promise<EncodedParquetSlice[]> {
+  const store = fileStore();
+  const decoder = createParquetDecoder((request) => Promise.resolve(countPageRows(request)));
+  const object = await store.head(file);
+  const shard = {
+    path: file,
+    uri: file,
+    size: object.size,
+    etag: object.etag,
+    ...(await decoder.index(store, object, { column, kind: 'tokens' })),
+  };
+  const slices: EncodedParquetSlice[] = [];
+  for (const [unit, { startRow, rows }] of shard.units.entries()) {
+    const reader = decoder.openBlock(store, file, shard, { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes: 1 });
+    for (let row = startRow; row < startRow + rows; row += 400)
+      slices.push(await reader.slice(row, Math.min(row + 400, startRow + rows), signal));
+  }
+  return slices;
+}
+
+function rowsOf(rows: Rows): (number[] | null)[] {
+  if (rows.kind !== 'tokens') throw new Error('not tokens');
+  return Array.from({ length: rows.count }, (_, i) =>
+    rows.valid?.[i] === 0 ? null : Array.from(rows.ids.subarray(rows.bounds[i], rows.bounds[i + 1]), Number),
+  );
+}
+
+describe.skipIf(PYTHON === undefined)('the kernel for lists of ids', () => {
+  let dir: string;
+  let layouts: string[];
+
+  beforeAll(() => {
+    return mkdtemp(path.join(tmpdir(), 'headrace-lists-')).then((made) => {
+      dir = made;
+      ({ layouts } = JSON.parse(execFileSync(PYTHON!, [SCRIPT, 'columns', dir], { encoding: 'utf8', maxBuffer: 2 ** 28 })) as {
+        layouts: string[];
+      });
+    });
+  });
+  afterAll(() => rm(dir, { recursive: true }));
+
+  it('decodes what parquet-wasm decodes, for every layout that it takes, and takes the uncompressed and the Snappy ones', async () => {
+    let taken = 0;
+    for (const layout of layouts) {
+      for (const column of ['int32', 'uint16', 'uint32', 'int64', 'holes']) {
+        for (const slice of await slicesOf(path.join(dir, `${layout}.parquet`), column)) {
+          const own = decodeLists(slice);
+          const mayTake = slice.unit.codec === 'SNAPPY' || slice.unit.codec === 'UNCOMPRESSED';
+          expect(own !== undefined, `${layout} ${column}`).toBe(mayTake);
+          if (own === undefined) continue;
+          taken++;
+          expect(rowsOf(own), `${layout} ${column}`).toEqual(rowsOf(decodeWithArrow(slice)));
+          // a bound, not the maximum: rows that were skipped and entries of the dictionary count too
+          if (own.kind === 'tokens') expect(own.idsBelow! > Math.max(...own.ids) && own.idsBelow! <= 50_000).toBe(true);
+        }
+      }
+    }
+    expect(taken).toBeGreaterThan(50);
+  });
+
+  it('damaged pages end in an error or in rows, never in a hang, whatever is damaged', async () => {
+    const outcomes = { rows: 0, refused: 0 };
+    for (const layout of layouts.filter((name) => /none|snappy|v2/.test(name))) {
+      const [slice] = await slicesOf(path.join(dir, `${layout}.parquet`), 'int32');
+      for (let round = 0; round < 300; round++) {
+        const pages = slice.pages.slice();
+        const damage = createHash('sha256').update(`${layout} ${round}`).digest().subarray(0, 12);
+        for (let i = 0; i + 3 <= damage.length; i += 3) {
+          // the header and the levels come first, and are hit the most
+          const reach = i === 0 ? Math.min(64, pages.length) : pages.length;
+          pages[((damage[i] << 8) | damage[i + 1]) % reach] = damage[i + 2];
+        }
+        try {
+          if (decodeLists({ ...slice, pages }) === undefined) continue;
+          outcomes.rows++;
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error);
+          outcomes.refused++;
+        }
+      }
+    }
+    expect(outcomes.rows).toBeGreaterThan(50);
+    expect(outcomes.refused).toBeGreaterThan(50);
+  });
+});
