@@ -2,6 +2,7 @@
  * Tries a store's requests again while their cause may pass. Exponential backoff with full jitter: the wait before try n is uniform in
  * [0, min(maxDelay, baseDelay · 2^(n−1))]. Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
  */
+import { compareUtf8 } from '../core/canonical-json.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
 import { TransientStoreError } from './store-error.js';
@@ -42,19 +43,19 @@ export function withRetry(store: Store, options: RetryOptions): Store {
     uri: store.uri,
     // a listing that breaks off is begun again after the last object that it gave: listings are ordered
     list: async function* (prefix, listOptions) {
-      let last: ObjectInfo | undefined;
+      let last: string | undefined;
       let iterator = store.list(prefix, listOptions)[Symbol.asyncIterator]();
       for (;;) {
         const next = await attempt(async () => {
           try {
             return await iterator.next();
           } catch (error) {
-            iterator = skipTo(store.list(prefix, listOptions), last?.path);
+            iterator = after(last, store.list(prefix, listOptions));
             throw error;
           }
         }, listOptions?.signal);
         if (next.done === true) return;
-        last = next.value;
+        last = next.value.path;
         yield next.value;
       }
     },
@@ -64,12 +65,10 @@ export function withRetry(store: Store, options: RetryOptions): Store {
   };
 }
 
-/** The objects after `path`. */
-async function* skipTo(objects: AsyncIterable<ObjectInfo>, path: string | undefined): AsyncGenerator<ObjectInfo, void> {
-  let found = path === undefined;
+/** The objects that come after `last` in a listing's order; `last` itself may have been deleted meanwhile. */
+async function* after(last: string | undefined, objects: AsyncIterable<ObjectInfo>): AsyncGenerator<ObjectInfo, void> {
   for await (const object of objects) {
-    if (found) yield object;
-    else found = object.path === path;
+    if (last === undefined || compareUtf8(object.path, last) > 0) yield object;
   }
 }
 
