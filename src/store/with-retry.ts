@@ -44,17 +44,20 @@ export function withRetry(store: Store, options: RetryOptions): Store {
     // a listing that breaks off is begun again after the last object that it gave: listings are ordered
     list: async function* (prefix, listOptions) {
       let last: string | undefined;
+      let ordered = true;
       let iterator = store.list(prefix, listOptions)[Symbol.asyncIterator]();
       for (;;) {
         const next = await attempt(async () => {
           try {
             return await iterator.next();
           } catch (error) {
+            if (!ordered && error instanceof TransientStoreError) throw unordered(error, store.uri + prefix);
             iterator = after(last, store.list(prefix, listOptions));
             throw error;
           }
         }, listOptions?.signal);
         if (next.done === true) return;
+        ordered &&= last === undefined || compareUtf8(next.value.path, last) > 0;
         last = next.value.path;
         yield next.value;
       }
@@ -70,6 +73,15 @@ async function* after(last: string | undefined, objects: AsyncIterable<ObjectInf
   for await (const object of objects) {
     if (last === undefined || compareUtf8(object.path, last) > 0) yield object;
   }
+}
+
+/** Some object stores list in no order (S3 directory buckets do): what such a listing gave before it broke off cannot be told from the rest. */
+function unordered(error: TransientStoreError, uri: string): HeadraceError {
+  return new HeadraceError(error.code, `the listing of ${uri} broke off, and its objects came in no order to go on in: ${error.message}`, {
+    detail: error.detail,
+    hint: 'Start again, or use a store that lists in the order of names.',
+    cause: error,
+  });
 }
 
 function gaveUp(error: TransientStoreError, attempts: number, elapsedMs: number, { attemptsMax, deadlineMs }: RetryOptions): HeadraceError {

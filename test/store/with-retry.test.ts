@@ -118,4 +118,18 @@ describe('withRetry', () => {
     const flaky = breakingList(store, 1, () => store.delete('\uFF5E'));
     expect(await listed(flaky)).toEqual(['a', '\uFF5E', '\u{1F600}', '\u{1F601}']);
   });
+
+  it('fails a listing that breaks off and came in no order, for it cannot tell what is left', async () => {
+    const backwards: Store = {
+      ...holding([]),
+      list: async function* () {
+        for (const name of ['c', 'b', 'a']) yield await Promise.resolve({ path: name, size: 1, etag: 'v1' });
+      },
+    };
+    expect(await listed(backwards)).toEqual(['c', 'b', 'a']);
+    await expect(listed(breakingList(backwards, 1))).rejects.toMatchObject({
+      code: 'STORE_READ_FAILED',
+      message: expect.stringContaining('in no order'),
+    });
+  });
 });
