@@ -1,5 +1,6 @@
 /** What the SDK throws, by the names of headrace, and which of it may pass. */
-import { HeadraceError, messageOf } from '../core/errors.js';
+import type { HeadraceError } from '../core/errors.js';
+import { messageOf } from '../core/errors.js';
 import { storeError, transientError } from './store-error.js';
 
 const DENIED_NAMES = new Set([

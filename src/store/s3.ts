@@ -7,6 +7,7 @@ import { HeadraceError } from '../core/errors.js';
 import { STORE_LIMITS } from './limits.js';
 import { readBody, type BodyPlan } from './read-body.js';
 import { nameError } from './s3-error.js';
+import { readListPage } from './s3-list.js';
 import { outsideObject, shardChanged, storeError, transientError } from './store-error.js';
 import type { ByteRange, ObjectInfo, ReadOptions, Store } from './store.js';
 
@@ -56,10 +57,9 @@ export function s3Store(options: S3Options): Store {
         const page = await guarded(uri + prefix, signal, () =>
           answered(uri + prefix, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
         );
-        for (const { Key: path, Size: size, ETag: etag } of page.Contents ?? []) {
-          if (path !== undefined && size !== undefined && etag !== undefined) yield { path, size, etag };
-        }
-        token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+        const { objects, nextToken } = readListPage(page, uri + prefix, token);
+        yield* objects;
+        token = nextToken;
       } while (token !== undefined);
     },
     head: (path, { signal } = {}) => describe(path, signal),

@@ -121,4 +121,61 @@ describe('an S3 origin that misbehaves', () => {
     await expect(reading).rejects.toMatchObject({ code: 'ABORTED' });
     await closed;
   });
+
+  describe('lists', () => {
+    const xml =
+      (inner: string): Answer =>
+      (_request, response) =>
+        response.writeHead(200, { 'content-type': 'application/xml' }).end(`<ListBucketResult><Name>b</Name>${inner}</ListBucketResult>`);
+    const html: Answer = (_request, response) =>
+      response
+        .writeHead(200, { 'content-type': 'text/html' })
+        .end('<html><head><title>Log in</title></head><body><p>Please.</p></body></html>');
+    const object = (key: string): string => `<Contents><Key>${key}</Key><Size>3</Size><ETag>"v1"</ETag></Contents>`;
+    const lastPage = xml(`<IsTruncated>false</IsTruncated>${object('z')}`);
+
+    async function listed(): Promise<string[]> {
+      const paths: string[] = [];
+      for await (const { path } of store.list('')) paths.push(path);
+      return paths;
+    }
+
+    const faults: Record<string, Answer> = {
+      'a page of HTML that is well-formed': html,
+      'a page of HTML that is not': (_request, response) => response.writeHead(200).end('<!DOCTYPE html><html><body><br></body></html>'),
+      'an empty body': (_request, response) => response.writeHead(200).end(),
+      'a body that is cut': (_request, response) => response.writeHead(200).end('<ListBucketResult><IsTruncated>false</Is'),
+      'an object without ETag': xml('<IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>3</Size></Contents>'),
+      'an object without size': xml('<IsTruncated>false</IsTruncated><Contents><Key>k</Key><ETag>"v1"</ETag></Contents>'),
+      'an object with a size that is no number': xml(
+        '<IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>three</Size><ETag>"v1"</ETag></Contents>',
+      ),
+      'more to come, and no token to ask for it': xml(`<IsTruncated>true</IsTruncated>${object('k')}`),
+    };
+    it.each(Object.entries(faults))('%s with status 200 is tried again, and then an error', async (_name, fault) => {
+      await origin(fault, lastPage);
+      expect(await listed()).toEqual(['z']);
+      expect(requests).toHaveLength(2);
+      await store.close();
+      server.close();
+      await origin(fault);
+      await expect(listed()).rejects.toMatchObject({ code: 'STORE_READ_FAILED', detail: { uri: 's3://b/' } });
+    });
+
+    it('page after page, and refuses a token that leads back to the same page', async () => {
+      const page = (key: string, token: string): Answer =>
+        xml(`<IsTruncated>true</IsTruncated><NextContinuationToken>${token}</NextContinuationToken>${object(key)}`);
+      await origin(page('a', 't1'), page('b', 't2'), lastPage);
+      expect(await listed()).toEqual(['a', 'b', 'z']);
+      await store.close();
+      server.close();
+      await origin(page('a', 't1'));
+      await expect(listed()).rejects.toMatchObject({ code: 'STORE_READ_FAILED', message: expect.stringContaining('says that it goes on') });
+    });
+
+    it('an empty bucket', async () => {
+      await origin(xml('<IsTruncated>false</IsTruncated><KeyCount>0</KeyCount>'));
+      expect(await listed()).toEqual([]);
+    });
+  });
 });
