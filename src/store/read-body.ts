@@ -17,7 +17,7 @@ export async function readBody(
   uri: string,
   range: ByteRange,
   idleTimeoutMs: number,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(plan.length);
   const end = plan.skip + plan.length;
@@ -28,10 +28,8 @@ export async function readBody(
       transientError('STORE_READ_FAILED', `${uri} sent nothing for ${idleTimeoutMs} ms after ${received} bytes`, { ...detail, received }),
     );
   }, idleTimeoutMs);
-  const onAbort = (): void => {
-    if (signal !== undefined) body.destroy(abortError(signal));
-  };
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const onAbort = (): void => void body.destroy(abortError(signal));
+  signal.addEventListener('abort', onAbort, { once: true });
   try {
     throwIfAborted(signal);
     for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -43,7 +41,7 @@ export async function readBody(
     }
   } finally {
     clearTimeout(idle);
-    signal?.removeEventListener('abort', onAbort);
+    signal.removeEventListener('abort', onAbort);
   }
   if (received < end)
     throw transientError('STORE_READ_FAILED', `the body of ${uri} ended after ${received} of ${end} bytes`, { ...detail, received });

@@ -2,13 +2,13 @@
 import type { Readable } from 'node:stream';
 import type * as S3 from '@aws-sdk/client-s3';
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
-import { abortError, throwIfAborted } from '../core/abort.js';
+import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
 import { HeadraceError } from '../core/errors.js';
 import { STORE_LIMITS } from './limits.js';
 import { readBody, type BodyPlan } from './read-body.js';
 import { nameError } from './s3-error.js';
 import { readListPage } from './s3-list.js';
-import { outsideObject, shardChanged, storeError, transientError } from './store-error.js';
+import { outsideObject, shardChanged, storeClosed, storeError, transientError } from './store-error.js';
 import type { ByteRange, ObjectInfo, ReadOptions, Store } from './store.js';
 
 export interface S3Options {
@@ -30,12 +30,16 @@ export function s3Store(options: S3Options): Store {
   const uri = `s3://${options.bucket}/`;
   // silence is silence, before the first byte and between two
   const answerMs = options.idleTimeoutMs ?? STORE_LIMITS.idleTimeoutMs;
+  const closing = new AbortController();
   let opened: Promise<{ readonly sdk: Sdk; readonly client: S3Client }> | undefined;
-  const open = (): Promise<{ readonly sdk: Sdk; readonly client: S3Client }> => (opened ??= openClient(options));
+  const open = (): Promise<{ readonly sdk: Sdk; readonly client: S3Client }> => {
+    throwIfAborted(closing.signal);
+    return (opened ??= openClient(options));
+  };
   const describe = async (path: string, signal: AbortSignal | undefined): Promise<ObjectInfo> => {
     const { sdk, client } = await open();
     const command = new sdk.HeadObjectCommand({ Bucket: options.bucket, Key: path });
-    const { ContentLength: size, ETag: etag } = await guarded(uri + path, signal, () =>
+    const { ContentLength: size, ETag: etag } = await guarded(uri + path, [signal, closing.signal], (signal) =>
       answered(uri + path, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
     );
     if (size === undefined || etag === undefined)
@@ -54,7 +58,7 @@ export function s3Store(options: S3Options): Store {
           Prefix: prefix,
           ...(token !== undefined && { ContinuationToken: token }),
         });
-        const page = await guarded(uri + prefix, signal, () =>
+        const page = await guarded(uri + prefix, [signal, closing.signal], (signal) =>
           answered(uri + prefix, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
         );
         const { objects, nextToken } = readListPage(page, uri + prefix, token);
@@ -73,19 +77,20 @@ export function s3Store(options: S3Options): Store {
         Range: `bytes=${startByte}-${endByte - 1}`,
         ...(readOptions.ifMatch !== undefined && { IfMatch: readOptions.ifMatch }),
       });
-      return guarded(uri + path, readOptions.signal, async () => {
-        const response = await answered(uri + path, answerMs, readOptions.signal, (abortSignal) => client.send(command, { abortSignal }));
+      return guarded(uri + path, [readOptions.signal, closing.signal], async (signal) => {
+        const response = await answered(uri + path, answerMs, signal, (abortSignal) => client.send(command, { abortSignal }));
         const body = response.Body as Readable | undefined;
         if (body === undefined) throw transientError('STORE_READ_FAILED', `${uri}${path} came without a body`, { uri: uri + path });
         try {
           const plan = checkResponse(response, uri + path, range, readOptions);
-          return await readBody(body, plan, uri + path, range, answerMs, readOptions.signal);
+          return await readBody(body, plan, uri + path, range, answerMs, signal);
         } finally {
           body.destroy(); // frees the socket of a body that was not read to its end
         }
       });
     },
     close: async () => {
+      closing.abort(storeClosed(uri));
       const client = await opened?.then((parts) => parts.client).catch(() => undefined);
       client?.destroy();
     },
@@ -170,28 +175,35 @@ function checkResponse(
 async function answered<T>(
   uri: string,
   timeoutMs: number,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   send: (abortSignal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), timeoutMs);
+  const timer = setTimeout(
+    () => late.abort(transientError('STORE_UNREACHABLE', `the store of ${uri} did not answer within ${timeoutMs} ms`, { uri, timeoutMs })),
+    timeoutMs,
+  );
   try {
-    return await send(signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]));
-  } catch (error) {
-    if (!late.signal.aborted) throw error;
-    throw transientError('STORE_UNREACHABLE', `the store of ${uri} did not answer within ${timeoutMs} ms`, { uri, timeoutMs }, error);
+    // not all that the SDK waits for heeds the signal: it may be asking for credentials still
+    return await withAnySignal([signal, late.signal], (either) => untilAborted(send(either), either));
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Runs a request and gives its errors their names. */
-async function guarded<T>(uri: string, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
-  throwIfAborted(signal);
-  try {
-    return await request();
-  } catch (error) {
-    if (signal?.aborted === true) throw abortError(signal);
-    throw error instanceof HeadraceError ? error : nameError(error, uri);
-  }
+/** Runs a request until its caller gives up or its store is closed, and gives its errors their names. */
+async function guarded<T>(
+  uri: string,
+  signals: readonly (AbortSignal | undefined)[],
+  request: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  return withAnySignal(signals, async (signal) => {
+    throwIfAborted(signal);
+    try {
+      return await request(signal);
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      throw error instanceof HeadraceError ? error : nameError(error, uri);
+    }
+  });
 }

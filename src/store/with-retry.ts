@@ -2,10 +2,11 @@
  * Tries a store's requests again while their cause may pass. Exponential backoff with full jitter: the wait before try n is uniform in
  * [0, min(maxDelay, baseDelay · 2^(n−1))]. Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
  */
+import { withAnySignal } from '../core/abort.js';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
-import { TransientStoreError } from './store-error.js';
+import { storeClosed, TransientStoreError } from './store-error.js';
 import type { ObjectInfo, Store } from './store.js';
 
 export interface RetryOptions {
@@ -23,6 +24,7 @@ export interface RetryOptions {
 /** Only `TransientStoreError`s are tried again; the last one is passed on with attempts, elapsed time and limit in its message. */
 export function withRetry(store: Store, options: RetryOptions): Store {
   const { clock = systemClock, random = Math.random } = options;
+  const closing = new AbortController();
 
   const attempt = async <T>(request: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> => {
     const started = clock.now();
@@ -34,7 +36,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
         const elapsedMs = clock.now() - started;
         const delayMs = random() * Math.min(options.maxDelayMs, options.baseDelayMs * 2 ** (attempts - 1));
         if (attempts >= options.attemptsMax || elapsedMs + delayMs >= options.deadlineMs) throw gaveUp(error, attempts, elapsedMs, options);
-        await clock.sleep(delayMs, signal);
+        await withAnySignal([signal, closing.signal], (either) => clock.sleep(delayMs, either));
       }
     }
   };
@@ -64,7 +66,10 @@ export function withRetry(store: Store, options: RetryOptions): Store {
     },
     head: (path, headOptions) => attempt(() => store.head(path, headOptions), headOptions?.signal),
     read: (path, range, readOptions) => attempt(() => store.read(path, range, readOptions), readOptions?.signal),
-    close: () => store.close(),
+    close: () => {
+      closing.abort(storeClosed(store.uri)); // whoever waits for a next try waits no more
+      return store.close();
+    },
   };
 }
 

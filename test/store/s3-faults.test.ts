@@ -122,6 +122,38 @@ describe('an S3 origin that misbehaves', () => {
     await closed;
   });
 
+  describe('a store that is closed', () => {
+    const closed = { code: 'ABORTED', message: 'the store s3://b/ was closed' };
+
+    it.each(['a body that stalls', 'no answer at all'])('ends a read that waits (%s), and does not ask again', async (fault) => {
+      await origin(faults[fault]);
+      const reading = read();
+      const outcome = expect(reading).rejects.toMatchObject(closed);
+      await once(server, 'request');
+      await store.close();
+      await outcome;
+      await expect(read()).rejects.toMatchObject(closed);
+      expect(requests).toHaveLength(1);
+    });
+
+    it('ends a listing and a head', async () => {
+      await origin(faults['no answer at all']);
+      const outcomes = [store.head('key'), store.list('')[Symbol.asyncIterator]().next()].map((asked) =>
+        expect(asked).rejects.toMatchObject(closed),
+      );
+      while (requests.length < outcomes.length) await once(server, 'request');
+      await store.close();
+      await Promise.all(outcomes);
+    });
+
+    it('loads nothing if it was never asked', async () => {
+      await origin(good);
+      await store.close();
+      await expect(read()).rejects.toMatchObject(closed);
+      expect(requests).toHaveLength(0);
+    });
+  });
+
   describe('lists', () => {
     const xml =
       (inner: string): Answer =>

@@ -1,6 +1,7 @@
+import { EventEmitter, once } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Clock } from '../../src/core/clock.js';
+import { systemClock, type Clock } from '../../src/core/clock.js';
 import { memoryStore, type MemoryStore } from '../../src/store/memory.js';
 import { storeError, transientError } from '../../src/store/store-error.js';
 import type { Store } from '../../src/store/store.js';
@@ -71,6 +72,28 @@ describe('withRetry', () => {
     await expect(withRetry(store, { ...options, clock: fakeClock() }).read('a', range)).rejects.toMatchObject({ code: 'STORE_DENIED' });
     expect(store.attempts).toBe(1);
   });
+
+  it('waits no more for a next try when it is closed', async () => {
+    const store = failing(Infinity, transient);
+    const waiting = new EventEmitter();
+    const clock: Clock = {
+      now: () => 0,
+      sleep: (ms, signal) => {
+        waiting.emit('wait');
+        return systemClock.sleep(ms, signal);
+      },
+    };
+    const retried = withRetry(store, { ...options, baseDelayMs: 50_000, maxDelayMs: 50_000, clock, random: () => 1 });
+    const began = once(waiting, 'wait');
+    const outcome = expect(retried.read('a', range)).rejects.toMatchObject({
+      code: 'ABORTED',
+      message: expect.stringContaining('was closed'),
+    });
+    await began;
+    await retried.close();
+    await outcome;
+    expect(store.attempts).toBe(1);
+  }, 5000);
 
   it('waits at most twice as long each time, up to its bound, at random', async () => {
     await fc.assert(
