@@ -21,6 +21,7 @@ export interface S3Options {
   /** Default: the standard chain. */
   readonly credentials?: S3ClientConfig['credentials'];
   readonly idleTimeoutMs?: number;
+  readonly throughputWindowMs?: number;
 }
 
 type Sdk = typeof S3;
@@ -28,8 +29,13 @@ type Sdk = typeof S3;
 /** The SDK is loaded by the first request: it takes 150 ms, which users of files need not pay. */
 export function s3Store(options: S3Options): Store {
   const uri = `s3://${options.bucket}/`;
-  // silence is silence, before the first byte and between two
-  const answerMs = options.idleTimeoutMs ?? STORE_LIMITS.idleTimeoutMs;
+  const limits = {
+    idleTimeoutMs: options.idleTimeoutMs ?? STORE_LIMITS.idleTimeoutMs,
+    throughputWindowMs: options.throughputWindowMs ?? STORE_LIMITS.throughputWindowMs,
+    throughputBytesPerSecondMin: STORE_LIMITS.throughputBytesPerSecondMin,
+  };
+  // silence is silence, before the first byte and between two; a head and a page of a listing have no more time than that as a whole
+  const answerMs = limits.idleTimeoutMs;
   const closing = new AbortController();
   let opened: Promise<{ readonly sdk: Sdk; readonly client: S3Client }> | undefined;
   const open = (): Promise<{ readonly sdk: Sdk; readonly client: S3Client }> => {
@@ -83,7 +89,7 @@ export function s3Store(options: S3Options): Store {
         if (body === undefined) throw transientError('STORE_READ_FAILED', `${uri}${path} came without a body`, { uri: uri + path });
         try {
           const plan = checkResponse(response, uri + path, range, readOptions);
-          return await readBody(body, plan, uri + path, range, answerMs, signal);
+          return await readBody(body, plan, uri + path, range, limits, signal);
         } finally {
           body.destroy(); // frees the socket of a body that was not read to its end
         }

@@ -10,7 +10,7 @@ const BODY = Buffer.from(Array.from({ length: 5000 }, (_, i) => i % 251));
 const ETAG = '"v1"';
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** FAULTS 1 to 6, 8, 12: an origin that answers by a script, one entry a request; the last one goes on for ever. */
+/** FAULTS 1 to 6, 8, 12, 13, 15: an origin that answers by a script, one entry a request; the last one goes on for ever. */
 describe('an S3 origin that misbehaves', () => {
   let server: Server;
   let store: Store;
@@ -31,6 +31,7 @@ describe('an S3 origin that misbehaves', () => {
       forcePathStyle: true,
       credentials: { accessKeyId: 'a', secretAccessKey: 's' },
       idleTimeoutMs: 300,
+      throughputWindowMs: 400,
     });
     store = withRetry(s3, { attemptsMax: 3, deadlineMs: 20_000, baseDelayMs: 1, maxDelayMs: 2 });
     return store;
@@ -58,6 +59,18 @@ describe('an S3 origin that misbehaves', () => {
     'a 429': (_request, response) => response.writeHead(429).end(),
     'a 500': (_request, response) => response.writeHead(500).end(),
     'a body that stalls': (_request, response) => void response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 200)),
+    'a body that drips': (_request, response) => {
+      response.writeHead(206, headersOf(100, 4000));
+      let sent = 100;
+      const drip = setInterval(() => response.write(BODY.subarray(sent, ++sent)), 10);
+      response.on('close', () => clearInterval(drip));
+    },
+    'a body that begins to drip late': (_request, response) => {
+      response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 3900));
+      let sent = 3900;
+      const drip = setInterval(() => response.write(BODY.subarray(sent, ++sent)), 50);
+      response.on('close', () => clearInterval(drip));
+    },
     'no answer at all': () => undefined,
     'a reset in the body': (_request, response) => {
       response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 1000));
@@ -74,6 +87,53 @@ describe('an S3 origin that misbehaves', () => {
     expect(requests).toHaveLength(2);
     expect(requests.every((request) => request.headers['if-match'] === ETAG)).toBe(true);
   });
+
+  it('a body that only drips is an error that says how slow it was', async () => {
+    await origin(faults['a body that drips']);
+    await expect(read()).rejects.toMatchObject({
+      code: 'STORE_READ_FAILED',
+      message: expect.stringMatching(/ sent \d+ bytes a second for 400 ms, less than 10000, after \d+ bytes \(gave up after 3 of 3/),
+    });
+  });
+
+  it('a body that is slow, but not as slow as that, is read to its end', async () => {
+    const body = Buffer.alloc(20_000, 7); // at 35 kB/s longer under way than a window, and than the idle timeout
+    await origin((_request, response) => {
+      response.writeHead(206, { ...headersOf(0, body.length), 'content-range': `bytes 0-${body.length - 1}/${body.length}` });
+      let sent = 0;
+      const trickle = setInterval(() => {
+        response.write(body.subarray(sent, (sent += 700)));
+        if (sent < body.length) return;
+        clearInterval(trickle);
+        response.end();
+      }, 20);
+    });
+    expect(await read({ startByte: 0, endByte: body.length })).toEqual(Uint8Array.from(body));
+    expect(requests).toHaveLength(1);
+  });
+
+  it.each(['head', 'list'])('a %s has a deadline: for an answer that never comes, and for one that never ends', async (verb) => {
+    const ask = (): Promise<unknown> => (verb === 'head' ? store.head('key') : store.list('')[Symbol.asyncIterator]().next());
+    const late = { code: 'STORE_UNREACHABLE', message: expect.stringContaining('did not answer within 300 ms (gave up after 3 of 3') };
+    await origin(faults['no answer at all']);
+    await expect(ask()).rejects.toMatchObject(late);
+    if (verb === 'head') return; // has no body
+    await store.close();
+    server.closeAllConnections();
+    server.close();
+    await origin((_request, response) => {
+      response.writeHead(200).write('<ListBucketResult>');
+      const drip = setInterval(() => response.write(' '), 10);
+      response.on('close', () => clearInterval(drip));
+    });
+    await expect(ask()).rejects.toMatchObject(late);
+  });
+
+  it('a request has a deadline where the SDK still waits for credentials', async () => {
+    await origin(good);
+    store = s3Store({ bucket: 'b', credentials: () => new Promise(() => undefined), idleTimeoutMs: 100 });
+    await expect(store.head('key')).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
+  }, 5000);
 
   it('a store that stays down is an error that says so', async () => {
     await origin(faults['a 503']);
