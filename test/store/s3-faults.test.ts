@@ -165,6 +165,16 @@ describe('an S3 origin that misbehaves', () => {
     expect(requests).toHaveLength(1);
   });
 
+  it('a clock that is an hour off is corrected, once', async () => {
+    const date = new Date(Date.now() + 3_600_000).toUTCString();
+    const skewed: Answer = (_request, response) =>
+      response.writeHead(403, { date }).end('<Error><Code>RequestTimeTooSkewed</Code><Message>m</Message></Error>');
+    await origin(skewed, good);
+    expect(await read()).toEqual(expected);
+    const [first, second] = requests.map((request) => request.headers['x-amz-date'] as string);
+    expect(first.slice(0, 11) < second.slice(0, 11)).toBe(true);
+  });
+
   it('another version under the same name is SHARD_CHANGED, whatever the status says', async () => {
     await origin((_request, response) => response.writeHead(206, { ...headersOf(100, 4000), etag: '"v2"' }).end(BODY.subarray(100, 4000)));
     await expect(read()).rejects.toMatchObject({ code: 'SHARD_CHANGED' });
