@@ -17,6 +17,8 @@ export interface BodyPlan {
   /** Bytes of the body before the wanted ones. */
   readonly skip: number;
   readonly length: number;
+  /** Bytes of the whole body. */
+  readonly total: number;
 }
 
 /** Reads a body into one array of the exact size. Errors: `STORE_READ_FAILED`, transient, if it ends early or falls below its limits. */
@@ -52,6 +54,9 @@ export async function readBody(
       const to = Math.min(chunk.length, end - received);
       if (to > from) bytes.set(chunk.subarray(from, to), received + from - plan.skip);
       received += chunk.length;
+      // what is longer than it says may be something else, and have no end
+      if (received > plan.total)
+        throw transientError('STORE_READ_FAILED', `the body of ${uri} goes on after its ${plan.total} bytes`, { ...detail, received });
     }
   } finally {
     clearTimeout(idle);

@@ -161,7 +161,7 @@ function checkResponse(
   if (response.$metadata.httpStatusCode === 206) {
     const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(contentRange ?? '');
     const [start, last, size] = match === null ? [-1, -1, -1] : match.slice(1).map(Number);
-    if (start === startByte && last === endByte - 1) return { skip: 0, length: endByte - startByte };
+    if (start === startByte && last === endByte - 1) return { skip: 0, length: endByte - startByte, total: endByte - startByte };
     // the range was cut at the object's end: there is no more
     if (start === startByte && last === size - 1) throw outsideObject(uri, startByte, endByte, size);
     throw transientError(
@@ -172,7 +172,7 @@ function checkResponse(
   }
   if (contentLength !== undefined && contentLength <= STORE_LIMITS.wholeObjectBytesMax) {
     if (endByte > contentLength) throw outsideObject(uri, startByte, endByte, contentLength);
-    return { skip: startByte, length: endByte - startByte };
+    return { skip: startByte, length: endByte - startByte, total: contentLength };
   }
   throw storeError('STORE_READ_FAILED', `the origin of ${uri} ignores byte ranges, and the object is too large to read whole`, detail);
 }

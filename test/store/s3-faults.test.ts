@@ -71,6 +71,11 @@ describe('an S3 origin that misbehaves', () => {
       const drip = setInterval(() => response.write(BODY.subarray(sent, ++sent)), 50);
       response.on('close', () => clearInterval(drip));
     },
+    'a body that does not end': (_request, response) => {
+      response.writeHead(206, { etag: ETAG, 'content-range': `bytes 100-3999/${BODY.length}` });
+      const flood = setInterval(() => response.write(BODY), 5);
+      response.on('close', () => clearInterval(flood));
+    },
     'no answer at all': () => undefined,
     'a reset in the body': (_request, response) => {
       response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 1000));
