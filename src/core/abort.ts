@@ -1,4 +1,5 @@
 /** Helpers around AbortSignal: one error for every abort, and waits that an abort or a deadline ends. */
+import { setMaxListeners } from 'node:events';
 import { HeadraceError } from './errors.js';
 
 export function abortError(signal: AbortSignal): HeadraceError {
@@ -23,4 +24,27 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
     signal.addEventListener('abort', onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
+}
+
+/**
+ * Runs `work` under a signal that aborts, with the same reason, as soon as one of `signals` does. Nothing stays behind on `signals`, which
+ * may outlive thousands of such works; `AbortSignal.any` would leave an entry for each.
+ */
+export async function withAnySignal<T>(
+  signals: readonly (AbortSignal | undefined)[],
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const any = new AbortController();
+  const unlinks = signals.map((signal) => {
+    const onAbort = (): void => any.abort(signal?.reason);
+    if (signal?.aborted === true) onAbort();
+    if (signal !== undefined) setMaxListeners(0, signal); // many works share a signal: that is no leak, and Node would warn of one
+    signal?.addEventListener('abort', onAbort, { once: true });
+    return (): void => signal?.removeEventListener('abort', onAbort);
+  });
+  try {
+    return await work(any.signal);
+  } finally {
+    for (const unlink of unlinks) unlink();
+  }
 }

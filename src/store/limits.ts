@@ -7,6 +7,10 @@ export const STORE_LIMITS = {
   connectTimeoutMs: 10_000,
   /** A body that brings nothing for this long has stalled: object stores send the first byte within 200 ms and then go on. */
   idleTimeoutMs: 15_000,
+  /** A body must bring `throughputBytesPerSecondMin` in the mean over each such span: it outlasts TCP's slow start and a few lost packets … */
+  throughputWindowMs: 30_000,
+  /** … and 32 streams that share a line of 10 Mbit/s still get four times this each: what brings less is a drip, and a new connection may do better. */
+  throughputBytesPerSecondMin: 10_000,
   /** Tries of one request, the first included: with full jitter, seven span half a minute of trouble. */
   attemptsMax: 7,
   /** All tries of one request together: longer than a restart of an object store's front end. */

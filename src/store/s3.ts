@@ -2,10 +2,13 @@
 import type { Readable } from 'node:stream';
 import type * as S3 from '@aws-sdk/client-s3';
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
-import { abortError, throwIfAborted } from '../core/abort.js';
-import { HeadraceError, messageOf } from '../core/errors.js';
+import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
+import { HeadraceError } from '../core/errors.js';
 import { STORE_LIMITS } from './limits.js';
-import { outsideObject, shardChanged, storeError, transientError } from './store-error.js';
+import { readBody, type BodyPlan } from './read-body.js';
+import { nameError } from './s3-error.js';
+import { readListPage } from './s3-list.js';
+import { outsideObject, shardChanged, storeClosed, storeError, transientError } from './store-error.js';
 import type { ByteRange, ObjectInfo, ReadOptions, Store } from './store.js';
 
 export interface S3Options {
@@ -18,6 +21,7 @@ export interface S3Options {
   /** Default: the standard chain. */
   readonly credentials?: S3ClientConfig['credentials'];
   readonly idleTimeoutMs?: number;
+  readonly throughputWindowMs?: number;
 }
 
 type Sdk = typeof S3;
@@ -25,10 +29,29 @@ type Sdk = typeof S3;
 /** The SDK is loaded by the first request: it takes 150 ms, which users of files need not pay. */
 export function s3Store(options: S3Options): Store {
   const uri = `s3://${options.bucket}/`;
-  // silence is silence, before the first byte and between two
-  const answerMs = options.idleTimeoutMs ?? STORE_LIMITS.idleTimeoutMs;
+  const limits = {
+    idleTimeoutMs: options.idleTimeoutMs ?? STORE_LIMITS.idleTimeoutMs,
+    throughputWindowMs: options.throughputWindowMs ?? STORE_LIMITS.throughputWindowMs,
+    throughputBytesPerSecondMin: STORE_LIMITS.throughputBytesPerSecondMin,
+  };
+  // silence is silence, before the first byte and between two; a head and a page of a listing have no more time than that as a whole
+  const answerMs = limits.idleTimeoutMs;
+  const closing = new AbortController();
   let opened: Promise<{ readonly sdk: Sdk; readonly client: S3Client }> | undefined;
-  const open = (): Promise<{ readonly sdk: Sdk; readonly client: S3Client }> => (opened ??= openClient(options));
+  const open = (): Promise<{ readonly sdk: Sdk; readonly client: S3Client }> => {
+    throwIfAborted(closing.signal);
+    return (opened ??= openClient(options));
+  };
+  const describe = async (path: string, signal: AbortSignal | undefined): Promise<ObjectInfo> => {
+    const { sdk, client } = await open();
+    const command = new sdk.HeadObjectCommand({ Bucket: options.bucket, Key: path });
+    const { ContentLength: size, ETag: etag } = await guarded(uri + path, [signal, closing.signal], (signal) =>
+      answered(uri + path, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
+    );
+    if (size === undefined || etag === undefined)
+      throw transientError('STORE_READ_FAILED', `${uri}${path} was described without size or ETag`, { uri: uri + path });
+    return { path, size, etag };
+  };
 
   return {
     uri,
@@ -41,28 +64,18 @@ export function s3Store(options: S3Options): Store {
           Prefix: prefix,
           ...(token !== undefined && { ContinuationToken: token }),
         });
-        const page = await guarded(uri + prefix, signal, () =>
+        const page = await guarded(uri + prefix, [signal, closing.signal], (signal) =>
           answered(uri + prefix, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
         );
-        for (const { Key: path, Size: size, ETag: etag } of page.Contents ?? []) {
-          if (path !== undefined && size !== undefined && etag !== undefined) yield { path, size, etag };
-        }
-        token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+        const { objects, nextToken } = readListPage(page, uri + prefix, token);
+        yield* objects;
+        token = nextToken;
       } while (token !== undefined);
     },
-    head: async (path, { signal } = {}): Promise<ObjectInfo> => {
-      const { sdk, client } = await open();
-      const command = new sdk.HeadObjectCommand({ Bucket: options.bucket, Key: path });
-      const { ContentLength: size, ETag: etag } = await guarded(uri + path, signal, () =>
-        answered(uri + path, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
-      );
-      if (size === undefined || etag === undefined)
-        throw transientError('STORE_READ_FAILED', `${uri}${path} was described without size or ETag`, { uri: uri + path });
-      return { path, size, etag };
-    },
+    head: (path, { signal } = {}) => describe(path, signal),
     read: async (path, range, readOptions = {}) => {
       const { startByte, endByte } = range;
-      if (endByte <= startByte) return readNothing(await open(), options.bucket, answerMs, uri, path, range, readOptions);
+      if (endByte <= startByte) return readNothing(uri, await describe(path, readOptions.signal), range, readOptions);
       const { sdk, client } = await open();
       const command = new sdk.GetObjectCommand({
         Bucket: options.bucket,
@@ -70,19 +83,20 @@ export function s3Store(options: S3Options): Store {
         Range: `bytes=${startByte}-${endByte - 1}`,
         ...(readOptions.ifMatch !== undefined && { IfMatch: readOptions.ifMatch }),
       });
-      return guarded(uri + path, readOptions.signal, async () => {
-        const response = await answered(uri + path, answerMs, readOptions.signal, (abortSignal) => client.send(command, { abortSignal }));
+      return guarded(uri + path, [readOptions.signal, closing.signal], async (signal) => {
+        const response = await answered(uri + path, answerMs, signal, (abortSignal) => client.send(command, { abortSignal }));
         const body = response.Body as Readable | undefined;
         if (body === undefined) throw transientError('STORE_READ_FAILED', `${uri}${path} came without a body`, { uri: uri + path });
         try {
           const plan = checkResponse(response, uri + path, range, readOptions);
-          return await collect(body, plan, uri + path, range, answerMs, readOptions.signal);
+          return await readBody(body, plan, uri + path, range, limits, signal);
         } finally {
           body.destroy(); // frees the socket of a body that was not read to its end
         }
       });
     },
     close: async () => {
+      closing.abort(storeClosed(uri));
       const client = await opened?.then((parts) => parts.client).catch(() => undefined);
       client?.destroy();
     },
@@ -117,28 +131,15 @@ async function openClient(options: S3Options): Promise<{ readonly sdk: Sdk; read
 }
 
 /** HTTP has no empty range: whether the object is there, and of which version, is what such a read can say. */
-async function readNothing(
-  { sdk, client }: { readonly sdk: Sdk; readonly client: S3Client },
-  bucket: string,
-  answerMs: number,
+function readNothing(
   uri: string,
-  path: string,
+  { path, size, etag }: ObjectInfo,
   { startByte, endByte }: ByteRange,
-  { ifMatch, signal }: ReadOptions,
-): Promise<Uint8Array> {
-  const command = new sdk.HeadObjectCommand({ Bucket: bucket, Key: path });
-  const { ContentLength: size = 0, ETag: etag } = await guarded(uri + path, signal, () =>
-    answered(uri + path, answerMs, signal, (abortSignal) => client.send(command, { abortSignal })),
-  );
+  { ifMatch }: ReadOptions,
+): Uint8Array {
   if (ifMatch !== undefined && ifMatch !== etag) throw shardChanged(uri + path, ifMatch, etag);
   if (startByte < 0 || endByte < startByte || endByte > size) throw outsideObject(uri + path, startByte, endByte, size);
   return new Uint8Array(0);
-}
-
-interface BodyPlan {
-  /** Bytes of the body before the wanted ones. */
-  readonly skip: number;
-  readonly length: number;
 }
 
 /** A 206 must have the wanted range and version; a 200 is used where the whole object is small, else refused. */
@@ -160,7 +161,7 @@ function checkResponse(
   if (response.$metadata.httpStatusCode === 206) {
     const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(contentRange ?? '');
     const [start, last, size] = match === null ? [-1, -1, -1] : match.slice(1).map(Number);
-    if (start === startByte && last === endByte - 1) return { skip: 0, length: endByte - startByte };
+    if (start === startByte && last === endByte - 1) return { skip: 0, length: endByte - startByte, total: endByte - startByte };
     // the range was cut at the object's end: there is no more
     if (start === startByte && last === size - 1) throw outsideObject(uri, startByte, endByte, size);
     throw transientError(
@@ -171,118 +172,44 @@ function checkResponse(
   }
   if (contentLength !== undefined && contentLength <= STORE_LIMITS.wholeObjectBytesMax) {
     if (endByte > contentLength) throw outsideObject(uri, startByte, endByte, contentLength);
-    return { skip: startByte, length: endByte - startByte };
+    return { skip: startByte, length: endByte - startByte, total: contentLength };
   }
   throw storeError('STORE_READ_FAILED', `the origin of ${uri} ignores byte ranges, and the object is too large to read whole`, detail);
-}
-
-/** Reads a body into one array of the exact size. A body that brings nothing for `idleTimeoutMs` is cut. */
-async function collect(
-  body: Readable,
-  plan: BodyPlan,
-  uri: string,
-  range: ByteRange,
-  idleTimeoutMs: number,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(plan.length);
-  const end = plan.skip + plan.length;
-  const detail = { uri, startByte: range.startByte, endByte: range.endByte };
-  let received = 0;
-  const idle = setTimeout(() => {
-    body.destroy(
-      transientError('STORE_READ_FAILED', `${uri} sent nothing for ${idleTimeoutMs} ms after ${received} bytes`, { ...detail, received }),
-    );
-  }, idleTimeoutMs);
-  const onAbort = (): void => {
-    if (signal !== undefined) body.destroy(abortError(signal));
-  };
-  signal?.addEventListener('abort', onAbort, { once: true });
-  try {
-    throwIfAborted(signal);
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      idle.refresh();
-      const from = Math.max(0, plan.skip - received);
-      const to = Math.min(chunk.length, end - received);
-      if (to > from) bytes.set(chunk.subarray(from, to), received + from - plan.skip);
-      received += chunk.length;
-    }
-  } finally {
-    clearTimeout(idle);
-    signal?.removeEventListener('abort', onAbort);
-  }
-  if (received < end)
-    throw transientError('STORE_READ_FAILED', `the body of ${uri} ended after ${received} of ${end} bytes`, { ...detail, received });
-  return bytes;
 }
 
 /** Waits for the head of an answer, no longer than `timeoutMs`: the SDK's own request timeout only logs. */
 async function answered<T>(
   uri: string,
   timeoutMs: number,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   send: (abortSignal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), timeoutMs);
+  const timer = setTimeout(
+    () => late.abort(transientError('STORE_UNREACHABLE', `the store of ${uri} did not answer within ${timeoutMs} ms`, { uri, timeoutMs })),
+    timeoutMs,
+  );
   try {
-    return await send(signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]));
-  } catch (error) {
-    if (!late.signal.aborted) throw error;
-    throw transientError('STORE_UNREACHABLE', `the store of ${uri} did not answer within ${timeoutMs} ms`, { uri, timeoutMs }, error);
+    // not all that the SDK waits for heeds the signal: it may be asking for credentials still
+    return await withAnySignal([signal, late.signal], (either) => untilAborted(send(either), either));
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Runs a request and gives its errors their names. */
-async function guarded<T>(uri: string, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
-  throwIfAborted(signal);
-  try {
-    return await request();
-  } catch (error) {
-    if (signal?.aborted === true) throw abortError(signal);
-    throw error instanceof HeadraceError ? error : nameError(error, uri);
-  }
-}
-
-const DENIED_NAMES = new Set([
-  'AccessDenied',
-  'InvalidAccessKeyId',
-  'SignatureDoesNotMatch',
-  'CredentialsProviderError',
-  'ExpiredToken',
-  'Forbidden',
-]);
-const MISSING_NAMES = new Set(['NoSuchKey', 'NoSuchBucket', 'NotFound']);
-
-function nameError(error: unknown, uri: string): HeadraceError {
-  const name = error instanceof Error ? error.name : '';
-  const status = statusOf(error);
-  const detail = { uri, ...(status !== undefined && { status }) };
-  if (MISSING_NAMES.has(name) || status === 404) {
-    return storeError(
-      'STORE_NOT_FOUND',
-      name === 'NoSuchBucket' ? `the bucket of ${uri} does not exist` : `${uri} does not exist`,
-      detail,
-      error,
-    );
-  }
-  if (DENIED_NAMES.has(name) || status === 401 || status === 403)
-    return storeError('STORE_DENIED', `access to ${uri} is denied (${name})`, detail, error);
-  if (status === 412) return storeError('SHARD_CHANGED', `${uri} is no longer the version that the run started with`, detail, error);
-  if (status === 416) return storeError('STORE_READ_FAILED', `${uri} does not have the bytes that were asked for`, detail, error);
-  if (status === undefined)
-    return transientError('STORE_UNREACHABLE', `no answer from the store of ${uri}: ${messageOf(error)}`, detail, error);
-  // a body that is an error's XML comes with any status, 200 included
-  if (status === 429 || status >= 500 || status < 300) {
-    return transientError('STORE_READ_FAILED', `the store of ${uri} answered with ${status}: ${messageOf(error)}`, detail, error);
-  }
-  return storeError('STORE_READ_FAILED', `the store refused to read ${uri}: ${status} ${messageOf(error)}`, detail, error);
-}
-
-function statusOf(error: unknown): number | undefined {
-  if (typeof error !== 'object' || error === null || !('$metadata' in error)) return undefined;
-  const { httpStatusCode } = error.$metadata as { readonly httpStatusCode?: number };
-  return httpStatusCode;
+/** Runs a request until its caller gives up or its store is closed, and gives its errors their names. */
+async function guarded<T>(
+  uri: string,
+  signals: readonly (AbortSignal | undefined)[],
+  request: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  return withAnySignal(signals, async (signal) => {
+    throwIfAborted(signal);
+    try {
+      return await request(signal);
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      throw error instanceof HeadraceError ? error : nameError(error, uri);
+    }
+  });
 }

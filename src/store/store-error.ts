@@ -28,6 +28,11 @@ export function shardChanged(uri: string, wanted: string, found: string | undefi
   });
 }
 
+/** What ends the requests of a store that is closed; another try would only open its sockets again. */
+export function storeClosed(uri: string): HeadraceError {
+  return new HeadraceError('ABORTED', `the store ${uri} was closed`, { detail: { uri } });
+}
+
 /** A range that the object does not have. */
 export function outsideObject(uri: string, startByte: number, endByte: number, size: number): HeadraceError {
   return storeError('STORE_READ_FAILED', `bytes ${startByte} to ${endByte} of ${uri} lie outside its ${size} bytes`, {

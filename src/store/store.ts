@@ -37,6 +37,6 @@ export interface Store {
    * Errors: those of `head`, `SHARD_CHANGED`, `STORE_READ_FAILED` (range outside the object, short body, server error).
    */
   read(path: string, range: ByteRange, options?: ReadOptions): Promise<Uint8Array>;
-  /** Frees sockets and handles. Reads in flight end with `ABORTED`. */
+  /** Frees sockets and handles. Requests in flight end at once: with `ABORTED`, or with bytes that were at hand. */
   close(): Promise<void>;
 }

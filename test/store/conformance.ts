@@ -109,6 +109,20 @@ export function storeConformance(name: string, create: () => Promise<StoreFixtur
         expect(Buffer.compare(bytes, data.subarray(i * 1000, i * 1000 + 2000))).toBe(0);
     });
 
+    it('leaves no read waiting when it is closed', async () => {
+      const other = await create();
+      await other.put(`${other.root}data.bin`, data);
+      const reads = Array.from({ length: 20 }, () => other.store.read(`${other.root}data.bin`, { startByte: 0, endByte: 300_000 }));
+      const outcomes = Promise.allSettled(reads);
+      await other.store.close();
+      for (const outcome of await outcomes) {
+        // a store may have had the bytes at hand already
+        if (outcome.status === 'fulfilled') expect(outcome.value).toHaveLength(300_000);
+        else expect(outcome.reason).toMatchObject({ code: 'ABORTED' });
+      }
+      await other.stop();
+    });
+
     it('ends with ABORTED when it is told to, before and while reading', async () => {
       const before = AbortSignal.abort();
       await expect(fixture.store.head(at('a/data.bin'), { signal: before })).rejects.toMatchObject({ code: 'ABORTED' });

@@ -10,7 +10,7 @@ const BODY = Buffer.from(Array.from({ length: 5000 }, (_, i) => i % 251));
 const ETAG = '"v1"';
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** FAULTS 1 to 6, 8, 12: an origin that answers by a script, one entry a request; the last one goes on for ever. */
+/** FAULTS 1 to 6, 8, 12, 13, 15: an origin that answers by a script, one entry a request; the last one goes on for ever. */
 describe('an S3 origin that misbehaves', () => {
   let server: Server;
   let store: Store;
@@ -31,6 +31,7 @@ describe('an S3 origin that misbehaves', () => {
       forcePathStyle: true,
       credentials: { accessKeyId: 'a', secretAccessKey: 's' },
       idleTimeoutMs: 300,
+      throughputWindowMs: 400,
     });
     store = withRetry(s3, { attemptsMax: 3, deadlineMs: 20_000, baseDelayMs: 1, maxDelayMs: 2 });
     return store;
@@ -58,6 +59,23 @@ describe('an S3 origin that misbehaves', () => {
     'a 429': (_request, response) => response.writeHead(429).end(),
     'a 500': (_request, response) => response.writeHead(500).end(),
     'a body that stalls': (_request, response) => void response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 200)),
+    'a body that drips': (_request, response) => {
+      response.writeHead(206, headersOf(100, 4000));
+      let sent = 100;
+      const drip = setInterval(() => response.write(BODY.subarray(sent, ++sent)), 10);
+      response.on('close', () => clearInterval(drip));
+    },
+    'a body that begins to drip late': (_request, response) => {
+      response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 3900));
+      let sent = 3900;
+      const drip = setInterval(() => response.write(BODY.subarray(sent, ++sent)), 50);
+      response.on('close', () => clearInterval(drip));
+    },
+    'a body that does not end': (_request, response) => {
+      response.writeHead(206, { etag: ETAG, 'content-range': `bytes 100-3999/${BODY.length}` });
+      const flood = setInterval(() => response.write(BODY), 5);
+      response.on('close', () => clearInterval(flood));
+    },
     'no answer at all': () => undefined,
     'a reset in the body': (_request, response) => {
       response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 1000));
@@ -74,6 +92,53 @@ describe('an S3 origin that misbehaves', () => {
     expect(requests).toHaveLength(2);
     expect(requests.every((request) => request.headers['if-match'] === ETAG)).toBe(true);
   });
+
+  it('a body that only drips is an error that says how slow it was', async () => {
+    await origin(faults['a body that drips']);
+    await expect(read()).rejects.toMatchObject({
+      code: 'STORE_READ_FAILED',
+      message: expect.stringMatching(/ sent \d+ bytes a second for 400 ms, less than 10000, after \d+ bytes \(gave up after 3 of 3/),
+    });
+  });
+
+  it('a body that is slow, but not as slow as that, is read to its end', async () => {
+    const body = Buffer.alloc(20_000, 7); // at 35 kB/s longer under way than a window, and than the idle timeout
+    await origin((_request, response) => {
+      response.writeHead(206, { ...headersOf(0, body.length), 'content-range': `bytes 0-${body.length - 1}/${body.length}` });
+      let sent = 0;
+      const trickle = setInterval(() => {
+        response.write(body.subarray(sent, (sent += 700)));
+        if (sent < body.length) return;
+        clearInterval(trickle);
+        response.end();
+      }, 20);
+    });
+    expect(await read({ startByte: 0, endByte: body.length })).toEqual(Uint8Array.from(body));
+    expect(requests).toHaveLength(1);
+  });
+
+  it.each(['head', 'list'])('a %s has a deadline: for an answer that never comes, and for one that never ends', async (verb) => {
+    const ask = (): Promise<unknown> => (verb === 'head' ? store.head('key') : store.list('')[Symbol.asyncIterator]().next());
+    const late = { code: 'STORE_UNREACHABLE', message: expect.stringContaining('did not answer within 300 ms (gave up after 3 of 3') };
+    await origin(faults['no answer at all']);
+    await expect(ask()).rejects.toMatchObject(late);
+    if (verb === 'head') return; // has no body
+    await store.close();
+    server.closeAllConnections();
+    server.close();
+    await origin((_request, response) => {
+      response.writeHead(200).write('<ListBucketResult>');
+      const drip = setInterval(() => response.write(' '), 10);
+      response.on('close', () => clearInterval(drip));
+    });
+    await expect(ask()).rejects.toMatchObject(late);
+  });
+
+  it('a request has a deadline where the SDK still waits for credentials', async () => {
+    await origin(good);
+    store = s3Store({ bucket: 'b', credentials: () => new Promise(() => undefined), idleTimeoutMs: 100 });
+    await expect(store.head('key')).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
+  }, 5000);
 
   it('a store that stays down is an error that says so', async () => {
     await origin(faults['a 503']);
@@ -105,6 +170,16 @@ describe('an S3 origin that misbehaves', () => {
     expect(requests).toHaveLength(1);
   });
 
+  it('a clock that is an hour off is corrected, once', async () => {
+    const date = new Date(Date.now() + 3_600_000).toUTCString();
+    const skewed: Answer = (_request, response) =>
+      response.writeHead(403, { date }).end('<Error><Code>RequestTimeTooSkewed</Code><Message>m</Message></Error>');
+    await origin(skewed, good);
+    expect(await read()).toEqual(expected);
+    const [first, second] = requests.map((request) => request.headers['x-amz-date'] as string);
+    expect(first.slice(0, 11) < second.slice(0, 11)).toBe(true);
+  });
+
   it('another version under the same name is SHARD_CHANGED, whatever the status says', async () => {
     await origin((_request, response) => response.writeHead(206, { ...headersOf(100, 4000), etag: '"v2"' }).end(BODY.subarray(100, 4000)));
     await expect(read()).rejects.toMatchObject({ code: 'SHARD_CHANGED' });
@@ -120,5 +195,94 @@ describe('an S3 origin that misbehaves', () => {
     abort.abort();
     await expect(reading).rejects.toMatchObject({ code: 'ABORTED' });
     await closed;
+  });
+
+  describe('a store that is closed', () => {
+    const closed = { code: 'ABORTED', message: 'the store s3://b/ was closed' };
+
+    it.each(['a body that stalls', 'no answer at all'])('ends a read that waits (%s), and does not ask again', async (fault) => {
+      await origin(faults[fault]);
+      const reading = read();
+      const outcome = expect(reading).rejects.toMatchObject(closed);
+      await once(server, 'request');
+      await store.close();
+      await outcome;
+      await expect(read()).rejects.toMatchObject(closed);
+      expect(requests).toHaveLength(1);
+    });
+
+    it('ends a listing and a head', async () => {
+      await origin(faults['no answer at all']);
+      const outcomes = [store.head('key'), store.list('')[Symbol.asyncIterator]().next()].map((asked) =>
+        expect(asked).rejects.toMatchObject(closed),
+      );
+      while (requests.length < outcomes.length) await once(server, 'request');
+      await store.close();
+      await Promise.all(outcomes);
+    });
+
+    it('loads nothing if it was never asked', async () => {
+      await origin(good);
+      await store.close();
+      await expect(read()).rejects.toMatchObject(closed);
+      expect(requests).toHaveLength(0);
+    });
+  });
+
+  describe('lists', () => {
+    const xml =
+      (inner: string): Answer =>
+      (_request, response) =>
+        response.writeHead(200, { 'content-type': 'application/xml' }).end(`<ListBucketResult><Name>b</Name>${inner}</ListBucketResult>`);
+    const html: Answer = (_request, response) =>
+      response
+        .writeHead(200, { 'content-type': 'text/html' })
+        .end('<html><head><title>Log in</title></head><body><p>Please.</p></body></html>');
+    const object = (key: string): string => `<Contents><Key>${key}</Key><Size>3</Size><ETag>"v1"</ETag></Contents>`;
+    const lastPage = xml(`<IsTruncated>false</IsTruncated>${object('z')}`);
+
+    async function listed(): Promise<string[]> {
+      const paths: string[] = [];
+      for await (const { path } of store.list('')) paths.push(path);
+      return paths;
+    }
+
+    const faults: Record<string, Answer> = {
+      'a page of HTML that is well-formed': html,
+      'a page of HTML that is not': (_request, response) => response.writeHead(200).end('<!DOCTYPE html><html><body><br></body></html>'),
+      'an empty body': (_request, response) => response.writeHead(200).end(),
+      'a body that is cut': (_request, response) => response.writeHead(200).end('<ListBucketResult><IsTruncated>false</Is'),
+      'an object without ETag': xml('<IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>3</Size></Contents>'),
+      'an object without size': xml('<IsTruncated>false</IsTruncated><Contents><Key>k</Key><ETag>"v1"</ETag></Contents>'),
+      'an object with a size that is no number': xml(
+        '<IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>three</Size><ETag>"v1"</ETag></Contents>',
+      ),
+      'more to come, and no token to ask for it': xml(`<IsTruncated>true</IsTruncated>${object('k')}`),
+    };
+    it.each(Object.entries(faults))('%s with status 200 is tried again, and then an error', async (_name, fault) => {
+      await origin(fault, lastPage);
+      expect(await listed()).toEqual(['z']);
+      expect(requests).toHaveLength(2);
+      await store.close();
+      server.close();
+      await origin(fault);
+      await expect(listed()).rejects.toMatchObject({ code: 'STORE_READ_FAILED', detail: { uri: 's3://b/' } });
+    });
+
+    it('page after page, and refuses a token that leads back to the same page', async () => {
+      const page = (key: string, token: string): Answer =>
+        xml(`<IsTruncated>true</IsTruncated><NextContinuationToken>${token}</NextContinuationToken>${object(key)}`);
+      await origin(page('a', 't1'), page('b', 't2'), lastPage);
+      expect(await listed()).toEqual(['a', 'b', 'z']);
+      await store.close();
+      server.close();
+      await origin(page('a', 't1'));
+      await expect(listed()).rejects.toMatchObject({ code: 'STORE_READ_FAILED', message: expect.stringContaining('says that it goes on') });
+    });
+
+    it('an empty bucket', async () => {
+      await origin(xml('<IsTruncated>false</IsTruncated><KeyCount>0</KeyCount>'));
+      expect(await listed()).toEqual([]);
+    });
   });
 });

@@ -1,7 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fileStore } from '../../src/store/file.js';
 import { memoryStore } from '../../src/store/memory.js';
 import { s3Store } from '../../src/store/s3.js';
@@ -96,19 +99,80 @@ describe.skipIf(MINIO_BINARY === undefined)('with a real MinIO', () => {
 });
 
 describe('fileStore', () => {
+  let dir: string;
+  const data = new Uint8Array(3);
+  const listed = async (prefix: string): Promise<string[]> => {
+    const paths: string[] = [];
+    for await (const object of fileStore().list(prefix)) paths.push(object.path);
+    return paths;
+  };
+  beforeEach(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'headrace-files-'));
+  });
+  afterEach(() => rm(dir, { recursive: true }));
+
   it('follows links, and does not loop in a cycle of them', async () => {
-    const dir = await mkdtemp(path.join(tmpdir(), 'headrace-links-'));
     await mkdir(`${dir}/real`);
-    await writeFile(`${dir}/real/a.bin`, 'abc');
+    await writeFile(`${dir}/real/a.bin`, data);
     await symlink(`${dir}/real`, `${dir}/real/loop`);
     await symlink(`${dir}/nowhere`, `${dir}/dangling`);
-    const paths: string[] = [];
-    for await (const object of fileStore().list(`${dir}/`)) paths.push(object.path);
-    expect(paths).toEqual([`${dir}/real/a.bin`]);
-    await rm(dir, { recursive: true });
+    await symlink(`${dir}/self`, `${dir}/self`);
+    expect(await listed(`${dir}/`)).toEqual([`${dir}/real/a.bin`]);
+  });
+
+  it('lists a directory under every name that it has, as head and read find it there', async () => {
+    await mkdir(`${dir}/z`);
+    await writeFile(`${dir}/z/a.bin`, data);
+    await symlink(`${dir}/z`, `${dir}/b`);
+    expect(await listed(`${dir}/`)).toEqual([`${dir}/b/a.bin`, `${dir}/z/a.bin`]);
+    expect(await listed(`${dir}/z`)).toEqual([`${dir}/z/a.bin`]);
+    expect(await listed(`${dir}/z/a`)).toEqual([`${dir}/z/a.bin`]);
+  });
+
+  it('keeps the order of UTF-8 bytes of whole paths across linked directories', async () => {
+    for (const name of ['x', 'x-1', '\uFF5E', '\u{1F600}']) await mkdir(`${dir}/real-${name}`);
+    for (const name of ['x', 'x-1', '\uFF5E', '\u{1F600}']) await writeFile(`${dir}/real-${name}/a.bin`, data);
+    await mkdir(`${dir}/links`);
+    for (const name of ['\u{1F600}', 'x', '\uFF5E', 'x-1']) await symlink(`${dir}/real-${name}`, `${dir}/links/${name}`);
+    // '-' comes before '/', so that the directory x follows x-1
+    const expected = ['x-1', 'x', '\uFF5E', '\u{1F600}'].map((name) => `${dir}/links/${name}/a.bin`);
+    expect(await listed(`${dir}/links/`)).toEqual(expected);
+  });
+
+  it('takes a path as it is spelled', async () => {
+    await mkdir(`${dir}/a`);
+    await writeFile(`${dir}/a/x.bin`, data);
+    expect(await listed(`${dir}//a/./`)).toEqual([`${dir}//a/./x.bin`]);
+  });
+
+  it.skipIf(process.getuid?.() === 0)('enters only what the prefix may lead to', async () => {
+    await mkdir(`${dir}/mine`);
+    await writeFile(`${dir}/mine/a.bin`, data);
+    await mkdir(`${dir}/secret`, { mode: 0 });
+    expect(await listed(`${dir}/mi`)).toEqual([`${dir}/mine/a.bin`]);
+    await expect(listed(`${dir}/`)).rejects.toMatchObject({ code: 'STORE_DENIED' });
+  });
+
+  it('refuses a pipe, a device and a socket at once, and leaves them out of listings', async () => {
+    execFileSync('mkfifo', [`${dir}/pipe`]);
+    const server = createServer().listen(`${dir}/socket`);
+    await once(server, 'listening');
+    await symlink('/dev/zero', `${dir}/device`);
+    for (const name of ['pipe', 'device', 'socket']) {
+      const refused = { code: 'STORE_READ_FAILED', message: `${dir}/${name} is not a regular file` };
+      await expect(fileStore().head(`${dir}/${name}`)).rejects.toMatchObject(refused);
+      await expect(fileStore().read(`${dir}/${name}`, { startByte: 0, endByte: 0 })).rejects.toMatchObject(refused);
+    }
+    expect(await listed(`${dir}/`)).toEqual([]);
+    server.close();
+  }, 5000);
+
+  it('has no object under the name of a directory', async () => {
+    await expect(fileStore().head(dir)).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' });
+    await expect(fileStore().read(dir, { startByte: 0, endByte: 1 })).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' });
   });
 
   it('names a directory that is not there', async () => {
-    await expect(fileStore().list('/no/such/directory/')[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' });
+    await expect(listed('/no/such/directory/')).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' });
   });
 });

@@ -1,7 +1,8 @@
+import { EventEmitter, once } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Clock } from '../../src/core/clock.js';
-import { memoryStore } from '../../src/store/memory.js';
+import { systemClock, type Clock } from '../../src/core/clock.js';
+import { memoryStore, type MemoryStore } from '../../src/store/memory.js';
 import { storeError, transientError } from '../../src/store/store-error.js';
 import type { Store } from '../../src/store/store.js';
 import { withRetry, type RetryOptions } from '../../src/store/with-retry.js';
@@ -72,6 +73,28 @@ describe('withRetry', () => {
     expect(store.attempts).toBe(1);
   });
 
+  it('waits no more for a next try when it is closed', async () => {
+    const store = failing(Infinity, transient);
+    const waiting = new EventEmitter();
+    const clock: Clock = {
+      now: () => 0,
+      sleep: (ms, signal) => {
+        waiting.emit('wait');
+        return systemClock.sleep(ms, signal);
+      },
+    };
+    const retried = withRetry(store, { ...options, baseDelayMs: 50_000, maxDelayMs: 50_000, clock, random: () => 1 });
+    const began = once(waiting, 'wait');
+    const outcome = expect(retried.read('a', range)).rejects.toMatchObject({
+      code: 'ABORTED',
+      message: expect.stringContaining('was closed'),
+    });
+    await began;
+    await retried.close();
+    await outcome;
+    expect(store.attempts).toBe(1);
+  }, 5000);
+
   it('waits at most twice as long each time, up to its bound, at random', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 10, maxLength: 10 }), async (chances) => {
@@ -84,21 +107,52 @@ describe('withRetry', () => {
     );
   });
 
-  it('goes on with a listing after the last object that it gave', async () => {
-    const store = memoryStore('memory://x/', Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [name, new Uint8Array(1)])));
-    let breaks = 2;
-    const flaky: Store = {
+  /** A listing that breaks off before its third object, `breaks` times; `onBreak` is what happens in the store meanwhile. */
+  function breakingList(store: Store, breaks: number, onBreak: () => void = () => undefined): Store {
+    return {
       ...store,
       list: async function* (prefix) {
         let given = 0;
         for await (const object of store.list(prefix)) {
-          if (given++ === 2 && breaks-- > 0) throw transient();
+          if (given++ === 2 && breaks-- > 0) {
+            onBreak();
+            throw transient();
+          }
           yield object;
         }
       },
     };
+  }
+  async function listed(store: Store): Promise<string[]> {
     const paths: string[] = [];
-    for await (const { path } of withRetry(flaky, { ...options, clock: fakeClock() }).list('')) paths.push(path);
-    expect(paths).toEqual(['a', 'b', 'c', 'd']);
+    for await (const { path } of withRetry(store, { ...options, clock: fakeClock() }).list('')) paths.push(path);
+    return paths;
+  }
+  const holding = (names: readonly string[]): MemoryStore =>
+    memoryStore('memory://x/', Object.fromEntries(names.map((name) => [name, new Uint8Array(1)])));
+
+  it('goes on with a listing after the last object that it gave', async () => {
+    expect(await listed(breakingList(holding(['a', 'b', 'c', 'd']), 2))).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  it('goes on with a listing whose last object was deleted meanwhile, in the order of UTF-8 bytes', async () => {
+    // U+FF5E comes before U+1F600 in UTF-8, and after it in UTF-16
+    const store = holding(['a', '\uFF5E', '\u{1F600}', '\u{1F601}']);
+    const flaky = breakingList(store, 1, () => store.delete('\uFF5E'));
+    expect(await listed(flaky)).toEqual(['a', '\uFF5E', '\u{1F600}', '\u{1F601}']);
+  });
+
+  it('fails a listing that breaks off and came in no order, for it cannot tell what is left', async () => {
+    const backwards: Store = {
+      ...holding([]),
+      list: async function* () {
+        for (const name of ['c', 'b', 'a']) yield await Promise.resolve({ path: name, size: 1, etag: 'v1' });
+      },
+    };
+    expect(await listed(backwards)).toEqual(['c', 'b', 'a']);
+    await expect(listed(breakingList(backwards, 1))).rejects.toMatchObject({
+      code: 'STORE_READ_FAILED',
+      message: expect.stringContaining('in no order'),
+    });
   });
 });
