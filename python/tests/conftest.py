@@ -50,6 +50,10 @@ class FakeSidecar:
         self._socket.close()
         self._context.term()
 
+    def forget_session(self) -> None:
+        """As after a restart: the old number is unknown."""
+        self.session += 1
+
     def send(self, identity: bytes, message_type: str, header: dict[str, Any], frames: tuple[bytes, ...] = ()) -> None:
         self._socket.send_multipart([identity, wire.encode_header(message_type, header), *frames])
 

@@ -9,10 +9,12 @@ from .errors import HeadraceError
 
 Cursor = dict[str, Any]
 
+_FORM = {"version": int, "step": int, "plan": dict, "lanes": dict}
+
 
 def check_cursor(state: object) -> Cursor:
     """The state as a cursor. The sidecar checks the rest. Errors: ``CURSOR_INVALID``."""
-    if not isinstance(state, dict) or not all(key in state for key in ("version", "step", "plan", "lanes")):
+    if not isinstance(state, dict) or not all(isinstance(state.get(key), kind) for key, kind in _FORM.items()):
         raise HeadraceError(
             "CURSOR_INVALID",
             "this is no state of a headrace.DataLoader",
