@@ -1,0 +1,132 @@
+"""The sidecar's process, with scripts in its place: how it starts, fails, and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from headrace import HeadraceError
+from headrace import sidecar as module
+from headrace.sidecar import Sidecar
+
+READY = "import os, sys, time, signal\nprint('ready', flush=True)\n"
+WAIT_FOR_STDIN = READY + "sys.stdin.read()\n"
+DEAF = READY + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
+
+
+def command_of(tmp_path: Path, script: str) -> list[str]:
+    file = tmp_path / "sidecar of a test.py"
+    file.write_text(script)
+    return [sys.executable, str(file)]
+
+
+def start(tmp_path: Path, script: str, start_timeout_s: float = 20.0) -> Sidecar:
+    return Sidecar("a config.yaml", "ipc:///nowhere", command_of(tmp_path, script), start_timeout_s)
+
+
+def await_end(pid: int, within_s: float = 10.0) -> bool:
+    """Of a process that need not be a child."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("import sys; print('no such column', file=sys.stderr); sys.exit(3)", r"status 3:\nno such column"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+        ("import time; time.sleep(60)", "not ready within 0.5 s"),
+    ],
+)
+def test_says_why_it_did_not_start(tmp_path: Path, script: str, found: str) -> None:
+    with pytest.raises(HeadraceError, match=found) as raised:
+        start(tmp_path, script, 0.5 if "sleep" in script else 20.0)
+    assert raised.value.code == "SIDECAR_FAILED"
+
+
+def test_one_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GRACE_S", 0.5)
+    sidecar = start(tmp_path, DEAF)
+    while "deaf" not in sidecar._log:
+        time.sleep(0.01)
+    sidecar.stop()
+    assert sidecar.describe_end().startswith("killed by SIGKILL")
+    sidecar.stop()
+
+
+@pytest.mark.parametrize("kept", ["leader", "follower"])
+def test_nothing_of_a_wrapped_command_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
+    monkeypatch.setattr(module, "GRACE_S", 0.5)
+    # as npx or a shell does: the sidecar is the child of what was started, and here it is deaf
+    fork = "import os, sys, time\nchild = os.fork()\nif child:\n    print(child, flush=True)\n    time.sleep(60)\n"
+    script = fork + "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
+    if kept == "leader":
+        script = script.replace("child = os.fork()\n", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nchild = os.fork()\n")
+    sidecar = start(tmp_path, script)
+    started = time.monotonic()
+    stopping = threading.Thread(target=sidecar.stop, daemon=True)
+    stopping.start()
+    stopping.join(8)
+    ended = not stopping.is_alive() and await_end(int(sidecar.ready_line), 1.0)
+    if not ended:
+        os.killpg(sidecar.pid, signal.SIGKILL)
+    assert ended
+    assert time.monotonic() - started < 8
+
+
+FORKED = """
+import os, sys, time
+from headrace.sidecar import Sidecar
+sidecar = Sidecar("x", "ipc:///nowhere", sys.argv[1:], 20)
+child = os.fork()
+if child == 0:
+    time.sleep(30)
+    os._exit(0)
+print(sidecar.pid, child, flush=True)
+time.sleep(30)
+"""
+
+
+def test_ends_with_the_trainer_though_a_forked_child_lives_on(tmp_path: Path) -> None:
+    trainer = subprocess.Popen([sys.executable, "-c", FORKED, *command_of(tmp_path, WAIT_FOR_STDIN)], stdout=subprocess.PIPE, text=True)
+    assert trainer.stdout is not None
+    pid, child = (int(word) for word in trainer.stdout.readline().split())
+    trainer.kill()
+    trainer.wait()
+    trainer.stdout.close()
+    try:
+        assert await_end(pid)
+        assert not await_end(child, 0.1)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_an_interrupt_while_it_starts_ends_it(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"import os, sys, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        while not (pid_file.exists() and pid_file.read_text()):
+            time.sleep(0.02)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path, script)
+    assert await_end(int(pid_file.read_text()), 2.0)
