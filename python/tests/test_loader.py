@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -99,8 +102,8 @@ def test_reconnecting_again_and_again_while_the_consumer_is_busy_breaks_no_bound
             for _ in range(6):  # as restarts of the sidecar while the trainer writes a checkpoint
                 sidecar.forget_session()
                 time.sleep(0.25)  # longer than a heartbeat: the client finds out
-            assert loader._connection is not None
-            assert loader._connection._waiting <= 3
+            assert loader._held.connection is not None
+            assert loader._held.connection._waiting <= 3
             sidecar.in_flight_max = 0
             assert [batch.step for batch in loader] == list(range(1, 40))
         assert len(sidecar.hellos) >= 2
@@ -286,12 +289,22 @@ def test_a_forked_child_is_told_not_to_use_it(fake: FakeSidecar) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"source": "x.yaml", "address": "ipc:///x"}, {"address": "ipc:///x", "prefetch": 0}, {"address": "ipc:///x", "tensors": "jax"}, {"source": "/no/such.yaml"}],
+    [
+        {},
+        {"source": "x.yaml", "address": "ipc:///x"},
+        {"address": "ipc:///x", "prefetch": 0},
+        {"address": "ipc:///x", "tensors": "jax"},
+        {"address": ""},
+        {"address": "localhost:7070"},
+        {"address": "ipc:///x", "rank": 1.5},
+        {"address": "ipc:///x", "command": "npx headrace"},
+        {"source": "/no/such.yaml"},
+    ],
 )
 def test_refuses_arguments_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(HeadraceError) as raised:
         DataLoader(**options)
-    assert code_of(raised) in ("CONFIG_INVALID", "CONFIG_NOT_FOUND")
+    assert code_of(raised) in ("CONFIG_INVALID", "CONFIG_NOT_FOUND", "ADDRESS_INVALID")
 
 
 def test_ranks_come_from_the_environment_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,6 +315,141 @@ def test_ranks_come_from_the_environment_of_torchrun(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("RANK", "three")
     with pytest.raises(HeadraceError, match="RANK"):
         DataLoader(address="ipc:///x")
+
+
+def test_a_closed_loader_is_closed(fake: FakeSidecar) -> None:
+    loader = loader_of(fake.address)
+    assert [next(loader).step for _ in range(3)] == [0, 1, 2]
+    loader.close()
+    # it used to begin again at step 0
+    with pytest.raises(HeadraceError) as raised:
+        next(loader)
+    assert code_of(raised) == "ABORTED"
+    assert loader.state_dict() == cursor(3)
+
+
+def test_a_dropped_loader_leaves(fake: FakeSidecar) -> None:
+    loader = loader_of(fake.address)
+    next(loader)
+    assert loader._held.connection is not None
+    thread = loader._held.connection._thread
+    del loader
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert await_message(fake, "BYE")
+
+
+def test_a_process_that_ends_without_close_leaves(fake: FakeSidecar) -> None:
+    script = "import sys\nfrom headrace import DataLoader\nloader = DataLoader(address=sys.argv[1], rank=0, world_size=1, tensors='numpy')\nnext(loader)\n"
+    subprocess.run([sys.executable, "-c", script, fake.address], check=True, timeout=60)
+    assert await_message(fake, "BYE")
+
+
+def await_message(fake: FakeSidecar, message_type: str) -> bool:
+    deadline = time.monotonic() + 5
+    while message_type not in fake.received and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return message_type in fake.received
+
+
+def test_several_states_are_one_state_before_the_first_batch(fake: FakeSidecar) -> None:
+    one = {**cursor(5), "lanes": {"0": {"web": [5, 0, 0, 0, 20]}}}
+    two = {**cursor(5), "lanes": {"1": {"web": [6, 0, 0, 0, 20]}}}
+    merged = merge_state([one, two])
+    with loader_of(fake.address) as loader:
+        loader.load_state_dict(state for state in (one, two))
+        assert loader.state_dict() == merged
+        assert next(loader).step == 5
+        assert fake.hellos[0]["cursors"] == [merged]
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ([], "CURSOR_INVALID"),
+        (None, "CURSOR_INVALID"),
+        ("state", "CURSOR_INVALID"),
+        ([None], "CURSOR_INVALID"),
+        ({"version": 1, "step": 1, "plan": None, "lanes": {}}, "CURSOR_INVALID"),
+        ([cursor(5), {}], "CURSOR_MISMATCH"),
+        ([cursor(5), cursor(6)], "CURSOR_MISMATCH"),
+    ],
+)
+def test_what_is_no_state_is_refused_and_changes_nothing(fake: FakeSidecar, state: Any, code: str) -> None:
+    with loader_of(fake.address) as loader:
+        assert next(loader).step == 0
+        with pytest.raises(HeadraceError) as raised:
+            loader.load_state_dict(state)
+        assert code_of(raised) == code
+        assert loader.state_dict() == cursor(1)
+        assert next(loader).step == 1
+
+
+def test_states_are_the_callers_own(fake: FakeSidecar) -> None:
+    with loader_of(fake.address, prefetch=1) as loader:
+        loaded = cursor(3)
+        loader.load_state_dict(loaded)
+        loaded["lanes"]["0"]["web"][0] = 99
+        batch = next(loader)
+        for state in (batch.cursor, loader.state_dict()):
+            state["epoch"] = object()
+            state["lanes"]["0"]["web"][0] = 99
+            state["plan"].clear()
+        assert batch.cursor == loader.state_dict() == cursor(4)
+        fake.forget_session()
+        assert [each.step for each in loader] == list(range(4, 20))
+    assert fake.hellos[0]["cursors"] == [cursor(3)]
+    # what is said after a reconnect was not changed either
+    assert fake.hellos[-1]["expect"] == cursor(0)["plan"]
+
+
+def test_a_state_at_the_end_is_the_end(fake: FakeSidecar) -> None:
+    with loader_of(fake.address) as loader:
+        state = list(loader)[-1].cursor
+    with loader_of(fake.address) as other:
+        other.load_state_dict(state)
+        assert list(other) == []
+        assert other.state_dict() == state == cursor(20)
+
+
+def test_a_batch_that_fails_its_digest_is_asked_for_again(address: str) -> None:
+    damaged = threading.Event()
+
+    def damage(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
+        sidecar.damaged_step = None if damaged.is_set() else 2
+        return False
+
+    sidecar = FakeSidecar(address, script=damage)
+    try:
+        with loader_of(address, verify=True) as loader:
+            assert [next(loader).step for _ in range(2)] == [0, 1]
+            with pytest.raises(HeadraceError) as raised:
+                next(loader)
+            assert code_of(raised) == "DIGEST_MISMATCH"
+            assert loader.state_dict() == cursor(2)
+            damaged.set()
+            assert [batch.step for batch in loader] == list(range(2, 20))
+    finally:
+        sidecar.close()
+
+
+def test_neither_a_loader_nor_its_dataset_goes_to_another_process() -> None:
+    loader = DataLoader(address="ipc:///x", rank=0, world_size=1, tensors="numpy")
+    with pytest.raises(HeadraceError, match="num_workers=0"):
+        pickle.dumps(loader)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_worker_processes_of_torch_are_refused(fake: FakeSidecar, start: str) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed here")
+    with DataLoader(address=fake.address, rank=0, world_size=1) as loader:
+        assert next(loader).step == 0
+        fed = torch.utils.data.DataLoader(loader.dataset(), batch_size=None, num_workers=1, multiprocessing_context=start)
+        # torch raises what a worker raised as an error of its own
+        with pytest.raises((HeadraceError, RuntimeError), match="num_workers=0"):
+            next(iter(fed))
+        assert next(loader).step == 1
 
 
 def test_torch_tensors_where_torch_is_installed(fake: FakeSidecar) -> None:

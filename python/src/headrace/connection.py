@@ -90,6 +90,11 @@ class Connection:
         """Whether the last that was heard is that the sidecar is shutting down."""
         return self._refused
 
+    @property
+    def silent_s(self) -> float:
+        """How long nothing was heard from a sidecar."""
+        return time.monotonic() - self._last_heard
+
     def take(self, on_wait: Callable[[], None] = lambda: None) -> Received | None:
         """
         The next batch; None after the last. ``on_wait`` is called now and then while there is none.
@@ -320,7 +325,7 @@ class Connection:
             return
 
     def _check_deadline(self) -> None:
-        silent_s = time.monotonic() - self._last_heard
+        silent_s = self.silent_s
         if silent_s >= self._request.timeout_s:
             raise HeadraceError(
                 "SIDECAR_UNREACHABLE",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import HeadraceError
@@ -25,6 +26,16 @@ def check_cursor(state: object) -> Cursor:
     return state
 
 
+def loaded_cursor(state: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> Cursor | None:
+    """A state, or those of several ranks, as one cursor of its own; None for the very start. Errors: ``CURSOR_INVALID``, ``CURSOR_MISMATCH``."""
+    given = [state] if isinstance(state, Mapping) or not isinstance(state, Iterable) else list(state)
+    if given and all(isinstance(item, Mapping) and not item for item in given):
+        return None
+    if any(isinstance(item, Mapping) and not item for item in given):
+        raise _mismatch("step", "some are of the very start and others are not")
+    return copy.deepcopy(merge_state(given))
+
+
 def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
     """
     Joins the states of several ranks into one, by lane, for a run with another number of ranks.
@@ -34,7 +45,7 @@ def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
     """
     if not states:
         raise HeadraceError("CURSOR_INVALID", "there is no state to merge")
-    cursors = [check_cursor(dict(state)) for state in states]
+    cursors = [check_cursor(dict(state) if isinstance(state, Mapping) else state) for state in states]
     first = cursors[0]
     lanes: dict[str, Any] = {}
     for cursor in cursors:

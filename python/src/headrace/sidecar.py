@@ -171,7 +171,8 @@ class Sidecar:
 
     def _join_readers(self, deadline: float) -> None:
         for reader in self._readers:
-            reader.join(timeout=max(0.0, deadline - time.monotonic()))
+            if reader is not threading.current_thread():  # the garbage collector can call from there
+                reader.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def _close_stdin(self) -> None:
         if self._process.stdin is not None:
