@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace import HeadraceError
+from headrace import DataLoader, HeadraceError
 from headrace import sidecar as module
-from headrace.sidecar import Sidecar
+from headrace.sidecar import Sidecar, answers
 
 READY = "import os, sys, time, signal\nprint('ready', flush=True)\n"
 WAIT_FOR_STDIN = READY + "sys.stdin.read()\n"
@@ -130,3 +132,27 @@ def test_an_interrupt_while_it_starts_ends_it(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         start(tmp_path, script)
     assert await_end(int(pid_file.read_text()), 2.0)
+
+
+def test_a_sidecar_that_dies_again_and_again_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    config = tmp_path / "a config.yaml"
+    config.write_text("")
+    script = READY + "print('out of memory', file=sys.stderr)\nos._exit(137 - 128)\n"
+    loader = DataLoader(config, rank=0, world_size=1, tensors="numpy", command=command_of(tmp_path, script), timeout=30.0)
+    with loader, pytest.raises(HeadraceError, match="ended 3 times before a batch came, the last time status 9:\nout of memory") as raised:
+        next(loader)
+    assert raised.value.code == "SIDECAR_FAILED"
+
+
+def test_a_full_queue_of_callers_is_somebody_there(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen(0)
+        with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+            for each in (first, second):
+                each.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    each.connect(str(tmp_path / "s"))
+            assert answers(f"ipc://{tmp_path}/s")
+    assert not answers(f"ipc://{tmp_path}/s")
