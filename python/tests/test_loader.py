@@ -6,10 +6,12 @@ import gc
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,6 +234,17 @@ def test_nobody_there_is_an_error_within_the_timeout(address: str) -> None:
     assert code_of(raised) == "SIDECAR_UNREACHABLE"
 
 
+def test_a_rank_that_waits_for_another_to_start_the_sidecar_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    config = tmp_path / "x.yaml"
+    config.write_text("")
+    # the second machine of a launcher that does not set LOCAL_RANK
+    with DataLoader(config, rank=8, world_size=16, tensors="numpy", timeout=0.5) as loader, pytest.raises(HeadraceError, match="this is local rank 8") as raised:
+        next(loader)
+    assert code_of(raised) == "SIDECAR_UNREACHABLE"
+
+
 @pytest.mark.parametrize("frames", [[b""], [b"XX\x01\x04{}"], [b"HR\x01\x04{}"], [b"HR\x01\x05[]"], [b"HR\x02\x08{}", b"x"]])
 def test_a_malformed_message_is_raised(address: str, frames: list[bytes]) -> None:
     def garble(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
@@ -315,6 +328,63 @@ def test_ranks_come_from_the_environment_of_torchrun(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("RANK", "three")
     with pytest.raises(HeadraceError, match="RANK"):
         DataLoader(address="ipc:///x")
+
+
+def test_after_an_interrupt_waiting_goes_on(address: str) -> None:
+    silent = threading.Event()
+    silent.set()
+    held: list[tuple[bytes, wire.Message]] = []
+
+    def hold(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
+        if message.type == "CREDIT" and silent.is_set():
+            held.append((identity, message))
+            return True
+        while held and not silent.is_set():
+            sidecar._answer(*held.pop())
+        return False
+
+    sidecar = FakeSidecar(address, script=hold)
+    try:
+        with loader_of(address, prefetch=1) as loader:
+            assert next(loader).step == 0
+            started = time.monotonic()
+            interrupt = threading.Timer(0.3, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT))
+            interrupt.start()
+            with pytest.raises(KeyboardInterrupt):
+                next(loader)
+            assert time.monotonic() - started < 2
+            interrupt.join()
+            silent.clear()
+            assert [batch.step for batch in loader] == list(range(1, 20))
+    finally:
+        sidecar.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_real_forked_child_can_neither_use_nor_end_it(fake: FakeSidecar) -> None:
+    script = """
+import gc, os, sys
+from headrace import DataLoader, HeadraceError
+loader = DataLoader(address=sys.argv[1], rank=0, world_size=1, tensors="numpy", timeout=5.0)
+assert next(loader).step == 0
+child = os.fork()
+if child == 0:
+    refused = 0
+    for use in (lambda: next(loader), lambda: list(loader), lambda: loader.load_state_dict({})):
+        try:
+            use()
+        except HeadraceError as error:
+            refused += error.code == "CONFIG_INVALID"
+    loader.close()
+    del loader, use
+    gc.collect()
+    sys.exit(refused)  # with atexit
+assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 3
+print([batch.step for batch in loader] == list(range(1, 20)))
+"""
+    result = subprocess.run([sys.executable, "-c", script, fake.address], capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("True\n", "")
+    assert len(fake.hellos) == 1
 
 
 def test_a_closed_loader_is_closed(fake: FakeSidecar) -> None:

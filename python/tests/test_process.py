@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -156,3 +157,15 @@ def test_a_full_queue_of_callers_is_somebody_there(tmp_path: Path) -> None:
                     each.connect(str(tmp_path / "s"))
             assert answers(f"ipc://{tmp_path}/s")
     assert not answers(f"ipc://{tmp_path}/s")
+
+
+def test_the_log_goes_to_the_logging_of_python(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines = ['{"level":30,"msg":"a"}', '{"level":40,"msg":"b"}', '{"level":50,"msg":"c"}', "a crash", "[1]", '{"level":[]}']
+    caplog.set_level(logging.DEBUG, logger="headrace.sidecar")
+    sidecar = start(tmp_path, READY + f"time.sleep(0.3)\nprint({chr(10).join(lines)!r}, file=sys.stderr, flush=True)\nsys.stdin.read()\n")
+    deadline = time.monotonic() + 10
+    while len(caplog.records) < len(lines) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    sidecar.stop()
+    assert [record.getMessage() for record in caplog.records] == lines
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "ERROR", "WARNING", "WARNING", "WARNING"]

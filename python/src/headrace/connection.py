@@ -42,6 +42,8 @@ class Request:
     timeout_s: float
     expect: Mapping[str, Any]
     cursors: Sequence[Cursor]
+    # what to do where nobody is there
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -330,7 +332,7 @@ class Connection:
             raise HeadraceError(
                 "SIDECAR_UNREACHABLE",
                 f"no sidecar answered at {self._request.address} for {silent_s:.0f} s",
-                hint="check that `headrace serve` runs on this machine, with this address, as this user",
+                hint=self._request.hint,
                 detail={"address": self._request.address, "timeout": self._request.timeout_s},
             )
 

@@ -229,6 +229,7 @@ class DataLoader:
                 timeout_s=self._timeout,
                 expect=self._expect,
                 cursors=[] if position is None else [position],
+                hint=self._unreachable_hint(),
             )
         )
         self._held.connection = connection
@@ -238,6 +239,11 @@ class DataLoader:
     @property
     def _starts_sidecars(self) -> bool:
         return self._source is not None and self._local_rank == 0
+
+    def _unreachable_hint(self) -> str:
+        if self._source is None or self._starts_sidecars:
+            return "check that `headrace serve` runs on this machine, with this address, as this user"
+        return f"local rank 0 of this machine starts the sidecar of {self._source}; this is local rank {self._local_rank}: is LOCAL_RANK or local_rank= right?"
 
     def _address(self) -> str:
         return self._given_address or default_address(self._source or "")

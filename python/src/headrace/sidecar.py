@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import logging
 import os
 import shlex
 import shutil
@@ -22,8 +24,12 @@ from typing import IO
 
 from .errors import HeadraceError
 
+_sidecar_log = logging.getLogger("headrace.sidecar")
+
 # a Unix socket's path has 104 bytes on macOS and 108 on Linux, the final NUL included
 SOCKET_PATH_BYTES_MAX = 103
+# pino's levels, as Python's logging numbers them
+LOG_LEVELS = {10: logging.DEBUG, 20: logging.DEBUG, 30: logging.INFO, 40: logging.WARNING, 50: logging.ERROR, 60: logging.CRITICAL}
 # what is kept of the sidecar's log for an error message
 LOG_LINES_KEPT = 20
 # after SIGTERM, before SIGKILL: sessions of this process have left by then; others get the sidecar's own grace (serve.grace, by default 20 s) and a little
@@ -105,13 +111,13 @@ class Sidecar:
         _started.add(self)
         self._log: deque[str] = deque(maxlen=LOG_LINES_KEPT)
         self._ready = threading.Event()
+        self.ready_line = ""
         self._readers = [
             threading.Thread(target=self._read_stdout, name="headrace-sidecar-out", daemon=True),
             threading.Thread(target=self._read_stderr, name="headrace-sidecar-log", daemon=True),
         ]
         for reader in self._readers:
             reader.start()
-        self.ready_line = ""
         try:
             self._await_ready(start_timeout_s)
         except BaseException:  # Ctrl-C as well: nobody else knows of the process
@@ -189,6 +195,8 @@ class Sidecar:
     def _read_stderr(self) -> None:
         for line in _lines(self._process.stderr):
             self._log.append(line)
+            # until it is ready an exception has what is no message of its logger; later nobody else would say it
+            _sidecar_log.log(_level_of(line) or (logging.WARNING if self.ready_line else logging.INFO), "%s", line)
 
 
 _started: weakref.WeakSet[Sidecar] = weakref.WeakSet()
@@ -201,6 +209,14 @@ def _let_go_after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_let_go_after_fork)
+
+
+def _level_of(line: str) -> int | None:
+    """Of a line of the sidecar's log in JSON; None for anything else, such as a crash of Node."""
+    try:
+        return LOG_LEVELS[json.loads(line)["level"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def _lines(stream: IO[bytes] | None) -> Iterator[str]:
