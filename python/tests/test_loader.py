@@ -234,6 +234,25 @@ def test_nobody_there_is_an_error_within_the_timeout(address: str) -> None:
     assert code_of(raised) == "SIDECAR_UNREACHABLE"
 
 
+def test_after_nobody_was_there_the_next_call_looks_again(address: str) -> None:
+    first = FakeSidecar(address)
+    with loader_of(address, prefetch=1, timeout=1.0) as loader:
+        steps = [next(loader).step for _ in range(3)]
+        first.close()
+        codes: set[str] = set()
+        while "SIDECAR_UNREACHABLE" not in codes:
+            try:
+                steps.append(next(loader).step)
+            except HeadraceError as error:
+                codes.add(error.code)
+        second = FakeSidecar(address)
+        try:
+            steps += [batch.step for batch in loader]
+            assert steps == list(range(20))
+        finally:
+            second.close()
+
+
 def test_a_rank_that_waits_for_another_to_start_the_sidecar_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.delenv("LOCAL_RANK", raising=False)
@@ -311,6 +330,9 @@ def test_a_forked_child_is_told_not_to_use_it(fake: FakeSidecar) -> None:
         {"address": "localhost:7070"},
         {"address": "ipc:///x", "rank": 1.5},
         {"address": "ipc:///x", "command": "npx headrace"},
+        {"address": "ipc:///x", "timeout": 0},
+        {"address": "ipc:///x", "timeout": float("nan")},
+        {"address": "ipc:///x", "start_timeout": float("inf")},
         {"source": "/no/such.yaml"},
     ],
 )

@@ -27,6 +27,8 @@ State = Mapping[str, Any]
 
 # how often a sidecar that ended is started again before a batch comes: more would be the same each time
 RESTARTS_MAX = 2
+# a year: what a wait may last at most. Infinity overflows in the operating system's clocks
+SECONDS_MAX = 365 * 86400.0
 # how long a sidecar of somebody else may say nothing before this process looks whether it is there
 SILENCE_S = 2.0
 
@@ -112,8 +114,8 @@ class DataLoader:
             raise HeadraceError("CONFIG_NOT_FOUND", f"cannot read the configuration {self._source}", hint="check the path")
         self._given_address = address
         self._consumer = consumer
-        self._timeout = timeout
-        self._start_timeout = start_timeout
+        self._timeout = _seconds("timeout", timeout)
+        self._start_timeout = _seconds("start_timeout", start_timeout)
         self._expect = dict(expect or {})
         self._verify = verify
         self._command = command
@@ -133,7 +135,12 @@ class DataLoader:
     def __next__(self) -> Batch:
         self._check_process()
         connection = self._held.connection or self._connect()
-        received = connection.take(self._watch_sidecar)
+        try:
+            received = connection.take(self._watch_sidecar)
+        except HeadraceError as error:
+            if error.code == "SIDECAR_UNREACHABLE":
+                self._held.disconnect()  # the next call looks for a sidecar again
+            raise
         if received is None:
             raise StopIteration
         try:
@@ -180,7 +187,11 @@ class DataLoader:
         return HeadraceDataset()
 
     def close(self) -> None:
-        """Ends the session, and the sidecar if this loader started it. May be called again."""
+        """
+        Ends the session, and the sidecar if this loader started it. May be called again.
+
+        A sidecar that has other trainers is waited for until they leave, or until its ``serve.grace`` is over.
+        """
         if os.getpid() != self._pid:
             return  # a forked child must not end its parent's sidecar
         self._closed = True
@@ -307,6 +318,12 @@ def _integer(name: str, value: object) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise HeadraceError("CONFIG_INVALID", f"{name} is {value!r}, which is no integer") from None
+
+
+def _seconds(name: str, value: float) -> float:
+    if not 0 < value <= SECONDS_MAX:
+        raise HeadraceError("CONFIG_INVALID", f"{name} is {value!r}; it can be more than 0 and up to {SECONDS_MAX:g} seconds")
+    return float(value)
 
 
 def _torch(module: str = "torch") -> Any:
