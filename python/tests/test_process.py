@@ -17,6 +17,7 @@ import pytest
 
 from headrace import DataLoader, HeadraceError
 from headrace import sidecar as module
+from headrace.keeper import Keeper
 from headrace.sidecar import Sidecar, answers
 
 READY = "import os, sys, time, signal\nprint('ready', flush=True)\n"
@@ -31,7 +32,9 @@ def command_of(tmp_path: Path, script: str) -> list[str]:
 
 
 def start(tmp_path: Path, script: str, start_timeout_s: float = 20.0) -> Sidecar:
-    return Sidecar("a config.yaml", "ipc:///nowhere", command_of(tmp_path, script), start_timeout_s)
+    sidecar = Sidecar("a config.yaml", "ipc:///nowhere", command_of(tmp_path, script))
+    sidecar.await_ready(start_timeout_s)
+    return sidecar
 
 
 def await_end(pid: int, within_s: float = 10.0) -> bool:
@@ -95,7 +98,8 @@ def test_nothing_of_a_wrapped_command_is_left(tmp_path: Path, monkeypatch: pytes
 FORKED = """
 import os, sys, time
 from headrace.sidecar import Sidecar
-sidecar = Sidecar("x", "ipc:///nowhere", sys.argv[1:], 20)
+sidecar = Sidecar("x", "ipc:///nowhere", sys.argv[1:])
+sidecar.await_ready(20)
 child = os.fork()
 if child == 0:
     time.sleep(30)
@@ -130,8 +134,9 @@ def test_an_interrupt_while_it_starts_ends_it(tmp_path: Path) -> None:
         signal.pthread_kill(main, signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
+    keeper = Keeper("a config.yaml", "ipc:///nowhere", command_of(tmp_path, script), 20.0)
     with pytest.raises(KeyboardInterrupt):
-        start(tmp_path, script)
+        keeper.ensure()
     assert await_end(int(pid_file.read_text()), 2.0)
 
 
@@ -144,6 +149,19 @@ def test_a_sidecar_that_dies_again_and_again_is_an_error(tmp_path: Path, monkeyp
     with loader, pytest.raises(HeadraceError, match="ended 3 times before a batch came, the last time status 9:\nout of memory") as raised:
         next(loader)
     assert raised.value.code == "SIDECAR_FAILED"
+
+
+def test_closing_does_not_wait_for_a_sidecar_that_starts(tmp_path: Path) -> None:
+    keeper = Keeper("a config.yaml", "ipc:///nowhere", command_of(tmp_path, "import time; time.sleep(60)"), 60.0)
+    starting = threading.Thread(target=keeper.ensure, daemon=True)
+    starting.start()
+    while keeper.pid is None:
+        time.sleep(0.01)
+    pid = keeper.pid
+    keeper.stop()
+    starting.join(5)
+    assert not starting.is_alive()
+    assert await_end(pid)
 
 
 def test_a_full_queue_of_callers_is_somebody_there(tmp_path: Path) -> None:

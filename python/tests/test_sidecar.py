@@ -121,6 +121,16 @@ def test_a_sidecar_that_is_killed_is_started_again(config: str) -> None:
     assert not is_alive(killed)
 
 
+def test_a_sidecar_that_is_killed_is_started_again_though_nobody_waits_here(config: str) -> None:
+    """Local rank 0 may be in a collective, waiting for a rank that waits for the sidecar."""
+    with loader_of(config, 0, 2) as first, loader_of(config, 1, 2, prefetch=1) as second:
+        assert (next(first).step, next(second).step) == (0, 0)
+        assert first.sidecar_pid is not None
+        os.kill(first.sidecar_pid, signal.SIGKILL)
+        assert [next(second).step for _ in range(8)] == list(range(1, 9))
+        assert next(first).step == 1
+
+
 def test_a_sidecar_that_was_killed_while_nobody_looked_is_started_again(config: str) -> None:
     with loader_of(config) as loader:
         state = next(loader).cursor

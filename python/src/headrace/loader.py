@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import importlib
 import importlib.util
-import logging
 import operator
 import os
 import re
@@ -21,18 +20,15 @@ from .batch import Array, Batch
 from .connection import Connection, Received, Request
 from .cursor import Cursor, loaded_cursor
 from .errors import HeadraceError
-from .sidecar import Sidecar, answers, default_address
+from .keeper import Keeper
+from .sidecar import default_address
 
 State = Mapping[str, Any]
 
-# how often a sidecar that ended is started again before a batch comes: more would be the same each time
-RESTARTS_MAX = 2
 # a year: what a wait may last at most. Infinity overflows in the operating system's clocks
 SECONDS_MAX = 365 * 86400.0
 # how long a sidecar of somebody else may say nothing before this process looks whether it is there
 SILENCE_S = 2.0
-
-_log = logging.getLogger("headrace")
 
 
 class _Held:
@@ -40,7 +36,7 @@ class _Held:
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
-        self.sidecar: Sidecar | None = None
+        self.keeper: Keeper | None = None
 
     def disconnect(self) -> None:
         connection, self.connection = self.connection, None
@@ -50,9 +46,8 @@ class _Held:
     def end(self) -> None:
         # in this order: a sidecar that is told to end waits for its trainers to leave
         self.disconnect()
-        sidecar, self.sidecar = self.sidecar, None
-        if sidecar is not None:
-            sidecar.stop()
+        if self.keeper is not None:
+            self.keeper.stop()
 
 
 class DataLoader:
@@ -126,7 +121,6 @@ class DataLoader:
         self._held = _Held()
         # also where a loader is dropped, or the process ends, without close()
         weakref.finalize(self, _end_in_process, self._pid, self._held)
-        self._restarts = 0
         self._convert = _converter(tensors, pin_memory)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -149,7 +143,8 @@ class DataLoader:
             self._held.disconnect()  # it was not given out: the next call asks for it again
             raise
         self._consumed = received.cursor
-        self._restarts = 0
+        if self._held.keeper is not None:
+            self._held.keeper.delivered()
         return batch
 
     def state_dict(self) -> dict[str, Any]:
@@ -209,7 +204,7 @@ class DataLoader:
     @property
     def sidecar_pid(self) -> int | None:
         """The process that this loader started; None where it did not."""
-        return None if self._held.sidecar is None else self._held.sidecar.pid
+        return None if self._held.keeper is None else self._held.keeper.pid
 
     def _batch_of(self, received: Received) -> Batch:
         header = received.message.header
@@ -227,12 +222,15 @@ class DataLoader:
 
     def _connect(self) -> Connection:
         self._check_open()
+        address = self._given_address or default_address(self._source or "")
         if self._starts_sidecars:
-            self._ensure_sidecar()
+            if self._held.keeper is None:
+                self._held.keeper = Keeper(self._source or "", address, self._command, self._start_timeout)
+            self._held.keeper.ensure()
         position = self._consumed or self._loaded
         connection = Connection(
             Request(
-                address=self._address(),
+                address=address,
                 rank=self.rank,
                 world_size=self.world_size,
                 consumer=self._consumer,
@@ -256,39 +254,13 @@ class DataLoader:
             return "check that `headrace serve` runs on this machine, with this address, as this user"
         return f"local rank 0 of this machine starts the sidecar of {self._source}; this is local rank {self._local_rank}: is LOCAL_RANK or local_rank= right?"
 
-    def _address(self) -> str:
-        return self._given_address or default_address(self._source or "")
-
-    def _ensure_sidecar(self) -> None:
-        held = self._held
-        if held.sidecar is not None and held.sidecar.has_ended:
-            how = held.sidecar.describe_end()
-            if self._restarts >= RESTARTS_MAX:
-                message = f"the sidecar ended {self._restarts + 1} times before a batch came, the last time {how}"
-                raise HeadraceError("SIDECAR_FAILED", message, hint="the lines above are the end of its log")
-            self._restarts += 1
-            held.sidecar = None
-            _log.warning("the sidecar ended and is started again; it ended with %s", how)
-        if held.sidecar is None and not answers(self._address()):
-            self._start_sidecar()
-
-    def _start_sidecar(self) -> None:
-        try:
-            sidecar = Sidecar(self._source or "", self._address(), self._command, self._start_timeout)
-        except HeadraceError as error:
-            if error.code == "SIDECAR_FAILED" and answers(self._address()):
-                return  # another process of this machine was quicker
-            raise
-        self._held.sidecar = sidecar
-        self._check_open()
-
     def _watch_sidecar(self) -> None:
-        """While a batch is awaited: a sidecar that died, or that was shutting down when this loader found it, needs a successor."""
-        connection = self._held.connection
-        if not self._starts_sidecars or self._closed or connection is None:
+        """While a batch is awaited: a sidecar of somebody else that is gone, or was shutting down when this loader found it, needs a successor."""
+        connection, keeper = self._held.connection, self._held.keeper
+        if connection is None or keeper is None:
             return
-        if self._held.sidecar is not None or connection.is_refused or connection.silent_s > SILENCE_S:
-            self._ensure_sidecar()
+        if keeper.pid is None and (keeper.has_failed or connection.is_refused or connection.silent_s > SILENCE_S):
+            keeper.ensure()
 
     def _check_open(self) -> None:
         if self._closed:

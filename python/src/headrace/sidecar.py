@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Callable
 
 from .errors import HeadraceError
 
@@ -99,9 +99,13 @@ def find_command(config: str) -> list[str]:
 
 
 class Sidecar:
-    """A sidecar that this process started. It ends when this process does, however this process ends: its standard input closes then."""
+    """
+    A sidecar that this process started. It ends when this process does, however this process ends: its standard input closes then.
 
-    def __init__(self, config: str, address: str, command: Sequence[str] | None, start_timeout_s: float) -> None:
+    ``on_end`` is called in a thread of its own when its output has ended.
+    """
+
+    def __init__(self, config: str, address: str, command: Sequence[str] | None, on_end: Callable[[Sidecar], None] = lambda _: None) -> None:
         argv = [*(command or find_command(config)), "serve", config, "--address", address, "--exit-with-stdin"]
         try:
             # in a session of its own, so that Ctrl-C in the terminal reaches the trainer only, which then ends the sidecar in order
@@ -110,7 +114,9 @@ class Sidecar:
             raise HeadraceError("SIDECAR_NOT_FOUND", f"cannot start {argv[0]}: {error}", hint="name the command in command= or HEADRACE_COMMAND") from error
         _started.add(self)
         self._log: deque[str] = deque(maxlen=LOG_LINES_KEPT)
+        self._on_end = on_end
         self._ready = threading.Event()
+        self._output_ended = threading.Event()
         self.ready_line = ""
         self._readers = [
             threading.Thread(target=self._read_stdout, name="headrace-sidecar-out", daemon=True),
@@ -118,11 +124,6 @@ class Sidecar:
         ]
         for reader in self._readers:
             reader.start()
-        try:
-            self._await_ready(start_timeout_s)
-        except BaseException:  # Ctrl-C as well: nobody else knows of the process
-            self.stop()
-            raise
 
     @property
     def pid(self) -> int:
@@ -131,7 +132,7 @@ class Sidecar:
     @property
     def has_ended(self) -> bool:
         """Whether it has closed its standard output: also where the command is a wrapper that ended, or did not, with the sidecar."""
-        return not self._readers[0].is_alive()
+        return self._output_ended.is_set()
 
     def describe_end(self) -> str:
         """How it ended, and the end of its log. Waits for it, if it was not stopped yet."""
@@ -164,7 +165,8 @@ class Sidecar:
             if stream is not None:
                 stream.close()
 
-    def _await_ready(self, start_timeout_s: float) -> None:
+    def await_ready(self, start_timeout_s: float) -> None:
+        """Errors: ``SIDECAR_FAILED``; then it has been stopped."""
         if self._ready.wait(start_timeout_s) and self.ready_line:
             return
         ended = self.has_ended or self._process.poll() is not None
@@ -173,11 +175,11 @@ class Sidecar:
 
     def _is_held(self) -> bool:
         """Whether some process still has an end of its output."""
-        return any(reader.is_alive() for reader in self._readers)
+        return any(reader.is_alive() and reader is not threading.current_thread() for reader in self._readers)
 
     def _join_readers(self, deadline: float) -> None:
         for reader in self._readers:
-            if reader is not threading.current_thread():  # the garbage collector can call from there
+            if reader is not threading.current_thread():  # which calls on_end, or the garbage collector
                 reader.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def _close_stdin(self) -> None:
@@ -190,7 +192,9 @@ class Sidecar:
             if not self.ready_line:
                 self.ready_line = line
                 self._ready.set()
+        self._output_ended.set()
         self._ready.set()
+        self._on_end(self)
 
     def _read_stderr(self) -> None:
         for line in _lines(self._process.stderr):
