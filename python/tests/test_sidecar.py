@@ -162,6 +162,9 @@ def test_two_processes_that_start_the_sidecar_at_once_share_one(config: str) -> 
         steps = list(threads.map(lambda loader: next(loader).step, (first, second)))
         assert steps == [0, 0]
         assert [first.sidecar_pid, second.sidecar_pid].count(None) == 1
+        # the one that has the sidecar leaves last: it would wait for the other
+        for loader in sorted((first, second), key=lambda each: each.sidecar_pid is not None):
+            loader.close()
 
 
 def test_a_path_with_spaces_and_another_working_directory(config: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
