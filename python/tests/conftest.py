@@ -33,6 +33,7 @@ class FakeSidecar:
         self.hellos: list[dict[str, Any]] = []
         self.received: list[str] = []
         self.in_flight_max = 0
+        self.damaged_step: int | None = None
         self.session = 0
         self._next = 0
         self._credits = 0
@@ -50,6 +51,10 @@ class FakeSidecar:
         self._socket.close()
         self._context.term()
 
+    def forget_session(self) -> None:
+        """As after a restart: the old number is unknown."""
+        self.session += 1
+
     def send(self, identity: bytes, message_type: str, header: dict[str, Any], frames: tuple[bytes, ...] = ()) -> None:
         self._socket.send_multipart([identity, wire.encode_header(message_type, header), *frames])
 
@@ -63,13 +68,16 @@ class FakeSidecar:
             "cu_seqlens": np.array([0, 2, 3, 4], dtype="<i4"),
             "segments": np.array([[0, 0, step, 0, 2, 3], [0, 0, step + 1, 0, 1, 1], [-1, 0, 0, 0, 1, 0]], dtype="<i4"),
         }
+        digest = batch_digest(arrays)
+        if step == self.damaged_step:
+            arrays["input_ids"] = arrays["input_ids"] ^ 1
         header = {
             "session": self.session,
             "step": step,
             "rows": 1,
             "length": 4,
             "tokens": 3,
-            "digest": batch_digest(arrays),
+            "digest": digest,
             "cursor": {key: cursor(step + 1)[key] for key in ("step", "lanes")},
             "arrays": [{"name": name, "dtype": "uint8" if name == "loss_mask" else "int32", "shape": list(array.shape)} for name, array in arrays.items()],
         }

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace import Batch, DataLoader, HeadraceError
+from headrace import Batch, DataLoader, HeadraceError, wire
 from headrace.sidecar import answers, default_address
+
+from .conftest import FakeSidecar
 
 TOKENIZER = os.environ.get("HEADRACE_TEST_TOKENIZER", "")
 pytestmark = pytest.mark.skipif(
@@ -102,6 +105,76 @@ def test_two_ranks_receive_every_row_once_with_the_ids_of_the_reference(config: 
         for row, text in enumerate(pq.read_table(workspace / "data" / f"{shard}.parquet").column("text").to_pylist())
     }
     assert documents_of(batches) == expected
+
+
+def test_a_sidecar_that_is_killed_is_started_again(config: str) -> None:
+    with loader_of(config) as loader:
+        expected = [batch.digest for batch in loader]
+    with loader_of(config, prefetch=1) as loader:
+        found = [next(loader).digest for _ in range(5)]
+        killed = loader.sidecar_pid
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        found += [batch.digest for batch in loader]
+        assert found == expected
+        assert loader.sidecar_pid not in (None, killed)
+    assert not is_alive(killed)
+
+
+def test_a_sidecar_that_is_killed_is_started_again_though_nobody_waits_here(config: str) -> None:
+    """Local rank 0 may be in a collective, waiting for a rank that waits for the sidecar."""
+    with loader_of(config, 0, 2) as first, loader_of(config, 1, 2, prefetch=1) as second:
+        assert (next(first).step, next(second).step) == (0, 0)
+        assert first.sidecar_pid is not None
+        os.kill(first.sidecar_pid, signal.SIGKILL)
+        assert [next(second).step for _ in range(8)] == list(range(1, 9))
+        assert next(first).step == 1
+
+
+def test_a_sidecar_that_was_killed_while_nobody_looked_is_started_again(config: str) -> None:
+    with loader_of(config) as loader:
+        state = next(loader).cursor
+        assert loader.sidecar_pid is not None
+        os.kill(loader.sidecar_pid, signal.SIGKILL)
+        loader.load_state_dict(state)
+        assert next(loader).step == 1
+
+
+def test_takes_over_from_a_sidecar_that_is_shutting_down(config: str) -> None:
+    """As after a restart of the trainer: the old one's sidecar still drains."""
+
+    def drain(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
+        sidecar.send(identity, "ERROR", {"session": 0, "code": "DRAINING", "message": "shutting down", "hint": "", "detail": {}})
+        return True
+
+    old = FakeSidecar(default_address(config), script=drain)
+    closing = threading.Timer(1.5, old.close)
+    closing.start()
+    with loader_of(config) as loader:
+        assert next(loader).step == 0
+        assert loader.sidecar_pid is not None
+    closing.join()
+    assert old.received
+
+
+def test_two_processes_that_start_the_sidecar_at_once_share_one(config: str) -> None:
+    with loader_of(config) as first, loader_of(config, consumer="other") as second, ThreadPoolExecutor(2) as threads:
+        steps = list(threads.map(lambda loader: next(loader).step, (first, second)))
+        assert steps == [0, 0]
+        assert [first.sidecar_pid, second.sidecar_pid].count(None) == 1
+        # the one that has the sidecar leaves last: it would wait for the other
+        for loader in sorted((first, second), key=lambda each: each.sidecar_pid is not None):
+            loader.close()
+
+
+def test_a_path_with_spaces_and_another_working_directory(config: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spaced = workspace / "the run's config.yaml"
+    spaced.write_text(Path(config).read_text())
+    monkeypatch.chdir(workspace)
+    with loader_of(spaced.name) as loader:
+        monkeypatch.chdir("/")
+        assert next(loader).step == 0
+    assert not answers(default_address(str(spaced)))
 
 
 CONTINUE = """

@@ -51,6 +51,22 @@ def test_arrays_are_views_of_what_was_received() -> None:
     assert not array.flags.writeable
 
 
+@pytest.mark.parametrize("offset", [0, 1, 2, 3])
+def test_arrays_are_read_only_and_aligned_wherever_the_frame_lies(offset: int) -> None:
+    entry = next(entry for entry in GOLDEN["messages"] if entry["message"]["type"] == "BATCH")
+    frames: list[wire.Buffer] = []
+    for frame in entry["frames"]:
+        # a zmq frame's memory is writable, and a small one's may start anywhere
+        memory = bytearray(bytes(offset) + bytes.fromhex(frame))
+        frames.append(memoryview(memory)[offset:])
+    for name, array in wire.decode(frames).arrays.items():
+        assert array.tolist() == wire.decode([bytes.fromhex(frame) for frame in entry["frames"]]).arrays[name].tolist()
+        assert array.flags.aligned, name
+        assert not array.flags.writeable, name
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
 @pytest.mark.parametrize("entry", GOLDEN["malformed"], ids=lambda entry: entry["name"])
 def test_refuses_what_is_malformed(entry: dict[str, Any]) -> None:
     with pytest.raises(HeadraceError) as raised:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable
@@ -51,7 +52,7 @@ class Batch(Mapping[str, Array]):
         self.step = step
         self.tokens = tokens
         self.digest = digest
-        self.cursor = cursor
+        self._cursor = cursor
         self._arrays = arrays
         self._convert = convert
         self._made: dict[str, Array] = {}
@@ -77,6 +78,11 @@ class Batch(Mapping[str, Array]):
     def __repr__(self) -> str:
         rows, length = self._arrays["input_ids"].shape
         return f"Batch(step={self.step}, rows={rows}, length={length}, tokens={self.tokens})"
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        """The state after this batch. The caller's own: it may be changed."""
+        return copy.deepcopy(self._cursor)
 
     @property
     def max_seqlen(self) -> int:

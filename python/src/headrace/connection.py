@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Callable, Literal, Union
 
 import zmq
 
@@ -24,6 +24,8 @@ HEARTBEAT_S = 1.0
 SILENCES_MAX = 3
 # how long a last message may take to leave a socket that is being closed
 LINGER_MS = 200
+# how long close() waits for the thread: what is left of a poll, and two lingering closes
+JOIN_S = 5.0
 # the longest wait of the consumer without looking for signals
 WAIT_SLICE_S = 0.5
 
@@ -40,6 +42,8 @@ class Request:
     timeout_s: float
     expect: Mapping[str, Any]
     cursors: Sequence[Cursor]
+    # what to do where nobody is there
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class _End:
     """What the queue holds after the last batch."""
 
 
-_Item = Union[Received, _End, BaseException]
+_Item = Union[Received, _End, HeadraceError]
+_ConversationEnd = Literal["lost", "ended", "closed"]
 
 
 class Connection:
@@ -70,6 +75,7 @@ class Connection:
         self._credits_owed = 0
         self._waiting = 0
         self._closing = False
+        self._refused = False
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
@@ -81,10 +87,24 @@ class Connection:
         self._thread = threading.Thread(target=self._run, name="headrace-client", daemon=True)
         self._thread.start()
 
-    def take(self) -> Received | None:
-        """The next batch; None after the last. Errors: ``TIMEOUT`` (call again to go on waiting), and whatever ended the stream."""
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last that was heard is that the sidecar is shutting down."""
+        return self._refused
+
+    @property
+    def silent_s(self) -> float:
+        """How long nothing was heard from a sidecar."""
+        return time.monotonic() - self._last_heard
+
+    def take(self, on_wait: Callable[[], None] = lambda: None) -> Received | None:
+        """
+        The next batch; None after the last. ``on_wait`` is called now and then while there is none.
+
+        Errors: ``TIMEOUT`` (call again to go on waiting), ``ABORTED`` after close(), and whatever ended the stream.
+        """
         if self._outcome is None:
-            item = self._get()
+            item = self._get(on_wait)
             if isinstance(item, Received):
                 with self._lock:
                     self._waiting -= 1
@@ -92,17 +112,21 @@ class Connection:
                 self._wake()
                 return item
             self._outcome = item
-        if isinstance(self._outcome, BaseException):
-            raise self._outcome
+        if isinstance(self._outcome, HeadraceError):
+            raise self._outcome.with_traceback(None)  # it may be raised often: tracebacks must not pile up
         return None
 
     def close(self) -> None:
-        """Ends the session. The sidecar hears of it."""
+        """Ends the session. The sidecar hears of it, and whoever waits in take(). May be called again, and from any thread."""
         self._closing = True
         self._wake()
-        self._thread.join(timeout=5.0)
+        if threading.current_thread() is self._thread:  # the garbage collector can call from here
+            return
+        self._thread.join(timeout=JOIN_S)
+        if not self._thread.is_alive():
+            self._wake_write.close()
 
-    def _get(self) -> _Item:
+    def _get(self, on_wait: Callable[[], None]) -> _Item:
         deadline = time.monotonic() + self._request.timeout_s
         while True:
             remaining = deadline - time.monotonic()
@@ -110,8 +134,10 @@ class Connection:
                 # in slices, so that Ctrl-C is heard on every platform
                 return self._items.get(timeout=max(0.0, min(WAIT_SLICE_S, remaining)))
             except queue.Empty:
+                on_wait()
                 if remaining > WAIT_SLICE_S:
                     continue
+                self._check_deadline()
                 raise HeadraceError(
                     "TIMEOUT",
                     f"no batch came from {self._request.address} within {self._request.timeout_s:g} s",
@@ -128,34 +154,35 @@ class Connection:
     def _run(self) -> None:
         context = zmq.Context()
         try:
-            while self._converse(context) == "lost":
+            while (end := self._converse(context)) == "lost":
                 self._check_deadline()
-            self._items.put(_End())
-        except BaseException as error:  # whatever ends the thread is the consumer's to hear
+            self._items.put(_End() if end == "ended" else _aborted())
+        except HeadraceError as error:
             self._items.put(error)
+        except BaseException as error:  # whatever ends the thread is the consumer's to hear
+            self._items.put(_internal(error))
         finally:
             context.destroy(linger=LINGER_MS)
             self._wake_read.close()
-            self._wake_write.close()
 
-    def _converse(self, context: zmq.Context[zmq.Socket[bytes]]) -> str:
-        """One connection: 'lost', or 'ended' with the stream or with close()."""
+    def _converse(self, context: zmq.Context[zmq.Socket[bytes]]) -> _ConversationEnd:
+        """One connection: lost, ended with the stream, or closed by close()."""
         dealer = context.socket(zmq.DEALER)
         dealer.linger = LINGER_MS
-        dealer.connect(self._request.address)
         poller = zmq.Poller()
         poller.register(dealer, zmq.POLLIN)
         poller.register(self._wake_read.fileno(), zmq.POLLIN)
         try:
+            self._connect(dealer)
             self._say_hello(dealer)
             silences = 0
             last_sign = time.monotonic()
             while silences < SILENCES_MAX:
-                wait_s = max(0.0, last_sign + self._heartbeat_s - time.monotonic())
-                ready = dict(poller.poll(round(wait_s * 1000)))
                 if self._closing:
                     self._say_bye(dealer)
-                    return "ended"
+                    return "closed"
+                wait_s = max(0.0, last_sign + self._heartbeat_s - time.monotonic())
+                ready = dict(poller.poll(round(wait_s * 1000)))
                 if self._wake_read.fileno() in ready:
                     self._drain_wakes()
                     self._flush_credits(dealer)
@@ -175,16 +202,27 @@ class Connection:
         finally:
             dealer.close()
 
-    def _receive(self, dealer: zmq.Socket[bytes]) -> str:
+    def _connect(self, dealer: zmq.Socket[bytes]) -> None:
+        address = self._request.address
+        try:
+            dealer.connect(address)
+        except zmq.ZMQError as error:
+            raise HeadraceError("ADDRESS_INVALID", f"cannot connect to {address}: {error}", hint="see serve.address", detail={"address": address}) from error
+
+    def _receive(self, dealer: zmq.Socket[bytes]) -> Literal["on", "ended"]:
         frames = dealer.recv_multipart(flags=zmq.NOBLOCK, copy=False)
         message = wire.decode([frame.buffer for frame in frames])
         header = message.header
         if message.type == "WELCOME":
+            start, due = check_cursor(header["cursor"]), self._step_due()
+            if start["step"] != due:
+                raise _defect(f"the sidecar starts at step {start['step']} where step {due} was due")
             self._session = header["session"]
             self._heartbeat_s = header["heartbeatMs"] / 1000
-            self._received = check_cursor(header["cursor"])
+            self._received = start
+            self._refused = False
             if self.start is None:
-                self.start = self._received
+                self.start = start
             self._flush_credits(dealer)
         elif message.type == "ERROR":
             # an error of a session before a reconnect is no longer ours
@@ -193,19 +231,23 @@ class Connection:
             self._session = 0
             if header["code"] == "SESSION_UNKNOWN":
                 self._say_hello(dealer)
-            elif header["code"] != "DRAINING":  # a draining sidecar falls silent; the next connection finds its successor
+            elif header["code"] == "DRAINING":  # such a sidecar falls silent; the next connection finds its successor
+                self._refused = True
+            else:
                 raise HeadraceError(header["code"], header["message"], hint=header["hint"], detail=header["detail"])
         elif header.get("session") == self._session and self._session:
             if message.type == "END":
+                if header["step"] != self._step_due():
+                    raise _defect(f"the stream ended at step {header['step']} where step {self._step_due()} was due")
                 return "ended"
             if message.type == "BATCH":
                 self._accept(message)
         return "on"
 
     def _accept(self, message: wire.Message) -> None:
-        header, before = message.header, self._received
-        if before is None or header["step"] != before["step"]:
-            raise _defect(f"step {header['step']} came where step {before and before['step']} was due")
+        header, before, due = message.header, self._received, self._step_due()
+        if before is None or header["step"] != due:
+            raise _defect(f"step {header['step']} came where step {due} was due")
         rows, length = header["rows"], header["length"]
         shapes = {name: array.shape for name, array in message.arrays.items()}
         segments = shapes.get("segments", (0,))[0]
@@ -221,12 +263,30 @@ class Connection:
         self._received = after(before, header["cursor"])
         self._items.put(Received(message, self._received))
 
+    def _step_due(self) -> int:
+        """The step that a stream goes on with: after what was received, or after what was asked for."""
+        known = [self._received] if self._received is not None else self._request.cursors
+        return int(known[0]["step"]) if known else 0
+
+    def _await_room(self) -> None:
+        """Each HELLO asks for a batch at least. If the consumer takes none over several of them, they wait, so that the queue keeps its bound."""
+        poller = zmq.Poller()
+        poller.register(self._wake_read.fileno(), zmq.POLLIN)
+        while self._waiting > self._request.credits and not self._closing:
+            poller.poll()
+            self._drain_wakes()
+            self._last_heard = time.monotonic()  # nobody was asked, so nobody was silent
+
     def _say_hello(self, dealer: zmq.Socket[bytes]) -> None:
         request, received = self._request, self._received
-        with self._lock:
-            self._credits_owed = 0
-            credits = max(1, request.credits - self._waiting)
         self._session = 0
+        self._await_room()
+        if self._closing:
+            return
+        with self._lock:
+            credits = max(1, request.credits - self._waiting)
+            # a batch too many is paid back with the next that is taken
+            self._credits_owed = min(0, request.credits - self._waiting - credits)
         hello = {
             "client": f"python/{__version__}",
             "consumer": request.consumer,
@@ -247,8 +307,9 @@ class Connection:
     def _flush_credits(self, dealer: zmq.Socket[bytes]) -> None:
         with self._lock:
             credits = min(self._credits_owed, wire.CREDITS_MAX) if self._session else 0
-            self._credits_owed -= credits
-        if credits:
+            if credits > 0:
+                self._credits_owed -= credits
+        if credits > 0:
             self._send(dealer, "CREDIT", {"session": self._session, "credits": credits})
 
     def _send(self, dealer: zmq.Socket[bytes], message_type: str, header: Mapping[str, Any]) -> None:
@@ -266,15 +327,25 @@ class Connection:
             return
 
     def _check_deadline(self) -> None:
-        silent_s = time.monotonic() - self._last_heard
+        silent_s = self.silent_s
         if silent_s >= self._request.timeout_s:
             raise HeadraceError(
                 "SIDECAR_UNREACHABLE",
                 f"no sidecar answered at {self._request.address} for {silent_s:.0f} s",
-                hint="check that `headrace serve` runs on this machine, with this address, as this user",
+                hint=self._request.hint,
                 detail={"address": self._request.address, "timeout": self._request.timeout_s},
             )
 
 
 def _defect(problem: str) -> HeadraceError:
     return HeadraceError("BAD_MESSAGE", problem, hint="this is a defect of the sidecar: please report it with both logs")
+
+
+def _aborted() -> HeadraceError:
+    return HeadraceError("ABORTED", "the loader was closed", hint="make another one to go on")
+
+
+def _internal(cause: BaseException) -> HeadraceError:
+    error = HeadraceError("INTERNAL", f"the client's thread failed: {cause!r}", hint="this is a defect of headrace: please report it")
+    error.__cause__ = cause
+    return error

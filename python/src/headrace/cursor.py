@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import HeadraceError
 
 Cursor = dict[str, Any]
 
+_FORM = {"version": int, "step": int, "plan": dict, "lanes": dict}
+
 
 def check_cursor(state: object) -> Cursor:
     """The state as a cursor. The sidecar checks the rest. Errors: ``CURSOR_INVALID``."""
-    if not isinstance(state, dict) or not all(key in state for key in ("version", "step", "plan", "lanes")):
+    if not isinstance(state, dict) or not all(isinstance(state.get(key), kind) for key, kind in _FORM.items()):
         raise HeadraceError(
             "CURSOR_INVALID",
             "this is no state of a headrace.DataLoader",
@@ -21,6 +24,16 @@ def check_cursor(state: object) -> Cursor:
     if state["version"] != 1:
         raise HeadraceError("CURSOR_INVALID", f"the state has version {state['version']!r}; this headrace reads version 1", hint="update headrace")
     return state
+
+
+def loaded_cursor(state: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> Cursor | None:
+    """A state, or those of several ranks, as one cursor of its own; None for the very start. Errors: ``CURSOR_INVALID``, ``CURSOR_MISMATCH``."""
+    given = [state] if isinstance(state, Mapping) or not isinstance(state, Iterable) else list(state)
+    if given and all(isinstance(item, Mapping) and not item for item in given):
+        return None
+    if any(isinstance(item, Mapping) and not item for item in given):
+        raise _mismatch("step", "some are of the very start and others are not")
+    return copy.deepcopy(merge_state(given))
 
 
 def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
@@ -32,7 +45,7 @@ def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
     """
     if not states:
         raise HeadraceError("CURSOR_INVALID", "there is no state to merge")
-    cursors = [check_cursor(dict(state)) for state in states]
+    cursors = [check_cursor(dict(state) if isinstance(state, Mapping) else state) for state in states]
     first = cursors[0]
     lanes: dict[str, Any] = {}
     for cursor in cursors:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
+import copy
 import importlib
 import importlib.util
+import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,19 +17,44 @@ from numpy.typing import NDArray
 
 from . import wire
 from .batch import Array, Batch
-from .connection import Connection, Request
-from .cursor import Cursor, check_cursor
+from .connection import Connection, Received, Request
+from .cursor import Cursor, loaded_cursor
 from .errors import HeadraceError
-from .sidecar import Sidecar, answers, default_address
+from .keeper import Keeper
+from .sidecar import default_address
 
 State = Mapping[str, Any]
+
+# a year: what a wait may last at most. Infinity overflows in the operating system's clocks
+SECONDS_MAX = 365 * 86400.0
+# how long a sidecar of somebody else may say nothing before this process looks whether it is there
+SILENCE_S = 2.0
+
+
+class _Held:
+    """What a loader must end: apart from it, so that it can be ended when the loader is no more."""
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.keeper: Keeper | None = None
+
+    def disconnect(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+    def end(self) -> None:
+        # in this order: a sidecar that is told to end waits for its trainers to leave
+        self.disconnect()
+        if self.keeper is not None:
+            self.keeper.stop()
 
 
 class DataLoader:
     """
     An iterable of a rank's batches, from the sidecar of this machine.
 
-    :param source: path of the configuration file. The local rank 0 starts the machine's sidecar if none runs, and ends it in ``close``.
+    :param source: path of the configuration file. The local rank 0 starts the machine's sidecar if none runs, again if it dies, and ends it in ``close``.
     :param address: of a sidecar that runs already (``ipc://…`` or ``tcp://127.0.0.1:…``), instead of starting one.
     :param rank, world_size: the data-parallel rank and the number of such ranks; default: RANK and WORLD_SIZE, as torchrun sets them, else 0 of 1.
     :param local_rank: default: LOCAL_RANK, else ``rank``.
@@ -41,8 +69,8 @@ class DataLoader:
     :param command: the sidecar's command, such as ``["npx", "headrace"]``.
 
     It can be given to ``torch.utils.data.DataLoader(loader.dataset(), batch_size=None, num_workers=0)`` by libraries that insist on one.
-    A loader belongs to the process that made it. Iterating again goes on where the stream stands; after the end of a finite run it ends at once.
-    Errors are ``HeadraceError``.
+    A loader belongs to the process that made it. Iterating again goes on where the stream stands; after the end of a finite run it ends at once,
+    and after ``close`` it is ``ABORTED``. Errors are ``HeadraceError``; a batch that was not given out because of one is not lost to the next call.
     """
 
     def __init__(
@@ -65,27 +93,34 @@ class DataLoader:
     ) -> None:
         if (source is None) == (address is None):
             raise HeadraceError("CONFIG_INVALID", "give either the path of a configuration or address=", hint="see help(headrace.DataLoader)")
-        if not 1 <= prefetch <= wire.CREDITS_MAX:
+        if address is not None and not re.fullmatch(r"ipc://.+|tcp://(\[[^\]]+\]|[^:]+):\d+", address):
+            raise HeadraceError("ADDRESS_INVALID", f"the address {address!r} is neither ipc://PATH nor tcp://HOST:PORT", hint="pass what `headrace serve` prints")
+        self._prefetch = _integer("prefetch", prefetch)
+        if not 1 <= self._prefetch <= wire.CREDITS_MAX:
             raise HeadraceError("CONFIG_INVALID", f"prefetch is {prefetch}; it can be 1 to {wire.CREDITS_MAX}")
-        self.rank = _from_environment("RANK", 0) if rank is None else rank
-        self.world_size = _from_environment("WORLD_SIZE", 1) if world_size is None else world_size
-        self._local_rank = _from_environment("LOCAL_RANK", self.rank) if local_rank is None else local_rank
-        self._source = None if source is None else os.fspath(source)
+        if isinstance(command, str):
+            raise HeadraceError("CONFIG_INVALID", f"command is the text {command!r}; it is a list of words", hint='for example ["npx", "headrace"]')
+        self.rank = _from_environment("RANK", 0) if rank is None else _integer("rank", rank)
+        self.world_size = _from_environment("WORLD_SIZE", 1) if world_size is None else _integer("world_size", world_size)
+        self._local_rank = _from_environment("LOCAL_RANK", self.rank) if local_rank is None else _integer("local_rank", local_rank)
+        # absolute: the working directory may be another one when the first batch is asked for
+        self._source = None if source is None else os.path.abspath(os.fspath(source))
         if self._source is not None and not os.path.isfile(self._source):
             raise HeadraceError("CONFIG_NOT_FOUND", f"cannot read the configuration {self._source}", hint="check the path")
         self._given_address = address
         self._consumer = consumer
-        self._prefetch = prefetch
-        self._timeout = timeout
-        self._start_timeout = start_timeout
+        self._timeout = _seconds("timeout", timeout)
+        self._start_timeout = _seconds("start_timeout", start_timeout)
         self._expect = dict(expect or {})
         self._verify = verify
         self._command = command
         self._pid = os.getpid()
-        self._cursors: list[Cursor] = []
+        self._loaded: Cursor | None = None
         self._consumed: Cursor | None = None
-        self._connection: Connection | None = None
-        self._sidecar: Sidecar | None = None
+        self._closed = False
+        self._held = _Held()
+        # also where a loader is dropped, or the process ends, without close()
+        weakref.finalize(self, _end_in_process, self._pid, self._held)
         self._convert = _converter(tensors, pin_memory)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -93,11 +128,85 @@ class DataLoader:
 
     def __next__(self) -> Batch:
         self._check_process()
-        if self._connection is None:
-            self._connection = self._connect()
-        received = self._connection.take()
+        connection = self._held.connection or self._connect()
+        try:
+            received = connection.take(self._watch_sidecar)
+        except HeadraceError as error:
+            if error.code == "SIDECAR_UNREACHABLE":
+                self._held.disconnect()  # the next call looks for a sidecar again
+            raise
         if received is None:
             raise StopIteration
+        try:
+            batch = self._batch_of(received)
+        except BaseException:
+            self._held.disconnect()  # it was not given out: the next call asks for it again
+            raise
+        self._consumed = received.cursor
+        if self._held.keeper is not None:
+            self._held.keeper.delivered()
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        After the last batch that this loader gave out; before the first one, where it starts. An empty dict is the very start.
+
+        Small, plain JSON, and the caller's own.
+        """
+        start = self._held.connection.start if self._held.connection is not None else None
+        return copy.deepcopy(self._consumed or self._loaded or start or {})
+
+    def load_state_dict(self, state: State | Iterable[State]) -> None:
+        """
+        Continues after a state: this rank's, the merged one, or a list of all ranks'. Costs the same wherever the state is.
+
+        Errors: ``CURSOR_INVALID``, ``CURSOR_MISMATCH``; then nothing has changed.
+        """
+        self._check_process()
+        self._loaded = loaded_cursor(state)
+        self._consumed = None
+        self._held.disconnect()
+
+    def dataset(self) -> Any:
+        """This loader as a ``torch.utils.data.IterableDataset``."""
+        data = _torch("torch.utils.data")
+        loader = self
+
+        class HeadraceDataset(data.IterableDataset):  # type: ignore[misc, name-defined]
+            def __iter__(self) -> Iterator[dict[str, Array]]:
+                return (dict(batch) for batch in loader)
+
+            def __reduce__(self) -> tuple[object, ...]:
+                raise _other_process()
+
+        return HeadraceDataset()
+
+    def close(self) -> None:
+        """
+        Ends the session, and the sidecar if this loader started it. May be called again.
+
+        A sidecar that has other trainers is waited for until they leave, or until its ``serve.grace`` is over.
+        """
+        if os.getpid() != self._pid:
+            return  # a forked child must not end its parent's sidecar
+        self._closed = True
+        self._held.end()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise _other_process()
+
+    def __enter__(self) -> DataLoader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def sidecar_pid(self) -> int | None:
+        """The process that this loader started; None where it did not."""
+        return None if self._held.keeper is None else self._held.keeper.pid
+
+    def _batch_of(self, received: Received) -> Batch:
         header = received.message.header
         batch = Batch(
             received.message.arrays,
@@ -109,60 +218,17 @@ class DataLoader:
         )
         if self._verify:
             batch.verify()
-        self._consumed = received.cursor
         return batch
 
-    def state_dict(self) -> dict[str, Any]:
-        """After the last batch that this loader gave out; before the first one, where it starts. Small, plain JSON; an empty dict is the very start."""
-        if self._consumed is not None:
-            return self._consumed
-        if len(self._cursors) == 1:
-            return self._cursors[0]
-        start = self._connection.start if self._connection is not None else None
-        return start or {}
-
-    def load_state_dict(self, state: State | Sequence[State]) -> None:
-        """Continues after a state: this rank's, the merged one, or a list of all ranks'. Costs the same wherever the state is. Errors: ``CURSOR_INVALID``."""
-        states = [state] if isinstance(state, Mapping) else list(state)
-        self._cursors = [check_cursor(dict(item)) for item in states if item]
-        self._consumed = None
-        self._disconnect()
-
-    def dataset(self) -> Any:
-        """This loader as a ``torch.utils.data.IterableDataset``."""
-        data = importlib.import_module("torch.utils.data")
-        loader = self
-
-        class HeadraceDataset(data.IterableDataset):  # type: ignore[misc, name-defined]
-            def __iter__(self) -> Iterator[dict[str, Array]]:
-                return (dict(batch) for batch in loader)
-
-        return HeadraceDataset()
-
-    def close(self) -> None:
-        """Ends the session, and the sidecar if this loader started it. May be called again."""
-        if os.getpid() != self._pid:
-            return  # a forked child must not end its parent's sidecar
-        self._disconnect()
-        if self._sidecar is not None:
-            atexit.unregister(self.close)
-            self._sidecar.stop()
-            self._sidecar = None
-
-    def __enter__(self) -> DataLoader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def sidecar_pid(self) -> int | None:
-        """The process that this loader started; None where it did not."""
-        return None if self._sidecar is None else self._sidecar.pid
-
     def _connect(self) -> Connection:
-        address = self._given_address or self._ensure_sidecar()
-        return Connection(
+        self._check_open()
+        address = self._given_address or default_address(self._source or "")
+        if self._starts_sidecars:
+            if self._held.keeper is None:
+                self._held.keeper = Keeper(self._source or "", address, self._command, self._start_timeout)
+            self._held.keeper.ensure()
+        position = self._consumed or self._loaded
+        connection = Connection(
             Request(
                 address=address,
                 rank=self.rank,
@@ -171,30 +237,72 @@ class DataLoader:
                 credits=self._prefetch,
                 timeout_s=self._timeout,
                 expect=self._expect,
-                cursors=self._cursors,
+                cursors=[] if position is None else [position],
+                hint=self._unreachable_hint(),
             )
         )
+        self._held.connection = connection
+        self._check_open()
+        return connection
 
-    def _ensure_sidecar(self) -> str:
-        source = self._source or ""
-        address = default_address(source)
-        if self._local_rank == 0 and self._sidecar is None and not answers(address):
-            self._sidecar = Sidecar(source, address, self._command, self._start_timeout)
-            atexit.register(self.close)
-        return address
+    @property
+    def _starts_sidecars(self) -> bool:
+        return self._source is not None and self._local_rank == 0
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def _unreachable_hint(self) -> str:
+        if self._source is None or self._starts_sidecars:
+            return "check that `headrace serve` runs on this machine, with this address, as this user"
+        return f"local rank 0 of this machine starts the sidecar of {self._source}; this is local rank {self._local_rank}: is LOCAL_RANK or local_rank= right?"
+
+    def _watch_sidecar(self) -> None:
+        """While a batch is awaited: a sidecar of somebody else that is gone, or was shutting down when this loader found it, needs a successor."""
+        connection, keeper = self._held.connection, self._held.keeper
+        if connection is None or keeper is None:
+            return
+        if keeper.pid is None and (keeper.has_failed or connection.is_refused or connection.silent_s > SILENCE_S):
+            keeper.ensure()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            self.close()  # what was made while another thread closed this loader
+            raise HeadraceError("ABORTED", "this loader was closed", hint="make another one, and load_state_dict() into it, to go on")
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
-            raise HeadraceError(
-                "CONFIG_INVALID",
-                "this loader was made in another process",
-                hint="make it in the process that uses it; in torch.utils.data.DataLoader use num_workers=0",
-            )
+            raise _other_process()
+
+
+def _end_in_process(pid: int, held: _Held) -> None:
+    if os.getpid() == pid:  # a forked child must not end what is its parent's
+        held.end()
+
+
+def _other_process() -> HeadraceError:
+    return HeadraceError(
+        "CONFIG_INVALID",
+        "a loader cannot be used in another process than it was made in",
+        hint="make it in the process that uses it; in torch.utils.data.DataLoader use num_workers=0",
+    )
+
+
+def _integer(name: str, value: object) -> int:
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise HeadraceError("CONFIG_INVALID", f"{name} is {value!r}, which is no integer") from None
+
+
+def _seconds(name: str, value: float) -> float:
+    if not 0 < value <= SECONDS_MAX:
+        raise HeadraceError("CONFIG_INVALID", f"{name} is {value!r}; it can be more than 0 and up to {SECONDS_MAX:g} seconds")
+    return float(value)
+
+
+def _torch(module: str = "torch") -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise HeadraceError("CONFIG_INVALID", f"torch cannot be used here: {error}", hint='install it, or pass tensors="numpy"') from error
 
 
 def _from_environment(name: str, otherwise: int) -> int:
@@ -218,7 +326,7 @@ class _Torch:
     WIDENED = frozenset({"input_ids", "labels", "position_ids"})
 
     def __init__(self, pin_memory: bool | None) -> None:
-        self._torch: Any = importlib.import_module("torch")
+        self._torch: Any = _torch()
         self._pin = self._torch.cuda.is_available() if pin_memory is None else pin_memory
 
     def __call__(self, name: str, array: NDArray[Any]) -> Array:

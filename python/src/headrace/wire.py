@@ -43,7 +43,7 @@ Buffer = Union[bytes, memoryview]
 
 @dataclass(frozen=True)
 class Message:
-    """A decoded message: its type's name, the JSON of its header, and the arrays of a BATCH (views of the frames, read-only)."""
+    """A decoded message: its type's name, the JSON of its header, and the arrays of a BATCH (read-only and aligned: views of the frames, or copies of small ones)."""
 
     type: str
     header: dict[str, Any]
@@ -123,7 +123,11 @@ def _decode_array(entry: object, frame: Buffer) -> tuple[str, NDArray[Any]]:
         expected *= size
     if len(frame) != expected:
         raise _bad(f"array {name} has {len(frame)} bytes where its header says {expected}")
-    return name, np.frombuffer(frame, dtype=_DTYPES[dtype]).reshape(shape)
+    array = np.frombuffer(memoryview(frame).toreadonly(), dtype=_DTYPES[dtype])
+    if not array.flags.aligned:  # libzmq receives small frames in one buffer, wherever they come to lie
+        array = array.copy()
+        array.setflags(write=False)
+    return name, array.reshape(shape)
 
 
 def _bad(problem: str) -> HeadraceError:
