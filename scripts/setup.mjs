@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
 const KERNELS = path.join(ROOT, 'kernels');
+/** A kernel that worker threads share imports its memory: of 4 GiB at most, which is what 32 bits address. */
+const SHARED = ['--enable', 'threads', '--importMemory', '--sharedMemory', '--maximumMemory', '65536'];
+const KERNEL_OPTIONS = { 'bpe.ts': SHARED };
 const BUILT = path.join(ROOT, 'dist', 'kernels');
 
 /** Runs a command in the repository's root; throws when it fails. */
@@ -58,6 +61,7 @@ export function build() {
       'simd',
       '--enable',
       'bulk-memory',
+      ...(KERNEL_OPTIONS[source] ?? []),
       '-o',
       target,
     ]);

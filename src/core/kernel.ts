@@ -4,28 +4,46 @@ import { createRequire } from 'node:module';
 
 export interface KernelMemory {
   readonly buffer: ArrayBuffer;
-  /** By pages of 64 KiB. Throws RangeError where the machine has no more. */
+  /** By pages of 64 KiB; answers how many there were. Throws RangeError where the machine has no more. */
+  grow(pages: number): number;
+}
+
+/** A memory that several threads may hold: it can be posted to them. */
+export interface SharedKernelMemory {
+  readonly buffer: SharedArrayBuffer;
   grow(pages: number): number;
 }
 
 /** The part of the API that is used here: Node's types leave it to the browser's. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: unknown };
+  readonly Instance: new (module: object, imports?: object) => { readonly exports: unknown };
+  readonly Memory: new (descriptor: { initial: number; maximum: number; shared: true }) => SharedKernelMemory;
 };
 
-const PAGE_BYTES = 65_536;
+export const KERNEL_PAGE_BYTES = 65_536;
+/** What 32 bits can address. */
+const PAGES_MAX = 65_536;
 
 const resolver = createRequire(import.meta.url);
 
-/** Instantiates `dist/kernels/<name>.wasm`, which imports nothing and exports its memory. */
-export function loadKernel(name: string): unknown {
+/** Instantiates `dist/kernels/<name>.wasm`. One that was built to share its memory takes `memory`; any other exports its own. */
+export function loadKernel(name: string, memory?: SharedKernelMemory): unknown {
   const module = new WebAssembly.Module(readFileSync(resolver.resolve(`#kernels/${name}.wasm`)));
-  return new WebAssembly.Instance(module).exports;
+  return new WebAssembly.Instance(module, { env: { memory } }).exports;
+}
+
+export function createSharedMemory(bytes: number): SharedKernelMemory {
+  return new WebAssembly.Memory({ initial: Math.ceil(bytes / KERNEL_PAGE_BYTES), maximum: PAGES_MAX, shared: true });
 }
 
 /** Grows a kernel's memory to at least `bytes`. Views of it must be made anew. */
 export function ensureMemory(memory: KernelMemory, bytes: number): void {
-  const missing = Math.ceil((bytes - memory.buffer.byteLength) / PAGE_BYTES);
+  const missing = Math.ceil((bytes - memory.buffer.byteLength) / KERNEL_PAGE_BYTES);
   if (missing > 0) memory.grow(missing);
+}
+
+/** Whether this engine runs the kernels: vector instructions, and memory that threads share. */
+export function kernelsRun(): boolean {
+  return typeof WebAssembly === 'object' && typeof SharedArrayBuffer === 'function';
 }

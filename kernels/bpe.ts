@@ -1,0 +1,720 @@
+/**
+ * AssemblyScript: the inner loops of byte-pair encoding. UTF-8 in, token ids out.
+ * `src/tokenize/bpe/kernel-encoder.ts` lays out the memory and calls `encodeBatch`; `src/tokenize/bpe/reference-encoder.ts` is the same algorithm to read.
+ *
+ *   document ─added tokens─▶ segments ─automata─▶ pretokens ─cache─▶ ids
+ *                                                              └─miss─▶ merges ─▶ cache
+ *
+ * The text must be valid UTF-8. Memory may be shared between instances: tables are read only; what an instance writes lies in its own region.
+ * Vector reads and writes run over the ends of buffers by less than 64 bytes, which their owner leaves free.
+ */
+
+/** Places in the descriptor, in words of 4 bytes: kernel-encoder.ts has the same list. */
+// @ts-ignore: decorator
+@inline
+function word(descriptor: usize, index: usize): u32 {
+  return load<u32>(descriptor + (index << 2));
+}
+
+/** Sizes of a level's record, in bytes. */
+const LEVEL_BYTES: usize = 64;
+/** Columns of a transition table are 2^6. */
+const CLASS_BITS: u32 = 6;
+/** A cached pretoken has at most this many bytes in its slot; longer ones are in the table of long ones. */
+const KEY_BYTES: usize = 16;
+/** Longer pretokens are not cached: they are rare, and seldom come again. */
+const LONG_KEY_BYTES: usize = 256;
+/** Up to so many symbols are merged by searching all of them for the best pair; more by a heap. */
+const SCAN_SYMBOLS: u32 = 48;
+
+const NONE: u32 = 0xffffffff;
+
+// tables, shared
+let classIndex: usize = 0;
+let classBlocks: usize = 0;
+let levels: usize = 0;
+let lastLevel: usize = 0;
+let levelCount: u32 = 0;
+/** [256] id of each byte: as a symbol, or, for characters, as the fallback. */
+let byteIds: usize = 0;
+let merges: usize = 0;
+let mergeShift: u32 = 0;
+let words: usize = 0;
+let wordMask: u32 = 0;
+let wordBytes: usize = 0;
+let wholeWords: bool = false;
+/** Symbols are characters (with bytes as the fallback), and a space is U+2581. */
+let characters: bool = false;
+let spaceId: u32 = 0;
+/** 0: no normal form is needed. Else classes of code points: those not 0 may change the text. */
+let formIndex: usize = 0;
+let formBlocks: usize = 0;
+/** Lead bytes below this one lead no such code point. */
+let formLead: v128 = i8x16.splat(0);
+/** [256] first node of the added tokens that start with a byte, and the nodes. */
+let trieRoots: usize = 0;
+let trieNodes: usize = 0;
+let trieStarts: v128 = i8x16.splat(0);
+let trieBeyondAscii: bool = false;
+/** What comes before a segment: 0 nothing, 1 a space, 2 a space unless there is one, 3 likewise or U+2581. */
+let prefix: u32 = 0;
+let prefixFirstOnly: bool = false;
+
+// this instance's own
+let hot: usize = 0;
+let hotShift: u64 = 0;
+let cache: usize = 0;
+let cacheShift: u64 = 0;
+let cacheEnd: usize = 0;
+let long: usize = 0;
+let longMask: u32 = 0;
+let longEnd: usize = 0;
+let arenaStart: usize = 0;
+let arenaEnd: usize = 0;
+let arena: usize = 0;
+/** Scratch for merging: bytes that `encodePiece` may use; NONE symbols: it must ask for more. */
+let scratch: usize = 0;
+let scratchEnd: usize = 0;
+/** [17 × 8] masks of the first n bytes of 8. */
+let masks: usize = 0;
+
+let out: usize = 0;
+/** Bytes of scratch that a piece would need: the batch is to be encoded again with as much. */
+let scratchWanted: usize = 0;
+
+export function heapStart(): usize {
+  return __heap_base;
+}
+
+export function attach(d: usize): void {
+  classIndex = word(d, 0);
+  classBlocks = word(d, 1);
+  levels = word(d, 2);
+  levelCount = word(d, 3);
+  lastLevel = levels + <usize>(levelCount - 1) * LEVEL_BYTES;
+  byteIds = word(d, 4);
+  merges = word(d, 5);
+  mergeShift = 32 - word(d, 6);
+  words = word(d, 7);
+  wordMask = ((<u32>1) << word(d, 8)) - 1;
+  wordBytes = word(d, 9);
+  wholeWords = word(d, 10) != 0;
+  characters = word(d, 11) != 0;
+  spaceId = word(d, 12);
+  formIndex = word(d, 13);
+  formBlocks = word(d, 14);
+  trieRoots = word(d, 15);
+  trieNodes = word(d, 16);
+  const starts = word(d, 17);
+  trieStarts = starts == 0 ? i8x16.splat(0) : v128.load(starts);
+  trieBeyondAscii = word(d, 18) != 0;
+  prefix = word(d, 19);
+  prefixFirstOnly = word(d, 20) != 0;
+  masks = word(d, 21);
+  formLead = i8x16.splat(<i8>word(d, 22));
+}
+
+export function attachOwn(hotAt: usize, hotBits: u32, cacheAt: usize, cacheBits: u32, longAt: usize, longBits: u32, arenaAt: usize, arenaBytes: usize): void {
+  hot = hotAt;
+  hotShift = 64 - <u64>hotBits;
+  cache = cacheAt;
+  cacheShift = 64 - <u64>cacheBits;
+  cacheEnd = cacheAt + ((<usize>64) << <usize>cacheBits);
+  long = longAt;
+  longMask = ((<u32>1) << longBits) - 1;
+  longEnd = longAt + ((<usize>16) << <usize>longBits);
+  arenaStart = arenaAt;
+  arenaEnd = arenaAt + arenaBytes;
+  clearCache();
+}
+
+export function attachScratch(at: usize, bytes: usize): void {
+  scratch = at;
+  scratchEnd = at + bytes;
+}
+
+export function scratchNeeded(): usize {
+  return scratchWanted;
+}
+
+/** Forgets all pretokens: what is found again is the same. */
+export function clearCache(): void {
+  memory.fill(hot, 0, (<usize>32) << <usize>(64 - hotShift));
+  memory.fill(cache, 0, cacheEnd - cache);
+  memory.fill(long, 0, longEnd - long);
+  arena = arenaStart;
+}
+
+/**
+ * Encodes documents [from, count), whose bounds are in `bounds` (text positions from `text`), as far as it can, to `ids`; writes `idBounds[i + 1]`.
+ * Answers the document it stopped before: `count`, or one that has to be brought into its normal form first, or one that wants more scratch.
+ */
+export function encodeBatch(text: usize, bounds: usize, from: u32, count: u32, ids: usize, idBounds: usize): u32 {
+  scratchWanted = 0;
+  out = ids + (<usize>load<u32>(idBounds + (<usize>from << 2)) << 2);
+  for (let i = from; i < count; i++) {
+    const start = text + <usize>load<u32>(bounds + (<usize>i << 2));
+    const end = text + <usize>load<u32>(bounds + (<usize>(i + 1) << 2));
+    if (formIndex != 0 && mayChange(start, end)) return i;
+    const before = out;
+    encodeDocument(start, end);
+    if (scratchWanted != 0) {
+      out = before;
+      return i;
+    }
+    store<u32>(idBounds + (<usize>(i + 1) << 2), <u32>((out - ids) >> 2));
+  }
+  return count;
+}
+
+/** One segment without added tokens: what JavaScript calls after it has split and normalized a document. Answers the number of ids. */
+export function encodeOne(start: usize, end: usize, ids: usize, first: bool): u32 {
+  scratchWanted = 0;
+  out = ids;
+  encodeSegment(start, end, first);
+  return <u32>((out - ids) >> 2);
+}
+
+/** Whether a text holds a code point that its normal form might change or move. */
+function mayChange(start: usize, end: usize): bool {
+  let at = start;
+  const lead = formLead;
+  while (at < end) {
+    const high = i8x16.bitmask(i8x16.ge_u(v128.load(at), lead));
+    if (high == 0) {
+      at += 16;
+      continue;
+    }
+    at += <usize>ctz(high);
+    if (at >= end) return false;
+    // walk the characters until ASCII comes again
+    while (at < end) {
+      const byte = <u32>load<u8>(at);
+      if (byte < 0x80) break;
+      const point = decode(at, byte);
+      at += width(byte);
+      if (load<u8>(formBlocks + (<usize>load<u16>(formIndex + (<usize>(point >>> 7) << 1)) << 7) + <usize>(point & 127)) != 0) return true;
+    }
+  }
+  return false;
+}
+
+// @ts-ignore: decorator
+@inline
+function width(lead: u32): usize {
+  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+// @ts-ignore: decorator
+@inline
+function decode(at: usize, lead: u32): u32 {
+  if (lead < 0xe0) return ((lead & 0x1f) << 6) | (<u32>load<u8>(at, 1) & 0x3f);
+  if (lead < 0xf0) return ((lead & 0x0f) << 12) | ((<u32>load<u8>(at, 1) & 0x3f) << 6) | (<u32>load<u8>(at, 2) & 0x3f);
+  return (((lead & 0x07) << 18) | ((<u32>load<u8>(at, 1) & 0x3f) << 12) | ((<u32>load<u8>(at, 2) & 0x3f) << 6) | (<u32>load<u8>(at, 3) & 0x3f)) & 0x1fffff;
+}
+
+/** Bytes whose bit in the table of 16 entries is set: entry = low half, bit = high half, so none beyond ASCII. Answers a bit a byte. */
+// @ts-ignore: decorator
+@inline
+function inSet(bytes: v128, set: v128): u32 {
+  const high = i8x16.swizzle(i8x16(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0), i8x16.shr_u(bytes, 4));
+  const low = i8x16.swizzle(set, v128.and(bytes, i8x16.splat(0x0f)));
+  return <u32>i8x16.bitmask(i8x16.ne(v128.and(high, low), i8x16.splat(0)));
+}
+
+/** Splits a document at its added tokens: leftmost, then longest. */
+function encodeDocument(start: usize, end: usize): void {
+  if (trieRoots == 0) {
+    encodeSegment(start, end, true);
+    return;
+  }
+  let segment = start;
+  let at = start;
+  while (at < end) {
+    const bytes = v128.load(at);
+    let candidates = inSet(bytes, trieStarts);
+    if (trieBeyondAscii) candidates |= <u32>i8x16.bitmask(bytes);
+    if (candidates == 0) {
+      at += 16;
+      continue;
+    }
+    at += <usize>ctz(candidates);
+    if (at >= end) break;
+    // walk the trie: nodes are byte, id + 1, first child, next sibling
+    let node = load<u32>(trieRoots + (<usize>load<u8>(at) << 2));
+    let found: u32 = 0;
+    let foundEnd: usize = 0;
+    let next = at + 1;
+    while (node != 0) {
+      const record = trieNodes + (<usize>node << 4);
+      const id = load<u32>(record, 4);
+      if (id != 0) {
+        found = id;
+        foundEnd = next;
+      }
+      if (next >= end) break;
+      const byte = <u32>load<u8>(next++);
+      node = load<u32>(record, 8);
+      while (node != 0 && load<u32>(trieNodes + (<usize>node << 4)) != byte) node = load<u32>(trieNodes + (<usize>node << 4), 12);
+    }
+    if (found == 0) {
+      at++;
+      continue;
+    }
+    if (at > segment) encodeSegment(segment, at, segment == start);
+    store<u32>(out, found - 1);
+    out += 4;
+    at = foundEnd;
+    segment = at;
+  }
+  if (end > segment) encodeSegment(segment, end, segment == start);
+}
+
+function encodeSegment(start: usize, end: usize, first: bool): void {
+  if (start == end) return;
+  if (prefix != 0 && (first || !prefixFirstOnly)) {
+    const byte = load<u8>(start);
+    const spaced = (prefix >= 2 && byte == 0x20) || (prefix == 3 && byte == 0xe2 && end - start >= 3 && load<u16>(start, 1) == 0x8196);
+    if (!spaced) {
+      // what lies before is consumed: the caller leaves a byte before the first document
+      start--;
+      store<u8>(start, 0x20);
+    }
+  }
+  if (levelCount == 0) encodePiece(start, end - start);
+  else split(levels, start, end);
+}
+
+/** Parts [start, end) by a level's automaton; what it gives goes to the next level, or is a pretoken. */
+function split(level: usize, start: usize, end: usize): void {
+  const keepMatches = load<u32>(level, 44) != 0;
+  const keepGaps = load<u32>(level, 48) != 0;
+  const last = level == lastLevel;
+  const noStarts = v128.load(load<u32>(level, 40));
+  let at = start;
+  let gap = start;
+  while (at < end) {
+    const matchEnd = match(level, at, end);
+    if (matchEnd != 0) {
+      if (gap < at && keepGaps) {
+        if (last) encodePiece(gap, at - gap);
+        else split(level + LEVEL_BYTES, gap, at);
+      }
+      if (keepMatches) {
+        if (last) encodePiece(at, matchEnd - at);
+        else split(level + LEVEL_BYTES, at, matchEnd);
+      }
+      at = matchEnd;
+      gap = at;
+      continue;
+    }
+    at += width(<u32>load<u8>(at));
+    // on to the next character that a match could start with
+    while (at < end) {
+      const stops = inSet(v128.load(at), noStarts) ^ 0xffff;
+      if (stops != 0) {
+        at += <usize>ctz(stops);
+        break;
+      }
+      at += 16;
+    }
+    if (at > end) at = end;
+  }
+  if (gap < end && keepGaps) {
+    if (last) encodePiece(gap, end - gap);
+    else split(level + LEVEL_BYTES, gap, end);
+  }
+}
+
+/** The end of the match that starts at `start`; 0 where there is none. */
+// @ts-ignore: decorator
+@inline
+function match(level: usize, start: usize, end: usize): usize {
+  const table = <usize>load<u32>(level, 0);
+  const firstMatch = load<u32>(level, 8);
+  const firstBack = load<u32>(level, 12);
+  const hasLoop = <usize>load<u32>(level, 20);
+  const loops = <usize>load<u32>(level, 24);
+  const ascii = classBlocks + (<usize>load<u16>(classIndex) << 7);
+  let state = load<u32>(level, 4);
+  let at = start;
+  let matched: usize = 0;
+  while (at < end) {
+    const byte = <u32>load<u8>(at);
+    let next: usize;
+    let cls: usize;
+    if (byte < 0x80) {
+      cls = <usize>load<u8>(ascii + <usize>byte);
+      next = at + 1;
+    } else {
+      const point = decode(at, byte);
+      cls = <usize>load<u8>(classBlocks + (<usize>load<u16>(classIndex + (<usize>(point >>> 7) << 1)) << 7) + <usize>(point & 127));
+      next = at + width(byte);
+    }
+    state = <u32>load<u8>(table + (<usize>state << CLASS_BITS) + cls);
+    if (state == 0) return matched;
+    if (state >= firstMatch) matched = state < firstBack ? next : at;
+    at = next;
+    if (load<u8>(hasLoop + <usize>state) != 0) {
+      const set = v128.load(loops + (<usize>state << 4));
+      const from = at;
+      while (at < end) {
+        const stops = inSet(v128.load(at), set) ^ 0xffff;
+        if (stops != 0) {
+          at += <usize>ctz(stops);
+          break;
+        }
+        at += 16;
+      }
+      if (at > end) at = end;
+      if (at > from && state >= firstMatch) matched = state < firstBack ? at : at - 1;
+    }
+  }
+  return load<u8>(<usize>load<u32>(level, 16) + <usize>state) != 0 ? end : matched;
+}
+
+/** A pretoken: from the cache, or merged. A slot is: 16 bytes of the key, three ids, and length | count << 8. */
+// @ts-ignore: decorator
+@inline
+function encodePiece(start: usize, length: usize): void {
+  if (length > KEY_BYTES) {
+    encodeLongPiece(start, length);
+    return;
+  }
+  const k0 = load<u64>(start) & load<u64>(masks + (min<usize>(length, 8) << 3));
+  const k1 = length > 8 ? load<u64>(start, 8) & load<u64>(masks + ((length - 8) << 3)) : 0;
+  // multiply and fold: two rounds, so that every bit of the key reaches the top bits
+  let hash = (k0 ^ <u64>length) * 0x9e3779b97f4a7c15;
+  hash = (hash ^ (hash >> 29) ^ k1) * 0xbf58476d1ce4e5b9;
+  const slot = hot + ((<usize>(hash >> hotShift)) << 5);
+  if (load<u64>(slot) == k0 && load<u64>(slot, 8) == k1 && <usize>load<u8>(slot, 28) == length) {
+    const found = v128.load(slot, 16);
+    const count = <usize>load<u8>(slot, 29);
+    if (count <= 3) {
+      v128.store(out, found);
+      out += count << 2;
+      return;
+    }
+    emitList(<usize>load<u32>(slot, 16), load<u32>(slot, 20));
+    return;
+  }
+  encodeCold(start, length, k0, k1, hash, slot);
+}
+
+function emitList(at: usize, count: u32): void {
+  copyDown(out, at, <usize>count << 2);
+  out += <usize>count << 2;
+}
+
+function encodeCold(start: usize, length: usize, k0: u64, k1: u64, hash: u64, hotSlot: usize): void {
+  // two ways a set, in one line of memory
+  const set = cache + ((<usize>((hash * 0x9e3779b97f4a7c15) >> cacheShift)) << 6);
+  for (let slot = set; slot < set + 64; slot += 32) {
+    if (load<u64>(slot) != k0 || load<u64>(slot, 8) != k1 || <usize>load<u8>(slot, 28) != length) continue;
+    const found = v128.load(slot, 16);
+    // seen twice: near at hand from now on
+    v128.store(hotSlot, v128.load(slot));
+    v128.store(hotSlot, found, 16);
+    const count = <usize>load<u8>(slot, 29);
+    if (count <= 3) {
+      v128.store(out, found);
+      out += count << 2;
+    } else emitList(<usize>load<u32>(slot, 16), load<u32>(slot, 20));
+    return;
+  }
+  const before = out;
+  encodeNew(start, length);
+  if (scratchWanted != 0) return;
+  const count = (out - before) >> 2;
+  let first = load<u32>(before);
+  let second = load<u32>(before, 4);
+  let third = load<u32>(before, 8);
+  if (count > 3) {
+    const list = keepInArena(before, count << 2);
+    if (list == 0) return;
+    first = <u32>list;
+    second = <u32>count;
+    third = 0;
+  }
+  // the newer one of a set stays
+  v128.store(set, v128.load(set), 32);
+  v128.store(set, v128.load(set, 16), 48);
+  store<u64>(set, k0);
+  store<u64>(set, k1, 8);
+  store<u32>(set, first, 16);
+  store<u32>(set, second, 20);
+  store<u32>(set, third, 24);
+  store<u32>(set, <u32>length | (<u32>min<usize>(count, 4) << 8), 28);
+}
+
+/** Copies bytes to the arena; 0 when it was full: then everything is forgotten, and the arena is empty again. */
+function keepInArena(from: usize, bytes: usize): usize {
+  const size = (bytes + 15) & ~(<usize>15);
+  if (size > arenaEnd - arena) {
+    clearCache();
+    return 0;
+  }
+  const at = arena;
+  memory.copy(at, from, bytes);
+  arena += size;
+  return at;
+}
+
+/** Long pretokens: a slot is the hash's 8 bytes, the place of key and ids in the arena, length and count in 2 bytes each. */
+function encodeLongPiece(start: usize, length: usize): void {
+  if (length > LONG_KEY_BYTES) {
+    encodeNew(start, length);
+    return;
+  }
+  let hash: u64 = <u64>length * 0x9e3779b97f4a7c15;
+  let i: usize = 0;
+  for (; i + 8 <= length; i += 8) {
+    hash = (hash ^ load<u64>(start + i)) * 0xbf58476d1ce4e5b9;
+    hash ^= hash >> 29;
+  }
+  if (i < length) hash = (hash ^ (load<u64>(start + i) & load<u64>(masks + ((length - i) << 3)))) * 0xbf58476d1ce4e5b9;
+  hash ^= hash >> 32;
+  const slot = long + ((<usize>(<u32>hash & longMask)) << 4);
+  if (load<u64>(slot) == hash && <usize>load<u16>(slot, 12) == length) {
+    const key = <usize>load<u32>(slot, 8);
+    if (memory.compare(key, start, length) == 0) {
+      emitList(key + ((length + 15) & ~(<usize>15)), <u32>load<u16>(slot, 14));
+      return;
+    }
+  }
+  const before = out;
+  encodeNew(start, length);
+  if (scratchWanted != 0) return;
+  const bytes = out - before;
+  const room = ((length + 15) & ~(<usize>15)) + bytes + 32;
+  if (room > arenaEnd - arena) clearCache();
+  if (room > arenaEnd - arena) return;
+  const key = keepInArena(start, length);
+  keepInArena(before, bytes);
+  store<u64>(slot, hash);
+  store<u32>(slot, <u32>key, 8);
+  store<u16>(slot, <u16>length, 12);
+  store<u16>(slot, <u16>(bytes >> 2), 14);
+}
+
+/** A pretoken that is not in the cache. */
+function encodeNew(start: usize, length: usize): void {
+  if (wholeWords) {
+    const id = findWord(start, length);
+    if (id != NONE) {
+      store<u32>(out, id);
+      out += 4;
+      return;
+    }
+  }
+  // ids, ranks (or links and heap): at most one symbol a byte; the heap holds at most twice as many entries as symbols
+  if (length * 48 + 64 > scratchEnd - scratch) {
+    scratchWanted = length * 48 + 64;
+    return;
+  }
+  const count = characters ? characterSymbols(start, length, scratch) : byteSymbols(start, length, scratch);
+  if (count <= SCAN_SYMBOLS) mergeByScan(scratch, count);
+  else mergeByHeap(scratch, count);
+}
+
+function byteSymbols(start: usize, length: usize, to: usize): u32 {
+  for (let i: usize = 0; i < length; i++) store<u32>(to + (i << 2), load<u32>(byteIds + (<usize>load<u8>(start + i) << 2)));
+  return <u32>length;
+}
+
+/** A character that is no token becomes the tokens of its bytes. */
+function characterSymbols(start: usize, length: usize, to: usize): u32 {
+  let count: u32 = 0;
+  const end = start + length;
+  for (let at = start; at < end; ) {
+    const lead = <u32>load<u8>(at);
+    const bytes = min(width(lead), end - at);
+    const id = lead == 0x20 ? spaceId : findWord(at, bytes);
+    if (id != NONE) {
+      store<u32>(to + (<usize>count << 2), id);
+      count++;
+    } else {
+      count += byteSymbols(at, bytes, to + (<usize>count << 2));
+    }
+    at += bytes;
+  }
+  return count;
+}
+
+/** The id of the token with these bytes. A slot is hash, id, place in `wordBytes`, length; length 0: empty. */
+function findWord(start: usize, length: usize): u32 {
+  const hash = hashBytes(start, length);
+  let i = hash & wordMask;
+  while (true) {
+    const slot = words + (<usize>i << 4);
+    const size = <usize>load<u32>(slot, 12);
+    if (size == 0) return NONE;
+    if (load<u32>(slot) == hash && size == length && memory.compare(wordBytes + <usize>load<u32>(slot, 8), start, length) == 0) return load<u32>(slot, 4);
+    i = (i + 1) & wordMask;
+  }
+}
+
+/** FNV-1a: kernel-encoder.ts computes the same when it builds the table. */
+function hashBytes(start: usize, length: usize): u32 {
+  let hash: u32 = 0x811c9dc5;
+  for (let i: usize = 0; i < length; i++) hash = (hash ^ <u32>load<u8>(start + i)) * 0x01000193;
+  return hash ^ (hash >>> 15);
+}
+
+/** The id that a merge makes: the last one that `rankOf` found. */
+let mergedId: u32 = 0;
+
+/** The rank of the merge of two tokens, NONE where there is none. A slot is left, right, rank, merged; empty where left is NONE. */
+// @ts-ignore: decorator
+@inline
+function rankOf(left: u32, right: u32): u32 {
+  const mixed = (left * 0x9e3779b1) ^ (right * 0x85ebca77);
+  const mask = (<u32>0xffffffff) >>> mergeShift;
+  let i = (mixed * 0xc2b2ae3d) >>> mergeShift;
+  while (true) {
+    const slot = merges + (<usize>i << 4);
+    const key = load<u32>(slot);
+    if (key == left && load<u32>(slot, 4) == right) {
+      mergedId = load<u32>(slot, 12);
+      return load<u32>(slot, 8);
+    }
+    if (key == NONE) return NONE;
+    i = (i + 1) & mask;
+  }
+}
+
+/** Short pieces: the best pair is looked for among all. Ids are at `ids`, ranks of the pair that starts at each behind them. */
+function mergeByScan(ids: usize, symbols: u32): void {
+  let count = symbols;
+  const ranks = ids + (<usize>symbols << 2) + 16;
+  let best: u32 = NONE;
+  let bestAt: u32 = 0;
+  for (let i: u32 = 0; i + 1 < count; i++) {
+    const rank = rankOf(load<u32>(ids + (<usize>i << 2)), load<u32>(ids + (<usize>i << 2), 4));
+    store<u32>(ranks + (<usize>i << 2), rank);
+    if (rank < best) {
+      best = rank;
+      bestAt = i;
+    }
+  }
+  while (best != NONE) {
+    const at = ids + (<usize>bestAt << 2);
+    rankOf(load<u32>(at), load<u32>(at, 4));
+    const merged = mergedId;
+    store<u32>(at, merged);
+    count--;
+    const moved = <usize>(count - bestAt - 1) << 2;
+    copyDown(at + 4, at + 8, moved);
+    const rankAt = ranks + (<usize>bestAt << 2);
+    copyDown(rankAt, rankAt + 4, moved);
+    if (bestAt > 0) store<u32>(rankAt - 4, rankOf(load<u32>(at - 4), merged));
+    if (bestAt + 1 < count) store<u32>(rankAt, rankOf(merged, load<u32>(at, 4)));
+    best = NONE;
+    for (let i: u32 = 0; i + 1 < count; i++) {
+      const rank = load<u32>(ranks + (<usize>i << 2));
+      if (rank < best) {
+        best = rank;
+        bestAt = i;
+      }
+    }
+  }
+  copyDown(out, ids, <usize>count << 2);
+  out += <usize>count << 2;
+}
+
+/** Copies to a lower place or one apart, 16 bytes at a time: for so few bytes quicker than the engine's own call. */
+// @ts-ignore: decorator
+@inline
+function copyDown(to: usize, from: usize, bytes: usize): void {
+  for (let i: usize = 0; i < bytes; i += 16) v128.store(to + i, v128.load(from + i));
+}
+
+let heap: usize = 0;
+let heapSize: u32 = 0;
+
+/**
+ * Long pieces: symbols in a linked list, pairs in a heap by rank and place, so that n symbols cost O(n log n).
+ * Entries whose pair has changed since are skipped when they come up.
+ */
+function mergeByHeap(ids: usize, symbols: u32): void {
+  const previous = ids + (<usize>symbols << 2);
+  const following = previous + (<usize>symbols << 2);
+  heap = (following + (<usize>symbols << 2) + 15) & ~(<usize>15);
+  heapSize = 0;
+  for (let i: u32 = 0; i < symbols; i++) {
+    store<u32>(previous + (<usize>i << 2), i - 1);
+    store<u32>(following + (<usize>i << 2), i + 1);
+    if (i + 1 < symbols) pushPair(ids, i, i + 1);
+  }
+  store<u32>(following + (<usize>(symbols - 1) << 2), NONE);
+  while (heapSize > 0) {
+    const at = load<u32>(heap, 4);
+    const left = load<u32>(heap, 8);
+    const right = load<u32>(heap, 12);
+    popPair();
+    if (load<u32>(ids + (<usize>at << 2)) != left) continue;
+    const next = load<u32>(following + (<usize>at << 2));
+    if (next == NONE || load<u32>(ids + (<usize>next << 2)) != right) continue;
+    rankOf(left, right);
+    store<u32>(ids + (<usize>at << 2), mergedId);
+    store<u32>(ids + (<usize>next << 2), NONE);
+    const after = load<u32>(following + (<usize>next << 2));
+    store<u32>(following + (<usize>at << 2), after);
+    if (after != NONE) {
+      store<u32>(previous + (<usize>after << 2), at);
+      pushPair(ids, at, after);
+    }
+    const before = load<u32>(previous + (<usize>at << 2));
+    if (before != NONE) pushPair(ids, before, at);
+  }
+  for (let i: u32 = 0; i != NONE; i = load<u32>(following + (<usize>i << 2))) {
+    store<u32>(out, load<u32>(ids + (<usize>i << 2)));
+    out += 4;
+  }
+}
+
+/** An entry is rank, place, left, right: the order is that of the first two, as one number of 64 bits. */
+// @ts-ignore: decorator
+@inline
+function orderOf(entry: usize): u64 {
+  return (<u64>load<u32>(entry) << 32) | <u64>load<u32>(entry, 4);
+}
+
+function pushPair(ids: usize, at: u32, next: u32): void {
+  const left = load<u32>(ids + (<usize>at << 2));
+  const right = load<u32>(ids + (<usize>next << 2));
+  const rank = rankOf(left, right);
+  if (rank == NONE) return;
+  const order = (<u64>rank << 32) | <u64>at;
+  let child = heapSize++;
+  while (child > 0) {
+    const parent = (child - 1) >>> 1;
+    const entry = heap + (<usize>parent << 4);
+    if (orderOf(entry) <= order) break;
+    v128.store(heap + (<usize>child << 4), v128.load(entry));
+    child = parent;
+  }
+  const entry = heap + (<usize>child << 4);
+  store<u32>(entry, rank);
+  store<u32>(entry, at, 4);
+  store<u32>(entry, left, 8);
+  store<u32>(entry, right, 12);
+}
+
+function popPair(): void {
+  heapSize--;
+  if (heapSize == 0) return;
+  const last = v128.load(heap + (<usize>heapSize << 4));
+  const order = orderOf(heap + (<usize>heapSize << 4));
+  let parent: u32 = 0;
+  while (true) {
+    let child: u32 = 2 * parent + 1;
+    if (child >= heapSize) break;
+    if (child + 1 < heapSize && orderOf(heap + (<usize>(child + 1) << 4)) < orderOf(heap + (<usize>child << 4))) child++;
+    const entry = heap + (<usize>child << 4);
+    if (orderOf(entry) >= order) break;
+    v128.store(heap + (<usize>parent << 4), v128.load(entry));
+    parent = child;
+  }
+  v128.store(heap + (<usize>parent << 4), last);
+}

@@ -1,0 +1,228 @@
+/**
+ * Byte-pair encoding in WebAssembly (`kernels/bpe.ts`): hands documents to the kernel in portions, and does what it leaves to JavaScript, the normal forms.
+ * The algorithm, to read, is in reference-encoder.ts.
+ */
+import { KERNEL_PAGE_BYTES, loadKernel, type SharedKernelMemory } from '../../core/kernel.js';
+import { HeadraceError } from '../../core/errors.js';
+import { createAddedTokenSplitter } from './added-tokens.js';
+import type { CompiledBpe } from './compile.js';
+import { SLACK, type KernelTables } from './kernel-tables.js';
+import { normalize, type NormalForm } from './normal-form.js';
+import type { BpeEncoder } from './reference-encoder.js';
+
+interface BpeKernel {
+  attach(descriptor: number): void;
+  attachOwn(
+    hot: number,
+    hotBits: number,
+    cache: number,
+    cacheBits: number,
+    long: number,
+    longBits: number,
+    arena: number,
+    arenaBytes: number,
+  ): void;
+  attachScratch(at: number, bytes: number): void;
+  scratchNeeded(): number;
+  encodeBatch(text: number, bounds: number, from: number, count: number, ids: number, idBounds: number): number;
+  encodeOne(start: number, end: number, ids: number, first: number): number;
+}
+
+/** Pretokens near at hand: 4 Ki of 32 bytes stay in a core's second-level cache, and hold most of what text consists of. */
+const HOT_BITS = 12;
+/** All pretokens: 256 Ki sets of two, 16 MiB. */
+const CACHE_BITS = 18;
+/** Pretokens over 16 bytes: 32 Ki of 16 bytes. */
+const LONG_BITS = 15;
+/** Ids and keys that do not fit into their slots. When it is full all pretokens are forgotten, which costs milliseconds. */
+const ARENA_BYTES = 6 * 2 ** 20;
+const SCRATCH_BYTES = 32 * 2 ** 10;
+/** Text that the kernel gets at once: small enough for its ids (4 bytes a byte at worst) to stay in the caches. */
+const PORTION_BYTES = 256 * 2 ** 10;
+/** A document of so many bytes needs twelve times as much memory while it is merged, of 4 GiB that 32 bits address. */
+const DOCUMENT_BYTES_MAX = 64 * 2 ** 20;
+
+/** What a normal form needs besides the kernel. */
+export type KernelSettings = Pick<CompiledBpe, 'normalForm' | 'matched'>;
+
+export function createKernelEncoder(tables: KernelTables, settings: KernelSettings): BpeEncoder {
+  return new KernelEncoder(tables, settings);
+}
+
+class KernelEncoder implements BpeEncoder {
+  readonly #memory: SharedKernelMemory;
+  readonly #kernel: BpeKernel;
+  readonly #form: NormalForm | undefined;
+  readonly #splitAdded: ReturnType<typeof createAddedTokenSplitter>;
+  /** A portion: text (with a byte before it, which the kernel may write), bounds, ids, their bounds. */
+  #text = 0;
+  #textBytes = 0;
+  #bounds = 0;
+  #ids = 0;
+  #idBounds = 0;
+  #documents = 0;
+  #result = new Int32Array(PORTION_BYTES);
+  #resultLength = 0;
+
+  constructor({ memory, descriptor }: KernelTables, { normalForm, matched }: KernelSettings) {
+    this.#memory = memory;
+    this.#form = normalForm === 'none' ? undefined : normalForm;
+    this.#splitAdded = createAddedTokenSplitter(matched);
+    this.#kernel = loadKernel('bpe', memory) as BpeKernel;
+    this.#kernel.attach(descriptor);
+    const sizes = [32 * 2 ** HOT_BITS, 64 * 2 ** CACHE_BITS, 16 * 2 ** LONG_BITS, ARENA_BYTES];
+    const [hot, cache, long, arena] = this.#allocate(sizes);
+    this.#kernel.attachOwn(hot, HOT_BITS, cache, CACHE_BITS, long, LONG_BITS, arena, ARENA_BYTES);
+    this.#ensureScratch(SCRATCH_BYTES);
+    this.#ensurePortion(PORTION_BYTES, 1024);
+  }
+
+  encodeBatch(bytes: Uint8Array, bounds: Int32Array): { readonly ids: Int32Array; readonly bounds: Int32Array } {
+    const count = bounds.length - 1;
+    const idBounds = new Int32Array(count + 1);
+    this.#resultLength = 0;
+    for (let from = 0; from < count;) {
+      let to = from + 1;
+      while (to < count && bounds[to + 1] - bounds[from] <= PORTION_BYTES) to++;
+      this.#encodePortion(bytes, bounds, from, to, idBounds);
+      from = to;
+    }
+    return { ids: this.#result.subarray(0, this.#resultLength), bounds: idBounds };
+  }
+
+  /** Documents [from, to). */
+  #encodePortion(bytes: Uint8Array, bounds: Int32Array, from: number, to: number, idBounds: Int32Array): void {
+    const kernel = this.#kernel;
+    const start = bounds[from];
+    this.#ensurePortion(bounds[to] - start, to - from);
+    const { buffer } = this.#memory;
+    new Uint8Array(buffer, this.#text).set(bytes.subarray(start, bounds[to]));
+    const ownBounds = new Uint32Array(buffer, this.#bounds, to - from + 1);
+    for (let i = 0; i <= to - from; i++) ownBounds[i] = bounds[from + i] - start;
+    for (let next = 0; next < to - from;) {
+      const base = this.#resultLength;
+      new Uint32Array(this.#memory.buffer, this.#idBounds, next + 1)[next] = 0;
+      const stopped = kernel.encodeBatch(this.#text, this.#bounds, next, to - from, this.#ids, this.#idBounds);
+      const ends = new Uint32Array(this.#memory.buffer, this.#idBounds, to - from + 1);
+      for (let i = next; i < stopped; i++) idBounds[from + i + 1] = base + ends[i + 1];
+      if (stopped > next) this.#takeIds(ends[stopped]);
+      next = stopped;
+      if (stopped === to - from) return;
+      const document = bytes.subarray(bounds[from + stopped], bounds[from + stopped + 1]);
+      const scratch = kernel.scratchNeeded();
+      if (scratch > 0) {
+        this.#ensureScratch(2 * scratch);
+        // the kernel may have written to the text before it stopped
+        new Uint8Array(this.#memory.buffer, this.#text + bounds[from + stopped] - start).set(document);
+        continue;
+      }
+      this.#encodeNormalized(document);
+      idBounds[from + stopped + 1] = this.#resultLength;
+      next++;
+    }
+  }
+
+  /** A document that may not be in its normal form: its segments are normalized one by one, as the reference does. */
+  #encodeNormalized(document: Uint8Array): void {
+    const kernel = this.#kernel;
+    const encoder = new TextEncoder();
+    const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(document);
+    for (const [i, segment] of this.#splitAdded(text).entries()) {
+      if ('id' in segment) {
+        this.#reserve(1);
+        this.#result[this.#resultLength++] = segment.id;
+        continue;
+      }
+      const normal = encoder.encode(this.#form === undefined ? segment.text : normalize(segment.text, this.#form));
+      const [at, ids] = this.#allocateOnce(normal.length);
+      for (;;) {
+        new Uint8Array(this.#memory.buffer, at).set(normal);
+        const count = kernel.encodeOne(at, at + normal.length, ids, i === 0 ? 1 : 0);
+        const scratch = kernel.scratchNeeded();
+        if (scratch === 0) {
+          this.#takeIds(count, ids);
+          break;
+        }
+        this.#ensureScratch(2 * scratch);
+      }
+    }
+  }
+
+  #spare = { at: 0, ids: 0, bytes: -1 };
+
+  /** Room for a text beside the portion's, and for its ids. */
+  #allocateOnce(bytes: number): readonly [text: number, ids: number] {
+    checkSize(bytes);
+    if (bytes > this.#spare.bytes) {
+      const room = Math.max(PORTION_BYTES, 2 ** Math.ceil(Math.log2(bytes + 1)));
+      const [at, ids] = this.#allocate([room + 1, 4 * (room + 1)]);
+      this.#spare = { at: at + SLACK, ids, bytes: room };
+    }
+    return [this.#spare.at, this.#spare.ids];
+  }
+
+  #takeIds(count: number, from = this.#ids): void {
+    this.#reserve(count);
+    this.#result.set(new Int32Array(this.#memory.buffer, from, count), this.#resultLength);
+    this.#resultLength += count;
+  }
+
+  #reserve(more: number): void {
+    if (this.#resultLength + more <= this.#result.length) return;
+    const larger = new Int32Array(Math.max(this.#resultLength + more, 2 * this.#result.length));
+    larger.set(this.#result.subarray(0, this.#resultLength));
+    this.#result = larger;
+  }
+
+  #ensureScratch(bytes: number): void {
+    const [at] = this.#allocate([bytes]);
+    this.#kernel.attachScratch(at, bytes);
+  }
+
+  #ensurePortion(bytes: number, documents: number): void {
+    checkSize(bytes);
+    if (bytes <= this.#textBytes && documents <= this.#documents) return;
+    this.#textBytes = Math.max(this.#textBytes, PORTION_BYTES, bytes > PORTION_BYTES ? 2 ** Math.ceil(Math.log2(bytes)) : 0);
+    this.#documents = Math.max(this.#documents, 2 ** Math.ceil(Math.log2(documents + 1)));
+    // an id is made of a byte at least; added spaces are one a document at most
+    const ids = 4 * (this.#textBytes + this.#documents + 1);
+    const bounds = 4 * (this.#documents + 1);
+    const [text, boundsAt, idsAt, idBoundsAt] = this.#allocate([this.#textBytes + SLACK, bounds, ids, bounds]);
+    this.#text = text + SLACK;
+    this.#bounds = boundsAt;
+    this.#ids = idsAt;
+    this.#idBounds = idBoundsAt;
+  }
+
+  /** Takes a region behind everything that any thread has taken: growing is atomic. Errors: `BAD_ROW` where 4 GiB are used up. */
+  #allocate(sizes: readonly number[]): number[] {
+    const padded = sizes.map((size) => Math.ceil((size + 2 * SLACK) / 64) * 64);
+    const pages = Math.ceil(padded.reduce((sum, size) => sum + size, 0) / KERNEL_PAGE_BYTES);
+    let at: number;
+    try {
+      at = this.#memory.grow(pages) * KERNEL_PAGE_BYTES;
+    } catch (error) {
+      throw new HeadraceError(
+        'BAD_ROW',
+        `the tokenizer has no memory left for a document: it wants ${pages * KERNEL_PAGE_BYTES} bytes more`,
+        {
+          hint: 'Split very long documents, or run fewer workers.',
+          cause: error,
+        },
+      );
+    }
+    return padded.map((size) => {
+      const place = at;
+      at += size;
+      return place;
+    });
+  }
+}
+
+function checkSize(bytes: number): void {
+  if (bytes <= DOCUMENT_BYTES_MAX) return;
+  throw new HeadraceError('BAD_ROW', `a document has ${bytes} bytes, and the tokenizer takes ${DOCUMENT_BYTES_MAX}`, {
+    detail: { bytes, bytesMax: DOCUMENT_BYTES_MAX },
+    hint: 'Split the document.',
+  });
+}
