@@ -8,7 +8,7 @@
  * `retainedBytesMax` of steps for every assembler. docs/operations.md evaluates it.
  */
 import { availableParallelism } from 'node:os';
-import { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';
+import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
 import { fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
@@ -33,13 +33,13 @@ import { createStoreSet, type StoreSet } from './store/open-store.js';
 import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
-import type { TokenizerFacts, TokenizerSettings } from './stream/messages.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import { SourceLane } from './stream/source-lane.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
 import { WindowLoader } from './stream/window-loader.js';
 import { WorkerPool } from './stream/worker-pool.js';
-import { tokenizerFingerprint } from './tokenize/load-tokenizer.js';
+import { findEosId, prepareTokenizerFile, readTokenizerFile, tokenizerFingerprint } from './tokenize/load-tokenizer.js';
+import type { PreparedTokenizer } from './tokenize/prepared.js';
 
 /** The order of a stream is part of the product: raise this when any change of the code moves it, and say so in CHANGELOG.md. */
 const PLAN_VERSION = 1;
@@ -98,6 +98,19 @@ export interface Pipeline {
   close(): Promise<void>;
 }
 
+/** What the stream needs to know of a tokenizer. */
+export interface TokenizerFacts {
+  /** 0 without a tokenizer. */
+  readonly vocabSize: number;
+  readonly eosId: number | undefined;
+  /** Appended to each document of text. */
+  readonly appendId: number | undefined;
+  readonly padId: number;
+}
+
+/** Ids of a token column are below this without a tokenizer to say less. */
+const IDS_END = 2 ** 31;
+
 interface PlannedSource {
   readonly plan: SourcePlan;
   readonly manifest: SourceManifest;
@@ -114,10 +127,21 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   try {
     const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, options.signal));
     const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
-    pool = new WorkerPool(workers, { tokenizer, ...config.sequence, badRows: config.badRows });
+    const facts = factsOf(config, tokenizer);
+    if (tokenizer?.prepared.path === 'hugging-face') {
+      options.warn?.(`the tokenizer takes the slow path: ${tokenizer.prepared.reason}`, { file: tokenizer.file });
+    }
+    pool = new WorkerPool(workers, {
+      tokenizer: tokenizer && { prepared: tokenizer.prepared, file: tokenizer.file, appendId: facts.appendId },
+      length: config.sequence.length,
+      packing: config.sequence.packing,
+      badRows: config.badRows,
+      padId: facts.padId,
+      idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
+    });
     const decoder = createParquetDecoder(pool.countRows);
     // both take a while, and neither needs the other
-    const [facts, manifests] = await Promise.all([pool.facts(), buildManifests(config, stores, decoder, options)]);
+    const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready()]);
     return createPipeline({ config, stores, pool, decoder, facts, manifests, workers, tokenizer });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close()]);
@@ -133,7 +157,7 @@ interface PipelineParts {
   readonly facts: TokenizerFacts;
   readonly manifests: readonly SourceManifest[];
   readonly workers: number;
-  readonly tokenizer: TokenizerSettings | undefined;
+  readonly tokenizer: LoadedTokenizer | undefined;
 }
 
 function createPipeline(parts: PipelineParts): Pipeline {
@@ -292,22 +316,39 @@ function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]
   );
 }
 
-async function readTokenizer(config: NonNullable<Config['tokenizer']>, stores: StoreSet, signal?: AbortSignal): Promise<TokenizerSettings> {
+/** A tokenizer's file, read and made ready for the workers. */
+interface LoadedTokenizer {
+  readonly file: string;
+  readonly fingerprint: string;
+  readonly prepared: PreparedTokenizer;
+  readonly vocabSize: number;
+  readonly eosId: number | undefined;
+  readonly append: 'eos' | 'none';
+}
+
+async function readTokenizer(config: TokenizerConfig, stores: StoreSet, signal?: AbortSignal): Promise<LoadedTokenizer> {
   const options = signal && { signal };
-  const { store, path } = stores.open(config.file);
+  const { file, append, eos } = config;
+  const { store, path } = stores.open(file);
   const { size, etag } = await store.head(path, options);
   const bytes = await store.read(path, { startByte: 0, endByte: size }, { ...options, ifMatch: etag });
-  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  shared.set(bytes);
   const neighbour = `${path.slice(0, path.lastIndexOf('/') + 1)}tokenizer_config.json`;
-  const neighbourBytes = await store
+  const tokenizerConfig = await store
     .head(neighbour, options)
     .then((info) => store.read(neighbour, { startByte: 0, endByte: info.size }, options))
     .catch((error: unknown) => {
       if (error instanceof HeadraceError && (error.code === 'STORE_NOT_FOUND' || error.code === 'STORE_DENIED')) return undefined;
       throw error;
     });
-  return { bytes: shared, config: neighbourBytes, file: config.file, append: config.append, eos: config.eos };
+  const read = readTokenizerFile(bytes, file);
+  const prepared = prepareTokenizerFile(read, file, config);
+  const eosId = append === 'none' && eos === undefined ? undefined : findEosId(read, { configured: eos, tokenizerConfig, file });
+  return { file, fingerprint: tokenizerFingerprint(bytes, config), prepared, vocabSize: read.vocabSize, eosId, append };
+}
+
+function factsOf({ sequence }: Config, tokenizer: LoadedTokenizer | undefined): TokenizerFacts {
+  const { vocabSize = 0, eosId, append } = tokenizer ?? {};
+  return { vocabSize, eosId, appendId: append === 'eos' ? eosId : undefined, padId: sequence.padId ?? eosId ?? 0 };
 }
 
 /** Every entry that the stream depends on. Whatever is not here must not be able to move it. */
@@ -322,8 +363,8 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     version: PLAN_VERSION,
     seed: config.seed,
     ...(Object.fromEntries(sources) as PlanRecord),
-    'tokenizer.file': tokenizer === undefined ? null : tokenizerFingerprint(tokenizer.bytes),
-    'tokenizer.append': tokenizer?.append === 'eos' ? (facts.eosId ?? null) : null,
+    'tokenizer.file': tokenizer?.fingerprint ?? null,
+    'tokenizer.append': facts.appendId ?? null,
     'sequence.length': config.sequence.length,
     'sequence.packing': config.sequence.packing,
     'sequence.padId': facts.padId,

@@ -23,6 +23,7 @@ export interface TokenizerConfig {
   readonly file: string;
   readonly append: 'eos' | 'none';
   readonly eos: string | undefined;
+  readonly specialTokens: 'plain' | 'match';
 }
 
 /** A checked configuration. Sources are in order of name. */
@@ -107,7 +108,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
   return {
     seed: parsed.seed,
     sources,
-    tokenizer: tokenizer && { file: absoluteUri(tokenizer.file, baseDir), append: tokenizer.append, eos: tokenizer.eos },
+    tokenizer: tokenizer && { ...tokenizer, file: absoluteUri(tokenizer.file, baseDir), eos: tokenizer.eos },
     sequence: { length: parsed.sequence.length, packing: parsed.sequence.packing, padId: parsed.sequence.padId },
     shuffle: parsed.shuffle === false ? undefined : parsed.shuffle,
     batch: { size: parsed.batch.size, lanes },

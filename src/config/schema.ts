@@ -64,6 +64,12 @@ const tokenizerSchema = z.strictObject({
     .describe(
       'The end-of-sequence token, as text. Left out: the `eos_token` of the `tokenizer_config.json` beside the file, else the only well-known one among its special tokens.',
     ),
+  specialTokens: z
+    .enum(['plain', 'match'])
+    .default('plain')
+    .describe(
+      'Special tokens that a document has in its text. `plain`: text like any other, so that no document brings control tokens with it. `match`: they become their ids. Added tokens that the file does not mark special are matched either way.',
+    ),
 });
 
 const sequenceSchema = z.strictObject({

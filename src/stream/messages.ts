@@ -3,6 +3,7 @@ import type { EncodedSlice, PageRowRequest, PageRows } from '../decode/decoder.j
 import type { ErrorRecord } from '../core/errors.js';
 import type { PackPosition } from '../pack/packer.js';
 import type { SequenceChunk } from '../core/sequence.js';
+import type { PreparedTokenizer } from '../tokenize/prepared.js';
 
 /** Given to a worker thread when it starts. */
 export interface WorkerSettings {
@@ -10,26 +11,17 @@ export interface WorkerSettings {
   readonly length: number;
   readonly packing: 'concat';
   readonly badRows: 'fail' | 'skip';
-  /** `undefined`: the end-of-sequence token, else 0. */
-  readonly padId: number | undefined;
+  readonly padId: number;
+  /** Ids of token columns are below this. */
+  readonly idsEnd: number;
 }
 
 export interface TokenizerSettings {
-  /** The `tokenizer.json`, shared by all workers. */
-  readonly bytes: Uint8Array;
-  /** The `tokenizer_config.json` beside it. */
-  readonly config: Uint8Array | undefined;
+  readonly prepared: PreparedTokenizer;
+  /** For messages. */
   readonly file: string;
-  readonly append: 'eos' | 'none';
-  readonly eos: string | undefined;
-}
-
-/** What a worker found out about the tokenizer: equal in every worker. */
-export interface TokenizerFacts {
-  /** 0 without a tokenizer. */
-  readonly vocabSize: number;
-  readonly eosId: number | undefined;
-  readonly padId: number;
+  /** Appended to each document of text. */
+  readonly appendId: number | undefined;
 }
 
 /** The rows of a window, fetched: all that a worker needs to make its sequences. */
@@ -55,7 +47,7 @@ export type WorkerRequest =
   | { readonly type: 'count'; readonly id: number; readonly request: PageRowRequest };
 
 export type WorkerReply =
-  | { readonly type: 'ready'; readonly facts: TokenizerFacts }
+  | { readonly type: 'ready' }
   | { readonly type: 'unusable'; readonly error: ErrorRecord }
   | { readonly type: 'packed'; readonly id: number; readonly result: PackResult }
   | { readonly type: 'counted'; readonly id: number; readonly result: PageRows }

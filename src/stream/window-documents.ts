@@ -6,11 +6,11 @@ import { createPermutation, identityPermutation, type Permutation } from '../cor
 import type { EncodedSlice, Rows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
-import type { Tokenizer } from '../tokenize/tokenizer.js';
+import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
 
 export interface DocumentOptions {
-  readonly tokenizer: Tokenizer | undefined;
+  readonly encoder: DocumentEncoder | undefined;
   /** Appended to each document of text. */
   readonly appendId: number | undefined;
   /** Ids of token columns are below this. */
@@ -109,8 +109,8 @@ export class WindowDocuments implements DocumentSource, Provenance {
   }
 
   #tokenizeAhead(first: number): void {
-    const { tokenizer, appendId } = this.#options;
-    if (tokenizer === undefined) throw new Error('a window of text without a tokenizer');
+    const { encoder, appendId } = this.#options;
+    if (encoder === undefined) throw new Error('a window of text without a tokenizer');
     const texts: Uint8Array[] = [];
     const accepted: boolean[] = [];
     let bytes = 0;
@@ -122,7 +122,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
     }
     const started = performance.now();
     const { joined, bounds } = join(texts, bytes);
-    const encoded = tokenizer.encodeBatch(joined, bounds);
+    const encoded = encoder.encodeBatch(joined, bounds);
     this.#tokenizeMs += performance.now() - started;
     if (appendId === undefined) {
       this.#aheadIds = encoded.ids.slice();

@@ -9,7 +9,7 @@ import { abortError, untilAborted } from '../core/abort.js';
 import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
 import type { PageRowCounter, PageRows } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
-import type { PackResult, TokenizerFacts, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
+import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 
 /** Fetches a window's bytes. Called again when the worker that had them is lost. */
 export type LoadWindow = (signal: AbortSignal) => Promise<WindowPayload>;
@@ -26,7 +26,8 @@ class WorkerLost extends Error {
 
 /** One thread, from its start to its end. */
 class WorkerSlot {
-  readonly facts: Promise<TokenizerFacts>;
+  /** Resolves when the thread has opened its tokenizer. */
+  readonly ready: Promise<void>;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #nextId = 0;
@@ -36,13 +37,13 @@ class WorkerSlot {
 
   constructor(settings: WorkerSettings) {
     this.#worker = new Worker(new URL('./worker-thread.js', import.meta.url), { workerData: settings });
-    let onReady: (facts: TokenizerFacts) => void = () => undefined;
+    let onReady: () => void = () => undefined;
     let onUnusable: (reason: unknown) => void = () => undefined;
-    this.facts = new Promise((resolve, reject) => {
+    this.ready = new Promise((resolve, reject) => {
       onReady = resolve;
       onUnusable = reject;
     });
-    this.facts.catch(() => undefined); // heard by whoever waits for it; a later request fails as well
+    this.ready.catch(() => undefined); // heard by whoever waits for it; a later request fails as well
     const lose = (reason: unknown): void => {
       this.#lost ??= new WorkerLost(`a worker thread ended: ${messageOf(reason)}`, { cause: reason });
       onUnusable(this.#lost);
@@ -53,7 +54,7 @@ class WorkerSlot {
     this.#worker.on('messageerror', lose);
     this.#worker.on('exit', (code) => lose(new Error(`exit code ${code}`)));
     this.#worker.on('message', (reply: WorkerReply) => {
-      if (reply.type === 'ready') onReady(reply.facts);
+      if (reply.type === 'ready') onReady();
       else if (reply.type === 'unusable') onUnusable(fromErrorRecord(reply.error));
       else this.#settle(reply);
     });
@@ -69,7 +70,7 @@ class WorkerSlot {
   }
 
   async request<T extends PackResult | PageRows>(make: (id: number) => WorkerRequest, transfer: readonly ArrayBuffer[] = []): Promise<T> {
-    await this.facts;
+    await this.ready;
     const id = this.#nextId++;
     return new Promise<T>((resolve, reject) => {
       if (this.#lost !== undefined) {
@@ -105,10 +106,10 @@ export class WorkerPool {
     this.#slots = Array.from({ length: workers }, () => new WorkerSlot(settings));
   }
 
-  /** Resolves when the tokenizer is loaded. Errors: `TOKENIZER_INVALID`, `WORKER_FAILED`. */
-  async facts(): Promise<TokenizerFacts> {
+  /** Resolves when a worker is ready. Errors: `TOKENIZER_INVALID`, `WORKER_FAILED`. */
+  async ready(): Promise<void> {
     try {
-      return await this.#slots[0].facts;
+      await this.#slots[0].ready;
     } catch (error) {
       if (!(error instanceof WorkerLost)) throw error;
       throw new HeadraceError('WORKER_FAILED', 'the worker threads cannot start', { cause: error });

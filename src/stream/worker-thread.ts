@@ -6,23 +6,12 @@ import { decodeParquetSlice } from '../decode/parquet/decode-slice.js';
 import { concatPacker } from '../pack/concat.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
-import { findEosId, parseTokenizer } from '../tokenize/load-tokenizer.js';
-import type { Tokenizer } from '../tokenize/tokenizer.js';
-import type {
-  PackResult,
-  TokenizerFacts,
-  TokenizerSettings,
-  WindowPayload,
-  WorkerReply,
-  WorkerRequest,
-  WorkerSettings,
-} from './messages.js';
+import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
+import type { DocumentEncoder } from '../tokenize/tokenizer.js';
+import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import { WindowDocuments } from './window-documents.js';
 
 const PACKERS: Readonly<Record<WorkerSettings['packing'], Packer>> = { concat: concatPacker };
-
-/** Ids of a token column are at most this without a tokenizer to say more. */
-const IDS_END = 2 ** 31;
 
 interface OpenWindow {
   readonly payload: WindowPayload;
@@ -33,37 +22,30 @@ interface OpenWindow {
 
 interface Tools {
   readonly settings: WorkerSettings;
-  readonly tokenizer: Tokenizer | undefined;
-  readonly facts: TokenizerFacts;
+  readonly encoder: DocumentEncoder | undefined;
 }
 
 function createTools(settings: WorkerSettings): Tools {
-  const tokenizer = settings.tokenizer && parseTokenizer(settings.tokenizer.bytes, settings.tokenizer.file);
-  const eosId = tokenizer && eosOf(tokenizer, settings.tokenizer);
-  return { settings, tokenizer, facts: { vocabSize: tokenizer?.vocabSize ?? 0, eosId, padId: settings.padId ?? eosId ?? 0 } };
+  const { tokenizer } = settings;
+  return { settings, encoder: tokenizer && openPreparedTokenizer(tokenizer.prepared, tokenizer.file) };
 }
 
-function eosOf(tokenizer: Tokenizer, { append, eos, config, file }: TokenizerSettings): number | undefined {
-  if (append === 'none' && eos === undefined) return undefined;
-  return findEosId(tokenizer, { configured: eos, tokenizerConfig: config, file });
-}
-
-function decode(payload: WindowPayload, { settings, tokenizer, facts }: Tools): WindowDocuments {
+function decode(payload: WindowPayload, { settings, encoder }: Tools): WindowDocuments {
   return new WindowDocuments(payload, {
-    tokenizer,
-    appendId: settings.tokenizer?.append === 'eos' ? facts.eosId : undefined,
-    idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
+    encoder,
+    appendId: settings.tokenizer?.appendId,
+    idsEnd: settings.idsEnd,
     badRows: settings.badRows,
     decode: decodeParquetSlice,
   });
 }
 
 function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
-  const { settings, facts } = tools;
+  const { settings } = tools;
   const started = performance.now();
   window.documents ??= decode(window.payload, tools);
   const decoded = performance.now();
-  const writer = new SequenceWriter({ length: settings.length, padId: facts.padId, sequencesMax, provenance: window.documents });
+  const writer = new SequenceWriter({ length: settings.length, padId: settings.padId, sequencesMax, provenance: window.documents });
   window.position = PACKERS[settings.packing].pack(window.documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
@@ -136,7 +118,7 @@ function serve(): void {
       else throw error;
     }
   });
-  reply({ type: 'ready', facts: tools.facts });
+  reply({ type: 'ready' });
 }
 
 serve();

@@ -2,33 +2,113 @@
 import { createHash } from 'node:crypto';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { nearestNames } from '../core/nearest-name.js';
-import { createHuggingFaceTokenizer } from './hugging-face.js';
-import type { Tokenizer } from './tokenizer.js';
+import type { TokenizerJson } from './bpe/tokenizer-json.js';
+import { openHuggingFace } from './hugging-face.js';
+import { openEncoder, prepareTokenizer, type PreparedTokenizer, type TokenizerOptions } from './prepared.js';
+import { createTokenTexts } from './token-texts.js';
+import type { DocumentEncoder, Tokenizer } from './tokenizer.js';
 
 /** End-of-sequence tokens of the common model families, in no order: a file must hold exactly one of them to be understood without being told. */
 const WELL_KNOWN_EOS = ['<|endoftext|>', '</s>', '<|end_of_text|>', '<eos>', '<｜end▁of▁sentence｜>', '<|eos|>'];
 
-/** SHA-256 of the file: what the plan calls this tokenizer. */
-export function tokenizerFingerprint(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+/** SHA-256 (hex) of what determines the ids: the file, and how special tokens are taken. */
+export function tokenizerFingerprint(bytes: Uint8Array, { specialTokens }: TokenizerOptions): string {
+  return createHash('sha256').update(bytes).update(specialTokens).digest('hex');
+}
+
+/** What the file says without tokenizing anything. */
+export interface TokenizerFile {
+  readonly json: TokenizerJson;
+  /** Ids are below this. */
+  readonly vocabSize: number;
+  readonly tokenId: (token: string) => number | undefined;
 }
 
 /** `file` is for messages. Errors: `TOKENIZER_INVALID`. */
-export function parseTokenizer(bytes: Uint8Array, file: string): Tokenizer {
+export function readTokenizerFile(bytes: Uint8Array, file: string): TokenizerFile {
   let json: unknown;
   try {
     json = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
   } catch (error) {
     throw invalid(file, `it is not JSON (${messageOf(error)})`, error);
   }
-  if (typeof json !== 'object' || json === null || !('model' in json) || typeof json.model !== 'object') {
+  return checkTokenizerJson(json, file);
+}
+
+/** The same of a file that is parsed already. Errors: `TOKENIZER_INVALID`. */
+export function checkTokenizerJson(json: unknown, file: string): TokenizerFile {
+  if (typeof json !== 'object' || json === null || !('model' in json) || typeof json.model !== 'object' || json.model === null) {
     throw invalid(file, 'it has no "model"');
   }
+  const { model } = json;
+  if (!('vocab' in model) || typeof model.vocab !== 'object' || model.vocab === null) throw invalid(file, 'its model has no "vocab"');
+  const tokenizer = json as TokenizerJson;
+  const added = new Map((tokenizer.added_tokens ?? []).map(({ content, id }) => [content, id]));
+  // Unigram models list [token, score] pairs, whose places are the ids
+  const vocabulary = Array.isArray(model.vocab)
+    ? new Map((model.vocab as readonly (readonly [string, number])[]).map(([token], id) => [token, id]))
+    : undefined;
+  const own = (token: string): number | undefined => {
+    if (vocabulary !== undefined) return vocabulary.get(token);
+    return Object.hasOwn(tokenizer.model.vocab, token) ? tokenizer.model.vocab[token] : undefined;
+  };
+  let vocabSize = 0;
+  for (const id of vocabulary?.values() ?? Object.values(tokenizer.model.vocab)) vocabSize = Math.max(vocabSize, id + 1);
+  for (const id of added.values()) vocabSize = Math.max(vocabSize, id + 1);
+  return { json: tokenizer, vocabSize, tokenId: (token) => added.get(token) ?? own(token) };
+}
+
+/** Makes the tokenizer ready to be opened in any thread. Errors: `TOKENIZER_INVALID`. */
+export function prepareTokenizerFile({ json }: TokenizerFile, file: string, options: TokenizerOptions): PreparedTokenizer {
   try {
-    return createHuggingFaceTokenizer(json);
+    return prepareTokenizer(json, options);
   } catch (error) {
     throw invalid(file, messageOf(error), error);
   }
+}
+
+/** Opens it in this thread. Errors: `TOKENIZER_INVALID`. */
+export function openPreparedTokenizer(prepared: PreparedTokenizer, file: string): DocumentEncoder {
+  try {
+    return openEncoder(prepared);
+  } catch (error) {
+    throw error instanceof HeadraceError ? error : invalid(file, messageOf(error), error);
+  }
+}
+
+/** A tokenizer from the bytes of a `tokenizer.json`, or from its parsed content. `file` is for messages. Errors: `TOKENIZER_INVALID`. */
+export function parseTokenizer(source: Uint8Array | object, file: string, options: Partial<TokenizerOptions> = {}): Tokenizer {
+  const settings: TokenizerOptions = { specialTokens: options.specialTokens ?? 'plain' };
+  const isBytes = source instanceof Uint8Array;
+  const read = isBytes ? readTokenizerFile(source, file) : checkTokenizerJson(source, file);
+  const { json, vocabSize, tokenId } = read;
+  const prepared = prepareTokenizerFile(read, file, settings);
+  const encoder = openPreparedTokenizer(prepared, file);
+  const fingerprint = tokenizerFingerprint(isBytes ? source : Buffer.from(JSON.stringify(source)), settings);
+  let texts: ((ids: Int32Array) => string) | undefined;
+  const utf8 = new TextEncoder();
+  return {
+    vocabSize,
+    fingerprint,
+    path: prepared.path,
+    slowReason: prepared.path === 'hugging-face' ? prepared.reason : undefined,
+    specialTokens: new Map((json.added_tokens ?? []).filter(({ special }) => special).map(({ content, id }) => [content, id])),
+    tokenId,
+    encodeBatch: (bytes, bounds) => encoder.encodeBatch(bytes, bounds),
+    encode: (text) => {
+      const bytes = utf8.encode(text);
+      return encoder.encodeBatch(bytes, Int32Array.of(0, bytes.length)).ids.slice();
+    },
+    decode: (ids) => {
+      texts ??= createTokenTexts(json) ?? decodeWithHuggingFace(json);
+      return texts(ids);
+    },
+  };
+}
+
+function decodeWithHuggingFace(json: object): (ids: Int32Array) => string {
+  const tokenizer = openHuggingFace(json);
+  return (ids) => tokenizer.decode(Array.from(ids), { skip_special_tokens: false, clean_up_tokenization_spaces: false });
 }
 
 export interface EosRequest {
@@ -40,7 +120,7 @@ export interface EosRequest {
 }
 
 /** The id that ends a document. Errors: `TOKENIZER_INVALID`. */
-export function findEosId(tokenizer: Tokenizer, { configured, tokenizerConfig, file }: EosRequest): number {
+export function findEosId(tokenizer: Pick<Tokenizer, 'tokenId'>, { configured, tokenizerConfig, file }: EosRequest): number {
   if (configured !== undefined) {
     const id = tokenizer.tokenId(configured);
     if (id !== undefined) return id;

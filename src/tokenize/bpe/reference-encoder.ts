@@ -30,7 +30,7 @@ export function createReferenceEncoder(compiled: CompiledBpe): BpeEncoder {
 
   const symbolsOf = (piece: Uint8Array): number[] => {
     if (model.style === 'bytes') return Array.from(piece, (byte) => model.byteIds[byte]);
-    return [...decoder.decode(piece)].flatMap((character) => {
+    return Array.from(decoder.decode(piece)).flatMap((character) => {
       if (character === ' ') return [model.spaceId];
       const bytes = encoder.encode(character);
       const id = words.get(keyOf(bytes));

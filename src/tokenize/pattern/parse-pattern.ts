@@ -29,7 +29,10 @@ export function parsePattern(source: string): PatternNode {
 
 /** A pattern that is one literal text. */
 export function literalPattern(text: string): PatternNode {
-  return { type: 'sequence', items: [...text].map((character) => ({ type: 'set', set: codePointsOf(character.codePointAt(0) ?? 0) })) };
+  return {
+    type: 'sequence',
+    items: Array.from(text).map((character) => ({ type: 'set', set: codePointsOf(character.codePointAt(0) ?? 0) })),
+  };
 }
 
 const ESCAPES: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, f: 12, v: 11, a: 7, e: 27 };
@@ -43,7 +46,7 @@ class PatternParser {
   #at = 0;
 
   constructor(readonly source: string) {
-    this.#characters = [...source];
+    this.#characters = Array.from(source);
   }
 
   get atEnd(): boolean {
@@ -84,7 +87,7 @@ class PatternParser {
     if (braces === null) return undefined;
     this.#at += braces[0].length;
     const min = Number(braces[1]);
-    const max = braces[2] === undefined ? min : braces[3] === '' ? Infinity : Number(braces[3]);
+    const max = braces.at(2) === undefined ? min : braces[3] === '' ? Infinity : Number(braces[3]);
     if (min > REPEAT_MAX || (max !== Infinity && (max > REPEAT_MAX || max < min))) throw this.unsupported('a repetition too large');
     return { min, max };
   }
