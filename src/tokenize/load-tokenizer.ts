@@ -2,9 +2,11 @@
 import { createHash } from 'node:crypto';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { nearestNames } from '../core/nearest-name.js';
+import { scanTokenizerJson } from './bpe/scan-json.js';
 import type { TokenizerJson } from './bpe/tokenizer-json.js';
+import type { Vocabulary } from './bpe/vocabulary.js';
 import { openHuggingFace } from './hugging-face.js';
-import { openEncoder, prepareTokenizer, type PreparedTokenizer, type TokenizerOptions } from './prepared.js';
+import { openEncoder, prepareTokenizer, type PreparedTokenizer, type TokenizerOptions, type TokenizerSource } from './prepared.js';
 import { createTokenTexts } from './token-texts.js';
 import type { DocumentEncoder, Tokenizer } from './tokenizer.js';
 
@@ -17,8 +19,7 @@ export function tokenizerFingerprint(bytes: Uint8Array, { specialTokens }: Token
 }
 
 /** What the file says without tokenizing anything. */
-export interface TokenizerFile {
-  readonly json: TokenizerJson;
+export interface TokenizerFile extends TokenizerSource {
   /** Ids are below this. */
   readonly vocabSize: number;
   readonly tokenId: (token: string) => number | undefined;
@@ -26,42 +27,57 @@ export interface TokenizerFile {
 
 /** `file` is for messages. Errors: `TOKENIZER_INVALID`. */
 export function readTokenizerFile(bytes: Uint8Array, file: string): TokenizerFile {
+  const scanned = scanTokenizerJson(bytes);
   let json: unknown;
   try {
-    json = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+    json = JSON.parse(scanned?.rest ?? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
   } catch (error) {
     throw invalid(file, `it is not JSON (${messageOf(error)})`, error);
   }
-  return checkTokenizerJson(json, file);
-}
-
-/** The same of a file that is parsed already. Errors: `TOKENIZER_INVALID`. */
-export function checkTokenizerJson(json: unknown, file: string): TokenizerFile {
   if (typeof json !== 'object' || json === null || !('model' in json) || typeof json.model !== 'object' || json.model === null) {
     throw invalid(file, 'it has no "model"');
   }
   const { model } = json;
   if (!('vocab' in model) || typeof model.vocab !== 'object' || model.vocab === null) throw invalid(file, 'its model has no "vocab"');
-  const tokenizer = json as TokenizerJson;
-  const added = new Map((tokenizer.added_tokens ?? []).map(({ content, id }) => [content, id]));
-  // Unigram models list [token, score] pairs, whose places are the ids
-  const vocabulary = Array.isArray(model.vocab)
-    ? new Map((model.vocab as readonly (readonly [string, number])[]).map(([token], id) => [token, id]))
-    : undefined;
-  const own = (token: string): number | undefined => {
-    if (vocabulary !== undefined) return vocabulary.get(token);
-    return Object.hasOwn(tokenizer.model.vocab, token) ? tokenizer.model.vocab[token] : undefined;
-  };
-  let vocabSize = 0;
-  for (const id of vocabulary?.values() ?? Object.values(tokenizer.model.vocab)) vocabSize = Math.max(vocabSize, id + 1);
+  const source = { bytes, json: json as TokenizerJson, scanned };
+  const added = new Map((source.json.added_tokens ?? []).map(({ content, id }) => [content, id]));
+  const own = scanned === undefined ? listedTokens(model.vocab) : scannedTokens(scanned.vocabulary);
+  let vocabSize = own.idsEnd;
   for (const id of added.values()) vocabSize = Math.max(vocabSize, id + 1);
-  return { json: tokenizer, vocabSize, tokenId: (token) => added.get(token) ?? own(token) };
+  return { ...source, vocabSize, tokenId: (token) => added.get(token) ?? own.find(token) };
+}
+
+interface Tokens {
+  readonly idsEnd: number;
+  readonly find: (token: string) => number | undefined;
+}
+
+function scannedTokens(vocabulary: Vocabulary): Tokens {
+  return {
+    idsEnd: vocabulary.idsEnd,
+    find: (token) => {
+      const bytes = Buffer.from(token, 'utf8');
+      const id = vocabulary.find(bytes, 0, bytes.length);
+      return id < 0 ? undefined : id;
+    },
+  };
+}
+
+/** Unigram models list [token, score] pairs, whose places are the ids; WordPiece and WordLevel have an object. */
+function listedTokens(vocab: object): Tokens {
+  const pairs: readonly (readonly [string, number])[] = Array.isArray(vocab)
+    ? (vocab as readonly (readonly [string, number])[]).map(([token], id) => [token, id])
+    : Object.entries(vocab as Readonly<Record<string, number>>);
+  const ids = new Map(pairs);
+  let idsEnd = 0;
+  for (const id of ids.values()) idsEnd = Math.max(idsEnd, id + 1);
+  return { idsEnd, find: (token) => ids.get(token) };
 }
 
 /** Makes the tokenizer ready to be opened in any thread. Errors: `TOKENIZER_INVALID`. */
-export function prepareTokenizerFile({ json }: TokenizerFile, file: string, options: TokenizerOptions): PreparedTokenizer {
+export function prepareTokenizerFile(source: TokenizerSource, file: string, options: TokenizerOptions): PreparedTokenizer {
   try {
-    return prepareTokenizer(json, options);
+    return prepareTokenizer(source, options);
   } catch (error) {
     throw invalid(file, messageOf(error), error);
   }
@@ -79,12 +95,12 @@ export function openPreparedTokenizer(prepared: PreparedTokenizer, file: string)
 /** A tokenizer from the bytes of a `tokenizer.json`, or from its parsed content. `file` is for messages. Errors: `TOKENIZER_INVALID`. */
 export function parseTokenizer(source: Uint8Array | object, file: string, options: Partial<TokenizerOptions> = {}): Tokenizer {
   const settings: TokenizerOptions = { specialTokens: options.specialTokens ?? 'plain' };
-  const isBytes = source instanceof Uint8Array;
-  const read = isBytes ? readTokenizerFile(source, file) : checkTokenizerJson(source, file);
+  const bytes = source instanceof Uint8Array ? source : Buffer.from(JSON.stringify(source), 'utf8');
+  const read = readTokenizerFile(bytes, file);
   const { json, vocabSize, tokenId } = read;
   const prepared = prepareTokenizerFile(read, file, settings);
   const encoder = openPreparedTokenizer(prepared, file);
-  const fingerprint = tokenizerFingerprint(isBytes ? source : Buffer.from(JSON.stringify(source)), settings);
+  const fingerprint = tokenizerFingerprint(bytes, settings);
   let texts: ((ids: Int32Array) => string) | undefined;
   const utf8 = new TextEncoder();
   return {
@@ -100,14 +116,14 @@ export function parseTokenizer(source: Uint8Array | object, file: string, option
       return encoder.encodeBatch(bytes, Int32Array.of(0, bytes.length)).ids.slice();
     },
     decode: (ids) => {
-      texts ??= createTokenTexts(json) ?? decodeWithHuggingFace(json);
+      texts ??= createTokenTexts(read) ?? decodeWithHuggingFace(bytes);
       return texts(ids);
     },
   };
 }
 
-function decodeWithHuggingFace(json: object): (ids: Int32Array) => string {
-  const tokenizer = openHuggingFace(json);
+function decodeWithHuggingFace(bytes: Uint8Array): (ids: Int32Array) => string {
+  const tokenizer = openHuggingFace(JSON.parse(Buffer.from(bytes).toString('utf8')) as object);
   return (ids) => tokenizer.decode(Array.from(ids), { skip_special_tokens: false, clean_up_tokenization_spaces: false });
 }
 

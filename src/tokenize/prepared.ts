@@ -9,6 +9,7 @@ import { compileBpe, NotCompilable } from './bpe/compile.js';
 import { createKernelEncoder, type KernelSettings } from './bpe/kernel-encoder.js';
 import { createKernelTables, type KernelTables } from './bpe/kernel-tables.js';
 import { createReferenceEncoder } from './bpe/reference-encoder.js';
+import { scanTokenizerJson, type ScannedJson } from './bpe/scan-json.js';
 import type { TokenizerJson } from './bpe/tokenizer-json.js';
 import { createHuggingFaceEncoder } from './hugging-face.js';
 import type { DocumentEncoder } from './tokenizer.js';
@@ -21,22 +22,40 @@ export interface TokenizerOptions {
   readonly specialTokens: 'plain' | 'match';
 }
 
+/** A `tokenizer.json`, read as far as this process needs it. */
+export interface TokenizerSource {
+  /** The whole file. */
+  readonly bytes: Uint8Array;
+  /** Its small parts. */
+  readonly json: TokenizerJson;
+  /** Its large ones; `undefined` where they are not a BPE model's. */
+  readonly scanned: ScannedJson | undefined;
+}
+
 export type PreparedTokenizer =
   | { readonly path: 'kernel'; readonly tables: KernelTables; readonly settings: KernelSettings }
-  | { readonly path: 'reference'; readonly json: TokenizerJson; readonly options: TokenizerOptions }
-  | { readonly path: 'hugging-face'; readonly json: TokenizerJson; readonly options: TokenizerOptions; readonly reason: string };
+  | { readonly path: 'reference'; readonly bytes: Uint8Array; readonly options: TokenizerOptions }
+  | { readonly path: 'hugging-face'; readonly bytes: Uint8Array; readonly options: TokenizerOptions; readonly reason: string };
 
 /** Throws where the file is no tokenizer. */
-export function prepareTokenizer(json: TokenizerJson, options: TokenizerOptions): PreparedTokenizer {
+export function prepareTokenizer({ bytes, json, scanned }: TokenizerSource, options: TokenizerOptions): PreparedTokenizer {
   try {
-    const compiled = compileBpe(json, options);
-    if (!kernelsRun()) return { path: 'reference', json, options };
+    if (scanned === undefined) throw new NotCompilable(`its model is ${json.model.type ?? 'of no known type'}`);
+    const compiled = compileBpe(json, scanned, options);
+    if (!kernelsRun()) return { path: 'reference', bytes: shared(bytes), options };
     const { normalForm, matched } = compiled;
     return { path: 'kernel', tables: createKernelTables(compiled), settings: { normalForm, matched } };
   } catch (error) {
     if (!(error instanceof NotCompilable)) throw error;
-    return { path: 'hugging-face', json, options, reason: error.message };
+    return { path: 'hugging-face', bytes: shared(bytes), options, reason: error.message };
   }
+}
+
+/** For all threads once. */
+function shared(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
 }
 
 /** Throws what the Hugging Face package throws where it does not understand the file. */
@@ -44,10 +63,15 @@ export function openEncoder(prepared: PreparedTokenizer): DocumentEncoder {
   switch (prepared.path) {
     case 'kernel':
       return withReplacement(createKernelEncoder(prepared.tables, prepared.settings));
-    case 'reference':
-      return withReplacement(createReferenceEncoder(compileBpe(prepared.json, prepared.options)));
-    case 'hugging-face':
-      return createHuggingFaceEncoder(prepared.json, prepared.options.specialTokens);
+    case 'reference': {
+      const scanned = scanTokenizerJson(prepared.bytes);
+      if (scanned === undefined) throw new Error('the file has changed since it was read');
+      return withReplacement(createReferenceEncoder(compileBpe(JSON.parse(scanned.rest) as TokenizerJson, scanned, prepared.options)));
+    }
+    case 'hugging-face': {
+      const json = JSON.parse(Buffer.from(prepared.bytes).toString('utf8')) as TokenizerJson;
+      return createHuggingFaceEncoder(json, prepared.options.specialTokens);
+    }
   }
 }
 

@@ -1,24 +1,27 @@
 /** From ids back to text, for people: what the file's decoder says. */
-import { writeAlphabetBytes } from './bpe/byte-alphabet.js';
-import { stepsOf, type TokenizerJson } from './bpe/tokenizer-json.js';
+import { BYTE_OF_CODE_POINT } from './bpe/byte-alphabet.js';
+import { stepsOf } from './bpe/tokenizer-json.js';
+import type { TokenizerSource } from './prepared.js';
 
 /** `undefined` where the decoder is of a kind that is not known here. */
-export function createTokenTexts(json: TokenizerJson): ((ids: Int32Array) => string) | undefined {
+export function createTokenTexts({ json, scanned }: TokenizerSource): ((ids: Int32Array) => string) | undefined {
   const steps = stepsOf(json.decoder, 'decoders').map((step) => step.type);
   const byteLevel = steps.length === 1 && steps[0] === 'ByteLevel';
   const marked = steps.includes('ByteFallback') && steps.every((type) => /^(Replace|ByteFallback|Fuse|Strip)$/.test(type));
-  if (!byteLevel && !marked) return undefined;
+  if (scanned === undefined || (!byteLevel && !marked)) return undefined;
+  const { bytes: tokens, starts, ids, count } = scanned.vocabulary;
   const added = new Map((json.added_tokens ?? []).map(({ id, content }) => [id, content]));
-  const texts = new Map(Object.entries(json.model.vocab).map(([token, id]) => [id, token]));
+  const places = new Map(Array.from({ length: count }, (_, token) => [ids[token], token]));
   const encoder = new TextEncoder();
 
   const bytesOf = (id: number): Uint8Array => {
     const literal = added.get(id);
     if (literal !== undefined) return encoder.encode(literal);
-    const token = texts.get(id) ?? '';
+    const place = places.get(id);
+    const token = place === undefined ? '' : Buffer.from(tokens.subarray(starts[place], starts[place + 1])).toString('utf8');
     if (byteLevel) {
-      const bytes = new Uint8Array(token.length);
-      return writeAlphabetBytes(token, bytes, 0) < 0 ? encoder.encode(token) : bytes;
+      const bytes = Array.from(token, (character) => BYTE_OF_CODE_POINT.at(character.codePointAt(0) ?? 0) ?? -1);
+      return bytes.includes(-1) ? encoder.encode(token) : Uint8Array.from(bytes);
     }
     const byte = /^<0x([0-9A-F]{2})>$/.exec(token);
     return byte === null ? encoder.encode(token.replaceAll('▁', ' ')) : Uint8Array.of(Number.parseInt(byte[1], 16));

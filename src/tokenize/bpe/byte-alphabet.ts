@@ -3,7 +3,9 @@
 /** [256] the code point that stands for a byte: itself where it is printable, else the next one from U+0100. */
 export const CODE_POINT_OF_BYTE: readonly number[] = makeAlphabet();
 
-const BYTE_OF_CODE_POINT = new Map(CODE_POINT_OF_BYTE.map((point, byte) => [point, byte]));
+/** The byte that a code point stands for; −1 where it stands for none. */
+export const BYTE_OF_CODE_POINT: Int16Array = new Int16Array(Math.max(...CODE_POINT_OF_BYTE) + 1).fill(-1);
+for (const [byte, point] of CODE_POINT_OF_BYTE.entries()) BYTE_OF_CODE_POINT[point] = byte;
 
 function makeAlphabet(): number[] {
   let next = 0x100;
@@ -11,14 +13,4 @@ function makeAlphabet(): number[] {
     const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
     return printable ? byte : next++;
   });
-}
-
-/** Writes the bytes that `text` stands for to `target`; answers their number, or −1 where a character stands for none. */
-export function writeAlphabetBytes(text: string, target: Uint8Array, at: number): number {
-  for (let i = 0; i < text.length; i++) {
-    const byte = BYTE_OF_CODE_POINT.get(text.charCodeAt(i));
-    if (byte === undefined) return -1;
-    target[at + i] = byte;
-  }
-  return text.length;
 }

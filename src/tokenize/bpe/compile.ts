@@ -7,7 +7,8 @@
 import { buildAutomata, type Automata } from '../pattern/automaton.js';
 import { codePointsOf, complement, unicodeClass, type CodePoints } from '../pattern/code-points.js';
 import { literalPattern, parsePattern, PatternUnsupported, type PatternNode } from '../pattern/parse-pattern.js';
-import { readModel, type BpeModel } from './model.js';
+import { readModel, tokenText, type BpeModel } from './model.js';
+import type { ScannedJson } from './scan-json.js';
 import { stepsOf, type AddedToken, type Component, type TokenizerJson } from './tokenizer-json.js';
 
 /** What this file does not compile, and why. */
@@ -51,7 +52,7 @@ const GPT2_PATTERN = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s
 const MARK = '▁';
 
 /** Errors: `NotCompilable`; TypeError and the like where the file is none. */
-export function compileBpe(json: TokenizerJson, { specialTokens }: CompileOptions): CompiledBpe {
+export function compileBpe(json: TokenizerJson, scanned: ScannedJson, { specialTokens }: CompileOptions): CompiledBpe {
   const { model } = json;
   if (model.type !== undefined && model.type !== 'BPE') throw new NotCompilable(`its model is ${model.type}`);
   if (model.dropout !== undefined && model.dropout !== null && model.dropout !== 0) throw new NotCompilable('its model has dropout');
@@ -61,7 +62,7 @@ export function compileBpe(json: TokenizerJson, { specialTokens }: CompileOption
   const matched = addedTokens.filter((token) => token.content !== '' && (specialTokens === 'match' || !token.special));
   const text = compileText(json);
   checkAdded(matched, text);
-  const bpe = readModel(model, text.style);
+  const bpe = readModel(model, scanned, text.style);
   if (typeof bpe === 'string') throw new NotCompilable(bpe);
   const splits = text.splits ?? safeSplits(bpe);
   let automata: Automata;
@@ -192,11 +193,12 @@ const BEFORE_MARKS_MAX = 64;
  * Cut are the places before a run of marks, but for those behind characters that some token has before a mark; and the two ends of a run of line feeds,
  * if no token goes over them.
  */
-function safeSplits({ mergedTokens }: BpeModel): readonly Split[] {
+function safeSplits(model: BpeModel): readonly Split[] {
   const beforeMarks = new Set<number>();
   let aroundLines = true;
-  for (const token of mergedTokens) {
-    for (const match of token.matchAll(/[^▁](?=▁)/gu)) beforeMarks.add(match[0].codePointAt(0) ?? 0);
+  for (let merged = 2; merged < model.merges.length; merged += 3) {
+    const token = tokenText(model, model.merges[merged]);
+    if (token.lastIndexOf(MARK) > 0) for (const match of token.matchAll(/[^▁](?=▁)/gu)) beforeMarks.add(match[0].codePointAt(0) ?? 0);
     if (token.includes('\n') && !/^\n+$/.test(token)) aroundLines = false;
   }
   if (beforeMarks.size > BEFORE_MARKS_MAX) return [];

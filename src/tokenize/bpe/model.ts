@@ -1,6 +1,8 @@
-/** Reads the tokens and merges of a BPE model into arrays. */
-import { writeAlphabetBytes, CODE_POINT_OF_BYTE } from './byte-alphabet.js';
+/** The tokens and merges of a BPE model, as the encoders want them. */
+import { BYTE_OF_CODE_POINT, CODE_POINT_OF_BYTE } from './byte-alphabet.js';
+import type { ScannedJson } from './scan-json.js';
 import type { BpeModelJson } from './tokenizer-json.js';
+import type { Vocabulary } from './vocabulary.js';
 
 export interface BpeModel {
   /** Symbols before merging: bytes, or characters, with bytes where a character is no token. */
@@ -18,75 +20,74 @@ export interface BpeModel {
   readonly spaceId: number;
   /** A pretoken that is a token is that token, whatever the merges would make of it. */
   readonly wholeWords: boolean;
-  /** What the merges make; for characters only. */
-  readonly mergedTokens: readonly string[];
 }
 
 /** A sentence says why the model is not of a kind that is compiled. */
-export function readModel(json: BpeModelJson, style: BpeModel['style']): BpeModel | string {
-  const vocabulary = new Map(Object.entries(json.vocab));
+export function readModel(json: BpeModelJson, { vocabulary, merges }: ScannedJson, style: BpeModel['style']): BpeModel | string {
   const wholeWords = json.ignore_merges === true;
   if (style === 'characters' && wholeWords) return 'its model takes whole words of marked text';
   if (style === 'characters' && json.byte_fallback !== true) return 'its model has no bytes for unknown characters';
   if (style === 'bytes' && json.byte_fallback === true) return 'its model has both a byte alphabet and a byte fallback';
+  if (typeof merges === 'string') return `its merge ${merges} is not of its tokens`;
+  const encoder = new TextEncoder();
+  const idOf = (token: string): number => {
+    const bytes = encoder.encode(token);
+    return vocabulary.find(bytes, 0, bytes.length);
+  };
   const byteIds = new Int32Array(256);
   for (let byte = 0; byte < 256; byte++) {
     const token =
       style === 'bytes' ? String.fromCodePoint(CODE_POINT_OF_BYTE[byte]) : `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-    const id = vocabulary.get(token);
+    const id = idOf(token);
     // a character that is a token itself needs none
-    if (id === undefined && !(style === 'characters' && byte < 0x80 && vocabulary.has(String.fromCharCode(byte))))
+    if (id < 0 && !(style === 'characters' && byte < 0x80 && idOf(String.fromCharCode(byte)) >= 0))
       return `its vocabulary has no token for the byte ${byte}`;
-    byteIds[byte] = id ?? 0;
+    byteIds[byte] = Math.max(0, id);
   }
-  const spaceId = style === 'characters' ? vocabulary.get('▁') : 0;
-  if (spaceId === undefined) return 'its vocabulary has no token for a space';
-
-  const merges = new Int32Array(json.merges.length * 3);
-  const mergedTokens: string[] = [];
-  for (const [rank, merge] of json.merges.entries()) {
-    const [left, right] = typeof merge === 'string' ? partsOf(merge) : merge;
-    const merged = left + right;
-    const leftId = vocabulary.get(left);
-    const rightId = vocabulary.get(right);
-    const mergedId = vocabulary.get(merged);
-    if (leftId === undefined || rightId === undefined || mergedId === undefined)
-      return `its merge ${JSON.stringify(merge)} is not of its tokens`;
-    merges[3 * rank] = leftId;
-    merges[3 * rank + 1] = rightId;
-    merges[3 * rank + 2] = mergedId;
-    if (style === 'characters') mergedTokens.push(merged);
-  }
-  return { style, ...readTokens(vocabulary, style), merges, byteIds, spaceId, wholeWords, mergedTokens };
+  const spaceId = style === 'characters' ? idOf('▁') : 0;
+  if (spaceId < 0) return 'its vocabulary has no token for a space';
+  return { style, ...tokensOf(vocabulary, style), merges, byteIds, spaceId, wholeWords };
 }
 
-function partsOf(merge: string): readonly [string, string] {
-  const space = merge.indexOf(' ');
-  return [merge.slice(0, space), merge.slice(space + 1)];
+/** The text of a token; '' where the id has none. */
+export function tokenText({ tokenBytes, tokenPlaces }: BpeModel, id: number): string {
+  const start = tokenPlaces[2 * id];
+  return Buffer.from(tokenBytes.buffer, tokenBytes.byteOffset + start, tokenPlaces[2 * id + 1]).toString('utf8');
 }
 
-function readTokens(
-  vocabulary: ReadonlyMap<string, number>,
-  style: BpeModel['style'],
-): Pick<BpeModel, 'idsEnd' | 'tokenBytes' | 'tokenPlaces'> {
-  let idsEnd = 0;
-  let size = 0;
-  for (const [token, id] of vocabulary) {
-    idsEnd = Math.max(idsEnd, id + 1);
-    size += token.length;
-  }
-  // a UTF-16 unit is at most 3 bytes; a character of the byte alphabet is one
-  const tokenBytes = new Uint8Array(style === 'bytes' ? size : 3 * size);
+function tokensOf(vocabulary: Vocabulary, style: BpeModel['style']): Pick<BpeModel, 'idsEnd' | 'tokenBytes' | 'tokenPlaces'> {
+  const { bytes, starts, ids, count, idsEnd } = vocabulary;
   const tokenPlaces = new Int32Array(2 * idsEnd);
-  const encoder = new TextEncoder();
-  let at = 0;
-  for (const [token, id] of vocabulary) {
-    const length =
-      style === 'bytes' ? writeAlphabetBytes(token, tokenBytes, at) : encoder.encodeInto(token, tokenBytes.subarray(at)).written;
-    if (length < 0) continue;
-    tokenPlaces[2 * id] = at;
-    tokenPlaces[2 * id + 1] = length;
-    at += length;
+  if (style === 'characters') {
+    for (let token = 0; token < count; token++) {
+      tokenPlaces[2 * ids[token]] = starts[token];
+      tokenPlaces[2 * ids[token] + 1] = starts[token + 1] - starts[token];
+    }
+    return { idsEnd, tokenBytes: bytes, tokenPlaces };
   }
-  return { idsEnd, tokenBytes: tokenBytes.subarray(0, at), tokenPlaces };
+  const tokenBytes = new Uint8Array(bytes.length);
+  let end = 0;
+  for (let token = 0; token < count; token++) {
+    const length = writeBytes(bytes, starts[token], starts[token + 1], tokenBytes, end);
+    if (length < 0) continue;
+    tokenPlaces[2 * ids[token]] = end;
+    tokenPlaces[2 * ids[token] + 1] = length;
+    end += length;
+  }
+  return { idsEnd, tokenBytes: tokenBytes.subarray(0, end), tokenPlaces };
 }
+
+/** From UTF-8 of the byte alphabet, whose characters are one or two bytes long, to the bytes they stand for; −1 where one stands for none. */
+function writeBytes(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): number {
+  let length = 0;
+  for (let i = start; i < end; i++) {
+    const lead = from[i];
+    const point = lead < 0x80 ? lead : lead < 0xe0 ? ((lead & 0x1f) << 6) | (from[++i] & 0x3f) : NO_CODE_POINT;
+    const byte = point < BYTE_OF_CODE_POINT.length ? BYTE_OF_CODE_POINT[point] : -1;
+    if (byte < 0) return -1;
+    to[at + length++] = byte;
+  }
+  return length;
+}
+
+const NO_CODE_POINT = 0x10ffff;

@@ -1,4 +1,4 @@
-/** The parts of a Hugging Face `tokenizer.json` that are read. Everything is input: a field may be missing or of another type. */
+/** The small parts of a Hugging Face `tokenizer.json`: scan-json.ts reads the vocabulary and the merges. Everything is input: a field may be missing or of another type. */
 
 export interface AddedToken {
   readonly id: number;
@@ -18,8 +18,6 @@ export interface Component {
 
 export interface BpeModelJson {
   readonly type?: string;
-  readonly vocab: Readonly<Record<string, number>>;
-  readonly merges: readonly (string | readonly [string, string])[];
   readonly dropout?: number | null;
   readonly unk_token?: string | null;
   readonly continuing_subword_prefix?: string | null;

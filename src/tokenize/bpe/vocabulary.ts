@@ -1,0 +1,54 @@
+/** The tokens of a vocabulary by their UTF-8, without a string for each: a file of 256,000 tokens is read in a fraction of a second. */
+
+export interface Vocabulary {
+  readonly count: number;
+  /** Ids are below this. */
+  readonly idsEnd: number;
+  /** The tokens as the file writes them, one after the other; token i is `bytes[starts[i] … starts[i + 1]]`. */
+  readonly bytes: Uint8Array;
+  /** [count + 1] */
+  readonly starts: Int32Array;
+  /** [count] */
+  readonly ids: Int32Array;
+  /** The id of the token with these bytes; −1 where there is none. */
+  find(bytes: Uint8Array, start: number, end: number): number;
+}
+
+/** `starts` has one entry more than there are tokens. Of equal tokens the last one counts, as in JSON. */
+export function createVocabulary(bytes: Uint8Array, starts: Int32Array, ids: Int32Array): Vocabulary {
+  const count = ids.length;
+  // open addressing, at most half full: a slot holds a token's number + 1
+  const mask = 2 ** Math.ceil(Math.log2(2 * count + 2)) - 1;
+  const slots = new Int32Array(mask + 1);
+  let idsEnd = 0;
+  const slotOf = (text: Uint8Array, start: number, end: number): number => {
+    let hash = 0x811c9dc5;
+    for (let i = start; i < end; i++) hash = Math.imul(hash ^ text[i], 0x01000193);
+    hash ^= hash >>> 15;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const token = slots[slot] - 1;
+      if (token < 0) return slot;
+      const from = starts[token];
+      const length = end - start;
+      if (starts[token + 1] - from !== length) continue;
+      let same = 0;
+      while (same < length && bytes[from + same] === text[start + same]) same++;
+      if (same === length) return slot;
+    }
+  };
+  for (let token = 0; token < count; token++) {
+    slots[slotOf(bytes, starts[token], starts[token + 1])] = token + 1;
+    if (ids[token] >= idsEnd) idsEnd = ids[token] + 1;
+  }
+  return {
+    count,
+    idsEnd,
+    bytes,
+    starts,
+    ids,
+    find: (text, start, end) => {
+      const token = slots[slotOf(text, start, end)] - 1;
+      return token < 0 ? -1 : ids[token];
+    },
+  };
+}
