@@ -28,8 +28,6 @@ export interface ConnectionOptions {
   readonly received: Cursor | undefined;
 }
 
-/** Silences of one heartbeat after which a connection counts as lost. */
-const SILENCES_MAX = 3;
 /** A last message gets this long to leave a socket that is being closed. */
 const LINGER_MS = 200;
 
@@ -129,7 +127,7 @@ export class Connection {
     this.#socket = socket;
     this.#connect(socket);
     await this.#sayHello();
-    for (let silences = 0; silences < SILENCES_MAX;) {
+    for (let silences = 0; silences < LIMITS.silencesMax;) {
       const decoded = await this.#receive(socket);
       if (this.#isClosed()) return 'ended';
       if (decoded === undefined) {
