@@ -57,7 +57,14 @@ export class Server {
   async run(): Promise<void> {
     const { socket, leaseMs } = this.#options;
     // silences are checked a few times in their length, so that they end at most a quarter late
-    const silences = setInterval(() => this.#checkSilences(), Math.min(leaseMs, QUIET_MS_MAX) / 4);
+    const everyMs = Math.min(leaseMs, QUIET_MS_MAX) / 4;
+    let checkedMs = performance.now();
+    const silences = setInterval(() => {
+      // who was stopped has not listened: what has arrived meanwhile is heard before the next check
+      const stoodStill = performance.now() - checkedMs > 2 * everyMs;
+      checkedMs = performance.now();
+      if (!stoodStill) this.#checkSilences();
+    }, everyMs);
     try {
       for await (const [identity, ...frames] of socket.receive()) this.#receive(identity, frames);
     } finally {

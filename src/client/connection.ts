@@ -30,6 +30,8 @@ export interface ConnectionOptions {
 
 /** A last message gets this long to leave a socket that is being closed. */
 const LINGER_MS = 200;
+/** A deadline that comes this late finds a process that was stopped or busy: what arrived meanwhile is looked at first. */
+const LATE_MS = 100;
 
 type ConversationEnd = 'lost' | 'ended';
 
@@ -109,8 +111,11 @@ export class Connection {
     const sinceMs = performance.now();
     const deadline = new AbortController();
     const expire = (): void => deadline.abort(this.#lastHeardMs <= sinceMs ? this.#unreachable() : this.#timeout());
-    // what has arrived meanwhile is looked at first: after a process was stopped, its timers are early
-    const timer = setTimeout(() => setImmediate(expire), timeoutMs);
+    let timer = setTimeout(() => {
+      const stoodStill = performance.now() - sinceMs > timeoutMs + LATE_MS;
+      if (stoodStill) timer = setTimeout(expire, this.#heartbeatMs);
+      else expire();
+    }, timeoutMs);
     try {
       return await this.#batches.take(deadline.signal);
     } finally {

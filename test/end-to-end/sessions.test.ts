@@ -116,6 +116,18 @@ describe('sessions', () => {
     raw.close(); // not before: a closed socket ends the session for another reason
   });
 
+  it('a trainer keeps its lease while the sidecar is stopped', async () => {
+    const client = connect({ address, prefetch: 1 });
+    await client.next();
+    await delay(300);
+    sidecar.child.kill('SIGSTOP');
+    await delay(2600);
+    sidecar.child.kill('SIGCONT');
+    await delay(1000);
+    expect(await (await fetch(`${metrics}/metrics`)).text()).toMatch(/^headrace_leases_expired_total 0$/m);
+    client.close();
+  });
+
   it('a slow trainer gets no more than it asked for', async () => {
     const client = connect({ address, prefetch: 2 });
     await client.next();
