@@ -74,7 +74,9 @@ async function drain(server: Server, shutdown: Shutdown, graceMs: number, log: L
   );
   const timer = new AbortController();
   const outcome = await Promise.race([
-    server.drain().then(() => 'every trainer has left'),
+    server
+      .drain()
+      .then(() => (server.sessions.length === 0 ? 'every trainer has left' : 'the trainers that are left need nothing, or are silent')),
     delay(graceMs, 'the grace period is over', { signal: timer.signal }).catch((error: unknown) => messageOf(error)),
     shutdown.insisted.then(() => 'told twice'),
   ]);

@@ -26,6 +26,9 @@ export interface ServerCounters {
   refused: number;
 }
 
+/** A trainer that is there says something every heartbeat. */
+const QUIET_MS_MAX = LIMITS.silencesMax * LIMITS.heartbeatMs;
+
 export class Server {
   readonly counters: ServerCounters = { badMessages: 0, leasesExpired: 0, fenced: 0, refused: 0 };
   readonly #options: ServerOptions;
@@ -53,17 +56,24 @@ export class Server {
   /** Serves until the socket is closed. */
   async run(): Promise<void> {
     const { socket, leaseMs } = this.#options;
-    // a lease is checked a few times in its length, so that it ends at most a quarter late
-    const leases = setInterval(() => this.#expireLeases(), leaseMs / 4);
+    // silences are checked a few times in their length, so that they end at most a quarter late
+    const everyMs = Math.min(leaseMs, QUIET_MS_MAX) / 4;
+    let checkedMs = performance.now();
+    const silences = setInterval(() => {
+      // who was stopped has not listened: what has arrived meanwhile is heard before the next check
+      const stoodStill = performance.now() - checkedMs > 2 * everyMs;
+      checkedMs = performance.now();
+      if (!stoodStill) this.#checkSilences();
+    }, everyMs);
     try {
       for await (const [identity, ...frames] of socket.receive()) this.#receive(identity, frames);
     } finally {
-      clearInterval(leases);
+      clearInterval(silences);
       for (const session of this.#sessions.values()) session.close();
     }
   }
 
-  /** Refuses new sessions, and resolves when the last one has left or been delivered to its end. */
+  /** Refuses new sessions, and resolves when none is left whose trainer answers and has not been delivered to its end. */
   async drain(): Promise<void> {
     this.#draining = true;
     if (!this.#isBusy()) return;
@@ -73,7 +83,7 @@ export class Server {
   }
 
   #isBusy(): boolean {
-    return this.sessions.some((session) => !session.hasEnded);
+    return this.sessions.some((session) => !session.hasEnded && session.quietMs < QUIET_MS_MAX);
   }
 
   #receive(identity: Buffer, frames: readonly Buffer[]): void {
@@ -126,6 +136,8 @@ export class Server {
     const key = JSON.stringify([hello.consumer, hello.rank, hello.worldSize]);
     const known = this.#byKey.get(key);
     try {
+      // the same trainer, come back: it has left its session
+      if (this.#draining && known?.options.incarnation === hello.incarnation) this.#forget(known, 'left');
       if (this.#draining) throw new HeadraceError('DRAINING', 'this sidecar is shutting down', { hint: 'Connect to its successor.' });
       if (known !== undefined && hello.incarnation < known.options.incarnation) throw staleClient(hello, known);
       if (known === undefined && this.#sessions.size >= LIMITS.sessionsMax) {
@@ -238,12 +250,13 @@ export class Server {
     if (!this.#isBusy()) this.#onEmpty?.();
   }
 
-  #expireLeases(): void {
+  #checkSilences(): void {
     for (const session of this.#sessions.values()) {
       if (session.silentMs < this.#options.leaseMs) continue;
       this.counters.leasesExpired++;
       this.#forget(session, 'lease expired');
     }
+    this.#checkEmpty();
   }
 
   #refuse(identity: Buffer, error: ErrorRecord): void {

@@ -37,6 +37,7 @@ export class Session {
   #ended = false;
   #nextStep: number;
   #heardMs = performance.now();
+  #sentMs = performance.now();
   #idleSinceMs = performance.now();
   #pipelineMs = 0;
   #clientMs = 0;
@@ -68,6 +69,11 @@ export class Session {
 
   get silentMs(): number {
     return performance.now() - this.#heardMs;
+  }
+
+  /** How long no batch was sent either: a trainer that hears of the sidecar owes it no sign of life for one heartbeat. */
+  get quietMs(): number {
+    return performance.now() - Math.max(this.#heardMs, this.#sentMs);
   }
 
   heard(): void {
@@ -120,6 +126,7 @@ export class Session {
         onGone();
         return;
       }
+      this.#sentMs = performance.now();
       onBatch(batch);
     }
   }

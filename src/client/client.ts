@@ -1,10 +1,10 @@
 /** The Node client of a sidecar: an async iterable of a rank's batches, equal byte for byte to those of `openPipeline`. */
 import { LIMITS } from '../config/limits.js';
-import { HeadraceError } from '../core/errors.js';
+import { HeadraceError, type ErrorCode } from '../core/errors.js';
 import type { Cursor, PlanRecord } from '../plan/cursor.js';
 import type { Batch } from '../stream/rank-stream.js';
 import { parseAddress } from '../wire/address.js';
-import { Connection } from './connection.js';
+import { Connection, type ConnectionOptions } from './connection.js';
 
 export interface ConnectOptions {
   /** `ipc://PATH` or `tcp://127.0.0.1:PORT`: what `headrace serve` prints. */
@@ -19,79 +19,130 @@ export interface ConnectOptions {
   readonly consumer?: string;
   /** Batches asked for ahead, 1 … 64; default 4. */
   readonly prefetch?: number;
-  /** Longest wait for a batch, and for a sidecar that went away; default 300 000. */
+  /** Longest wait for a batch, and for a sidecar that went away; more than 0, up to 2³¹ − 1; default 300 000. */
   readonly timeoutMs?: number;
   /** Plan entries that the caller relies on, such as `{'sequence.length': 2048}`. */
   readonly expect?: PlanRecord;
+  /** Compute the digest of each batch and compare; default false. */
+  readonly verify?: boolean;
 }
 
 export interface SidecarClient extends AsyncIterable<Batch> {
   /**
-   * The next batch; undefined after the last. Errors: `TIMEOUT` (call again to go on waiting), `SIDECAR_UNREACHABLE`, `FENCED`,
-   * `STALE_CLIENT`, `CURSOR_MISMATCH`, `CONFIG_MISMATCH`, `WORLD_SIZE`, and whatever the sidecar's pipeline failed with.
+   * The next batch; undefined after the last, and whenever asked again. Errors: `TIMEOUT` (call again to go on waiting), `SIDECAR_UNREACHABLE`
+   * and `DIGEST_MISMATCH` (call again to connect again), `ABORTED` once closed, `FENCED`, `STALE_CLIENT`, `CURSOR_MISMATCH`, `CONFIG_MISMATCH`,
+   * `WORLD_SIZE`, and whatever the sidecar's pipeline failed with.
    */
   next(): Promise<Batch | undefined>;
   /** After the last batch taken: what a checkpoint keeps. Undefined until the first one, unless the sidecar has told where it starts. */
   readonly cursor: Cursor | undefined;
-  /** Ends the session. A `for await` loop does so by itself when it is left. */
+  /** Ends the session; a `next` that waits is `ABORTED`. May be called again. A `for await` loop does so by itself when it is left, by an error too. */
   close(): void;
 }
 
+/** After these the next call connects again, and goes on after the last batch that was taken. */
+const CONNECTS_AGAIN = new Set<ErrorCode>(['SIDECAR_UNREACHABLE', 'DIGEST_MISMATCH']);
+/** The longest that a timer of Node can wait. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** Connects to a sidecar. Returns at once; the first `next` waits for it. Errors: `ADDRESS_INVALID`, `CONFIG_INVALID`. */
 export function connect(options: ConnectOptions): SidecarClient {
-  const { address, rank = 0, worldSize = 1, cursor, consumer = 'default', expect = {} } = options;
-  const { prefetch = LIMITS.creditsDefault, timeoutMs = LIMITS.clientTimeoutMsDefault } = options;
-  parseAddress(address);
-  if (!Number.isInteger(prefetch) || prefetch < 1 || prefetch > LIMITS.creditsMax) {
-    throw new HeadraceError('CONFIG_INVALID', `prefetch is ${prefetch}; it can be 1 to ${LIMITS.creditsMax}`, { detail: { prefetch } });
-  }
-  const cursors = cursor === undefined ? [] : [cursor].flat();
-  const connection = new Connection({ address, rank, worldSize, consumer, cursors, expect, credits: prefetch, timeoutMs });
-  let running: Promise<void> | undefined;
+  const request = requestOf(options);
+  let connection: Connection | undefined;
   let taken: Cursor | undefined;
+  let start: Cursor | undefined;
+  let state: 'open' | 'ended' | 'closed' = 'open';
 
+  const openConnection = (): Connection => {
+    const made = new Connection({ ...request, received: taken ?? start });
+    void made.run();
+    return made;
+  };
   const next = async (): Promise<Batch | undefined> => {
-    running ??= connection.run();
-    const batch = await takeWithin(connection, timeoutMs, address);
-    if (batch === undefined) return undefined;
-    connection.returnCredit();
-    taken = batch.cursor;
-    return batch;
+    if (state === 'ended') return undefined;
+    if (state === 'closed') throw closedError();
+    const own = (connection ??= openConnection());
+    try {
+      const batch = await own.take();
+      if (batch === undefined) state = 'ended';
+      else taken = batch.cursor;
+      return batch;
+    } catch (error) {
+      if (connection === own && error instanceof HeadraceError && CONNECTS_AGAIN.has(error.code)) {
+        start ??= own.start;
+        connection = undefined;
+        own.close(error);
+      }
+      throw error;
+    }
   };
   const close = (): void => {
-    connection.close();
-    connection.batches.end();
+    if (state === 'open') state = 'closed';
+    connection?.close(closedError());
   };
   return {
     next,
     close,
     get cursor() {
-      return taken ?? connection.start;
+      return taken ?? start ?? connection?.start;
     },
-    async *[Symbol.asyncIterator]() {
-      try {
-        for (let batch = await next(); batch !== undefined; batch = await next()) yield batch;
-      } finally {
-        close();
-      }
-    },
+    [Symbol.asyncIterator]: () => iterate(next, close),
   };
 }
 
-async function takeWithin(connection: Connection, timeoutMs: number, address: string): Promise<Batch | undefined> {
-  if (connection.batches.length > 0) return connection.batches.take();
-  const deadline = new AbortController();
-  const timer = setTimeout(() => {
-    deadline.abort(
-      new HeadraceError('TIMEOUT', `no batch came from ${address} within ${timeoutMs} ms`, {
-        detail: { address, timeoutMs },
-        hint: 'The sidecar is slow or paused: its log and /metrics say what it waits for. Call next() again to go on waiting.',
-      }),
-    );
-  }, timeoutMs);
-  try {
-    return await connection.batches.take(deadline.signal);
-  } finally {
-    clearTimeout(timer);
+/** By hand: `return` of an async generator would wait for the batch that is awaited. */
+function iterate(next: () => Promise<Batch | undefined>, close: () => void): AsyncIterator<Batch, undefined> {
+  const done = { done: true, value: undefined } as const;
+  let left = false;
+  // as a call, so that the compiler does not think that waiting changes nothing
+  const isLeft = (): boolean => left;
+  const leave = (): typeof done => {
+    left = true;
+    close();
+    return done;
+  };
+  return {
+    next: async () => {
+      if (left) return done;
+      try {
+        const value = await next();
+        return value === undefined ? leave() : { done: false, value };
+      } catch (error) {
+        if (isLeft()) return done; // it was told to stop waiting
+        leave();
+        throw error;
+      }
+    },
+    return: () => Promise.resolve(leave()),
+  };
+}
+
+/** Errors: `ADDRESS_INVALID`, `CONFIG_INVALID`. */
+function requestOf(options: ConnectOptions): Omit<ConnectionOptions, 'received'> {
+  const { address, rank = 0, worldSize = 1, cursor, consumer = 'default', expect = {}, verify = false } = options;
+  const { prefetch = LIMITS.creditsDefault, timeoutMs = LIMITS.clientTimeoutMsDefault } = options;
+  const parsed = parseAddress(address);
+  if (parsed.transport === 'tcp' && !(Number(parsed.port) > 0)) {
+    throw new HeadraceError('ADDRESS_INVALID', `${address} names no port to connect to`, {
+      detail: { address },
+      hint: 'Pass what `headrace serve` prints.',
+    });
   }
+  if (!Number.isInteger(prefetch) || prefetch < 1 || prefetch > LIMITS.creditsMax)
+    throw invalidOption('prefetch', prefetch, `it can be 1 to ${LIMITS.creditsMax}`);
+  if (!(timeoutMs > 0 && timeoutMs <= TIMER_MS_MAX))
+    throw invalidOption('timeoutMs', timeoutMs, `it can be more than 0 and up to ${TIMER_MS_MAX}`);
+  for (const [name, value] of Object.entries({ rank, worldSize }))
+    if (!Number.isInteger(value)) throw invalidOption(name, value, 'it is an integer');
+  const cursors = cursor === undefined ? [] : [cursor].flat();
+  const incarnation = Math.round((performance.timeOrigin + performance.now()) * 1000);
+  return { address, rank, worldSize, consumer, incarnation, cursors, expect, credits: prefetch, timeoutMs, verify };
+}
+
+function invalidOption(name: string, value: number, allowed: string): HeadraceError {
+  return new HeadraceError('CONFIG_INVALID', `${name} is ${value}; ${allowed}`, { detail: { [name]: String(value) } });
+}
+
+function closedError(): HeadraceError {
+  return new HeadraceError('ABORTED', 'this client was closed', { hint: 'To go on, connect again with its cursor.' });
 }

@@ -1,11 +1,13 @@
 /** The Node client's conversation with a sidecar: HELLO, batches against credits, signs of life, and reconnecting without losing or repeating a step. */
 import { Dealer } from 'zeromq';
 import { LIMITS } from '../config/limits.js';
+import type { BatchArrays } from '../core/batch-arrays.js';
 import { BoundedQueue } from '../core/bounded-queue.js';
-import { fromErrorRecord, HeadraceError } from '../core/errors.js';
+import { fromErrorRecord, HeadraceError, messageOf, type ErrorDetail } from '../core/errors.js';
 import { VERSION } from '../core/version.js';
 import { parseCursor, type Cursor, type PlanRecord } from '../plan/cursor.js';
 import type { Batch } from '../stream/rank-stream.js';
+import { batchDigest } from '../wire/batch-digest.js';
 import { batchOfFrames } from '../wire/batch-frames.js';
 import { decodeMessage, encodeHeader, type DecodedMessage, type Message, type MessageOf } from '../wire/messages.js';
 
@@ -14,163 +16,264 @@ export interface ConnectionOptions {
   readonly rank: number;
   readonly worldSize: number;
   readonly consumer: string;
+  /** Orders this client among others that ask for the same rank: the younger one wins. Microseconds since 1970. */
+  readonly incarnation: number;
   readonly cursors: readonly Cursor[];
   readonly expect: PlanRecord;
   readonly credits: number;
   readonly timeoutMs: number;
+  /** Whether to compare each batch with its digest. */
+  readonly verify: boolean;
+  /** Where the same client's connection before this one stood: a restart with another configuration is no continuation. */
+  readonly received: Cursor | undefined;
 }
 
-/** Silences of one heartbeat after which a connection counts as lost. */
-const SILENCES_MAX = 3;
 /** A last message gets this long to leave a socket that is being closed. */
 const LINGER_MS = 200;
+/** A deadline that comes this late finds a process that was stopped or busy: what arrived meanwhile is looked at first. */
+const LATE_MS = 100;
 
 type ConversationEnd = 'lost' | 'ended';
 
+/** Of every batch of a session. */
+interface Shape {
+  readonly rows: number;
+  readonly length: number;
+}
+
+/** Batches that were received wait in a queue of at most `credits` + 1, because each HELLO asks for one at least; nothing comes that was not asked for. */
 export class Connection {
-  /** Received and not yet taken. One more than the credits: a HELLO asks for at least one batch. */
-  readonly batches: BoundedQueue<Batch>;
+  readonly #batches: BoundedQueue<Batch>;
   readonly #options: ConnectionOptions;
-  /** Orders this client among others that ask for the same rank: the younger one wins. Microseconds since 1970. */
-  readonly #incarnation = Math.round((performance.timeOrigin + performance.now()) * 1000);
   #socket: Dealer | undefined;
   #session: number | undefined;
+  #shape: Shape | undefined;
   /** After the last batch received: where a new session goes on. */
   #received: Cursor | undefined;
   #sending: Promise<void> = Promise.resolve();
+  /** Received, and not yet counted as taken. */
+  #waiting = 0;
+  /** Below zero: batches too many were asked for, and are paid back with the next that are taken. */
   #creditsOwed = 0;
+  #heartbeatMs: number = LIMITS.heartbeatMs;
   #lastHeardMs = performance.now();
+  /** Counted in heartbeats that were listened through: a process that was stopped, or blocked its event loop, has not listened. */
+  #silentMs = 0;
   #closed = false;
+  #onRoom: (() => void) | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.batches = new BoundedQueue(options.credits + 1);
+    this.#received = options.received;
+    this.#batches = new BoundedQueue(options.credits + 1);
   }
 
   /** Where the stream stood when the sidecar first answered; undefined before. */
   start: Cursor | undefined;
 
-  /** Runs until the end of the stream, an error, or `close`; the queue hears of all three. Never rejects. */
+  /** Runs until the end of the stream, an error, or `close`; whoever takes hears of all three. Never rejects. */
   async run(): Promise<void> {
-    this.#lastHeardMs = performance.now();
+    this.#heard();
     try {
-      while ((await this.#converse()) === 'lost') this.#checkDeadline();
-      this.batches.end();
+      while ((await this.#converse()) === 'lost');
+      this.#batches.end();
     } catch (error) {
-      this.batches.fail(error);
+      this.#batches.fail(error instanceof HeadraceError ? error : defectOfClient(error));
     } finally {
       this.#sayBye();
     }
   }
 
-  /** The consumer took a batch: the sidecar may send another. Credits that add up while a message is on its way travel together. */
-  returnCredit(): void {
+  /**
+   * The next batch; undefined after the last. The sidecar may send another for it.
+   *
+   * Errors: `TIMEOUT` (take again to go on waiting), `SIDECAR_UNREACHABLE`, the reason of `close`, and whatever ended the stream.
+   */
+  async take(): Promise<Batch | undefined> {
+    const batch = await (this.#batches.length > 0 ? this.#batches.take() : this.#takeWithin(this.#options.timeoutMs));
+    if (batch === undefined) return undefined;
+    this.#waiting--;
     this.#creditsOwed++;
     this.#flushCredits();
+    this.#onRoom?.();
+    return batch;
   }
 
-  close(): void {
+  /** Ends the session. Whoever waits in `take`, or takes later, hears the reason. */
+  close(reason: HeadraceError): void {
     this.#closed = true;
+    this.#batches.fail(reason);
+    this.#onRoom?.();
     this.#sayBye();
+  }
+
+  async #takeWithin(timeoutMs: number): Promise<Batch | undefined> {
+    const sinceMs = performance.now();
+    const deadline = new AbortController();
+    const expire = (): void => deadline.abort(this.#lastHeardMs <= sinceMs ? this.#unreachable() : this.#timeout());
+    let timer = setTimeout(() => {
+      const stoodStill = performance.now() - sinceMs > timeoutMs + LATE_MS;
+      if (stoodStill) timer = setTimeout(expire, this.#heartbeatMs);
+      else expire();
+    }, timeoutMs);
+    try {
+      return await this.#batches.take(deadline.signal);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** One connection, from HELLO until it is lost or the stream has ended. */
   async #converse(): Promise<ConversationEnd> {
     this.#socket?.close();
-    const socket = new Dealer({ receiveTimeout: LIMITS.heartbeatMs, linger: LINGER_MS });
+    if (this.#closed) return 'ended';
+    // a full queue means that nobody is there, which the deadline covers
+    const socket = new Dealer({ receiveTimeout: this.#heartbeatMs, sendTimeout: 0, linger: LINGER_MS });
     this.#socket = socket;
-    socket.connect(this.#options.address);
-    this.#sayHello();
-    for (let silences = 0; silences < SILENCES_MAX;) {
+    this.#connect(socket);
+    await this.#sayHello();
+    for (let silences = 0; silences < LIMITS.silencesMax;) {
       const decoded = await this.#receive(socket);
-      if (this.#closed) return 'ended';
+      if (this.#isClosed()) return 'ended';
       if (decoded === undefined) {
         silences++;
-        this.#checkDeadline();
+        this.#silentMs += this.#heartbeatMs;
+        if (this.#silentMs >= this.#options.timeoutMs) throw this.#unreachable();
         if (this.#session !== undefined) this.#send({ type: 'PING', session: this.#session });
         continue;
       }
       silences = 0;
-      this.#lastHeardMs = performance.now();
-      if (this.#handle(decoded) === 'ended') return 'ended';
+      this.#heard();
+      if ((await this.#handle(decoded)) === 'ended') return 'ended';
+      socket.receiveTimeout = this.#heartbeatMs;
     }
     return 'lost';
   }
 
+  #connect(socket: Dealer): void {
+    const { address } = this.#options;
+    try {
+      socket.connect(address);
+    } catch (cause) {
+      throw new HeadraceError('ADDRESS_INVALID', `cannot connect to ${address}`, {
+        detail: { address },
+        hint: 'Pass what `headrace serve` prints.',
+        cause,
+      });
+    }
+  }
+
   /** `undefined`: nothing came for one heartbeat. */
   async #receive(socket: Dealer): Promise<DecodedMessage | undefined> {
+    if (this.#closed) return undefined; // while the HELLO waited
     let frames: Buffer[];
     try {
       frames = await socket.receive();
     } catch (error) {
       const silent = error instanceof Error && 'code' in error && error.code === 'EAGAIN';
-      if (silent || this.#closed) return undefined;
+      if (silent || this.#isClosed()) return undefined;
       throw error;
     }
     return decodeMessage(frames);
   }
 
-  #handle({ message, frames }: DecodedMessage): ConversationEnd | undefined {
+  async #handle({ message, frames }: DecodedMessage): Promise<ConversationEnd | undefined> {
     if (message.type === 'WELCOME') {
-      this.#session = message.session;
-      this.#received = parseCursor(message.cursor);
-      this.start ??= this.#received;
-      this.#flushCredits();
+      this.#welcome(message);
       return undefined;
     }
     if (message.type === 'ERROR') {
       // an error of a session before a reconnect is no longer ours
       if (message.session !== 0 && message.session !== this.#session) return undefined;
       this.#session = undefined;
-      if (message.code === 'SESSION_UNKNOWN') this.#sayHello();
+      if (message.code === 'SESSION_UNKNOWN') await this.#sayHello();
       else if (message.code !== 'DRAINING') throw fromErrorRecord(message);
       return undefined; // a draining sidecar falls silent; the next connection finds its successor
     }
     if (!('session' in message) || message.session !== this.#session) return undefined;
-    if (message.type === 'END') return 'ended';
+    if (message.type === 'END') {
+      const due = this.#stepDue();
+      if (message.step !== due)
+        throw defect(`the stream ended at step ${message.step} where step ${due} was due`, { step: message.step, due });
+      return 'ended';
+    }
     if (message.type === 'BATCH') this.#accept(message, frames);
     return undefined;
   }
 
-  #accept(message: MessageOf<'BATCH'>, frames: readonly Uint8Array[]): void {
-    const before = this.#received;
-    if (before === undefined || message.step !== before.step) {
-      throw new HeadraceError('BAD_MESSAGE', `step ${message.step} came where step ${before?.step ?? 0} was due`, {
-        detail: { step: message.step },
-        hint: 'This is a defect of the sidecar: please report it with both logs.',
-      });
-    }
-    const cursor: Cursor = { ...before, step: message.cursor.step, lanes: { ...before.lanes, ...message.cursor.lanes } };
-    this.#received = cursor;
-    if (!this.batches.offer({ ...batchOfFrames(message, frames), step: message.step, cursor })) {
-      throw new HeadraceError('BAD_MESSAGE', 'the sidecar sent more batches than it was asked for', {
-        hint: 'This is a defect of the sidecar: please report it with both logs.',
-      });
-    }
+  #welcome({ session, cursor, heartbeatMs, rows, length }: MessageOf<'WELCOME'>): void {
+    const start = parseCursor(cursor);
+    const due = this.#stepDue();
+    if (start.step !== due) throw defect(`the sidecar starts at step ${start.step} where step ${due} was due`, { step: start.step, due });
+    this.#session = session;
+    this.#shape = { rows, length };
+    this.#heartbeatMs = heartbeatMs;
+    this.#received = start;
+    this.start ??= start;
+    this.#flushCredits();
   }
 
-  #sayHello(): void {
-    const { rank, worldSize, consumer, cursors, expect, credits } = this.#options;
-    const received = this.#received;
+  #accept(message: MessageOf<'BATCH'>, frames: readonly Uint8Array[]): void {
+    const { step, rows, length } = message;
+    const before = this.#received;
+    const due = this.#stepDue();
+    if (before === undefined || step !== due) throw defect(`step ${step} came where step ${due} was due`, { step, due });
+    if (message.cursor.step !== step + 1) throw defect(`the cursor after step ${step} says step ${message.cursor.step}`, { step });
+    const shape = this.#shape;
+    if (shape?.rows !== rows || shape.length !== length)
+      throw defect(`a batch of ${rows} × ${length} came where ${shape?.rows} × ${shape?.length} was due`, { rows, length });
+    const arrays = batchOfFrames(message, frames);
+    if (this.#options.verify) checkDigest(arrays, step);
+    if (this.#waiting > this.#options.credits) throw defect('the sidecar sent more batches than it was asked for', { step });
+    const cursor: Cursor = { ...before, step: message.cursor.step, lanes: { ...before.lanes, ...message.cursor.lanes } };
+    this.#received = cursor;
+    this.#waiting++;
+    this.#batches.offer({ ...arrays, step, cursor });
+  }
+
+  /** The step that the stream goes on with: after what was received, or after what was asked for. */
+  #stepDue(): number {
+    return (this.#received ?? this.#options.cursors.at(0))?.step ?? 0;
+  }
+
+  /** Each HELLO asks for a batch at least. Where the consumer takes none over several of them, they wait, so that the queue keeps its bound. */
+  async #awaitRoom(): Promise<void> {
+    while (this.#waiting > this.#options.credits && !this.#closed) {
+      await new Promise<void>((resolve) => {
+        this.#onRoom = resolve;
+      });
+      this.#heard(); // nobody was asked, so nobody was silent
+    }
+    this.#onRoom = undefined;
+  }
+
+  async #sayHello(): Promise<void> {
     this.#session = undefined;
-    this.#creditsOwed = 0;
+    await this.#awaitRoom();
+    if (this.#isClosed()) return;
+    const { rank, worldSize, consumer, incarnation, cursors, expect, credits } = this.#options;
+    const received = this.#received;
+    const room = credits - this.#waiting;
+    const asked = Math.max(1, room);
+    this.#creditsOwed = room - asked;
     this.#send({
       type: 'HELLO',
       client: `node/${VERSION}`,
       consumer,
-      incarnation: this.#incarnation,
+      incarnation,
       rank,
       worldSize,
-      credits: Math.max(1, credits - this.batches.length),
+      credits: asked,
       // a sidecar that was restarted with another configuration is no continuation
       expect: received?.plan ?? expect,
       cursors: received === undefined ? [...cursors] : [received],
     });
   }
 
+  /** Credits that add up while a message is on its way travel together. */
   #flushCredits(): void {
     this.#enqueue(async () => {
-      if (this.#creditsOwed === 0 || this.#session === undefined) return;
+      if (this.#creditsOwed <= 0 || this.#session === undefined) return;
       const credits = Math.min(this.#creditsOwed, LIMITS.creditsMax);
       this.#creditsOwed -= credits;
       await this.#socket?.send(encodeHeader({ type: 'CREDIT', session: this.#session, credits }));
@@ -190,8 +293,9 @@ export class Connection {
   }
 
   #send(message: Message): void {
+    const header = encodeHeader(message);
     this.#enqueue(async () => {
-      await this.#socket?.send(encodeHeader(message));
+      await this.#socket?.send(header);
     });
   }
 
@@ -200,13 +304,51 @@ export class Connection {
     this.#sending = this.#sending.then(work).catch(() => undefined);
   }
 
-  #checkDeadline(): void {
-    const silentMs = performance.now() - this.#lastHeardMs;
+  #heard(): void {
+    this.#lastHeardMs = performance.now();
+    this.#silentMs = 0;
+  }
+
+  /** As a call, so that the compiler does not think that waiting changes nothing. */
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
+  #unreachable(): HeadraceError {
     const { address, timeoutMs } = this.#options;
-    if (silentMs < timeoutMs) return;
-    throw new HeadraceError('SIDECAR_UNREACHABLE', `no sidecar answered at ${address} for ${Math.round(silentMs / 1000)} s`, {
-      detail: { address, silentMs: Math.round(silentMs), timeoutMs },
-      hint: 'Check that `headrace serve` runs on this machine, with this address, as this user.',
+    const silentMs = Math.round(performance.now() - this.#lastHeardMs);
+    return new HeadraceError('SIDECAR_UNREACHABLE', `no sidecar answered at ${address} for ${(silentMs / 1000).toFixed(1)} s`, {
+      detail: { address, silentMs, timeoutMs },
+      hint: 'Check that `headrace serve` runs on this machine, with this address, as this user. Call next() again to look once more.',
     });
   }
+
+  #timeout(): HeadraceError {
+    const { address, timeoutMs } = this.#options;
+    return new HeadraceError('TIMEOUT', `no batch came from ${address} within ${timeoutMs} ms`, {
+      detail: { address, timeoutMs },
+      hint: 'The sidecar is slow or paused: its log and /metrics say what it waits for. Call next() again to go on waiting.',
+    });
+  }
+}
+
+/** Errors: `DIGEST_MISMATCH`. */
+function checkDigest(batch: BatchArrays, step: number): void {
+  const found = batchDigest(batch);
+  if (found === batch.digest) return;
+  throw new HeadraceError('DIGEST_MISMATCH', `the batch of step ${step} is not what the sidecar made`, {
+    detail: { step, digest: batch.digest, found },
+    hint: 'Look for a faulty memory or a proxy between the two.',
+  });
+}
+
+function defect(problem: string, detail: ErrorDetail): HeadraceError {
+  return new HeadraceError('BAD_MESSAGE', problem, { detail, hint: 'This is a defect of the sidecar: please report it with both logs.' });
+}
+
+function defectOfClient(cause: unknown): HeadraceError {
+  return new HeadraceError('INTERNAL', `the client failed: ${messageOf(cause)}`, {
+    hint: 'This is a defect of headrace: please report it.',
+    cause,
+  });
 }

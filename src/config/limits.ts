@@ -61,6 +61,8 @@ export const LIMITS = {
   headerBytesMax: 2 ** 20,
   /** How often a silent client asks for a sign of life. */
   heartbeatMs: 1_000,
+  /** Heartbeats without a message, in either direction, after which the other side counts as gone: one may be late, and one lost. */
+  silencesMax: 3,
   /** How long a client waits for a batch, or for a sidecar that went away: longer than a sidecar's slowest start. */
   clientTimeoutMsDefault: 300_000,
 } as const;

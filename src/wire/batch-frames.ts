@@ -65,5 +65,5 @@ function fits(shape: readonly number[], wanted: readonly (number | undefined)[])
 function aligned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   if (bytes.byteOffset % 8 === 0 && bytes.buffer instanceof ArrayBuffer)
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return bytes.slice();
+  return new Uint8Array(bytes); // slice() of a Buffer is a view
 }

@@ -116,6 +116,18 @@ describe('sessions', () => {
     raw.close(); // not before: a closed socket ends the session for another reason
   });
 
+  it('a trainer keeps its lease while the sidecar is stopped', async () => {
+    const client = connect({ address, prefetch: 1 });
+    await client.next();
+    await delay(300);
+    sidecar.child.kill('SIGSTOP');
+    await delay(2600);
+    sidecar.child.kill('SIGCONT');
+    await delay(1000);
+    expect(await (await fetch(`${metrics}/metrics`)).text()).toMatch(/^headrace_leases_expired_total 0$/m);
+    client.close();
+  });
+
   it('a slow trainer gets no more than it asked for', async () => {
     const client = connect({ address, prefetch: 2 });
     await client.next();
@@ -165,6 +177,47 @@ describe('sessions', () => {
     for (let batch = await client.next(); batch !== undefined; batch = await client.next()) last = batch;
     expect(last?.step).toBe(reference.length - 1);
     expect(await ended).toBe(0);
+  });
+
+  it('SIGTERM does not wait for a trainer that is dead or silent, and does for one that is only slow', async () => {
+    await sidecar.end('SIGKILL');
+    const patient = await workspace.config('patient.yaml', { ...config(await freePort()), serve: {} });
+    for (const isDead of [true, false]) {
+      sidecar = await startSidecar(patient, { address });
+      const raw = new Dealer({ linger: 0, receiveTimeout: 3000 });
+      raw.connect(address);
+      await raw.send(helloOf(5));
+      expect(decodeMessage(await raw.receive()).message.type).toBe('WELCOME');
+      expect(decodeMessage(await raw.receive()).message.type).toBe('BATCH');
+      if (isDead) raw.close();
+      const slow = connect({ address, consumer: 'slow', prefetch: 1 });
+      const steps = [(await slow.next())!.step];
+      const ended = sidecar.end('SIGTERM');
+      await delay(isDead ? 4500 : 0);
+      expect(sidecar.child.exitCode).toBeNull();
+      const began = Date.now();
+      for (let batch = await slow.next(); batch !== undefined; batch = await slow.next()) steps.push(batch.step);
+      expect(steps).toEqual(reference.map((_, step) => step));
+      expect(await ended).toBe(0);
+      expect(Date.now() - began).toBeLessThan(6000);
+      raw.close();
+    }
+  });
+
+  it('SIGTERM does not wait for the session of a trainer that came back and was refused', async () => {
+    const raw = new Dealer({ linger: 0, receiveTimeout: 3000 });
+    raw.connect(address);
+    await raw.send(helloOf(5));
+    expect(decodeMessage(await raw.receive()).message.type).toBe('WELCOME');
+    expect(decodeMessage(await raw.receive()).message.type).toBe('BATCH');
+    const began = Date.now();
+    const ended = sidecar.end('SIGTERM');
+    await delay(100);
+    await raw.send(helloOf(5));
+    expect(decodeMessage(await raw.receive()).message).toMatchObject({ type: 'ERROR', code: 'DRAINING' });
+    expect(await ended).toBe(0);
+    expect(Date.now() - began).toBeLessThan(1500);
+    raw.close();
   });
 
   async function sayHello({ incarnation }: { incarnation: number }): Promise<{ type: string }> {

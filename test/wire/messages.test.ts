@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { buildBatch } from '../../src/batch/batch.js';
 import { sequenceDigest } from '../../src/pack/sequence-writer.js';
+import { batchDigest } from '../../src/wire/batch-digest.js';
 import { batchOfFrames, framesOfBatch } from '../../src/wire/batch-frames.js';
 import { decodeMessage, encodeHeader, type Message, type MessageOf } from '../../src/wire/messages.js';
 import golden from '../spec/wire.json' with { type: 'json' };
@@ -33,6 +34,22 @@ describe('wire messages', () => {
     const built = buildBatch(sequences, 4);
     expect(built).toEqual(batch);
     expect(framesOfBatch(built).frames.map((frame) => Buffer.from(frame).toString('hex'))).toEqual(frames.slice(1));
+  });
+
+  it('reads frames that lie at any place of a shared buffer, as small ones do', () => {
+    const { frames, values } = golden.messages.find((entry) => entry.message.type === 'BATCH')!;
+    const decoded = decodeMessage(bytesOf(frames));
+    for (let offset = 0; offset < 8; offset++) {
+      const moved = decoded.frames.map((frame) => {
+        const shared = Buffer.alloc(frame.byteLength + 8);
+        shared.set(frame, offset);
+        return shared.subarray(offset, offset + frame.byteLength);
+      });
+      const batch = batchOfFrames(decoded.message as MessageOf<'BATCH'>, moved);
+      expect([...batch.inputIds]).toEqual(values!.input_ids);
+      expect([...batch.segments]).toEqual(values!.segments);
+      expect(batchDigest(batch)).toBe(batch.digest);
+    }
   });
 
   it('refuses a batch whose arrays have other shapes than its rows', () => {

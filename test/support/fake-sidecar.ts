@@ -1,0 +1,136 @@
+/** A scripted sidecar: a ROUTER that speaks docs/wire.md, sends one-row batches against credits, and misbehaves where a test tells it to. */
+import { createHash } from 'node:crypto';
+import { Router } from 'zeromq';
+import type { BatchArrays } from '../../src/core/batch-arrays.js';
+import type { Cursor } from '../../src/plan/cursor.js';
+import { framesOfBatch } from '../../src/wire/batch-frames.js';
+import { decodeMessage, encodeHeader, type Message, type MessageOf } from '../../src/wire/messages.js';
+
+const PLAN = { seed: 17, 'sequence.length': 4 };
+
+export function cursorOf(
+  step: number,
+): Cursor & { readonly lanes: Record<string, Record<string, [number, number, number, number, number]>> } {
+  return { version: 1, step, plan: PLAN, lanes: { '0': { web: [step, 0, 0, 0, 4 * step] } } };
+}
+
+export interface FakeSidecarOptions {
+  /** Steps of the run. */
+  readonly steps?: number;
+  readonly heartbeatMs?: number;
+  /** Sees every message first; true takes it over. */
+  readonly script?: (sidecar: FakeSidecar, message: Message) => boolean;
+}
+
+export class FakeSidecar {
+  readonly hellos: MessageOf<'HELLO'>[] = [];
+  readonly received: Message['type'][] = [];
+  inFlightMax = 0;
+  session = 0;
+  /** The batch of this step arrives with another token than it was made with. */
+  damagedStep: number | undefined;
+  readonly #options: FakeSidecarOptions;
+  readonly #router = new Router({ linger: 0 });
+  #peer: Buffer = Buffer.alloc(0);
+  #sending: Promise<void> = Promise.resolve();
+  #next = 0;
+  #credits = 0;
+
+  private constructor(options: FakeSidecarOptions) {
+    this.#options = options;
+  }
+
+  static async start(address: string, options: FakeSidecarOptions = {}): Promise<FakeSidecar> {
+    const sidecar = new FakeSidecar(options);
+    await sidecar.#router.bind(address);
+    void sidecar.#run();
+    return sidecar;
+  }
+
+  close(): void {
+    this.#router.close();
+  }
+
+  /** As after a restart: the old number is unknown. */
+  forgetSession(): void {
+    this.session++;
+  }
+
+  /** Resolves when everything so far is on its way. */
+  get sent(): Promise<void> {
+    return this.#sending;
+  }
+
+  /** To the peer that was heard last. */
+  send(message: Message, frames: readonly Uint8Array[] = []): void {
+    this.sendRaw([encodeHeader(message), ...frames]);
+  }
+
+  sendRaw(frames: readonly Uint8Array[]): void {
+    const peer = this.#peer;
+    this.#sending = this.#sending.then(() => this.#router.send([peer, ...frames])).catch(() => undefined);
+  }
+
+  sendBatch(step: number, over: Partial<MessageOf<'BATCH'>> = {}): void {
+    const batch: BatchArrays = {
+      rows: 1,
+      length: 4,
+      tokens: 3,
+      digest: '',
+      inputIds: Int32Array.of(step, step + 1, 7, 0),
+      lossMask: Uint8Array.of(1, 1, 1, 0),
+      cuSeqlens: Int32Array.of(0, 2, 3, 4),
+      segments: Int32Array.from([
+        [0, 0, step, 0, 2, 3],
+        [0, 0, step + 1, 0, 1, 1],
+        [-1, 0, 0, 0, 1, 0],
+      ].flat()), // prettier-ignore
+    };
+    const { arrays, frames } = framesOfBatch(batch);
+    const sha256 = (...parts: readonly Uint8Array[]): Buffer =>
+      parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
+    const digest = sha256(sha256(frames[0], frames[3])).toString('hex');
+    if (step === this.damagedStep) batch.inputIds[0] ^= 1;
+    const { lanes } = cursorOf(step + 1);
+    const header = { session: this.session, step, rows: 1, length: 4, tokens: 3, digest, cursor: { step: step + 1, lanes }, arrays };
+    this.send({ type: 'BATCH', ...header, ...over }, frames);
+  }
+
+  /** What a sidecar does. */
+  answer(message: Message): void {
+    const { steps = 20, heartbeatMs = 200 } = this.#options;
+    if (message.type === 'HELLO') {
+      const [cursor] = message.cursors as readonly Cursor[];
+      this.session++;
+      this.#next = message.cursors.length > 0 ? cursor.step : 0;
+      this.#credits = message.credits;
+      const welcome = { session: this.session, server: 'fake/1', heartbeatMs, rows: 1, length: 4, padId: 0, vocabSize: 100 };
+      this.send({ type: 'WELCOME', ...welcome, cursor: cursorOf(this.#next) });
+    } else if (message.session !== this.session) {
+      this.send({ type: 'ERROR', session: message.session, code: 'SESSION_UNKNOWN', message: 'unknown', hint: '', detail: {} });
+      return;
+    } else if (message.type === 'PING') {
+      this.send({ type: 'PONG', session: this.session });
+    } else if (message.type === 'CREDIT') {
+      this.#credits += message.credits;
+    }
+    if (message.type !== 'HELLO' && message.type !== 'CREDIT') return;
+    this.inFlightMax = Math.max(this.inFlightMax, this.#credits);
+    for (; this.#credits > 0 && this.#next < steps; this.#credits--) this.sendBatch(this.#next++);
+    if (this.#next >= steps) this.send({ type: 'END', session: this.session, step: steps });
+  }
+
+  async #run(): Promise<void> {
+    try {
+      for await (const [peer, ...frames] of this.#router) {
+        const { message } = decodeMessage(frames);
+        this.#peer = peer;
+        this.received.push(message.type);
+        if (message.type === 'HELLO') this.hellos.push(message);
+        if (this.#options.script?.(this, message) !== true) this.answer(message);
+      }
+    } catch (error) {
+      if (!this.#router.closed) throw error;
+    }
+  }
+}
