@@ -58,7 +58,7 @@ describe.each(NAMES)('ids of %s', (name) => {
         fc.nat(9),
         fc.boolean(),
         (cuts, offset, fresh) => {
-          const edges = [0, ...cuts.sort((left, right) => left - right), documents.length];
+          const edges = [0, ...cuts.toSorted((left, right) => left - right), documents.length];
           const moved = new Uint8Array(bytes.length + offset + 5).fill(0xff).subarray(offset, offset + bytes.length);
           moved.set(bytes);
           const ids = edges.slice(1).flatMap((end, i) => {
