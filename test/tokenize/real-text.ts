@@ -37,14 +37,14 @@ export function* code(bytesMax: number): Generator<string> {
       if (statSync(file).size > bytesMax / 8) continue; // no single file is the whole share
       const text = readFileSync(file, 'utf8');
       size += Buffer.byteLength(text);
-      if (size > bytesMax) return;
       yield text;
+      if (size >= bytesMax) return;
     }
     left = more;
   }
 }
 
-/** The compiler's messages in thirteen languages (Chinese, Japanese, Korean, Russian, Turkish, Polish …), and zod's in fifty more (Arabic, Hebrew, Hindi, Thai, Greek …). About 6 MB. */
+/** The compiler's messages in thirteen languages (Chinese, Japanese, Korean, Russian, Turkish, Polish …), and zod's in fifty more (Arabic, Hebrew, Hindi, Thai, Greek …). About 3 MB. */
 export function languages(bytesMax: number): string[] {
   const compiler = path.join(PACKAGES, 'typescript', 'lib');
   const messages = directoriesIn(compiler).flatMap((language) => {
@@ -80,9 +80,9 @@ function grouped(lines: readonly string[], size: number): string[] {
   );
 }
 
-/** Every n-th text, so that they come to about `bytesMax`. */
+/** As many of the texts, evenly spaced, as come to about `bytesMax`. */
 function spread(all: readonly string[], bytesMax: number): string[] {
   const total = all.reduce((bytes, text) => bytes + Buffer.byteLength(text), 0);
-  const every = Math.max(1, Math.ceil(total / bytesMax));
-  return all.filter((_, i) => i % every === 0);
+  const share = Math.min(1, bytesMax / total);
+  return all.filter((_, i) => Math.floor((i + 1) * share) > Math.floor(i * share));
 }
