@@ -3,6 +3,7 @@
  *   --tokenizer NAME,…   some of the files: gpt2, llama3 …            --megabytes N   of prose and code (52)
  *   --corpus NAME,…      some of the corpora; -NAME leaves one out    --strings N     random strings a tokenizer (200000)
  *   --reports N          differences shown, a corpus (3)              --seed S        of the random corpora
+ *   --quick              only the share that npm test compares
  */
 import path from 'node:path';
 import { ensurePython } from './python.mjs';
