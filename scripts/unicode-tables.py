@@ -54,10 +54,16 @@ def normalization(form):
     normalizer = getattr(normalizers, form)()
     canonical = form == "NFC"
     seconds, interesting, inert = set(), [], []
+    newer = set()
     for code in CODE_POINTS:
         parts = unicodedata.decomposition(chr(code)).split()
         if parts and not parts[0].startswith("<") and len(parts) == 2:
-            seconds.add(int(parts[1], 16))
+            second = int(parts[1], 16)
+            seconds.add(second)
+            pair = chr(int(parts[0], 16)) + chr(second)
+            # composed by newer versions of Unicode, not by the reference's
+            if normalizer.normalize_str(pair) == pair != unicodedata.normalize("NFC", pair):
+                newer |= {code, second}
     seconds |= set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
     for code in CODE_POINTS:
         char = chr(code)
@@ -66,6 +72,10 @@ def normalization(form):
         changes = normalizer.normalize_str(char) != char
         if reorders or changes or code in seconds or code == 0x345:
             interesting.append(code)
+        if code in newer:
+            inert.append(code)
+        elif interesting and interesting[-1] == code:
+            continue
         elif unicodedata.category(char) == "Cn" or (canonical and unicodedata.combining(char)):
             inert.append(code)
     return ranges(interesting), ranges(inert)

@@ -39,7 +39,7 @@ for (const [i, name] of tokenizerNames(values.tokenizer).entries()) {
     console.log(`tokenizers ${reference.version} (Python), seed ${seed}\n`);
     console.log(line('tokenizer', 'corpus', 'special', 'documents', 'bytes', 'mismatches'));
   }
-  const products = { text: createTokenizer(file, 'text'), matched: createTokenizer(file, 'matched') };
+  const products = { plain: createTokenizer(file, 'plain'), match: createTokenizer(file, 'match') };
   const subject: Subject = { file, reference, product: (special) => products[special] };
   try {
     for (const corpus of selectCorpora([...shared, ...ownCorpora(share, file)], values.corpus)) {

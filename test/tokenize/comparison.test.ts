@@ -23,8 +23,8 @@ function check(encodeBatch: Tokenizer['encodeBatch']): ReturnType<typeof checkCo
     product: () => ({ vocabSize: 4, encodeBatch, decode: () => '', tokenId: () => undefined }),
     reference: { version: '', encode: () => Promise.resolve({ answer: Promise.resolve(right) }), close: () => Promise.resolve() },
   };
-  const corpus = { name: 'few', special: ['text'], parts: () => [documents, documents] } as const;
-  return checkCorpus(subject, { corpus, special: 'text', seed: 7, reportsMax: 1 });
+  const corpus = { name: 'few', special: ['plain'], parts: () => [documents, documents] } as const;
+  return checkCorpus(subject, { corpus, special: 'plain', seed: 7, reportsMax: 1 });
 }
 
 describe('the comparison of ids', () => {

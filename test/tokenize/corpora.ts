@@ -80,7 +80,7 @@ export function sharedCorpora(share: Share): Corpus[] {
 
 /** What is made of the tokenizer's own tokens. Special tokens are read in both ways. */
 export function ownCorpora(share: Share, file: TokenizerFile): Corpus[] {
-  const both = ['text', 'matched'] as const;
+  const both = ['plain', 'match'] as const;
   return [
     { ...corpus('added-tokens', () => addedTokens(share, file)), special: both },
     { ...corpus('random-strings', () => randomStrings(share, file)), special: both },
@@ -99,7 +99,7 @@ export function selectCorpora(corpora: readonly Corpus[], selection: string | un
 }
 
 function corpus(name: string, documents: () => Iterable<string | Uint8Array>): Corpus {
-  return { name, special: ['text'], parts: () => inParts(documents()) };
+  return { name, special: ['plain'], parts: () => inParts(documents()) };
 }
 
 /** One of `every` documents, by lot: what generators do in turn is not left out in turn. */

@@ -18,7 +18,7 @@ const SELECTED = process.env.HEADRACE_EXACT_CORPORA;
 const share = testShare(SEED);
 const shared = sharedCorpora(share).map(kept);
 const own = ['added-tokens', 'random-strings'];
-const names = selectCorpora([...shared, ...own.map((name): Corpus => ({ name, special: ['text', 'matched'], parts: () => [] }))], SELECTED);
+const names = selectCorpora([...shared, ...own.map((name): Corpus => ({ name, special: ['plain', 'match'], parts: () => [] }))], SELECTED);
 const cases = names.flatMap(({ name, special }) => special.map((reading) => [name, reading] as const));
 
 describe.skipIf(PYTHON === undefined).each(tokenizerNames(process.env.HEADRACE_EXACT))(

@@ -42,7 +42,7 @@ export async function checkCorpus(subject: Subject, { corpus, special, seed, rep
   const outcome = { documents: 0, bytes: 0, mismatches: 0, reports: [] as string[] };
   const product = subject.product(special);
   const place = (document: number): string =>
-    `${subject.file.name} · ${corpus.name} · special tokens ${special === 'text' ? 'as text' : 'matched'} · seed ${seed} · document ${outcome.documents + document}`;
+    `${subject.file.name} · ${corpus.name} · special tokens ${special === 'plain' ? 'as text' : 'match'} · seed ${seed} · document ${outcome.documents + document}`;
   for (const part of corpus.parts()) {
     const { answer } = await subject.reference.encode(part, special);
     let actual: TokenizedDocuments | undefined;

@@ -31,9 +31,9 @@ function someDocuments(file: TokenizerFile): string[] {
 describe.each(NAMES)('ids of %s', (name) => {
   const file = readTokenizerFile(name);
   const documents = someDocuments(file);
-  const used = { text: createTokenizer(file, 'text'), matched: createTokenizer(file, 'matched') };
+  const used = { plain: createTokenizer(file, 'plain'), match: createTokenizer(file, 'match') };
 
-  describe.each<SpecialTokens>(['text', 'matched'])('special tokens: %s', (special) => {
+  describe.each<SpecialTokens>(['plain', 'match'])('special tokens: %s', (special) => {
     const tokenizer = used[special];
     const together = encode(tokenizer, documents);
 

@@ -58,7 +58,7 @@ export async function openReference(python: string, file: TokenizerFile): Promis
       version,
       encode: async (documents, special) => {
         await writeFile(documentsFile, formatDocuments(documents));
-        const request = { documents: documentsFile, answer: answerFile, encode_special_tokens: special === 'text' };
+        const request = { documents: documentsFile, answer: answerFile, encode_special_tokens: special === 'plain' };
         await new Promise((resolve) => child.stdin.write(`${JSON.stringify(request)}\n`, resolve));
         return { answer: readAnswer(documents.bounds.length - 1) };
       },

@@ -8,7 +8,7 @@ import type { Tokenizer } from '../../src/tokenize/tokenizer.js';
 const NAMES = ['gpt2', 'gpt35turbo', 'gpt4o', 'gptoss', 'llama3', 'qwen3', 'deepseek_v3', 'llama2', 'gemma2', 'gemma3'] as const;
 
 /** How special tokens in a document are read: as the text they are (the product's default), or as the tokens. Added tokens that are not special are always tokens. */
-export type SpecialTokens = 'text' | 'matched';
+export type SpecialTokens = 'plain' | 'match';
 
 export interface AddedToken {
   readonly id: number;
