@@ -3,6 +3,7 @@
 The request is the argument, as JSON; the answer is one line of JSON.
 """
 
+import base64
 import hashlib
 import importlib.metadata
 import json
@@ -10,6 +11,7 @@ import os
 import re
 import resource
 import sys
+import tempfile
 import time
 from array import array
 from collections.abc import Callable
@@ -44,7 +46,17 @@ def load(contestant: str, tokenizer_file: str) -> Contestant:
     if contestant == "fastokens":
         from fastokens import Tokenizer
 
-        fast = Tokenizer.from_file(tokenizer_file)
+        try:
+            fast = Tokenizer.from_file(tokenizer_file)
+        except ValueError as error:
+            # it takes some vocabularies (cl100k's, o200k's) only in tiktoken's own format
+            if "unsupported model type" not in str(error):
+                raise
+            ranks, pattern, added = tiktoken_facts(json.loads(Path(tokenizer_file).read_text()))
+            with tempfile.NamedTemporaryFile("w", suffix=".tiktoken") as file:
+                file.writelines(f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in sorted(ranks.items(), key=lambda entry: entry[1]))
+                file.flush()
+                fast = Tokenizer.from_tiktoken(file.name, pattern=pattern, special_tokens=added)
         fast.no_truncation()
         fast.no_padding()
         return (fast.encode_batch_flat, lambda result: list(array("I", result[0])), lambda result: len(result[0]) // 4, False)
@@ -72,19 +84,27 @@ def load(contestant: str, tokenizer_file: str) -> Contestant:
 
 
 def tiktoken_encoding(tokenizer: dict[str, Any]) -> Any:
-    """tiktoken's own files are on the network; a byte-level tokenizer.json has the same facts."""
     import tiktoken
 
-    if tokenizer["model"]["type"] != "BPE" or tokenizer["model"].get("byte_fallback"):
+    ranks, pattern, added = tiktoken_facts(tokenizer)
+    return tiktoken.Encoding("bench", pat_str=pattern, mergeable_ranks=ranks, special_tokens=added)
+
+
+def tiktoken_facts(tokenizer: dict[str, Any]) -> tuple[dict[bytes, int], str, dict[str, int]]:
+    """Ranks, pattern, special tokens: tiktoken's own files are on the network, but a byte-level tokenizer.json has the same facts."""
+    if tokenizer["model"]["type"] != "BPE" or tokenizer["pre_tokenizer"] is None:
         raise ValueError("tiktoken is for byte-level BPE")
+    pattern = pattern_of(tokenizer["pre_tokenizer"])
     byte_of = {character: byte for byte, character in bytes_to_characters().items()}
     added = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
     ranks = {bytes(byte_of[c] for c in token): rank for token, rank in tokenizer["model"]["vocab"].items() if token not in added}
-    return tiktoken.Encoding("bench", pat_str=pattern_of(tokenizer["pre_tokenizer"]), mergeable_ranks=ranks, special_tokens=added)
+    return ranks, pattern, added
 
 
 def pattern_of(pre_tokenizer: dict[str, Any]) -> str:
     parts = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    if parts[-1]["type"] != "ByteLevel":
+        raise ValueError("tiktoken is for byte-level BPE")
     patterns = [part["pattern"]["Regex"] for part in parts if part["type"] == "Split"]
     if len(patterns) == 1:
         return patterns[0]
