@@ -36,6 +36,8 @@ export interface Phase {
   readonly bytes: number;
   readonly tokens: number;
   readonly seconds: number;
+  /** Of all threads of the process. */
+  readonly cpuSeconds: number;
   /** Whether all of the part was encoded. */
   readonly whole: boolean;
 }
@@ -133,6 +135,7 @@ function readPart(request: RunnerRequest, part: Part): Documents {
 function encodePart(contestant: Contestant, { bytes, bounds }: Documents, request: RunnerRequest): Phase {
   let tokens = 0;
   let milliseconds = 0;
+  let cpuMicroseconds = 0;
   let first = 0;
   const documents = bounds.length - 1;
   while (first < documents && milliseconds < request.phaseSecondsMax * 1000) {
@@ -143,12 +146,15 @@ function encodePart(contestant: Contestant, { bytes, bounds }: Documents, reques
       Uint8Array.prototype.slice.call(bytes, bounds[first], bounds[last]),
       bounds.slice(first, last + 1).map((bound) => bound - bounds[first]),
     );
+    const cpu = process.cpuUsage();
     const started = performance.now();
     tokens += batch();
     milliseconds += performance.now() - started;
+    const { user, system } = process.cpuUsage(cpu);
+    cpuMicroseconds += user + system;
     first = last;
   }
-  return { bytes: bounds[first], tokens, seconds: milliseconds / 1000, whole: first === documents };
+  return { bytes: bounds[first], tokens, seconds: milliseconds / 1000, cpuSeconds: cpuMicroseconds / 1e6, whole: first === documents };
 }
 
 /** The most resident memory so far; from /proc where it is, because rusage counts what the starter had before exec. */

@@ -277,8 +277,9 @@ async function measureWorkers(
   return scaling;
 }
 
-const rateOf = (phase: Phase): number => phase.bytes / phase.seconds / 1e6;
-const tokenRateOf = (phase: Phase): number => phase.tokens / phase.seconds / 1e6;
+/** By CPU time: on one core that is the time of a clock, less what other programs took of the core. */
+const rateOf = (phase: Phase): number => phase.bytes / phase.cpuSeconds / 1e6;
+const tokenRateOf = (phase: Phase): number => phase.tokens / phase.cpuSeconds / 1e6;
 
 function speedTable(cells: readonly Cell[]): string[] {
   const rows = cells.map((cell) => {
@@ -296,11 +297,17 @@ function speedTable(cells: readonly Cell[]): string[] {
   });
   return [
     `Median (min–max) of ${repeats}. A ratio is the median of the repeats' ratios to the faster of ${MARKS.join(' and ')} in the same repeat.`,
+    `Time is CPU time of the process, all its threads; that was ${cpuShare(cells)} % of the clock's time (the rest went to other programs; both are in the JSON).`,
     '',
     '| tokenizer | text | contestant | cold MB/s | M tokens/s | × mark | held MB/s | M tokens/s | × mark | load s | peak MiB (with the texts) |',
     `| ${Array(11).fill('---').join(' | ')} |`,
     ...rows,
   ];
+}
+
+function cpuShare(cells: readonly Cell[]): string {
+  const phases = cells.flatMap((cell) => cell.answers.flatMap(({ cold, held }) => [cold!, held!]));
+  return median(phases.map(({ cpuSeconds, seconds }) => (100 * cpuSeconds) / seconds)).toFixed(0);
 }
 
 function ratioToMark(cell: Cell, cells: readonly Cell[], phase: 'cold' | 'held'): string {

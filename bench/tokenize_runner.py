@@ -128,19 +128,20 @@ def read_part(request: dict[str, Any], part: str) -> tuple[bytes, array]:
 def encode_part(contestant: Contestant, documents: tuple[bytes, array], request: dict[str, Any]) -> dict[str, Any]:
     encode, _, count, takes_bytes = contestant
     text, bounds = documents
-    tokens, seconds, first = 0, 0.0, 0
+    tokens, seconds, cpu_seconds, first = 0, 0.0, 0.0, 0
     total = len(bounds) - 1
     while first < total and seconds < request["phaseSecondsMax"]:
         last = first + 1
         while last < total and bounds[last + 1] - bounds[first] <= request["batchBytes"]:
             last += 1
         batch = [text[bounds[i] : bounds[i + 1]] if takes_bytes else text[bounds[i] : bounds[i + 1]].decode() for i in range(first, last)]
-        started = time.perf_counter()
+        cpu_started, started = time.process_time(), time.perf_counter()
         result = encode(batch)
         seconds += time.perf_counter() - started
+        cpu_seconds += time.process_time() - cpu_started
         tokens += count(result)
         first = last
-    return {"bytes": bounds[first], "tokens": tokens, "seconds": seconds, "whole": first == total}
+    return {"bytes": bounds[first], "tokens": tokens, "seconds": seconds, "cpuSeconds": cpu_seconds, "whole": first == total}
 
 
 def digests(contestant: Contestant, request: dict[str, Any], part: str) -> list[str]:
