@@ -1,12 +1,22 @@
-/** `npm run bench -- stream|transport|memory [OPTIONS]`: sets up what the benchmark needs and runs it. */
+/** `npm run bench -- stream|transport|memory|tokenize [OPTIONS]`: sets up what the benchmark needs and runs it. */
 import path from 'node:path';
+import { ensureNode, ensurePeers } from './bench-peers.mjs';
 import { ensureMinio } from './minio.mjs';
 import { ensurePython } from './python.mjs';
 import { ROOT, run, setup } from './setup.mjs';
 
 const [name = 'stream', ...options] = process.argv.slice(2);
 setup();
-const python = ensurePython('test');
-const minio = name === 'stream' ? ensureMinio() : null;
-const env = { ...process.env, ...(python && { HEADRACE_PYTHON: python }), ...(minio && { HEADRACE_MINIO: minio }) };
-run(process.execPath, [path.join(ROOT, 'dist', 'bench', `${name}.js`), ...options], { env });
+run(process.execPath, [path.join(ROOT, 'dist', 'bench', `${name}.js`), ...options], { env: { ...process.env, ...environment() } });
+
+function environment() {
+  if (name === 'tokenize') {
+    const peers = ensurePeers();
+    const wanted = /(?:^|\0)--node[=\0]([^\0]+)/.exec(options.join('\0'))?.[1];
+    const node = wanted === undefined ? undefined : ensureNode(wanted);
+    return peers === null ? {} : { HEADRACE_BENCH_PEERS: JSON.stringify({ ...peers, node }) };
+  }
+  const python = ensurePython('test');
+  const minio = name === 'stream' ? ensureMinio() : null;
+  return { ...(python && { HEADRACE_PYTHON: python }), ...(minio && { HEADRACE_MINIO: minio }) };
+}

@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 /** The command line: what was asked for becomes one value, which is then run. */
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { HeadraceError, messageOf } from '../src/core/errors.js';
+import { parseSize } from '../src/core/quantity.js';
 import { VERSION } from '../src/core/version.js';
 import type { LogFormat } from './log.js';
+import type { BenchOptions } from './commands/bench.js';
 import type { ServeOptions } from './commands/serve.js';
 
-type Invocation = { readonly command: 'serve'; readonly options: ServeOptions };
+type Invocation =
+  { readonly command: 'serve'; readonly options: ServeOptions } | { readonly command: 'bench'; readonly options: BenchOptions };
 
 interface GlobalOptions {
   readonly debug: boolean;
@@ -17,6 +20,12 @@ interface ServeFlags {
   readonly logFormat?: LogFormat;
   readonly logLevel: string;
   readonly exitWithStdin: boolean;
+}
+
+interface BenchFlags {
+  readonly tokenizer: string;
+  readonly text: string;
+  readonly max: number;
 }
 
 function parseArguments(argv: readonly string[]): { readonly invocation: Invocation | undefined; readonly debug: boolean } {
@@ -45,16 +54,40 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
         },
       };
     });
+  program
+    .command('bench')
+    .description('measure how fast a tokenizer is on a text, in one thread')
+    .requiredOption('--tokenizer <file>', 'a tokenizer.json: a path, or a URI as in the configuration')
+    .requiredOption('--text <path>', 'a file of UTF-8 text, or a directory of them')
+    .option('--max <size>', 'read no more of the text than this', sizeOption, 64e6)
+    .action((flags: BenchFlags) => {
+      invocation = { command: 'bench', options: { tokenizer: flags.tokenizer, text: flags.text, textBytesMax: flags.max } };
+    });
   program.parse(argv);
   return { invocation, debug: program.opts<GlobalOptions>().debug };
+}
+
+function sizeOption(text: string): number {
+  const bytes = parseSize(text);
+  // a text and its documents are one buffer each
+  if (bytes === undefined || bytes < 1 || bytes > 1e9) throw new InvalidArgumentError('Write a size up to 1GB, like 64MB.');
+  return bytes;
+}
+
+function run(chosen: Invocation): Promise<number> {
+  // loaded when needed: --help and a wrong option answer at once
+  switch (chosen.command) {
+    case 'serve':
+      return import('./commands/serve.js').then(({ serve }) => serve(chosen.options));
+    case 'bench':
+      return import('./commands/bench.js').then(({ bench }) => bench(chosen.options));
+  }
 }
 
 const { invocation, debug } = parseArguments(process.argv);
 if (invocation !== undefined) {
   try {
-    // loaded when needed: --help and a wrong option answer at once
-    const { serve } = await import('./commands/serve.js');
-    process.exitCode = await serve(invocation.options);
+    process.exitCode = await run(invocation);
   } catch (error) {
     process.stderr.write(`${describe(error, debug)}\n`);
     process.exitCode = 1;

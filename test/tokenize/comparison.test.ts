@@ -20,7 +20,7 @@ const right = answer([0, 1, 3, 2], [], [2, 0, 0]);
 function check(encodeBatch: Tokenizer['encodeBatch']): ReturnType<typeof checkCorpus> {
   const subject: Subject = {
     file,
-    product: () => ({ vocabSize: 4, encodeBatch, decode: () => '', tokenId: () => undefined }),
+    product: () => ({ encodeBatch }),
     reference: { version: '', encode: () => Promise.resolve({ answer: Promise.resolve(right) }), close: () => Promise.resolve() },
   };
   const corpus = { name: 'few', special: ['plain'], parts: () => [documents, documents] } as const;

@@ -27,7 +27,7 @@ export interface Outcome {
 export interface Subject {
   readonly file: TokenizerFile;
   readonly reference: Reference;
-  product(special: SpecialTokens): Tokenizer;
+  product(special: SpecialTokens): DocumentEncoder;
 }
 
 export interface Request {
@@ -66,7 +66,7 @@ export async function checkCorpus(subject: Subject, { corpus, special, seed, rep
 }
 
 /** The first document that throws also alone; 0 where none does. */
-function firstThrowing(product: Tokenizer, { bytes, bounds }: Documents): number {
+function firstThrowing(product: DocumentEncoder, { bytes, bounds }: Documents): number {
   for (let document = 0; document < bounds.length - 1; document++) {
     try {
       product.encodeBatch(bytes, bounds.subarray(document, document + 2));
