@@ -1,5 +1,5 @@
 /** The loop of the proof: a corpus through the product and through the reference, part by part, and what came of it. */
-import type { TokenizedDocuments, Tokenizer } from '../../src/tokenize/tokenizer.js';
+import type { DocumentEncoder, TokenizedDocuments } from '../../src/tokenize/tokenizer.js';
 import { describeDifference, differingDocuments } from './comparison.js';
 import type { Documents } from './documents.js';
 import type { Reference } from './reference.js';
