@@ -20,10 +20,19 @@ function word(descriptor: usize, index: usize): u32 {
 const LEVEL_BYTES: usize = 64;
 /** Columns of a transition table are 2^6. */
 const CLASS_BITS: u32 = 6;
-/** A cached pretoken has at most this many bytes in its slot; longer ones are in the table of long ones. */
-const KEY_BYTES: usize = 16;
-/** Longer pretokens are not cached: they are rare, and seldom come again. */
+/**
+ * A remembered pretoken has at most this many bytes in its slot; longer ones are in a table of their own. Both tables are small on purpose: beyond some
+ * MB a look-up misses the processor's page table cache as well, and costs ten times as much.
+ */
+const KEY_BYTES: usize = 15;
+/** Longer pretokens are not remembered: they are rare, and seldom come again. */
 const LONG_KEY_BYTES: usize = 256;
+/** A value is three ids of 21 bits, ID_NONE where there are fewer; or, with the highest bit set, the place of a list of ids and, from bit 32, its length. */
+const ID_BITS: u64 = 21;
+const ID_NONE: u64 = 0x1fffff;
+const IS_LIST: u64 = 0x8000000000000000;
+/** Tokens have 20 bits each in the table of merges; the rank has the other 24. */
+const PAIR_MASK: u64 = 0x000fffff000fffff;
 /** Up to so many symbols are merged by searching all of them for the best pair; more by a heap. */
 const SCAN_SYMBOLS: u32 = 48;
 
@@ -37,10 +46,16 @@ let lastLevel: usize = 0;
 let levelCount: u32 = 0;
 /** [256] id of each byte: as a symbol, or, for characters, as the fallback. */
 let byteIds: usize = 0;
+/** [65536] rank of the merge of the symbols of two bytes (first × 256 + second); NONE: there is none. 0: symbols are characters. */
+let bytePairs: usize = 0;
+/** Merges by their pair, 8 bytes a slot: right and the rank's low 12 bits, left and its high 12; all ones: empty. And what they make, by rank. */
 let merges: usize = 0;
 let mergeShift: u32 = 0;
+let mergedIds: usize = 0;
+/** Tokens by their bytes, 4 bytes a slot: id, and 12 bits of the hash; all ones: empty. [ids × 2] start and length, and the bytes. */
 let words: usize = 0;
 let wordMask: u32 = 0;
+let wordPlaces: usize = 0;
 let wordBytes: usize = 0;
 let wholeWords: bool = false;
 /** Symbols are characters (with bytes as the fallback), and a space is U+2581. */
@@ -61,21 +76,18 @@ let prefix: u32 = 0;
 let prefixFirstOnly: bool = false;
 
 // this instance's own
-let hot: usize = 0;
-let hotShift: u64 = 0;
 let cache: usize = 0;
 let cacheShift: u64 = 0;
-let cacheEnd: usize = 0;
 let long: usize = 0;
 let longMask: u32 = 0;
-let longEnd: usize = 0;
+let ownEnd: usize = 0;
 let arenaStart: usize = 0;
 let arenaEnd: usize = 0;
 let arena: usize = 0;
 /** Scratch for merging: bytes that `encodePiece` may use; NONE symbols: it must ask for more. */
 let scratch: usize = 0;
 let scratchEnd: usize = 0;
-/** [17 × 8] masks of the first n bytes of 8. */
+/** [17 × 16] masks of the first n of 16 bytes. */
 let masks: usize = 0;
 
 let out: usize = 0;
@@ -93,36 +105,37 @@ export function attach(d: usize): void {
   levelCount = word(d, 3);
   lastLevel = levels + <usize>(levelCount - 1) * LEVEL_BYTES;
   byteIds = word(d, 4);
-  merges = word(d, 5);
-  mergeShift = 32 - word(d, 6);
-  words = word(d, 7);
-  wordMask = ((<u32>1) << word(d, 8)) - 1;
-  wordBytes = word(d, 9);
-  wholeWords = word(d, 10) != 0;
-  characters = word(d, 11) != 0;
-  spaceId = word(d, 12);
-  formIndex = word(d, 13);
-  formBlocks = word(d, 14);
-  trieRoots = word(d, 15);
-  trieNodes = word(d, 16);
-  const starts = word(d, 17);
+  bytePairs = word(d, 5);
+  merges = word(d, 6);
+  mergeShift = 32 - word(d, 7);
+  mergedIds = word(d, 8);
+  words = word(d, 9);
+  wordMask = ((<u32>1) << word(d, 10)) - 1;
+  wordPlaces = word(d, 11);
+  wordBytes = word(d, 12);
+  wholeWords = word(d, 13) != 0;
+  characters = word(d, 14) != 0;
+  spaceId = word(d, 15);
+  formIndex = word(d, 16);
+  formBlocks = word(d, 17);
+  formLead = i8x16.splat(<i8>word(d, 18));
+  trieRoots = word(d, 19);
+  trieNodes = word(d, 20);
+  const starts = word(d, 21);
   trieStarts = starts == 0 ? i8x16.splat(0) : v128.load(starts);
-  trieBeyondAscii = word(d, 18) != 0;
-  prefix = word(d, 19);
-  prefixFirstOnly = word(d, 20) != 0;
-  masks = word(d, 21);
-  formLead = i8x16.splat(<i8>word(d, 22));
+  trieBeyondAscii = word(d, 22) != 0;
+  prefix = word(d, 23);
+  prefixFirstOnly = word(d, 24) != 0;
+  masks = word(d, 25);
 }
 
-export function attachOwn(hotAt: usize, hotBits: u32, cacheAt: usize, cacheBits: u32, longAt: usize, longBits: u32, arenaAt: usize, arenaBytes: usize): void {
-  hot = hotAt;
-  hotShift = 64 - <u64>hotBits;
-  cache = cacheAt;
+/** Tables of 2^bits: sets of 2 × 24 bytes, and slots of 16 bytes for long pretokens; they lie one behind the other. */
+export function attachOwn(at: usize, cacheBits: u32, longBits: u32, arenaAt: usize, arenaBytes: usize): void {
+  cache = at;
   cacheShift = 64 - <u64>cacheBits;
-  cacheEnd = cacheAt + ((<usize>64) << <usize>cacheBits);
-  long = longAt;
+  long = cache + ((<usize>48) << <usize>cacheBits);
   longMask = ((<u32>1) << longBits) - 1;
-  longEnd = longAt + ((<usize>16) << <usize>longBits);
+  ownEnd = long + ((<usize>16) << <usize>longBits);
   arenaStart = arenaAt;
   arenaEnd = arenaAt + arenaBytes;
   clearCache();
@@ -139,9 +152,7 @@ export function scratchNeeded(): usize {
 
 /** Forgets all pretokens: what is found again is the same. */
 export function clearCache(): void {
-  memory.fill(hot, 0, (<usize>32) << <usize>(64 - hotShift));
-  memory.fill(cache, 0, cacheEnd - cache);
-  memory.fill(long, 0, longEnd - long);
+  memory.fill(cache, 0, ownEnd - cache);
   arena = arenaStart;
 }
 
@@ -287,6 +298,11 @@ function encodeSegment(start: usize, end: usize, first: bool): void {
 
 /** Parts [start, end) by a level's automaton; what it gives goes to the next level, or is a pretoken. */
 function split(level: usize, start: usize, end: usize): void {
+  const runs = <usize>load<u32>(level, 52);
+  if (runs != 0 && level == lastLevel) {
+    splitRuns(level, runs, start, end);
+    return;
+  }
   const keepMatches = load<u32>(level, 44) != 0;
   const keepGaps = load<u32>(level, 48) != 0;
   const last = level == lastLevel;
@@ -326,6 +342,72 @@ function split(level: usize, start: usize, end: usize): void {
   }
 }
 
+/** A bit for each of 64 bytes that are in a set. */
+// @ts-ignore: decorator
+@inline
+function inSet64(at: usize, set: v128): u64 {
+  return (
+    <u64>inSet(v128.load(at), set) |
+    (<u64>inSet(v128.load(at, 16), set) << 16) |
+    (<u64>inSet(v128.load(at, 32), set) << 32) |
+    (<u64>inSet(v128.load(at, 48), set) << 48)
+  );
+}
+
+/**
+ * What `split` does, for automata that match an optional lead and a run of one kind of characters wherever an ender follows (automaton.ts finds out whether,
+ * and the sets: of words, then of punctuation). That is most of any text. Masks are made of 64 bytes at once, and a run is a few shifts; whatever is no
+ * such run goes through the automaton.
+ */
+function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
+  const keepGaps = load<u32>(level, 48) != 0;
+  let at = start;
+  while (at < end) {
+    const block = at;
+    const inText = end - block >= 64 ? <u64>-1 : ((<u64>1) << <u64>(end - block)) - 1;
+    const letters = inSet64(block, v128.load(runs)) & inText;
+    const letterEnders = inSet64(block, v128.load(runs, 16)) & inText;
+    const letterLeads = inSet64(block, v128.load(runs, 32));
+    const marks = inSet64(block, v128.load(runs, 48)) & inText;
+    const markEnders = inSet64(block, v128.load(runs, 64)) & inText;
+    const markLeads = inSet64(block, v128.load(runs, 80));
+    let offset: u64 = 0;
+    // beyond 48 a run would often go over the block's end
+    while (offset < 48) {
+      let first = offset + ((letterLeads >> offset) & 1);
+      let runEnd = first + ctz(~(letters >> first));
+      if (runEnd > first && runEnd < 64 && ((letterEnders >> runEnd) & 1) != 0) {
+        encodePiece(block + <usize>offset, <usize>(runEnd - offset));
+        offset = runEnd;
+        continue;
+      }
+      first = offset + ((markLeads >> offset) & 1);
+      runEnd = first + ctz(~(marks >> first));
+      if (runEnd > first && runEnd < 64 && ((markEnders >> runEnd) & 1) != 0) {
+        encodePiece(block + <usize>offset, <usize>(runEnd - offset));
+        offset = runEnd;
+        continue;
+      }
+      at = block + <usize>offset;
+      if (at >= end) break;
+      const matchEnd = match(level, at, end);
+      if (matchEnd == 0) {
+        // no match: the character belongs to the gap before the next one
+        const gap = at;
+        at += width(<u32>load<u8>(at));
+        while (at < end && match(level, at, end) == 0) at += width(<u32>load<u8>(at));
+        if (at > end) at = end;
+        if (keepGaps) encodePiece(gap, at - gap);
+      } else {
+        encodePiece(at, matchEnd - at);
+        at = matchEnd;
+      }
+      offset = <u64>(at - block);
+    }
+    at = block + <usize>offset;
+  }
+}
+
 /** The end of the match that starts at `start`; 0 where there is none. */
 // @ts-ignore: decorator
 @inline
@@ -351,11 +433,13 @@ function match(level: usize, start: usize, end: usize): usize {
       cls = <usize>load<u8>(classBlocks + (<usize>load<u16>(classIndex + (<usize>(point >>> 7) << 1)) << 7) + <usize>(point & 127));
       next = at + width(byte);
     }
+    const previous = state;
     state = <u32>load<u8>(table + (<usize>state << CLASS_BITS) + cls);
     if (state == 0) return matched;
     if (state >= firstMatch) matched = state < firstBack ? next : at;
     at = next;
-    if (load<u8>(hasLoop + <usize>state) != 0) {
+    // a run has begun: most that are worth it are longer than two
+    if (state == previous && load<u8>(hasLoop + <usize>state) != 0) {
       const set = v128.load(loops + (<usize>state << 4));
       const from = at;
       while (at < end) {
@@ -373,7 +457,7 @@ function match(level: usize, start: usize, end: usize): usize {
   return load<u8>(<usize>load<u32>(level, 16) + <usize>state) != 0 ? end : matched;
 }
 
-/** A pretoken: from the cache, or merged. A slot is: 16 bytes of the key, three ids, and length | count << 8. */
+/** A pretoken: remembered, or merged. A slot is 15 bytes of the key, its length, and the value. No branch but the last depends on the text. */
 // @ts-ignore: decorator
 @inline
 function encodePiece(start: usize, length: usize): void {
@@ -381,24 +465,29 @@ function encodePiece(start: usize, length: usize): void {
     encodeLongPiece(start, length);
     return;
   }
-  const k0 = load<u64>(start) & load<u64>(masks + (min<usize>(length, 8) << 3));
-  const k1 = length > 8 ? load<u64>(start, 8) & load<u64>(masks + ((length - 8) << 3)) : 0;
-  // multiply and fold: two rounds, so that every bit of the key reaches the top bits
-  let hash = (k0 ^ <u64>length) * 0x9e3779b97f4a7c15;
-  hash = (hash ^ (hash >> 29) ^ k1) * 0xbf58476d1ce4e5b9;
-  const slot = hot + ((<usize>(hash >> hotShift)) << 5);
-  if (load<u64>(slot) == k0 && load<u64>(slot, 8) == k1 && <usize>load<u8>(slot, 28) == length) {
-    const found = v128.load(slot, 16);
-    const count = <usize>load<u8>(slot, 29);
-    if (count <= 3) {
-      v128.store(out, found);
-      out += count << 2;
-      return;
-    }
-    emitList(<usize>load<u32>(slot, 16), load<u32>(slot, 20));
+  const key = v128.replace_lane<u8>(v128.and(v128.load(start), v128.load(masks + (length << 4))), 15, <u8>length);
+  let hash = v128.extract_lane<u64>(key, 0) * 0x9e3779b97f4a7c15;
+  hash = (hash ^ (hash >> 32) ^ v128.extract_lane<u64>(key, 1)) * 0xbf58476d1ce4e5b9;
+  const set = cache + <usize>((hash ^ (hash >> 29)) * 0x94d049bb133111eb >> cacheShift) * 48;
+  const first = i8x16.all_true(i8x16.eq(v128.load(set), key));
+  const second = i8x16.all_true(i8x16.eq(v128.load(set, 24), key));
+  if (<i32>first | <i32>second) emit(select(load<u64>(set, 16), load<u64>(set, 40), first));
+  else encodeNewPiece(start, length, key, set);
+}
+
+// @ts-ignore: decorator
+@inline
+function emit(value: u64): void {
+  if (value >= IS_LIST) {
+    emitList(<usize><u32>value, <u32>(value >> 32) & 0x7fffffff);
     return;
   }
-  encodeCold(start, length, k0, k1, hash, slot);
+  const second = value >> ID_BITS & ID_NONE;
+  const third = value >> (2 * ID_BITS);
+  store<u32>(out, <u32>(value & ID_NONE));
+  store<u32>(out, <u32>second, 4);
+  store<u32>(out, <u32>third, 8);
+  out += 4 + (<usize>(second != ID_NONE) << 2) + (<usize>(third != ID_NONE) << 2);
 }
 
 function emitList(at: usize, count: u32): void {
@@ -406,45 +495,29 @@ function emitList(at: usize, count: u32): void {
   out += <usize>count << 2;
 }
 
-function encodeCold(start: usize, length: usize, k0: u64, k1: u64, hash: u64, hotSlot: usize): void {
-  // two ways a set, in one line of memory
-  const set = cache + ((<usize>((hash * 0x9e3779b97f4a7c15) >> cacheShift)) << 6);
-  for (let slot = set; slot < set + 64; slot += 32) {
-    if (load<u64>(slot) != k0 || load<u64>(slot, 8) != k1 || <usize>load<u8>(slot, 28) != length) continue;
-    const found = v128.load(slot, 16);
-    // seen twice: near at hand from now on
-    v128.store(hotSlot, v128.load(slot));
-    v128.store(hotSlot, found, 16);
-    const count = <usize>load<u8>(slot, 29);
-    if (count <= 3) {
-      v128.store(out, found);
-      out += count << 2;
-    } else emitList(<usize>load<u32>(slot, 16), load<u32>(slot, 20));
-    return;
+/** What a slot keeps of the ids that were just written from `from` on; 0 where there is no room for them. */
+function valueOf(from: usize): u64 {
+  const count = (out - from) >> 2;
+  if (count > 3) {
+    const list = keepInArena(from, count << 2);
+    return list == 0 ? 0 : IS_LIST | (<u64>count << 32) | <u64>list;
   }
+  const second = count > 1 ? <u64>load<u32>(from, 4) : ID_NONE;
+  const third = count > 2 ? <u64>load<u32>(from, 8) : ID_NONE;
+  return <u64>load<u32>(from) | (second << ID_BITS) | (third << (2 * ID_BITS));
+}
+
+function encodeNewPiece(start: usize, length: usize, key: v128, set: usize): void {
   const before = out;
   encodeNew(start, length);
   if (scratchWanted != 0) return;
-  const count = (out - before) >> 2;
-  let first = load<u32>(before);
-  let second = load<u32>(before, 4);
-  let third = load<u32>(before, 8);
-  if (count > 3) {
-    const list = keepInArena(before, count << 2);
-    if (list == 0) return;
-    first = <u32>list;
-    second = <u32>count;
-    third = 0;
-  }
-  // the newer one of a set stays
-  v128.store(set, v128.load(set), 32);
-  v128.store(set, v128.load(set, 16), 48);
-  store<u64>(set, k0);
-  store<u64>(set, k1, 8);
-  store<u32>(set, first, 16);
-  store<u32>(set, second, 20);
-  store<u32>(set, third, 24);
-  store<u32>(set, <u32>length | (<u32>min<usize>(count, 4) << 8), 28);
+  const value = valueOf(before);
+  if (value == 0) return;
+  // the older one of a set goes
+  v128.store(set, v128.load(set), 24);
+  store<u64>(set, load<u64>(set, 16), 40);
+  v128.store(set, key);
+  store<u64>(set, value, 16);
 }
 
 /** Copies bytes to the arena; 0 when it was full: then everything is forgotten, and the arena is empty again. */
@@ -472,7 +545,7 @@ function encodeLongPiece(start: usize, length: usize): void {
     hash = (hash ^ load<u64>(start + i)) * 0xbf58476d1ce4e5b9;
     hash ^= hash >> 29;
   }
-  if (i < length) hash = (hash ^ (load<u64>(start + i) & load<u64>(masks + ((length - i) << 3)))) * 0xbf58476d1ce4e5b9;
+  if (i < length) hash = (hash ^ (load<u64>(start + i) & load<u64>(masks + ((length - i) << 4)))) * 0xbf58476d1ce4e5b9;
   hash ^= hash >> 32;
   const slot = long + ((<usize>(<u32>hash & longMask)) << 4);
   if (load<u64>(slot) == hash && <usize>load<u16>(slot, 12) == length) {
@@ -513,7 +586,7 @@ function encodeNew(start: usize, length: usize): void {
     return;
   }
   const count = characters ? characterSymbols(start, length, scratch) : byteSymbols(start, length, scratch);
-  if (count <= SCAN_SYMBOLS) mergeByScan(scratch, count);
+  if (count <= SCAN_SYMBOLS) mergeByScan(scratch, count, start);
   else mergeByHeap(scratch, count);
 }
 
@@ -541,56 +614,56 @@ function characterSymbols(start: usize, length: usize, to: usize): u32 {
   return count;
 }
 
-/** The id of the token with these bytes. A slot is hash, id, place in `wordBytes`, length; length 0: empty. */
+/** The id of the token with these bytes; NONE where there is none. */
 function findWord(start: usize, length: usize): u32 {
   const hash = hashBytes(start, length);
   let i = hash & wordMask;
   while (true) {
-    const slot = words + (<usize>i << 4);
-    const size = <usize>load<u32>(slot, 12);
-    if (size == 0) return NONE;
-    if (load<u32>(slot) == hash && size == length && memory.compare(wordBytes + <usize>load<u32>(slot, 8), start, length) == 0) return load<u32>(slot, 4);
+    const slot = load<u32>(words + (<usize>i << 2));
+    if (slot == NONE) return NONE;
+    if (slot >>> 20 == hash >>> 20) {
+      const id = slot & 0xfffff;
+      const place = wordPlaces + (<usize>id << 3);
+      if (<usize>load<u32>(place, 4) == length && memory.compare(wordBytes + <usize>load<u32>(place), start, length) == 0) return id;
+    }
     i = (i + 1) & wordMask;
   }
 }
 
-/** FNV-1a: kernel-encoder.ts computes the same when it builds the table. */
+/** FNV-1a, mixed so that its high bits depend on all: kernel-tables.ts computes the same when it builds the table. */
 function hashBytes(start: usize, length: usize): u32 {
   let hash: u32 = 0x811c9dc5;
   for (let i: usize = 0; i < length; i++) hash = (hash ^ <u32>load<u8>(start + i)) * 0x01000193;
-  return hash ^ (hash >>> 15);
+  return (hash ^ (hash >>> 15)) * 0x85ebca77;
 }
 
-/** The id that a merge makes: the last one that `rankOf` found. */
-let mergedId: u32 = 0;
-
-/** The rank of the merge of two tokens, NONE where there is none. A slot is left, right, rank, merged; empty where left is NONE. */
+/** The rank of the merge of two tokens; NONE where there is none. */
 // @ts-ignore: decorator
 @inline
 function rankOf(left: u32, right: u32): u32 {
-  const mixed = (left * 0x9e3779b1) ^ (right * 0x85ebca77);
+  const key = (<u64>left << 32) | <u64>right;
   const mask = (<u32>0xffffffff) >>> mergeShift;
-  let i = (mixed * 0xc2b2ae3d) >>> mergeShift;
+  let i = (((left * 0x9e3779b1) ^ (right * 0x85ebca77)) * 0xc2b2ae3d) >>> mergeShift;
   while (true) {
-    const slot = merges + (<usize>i << 4);
-    const key = load<u32>(slot);
-    if (key == left && load<u32>(slot, 4) == right) {
-      mergedId = load<u32>(slot, 12);
-      return load<u32>(slot, 8);
-    }
-    if (key == NONE) return NONE;
+    const slot = load<u64>(merges + (<usize>i << 3));
+    if ((slot & PAIR_MASK) == key) return (<u32>slot >>> 20) | ((<u32>(slot >> 32) >>> 20) << 12);
+    if (slot == 0xffffffffffffffff) return NONE;
     i = (i + 1) & mask;
   }
 }
 
 /** Short pieces: the best pair is looked for among all. Ids are at `ids`, ranks of the pair that starts at each behind them. */
-function mergeByScan(ids: usize, symbols: u32): void {
+function mergeByScan(ids: usize, symbols: u32, text: usize): void {
   let count = symbols;
   const ranks = ids + (<usize>symbols << 2) + 16;
   let best: u32 = NONE;
   let bestAt: u32 = 0;
   for (let i: u32 = 0; i + 1 < count; i++) {
-    const rank = rankOf(load<u32>(ids + (<usize>i << 2)), load<u32>(ids + (<usize>i << 2), 4));
+    let rank: u32;
+    if (bytePairs != 0) {
+      const pair = load<u16>(text + <usize>i);
+      rank = load<u32>(bytePairs + (<usize>(((pair & 0xff) << 8) | (pair >>> 8)) << 2));
+    } else rank = rankOf(load<u32>(ids + (<usize>i << 2)), load<u32>(ids + (<usize>i << 2), 4));
     store<u32>(ranks + (<usize>i << 2), rank);
     if (rank < best) {
       best = rank;
@@ -599,8 +672,7 @@ function mergeByScan(ids: usize, symbols: u32): void {
   }
   while (best != NONE) {
     const at = ids + (<usize>bestAt << 2);
-    rankOf(load<u32>(at), load<u32>(at, 4));
-    const merged = mergedId;
+    const merged = load<u32>(mergedIds + (<usize>best << 2));
     store<u32>(at, merged);
     count--;
     const moved = <usize>(count - bestAt - 1) << 2;
@@ -648,6 +720,7 @@ function mergeByHeap(ids: usize, symbols: u32): void {
   }
   store<u32>(following + (<usize>(symbols - 1) << 2), NONE);
   while (heapSize > 0) {
+    const rank = load<u32>(heap);
     const at = load<u32>(heap, 4);
     const left = load<u32>(heap, 8);
     const right = load<u32>(heap, 12);
@@ -655,8 +728,7 @@ function mergeByHeap(ids: usize, symbols: u32): void {
     if (load<u32>(ids + (<usize>at << 2)) != left) continue;
     const next = load<u32>(following + (<usize>at << 2));
     if (next == NONE || load<u32>(ids + (<usize>next << 2)) != right) continue;
-    rankOf(left, right);
-    store<u32>(ids + (<usize>at << 2), mergedId);
+    store<u32>(ids + (<usize>at << 2), load<u32>(mergedIds + (<usize>rank << 2)));
     store<u32>(ids + (<usize>next << 2), NONE);
     const after = load<u32>(following + (<usize>next << 2));
     store<u32>(following + (<usize>at << 2), after);

@@ -12,28 +12,16 @@ import type { BpeEncoder } from './reference-encoder.js';
 
 interface BpeKernel {
   attach(descriptor: number): void;
-  attachOwn(
-    hot: number,
-    hotBits: number,
-    cache: number,
-    cacheBits: number,
-    long: number,
-    longBits: number,
-    arena: number,
-    arenaBytes: number,
-  ): void;
+  attachOwn(tables: number, cacheBits: number, longBits: number, arena: number, arenaBytes: number): void;
   attachScratch(at: number, bytes: number): void;
   scratchNeeded(): number;
   encodeBatch(text: number, bounds: number, from: number, count: number, ids: number, idBounds: number): number;
   encodeOne(start: number, end: number, ids: number, first: number): number;
 }
 
-/** Pretokens near at hand: 4 Ki of 32 bytes stay in a core's second-level cache, and hold most of what text consists of. */
-const HOT_BITS = 12;
-/** All pretokens: 256 Ki sets of two, 16 MiB. */
-const CACHE_BITS = 18;
-/** Pretokens over 16 bytes: 32 Ki of 16 bytes. */
-const LONG_BITS = 15;
+/** Sets of the table of pretokens, of 48 bytes: 1.5 MiB for up to 64 Ki of them; and slots of the table of long ones. */
+const CACHE_BITS = 15;
+const LONG_BITS = 13;
 /** Ids and keys that do not fit into their slots. When it is full all pretokens are forgotten, which costs milliseconds. */
 const ARENA_BYTES = 6 * 2 ** 20;
 const SCRATCH_BYTES = 32 * 2 ** 10;
@@ -70,9 +58,8 @@ class KernelEncoder implements BpeEncoder {
     this.#splitAdded = createAddedTokenSplitter(matched);
     this.#kernel = loadKernel('bpe', memory) as BpeKernel;
     this.#kernel.attach(descriptor);
-    const sizes = [32 * 2 ** HOT_BITS, 64 * 2 ** CACHE_BITS, 16 * 2 ** LONG_BITS, ARENA_BYTES];
-    const [hot, cache, long, arena] = this.#allocate(sizes);
-    this.#kernel.attachOwn(hot, HOT_BITS, cache, CACHE_BITS, long, LONG_BITS, arena, ARENA_BYTES);
+    const [own, arena] = this.#allocate([48 * 2 ** CACHE_BITS + 16 * 2 ** LONG_BITS, ARENA_BYTES]);
+    this.#kernel.attachOwn(own, CACHE_BITS, LONG_BITS, arena, ARENA_BYTES);
     this.#ensureScratch(SCRATCH_BYTES);
     this.#ensurePortion(PORTION_BYTES, 1024);
   }

@@ -21,6 +21,11 @@ export const SLACK = 64;
 /** The kernel's own statics lie below this: it has a few constants only, which a test compares with `heapStart`. */
 export const TABLES_START = 4096;
 const NONE = 0xffffffff;
+/** A token has 20 bits in the kernel's tables. */
+const ID_MASK = 0xfffff;
+/** Ids that the kernel's tables have room for. */
+export const KERNEL_IDS_MAX = ID_MASK;
+
 const LEVEL_WORDS = 16;
 const PREFIXES = { none: 0, always: 1, 'unless-space': 2, 'unless-space-or-mark': 3 } as const;
 
@@ -44,6 +49,7 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
         layout.place(automaton.noStarts),
         Number(levels[i].keepMatches),
         Number(levels[i].keepGaps),
+        automaton.runs === undefined || !levels[i].keepMatches ? 0 : layout.place(automaton.runs),
       ],
       LEVEL_WORDS * i,
     );
@@ -59,16 +65,20 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
       layout.place(levelRecords),
       levels.length,
       layout.place(model.byteIds),
+      model.style === 'bytes' ? layout.place(bytePairs(model)) : 0,
       layout.place(merges.slots),
       merges.bits,
+      layout.place(merges.mergedIds),
       layout.place(words.slots),
       words.bits,
-      layout.place(model.tokenBytes),
+      layout.place(words.places),
+      layout.place(words.bytes),
       Number(model.wholeWords),
       Number(model.style === 'characters'),
       model.spaceId,
       form === undefined ? 0 : layout.place(form.index),
       form === undefined ? 0 : layout.place(form.blocks),
+      form === undefined ? 0 : firstLead(form),
       trie === undefined ? 0 : layout.place(trie.roots),
       trie === undefined ? 0 : layout.place(trie.nodes),
       trie === undefined ? 0 : layout.place(trie.starts),
@@ -76,7 +86,6 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
       PREFIXES[compiled.prefix],
       Number(compiled.prefixFirstOnly),
       layout.place(byteMasks()),
-      form === undefined ? 0 : firstLead(form),
     ),
   );
   return { memory: layout.toMemory(), descriptor };
@@ -84,10 +93,10 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
 
 /** Gives arrays their places, then writes them. */
 class Layout {
-  readonly #arrays: { readonly at: number; readonly array: Uint8Array | Uint16Array | Uint32Array | Int32Array | BigUint64Array }[] = [];
+  readonly #arrays: { readonly at: number; readonly array: Uint8Array | Uint16Array | Uint32Array | Int32Array }[] = [];
   #end = TABLES_START;
 
-  place(array: Uint8Array | Uint16Array | Uint32Array | Int32Array | BigUint64Array): number {
+  place(array: Uint8Array | Uint16Array | Uint32Array | Int32Array): number {
     const at = this.#end;
     this.#arrays.push({ at, array });
     this.#end = (at + array.byteLength + SLACK + 15) & ~15;
@@ -110,56 +119,78 @@ function firstLead(form: ClassMap): number {
   return new TextEncoder().encode(String.fromCodePoint(point))[0];
 }
 
-/** [9] masks of the first n of 8 bytes. */
-function byteMasks(): BigUint64Array {
-  return BigUint64Array.from({ length: 9 }, (_, bytes) => (1n << (8n * BigInt(bytes))) - 1n);
+/** [17 × 16] masks of the first n of 16 bytes. */
+function byteMasks(): Uint8Array {
+  return Uint8Array.from({ length: 17 * 16 }, (_, i) => ((i & 15) < i >> 4 ? 0xff : 0));
 }
 
-/** Open addressing with linear probing, at most half full: left, right, rank, merged. The hash is `rankOf`'s in the kernel. */
-function mergeTable(merges: Int32Array): { readonly slots: Uint32Array; readonly bits: number } {
+/** Open addressing with linear probing, at most two thirds full. A slot, its hash and its bits are as `rankOf` reads them. */
+function mergeTable(merges: Int32Array): { readonly slots: Uint32Array; readonly bits: number; readonly mergedIds: Uint32Array } {
   const count = merges.length / 3;
-  const bits = Math.max(4, Math.ceil(Math.log2(2 * count + 1)));
-  const slots = new Uint32Array(4 * 2 ** bits).fill(NONE);
+  const bits = Math.max(4, Math.ceil(Math.log2(1.5 * count + 1)));
+  const slots = new Uint32Array(2 * 2 ** bits).fill(NONE);
+  const mergedIds = new Uint32Array(count);
   const mask = 2 ** bits - 1;
   for (let rank = 0; rank < count; rank++) {
     const left = merges[3 * rank];
     const right = merges[3 * rank + 1];
+    mergedIds[rank] = merges[3 * rank + 2];
     const mixed = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca77);
     let slot = Math.imul(mixed, 0xc2b2ae3d) >>> (32 - bits);
     // the last of equal pairs counts, as in the reference
-    while (slots[4 * slot] !== NONE && !(slots[4 * slot] === left && slots[4 * slot + 1] === right)) slot = (slot + 1) & mask;
-    slots[4 * slot] = left;
-    slots[4 * slot + 1] = right;
-    slots[4 * slot + 2] = rank;
-    slots[4 * slot + 3] = merges[3 * rank + 2];
+    while (slots[2 * slot] !== NONE && !((slots[2 * slot] & ID_MASK) === right && (slots[2 * slot + 1] & ID_MASK) === left))
+      slot = (slot + 1) & mask;
+    slots[2 * slot] = right | ((rank & 0xfff) << 20);
+    slots[2 * slot + 1] = left | ((rank >>> 12) << 20);
   }
-  return { slots, bits };
+  return { slots, bits, mergedIds };
 }
 
-/** Tokens by their bytes, for whole words and for characters: hash, id, place, length. */
-function wordTable({ model }: CompiledBpe): { readonly slots: Uint32Array; readonly bits: number } {
+/** [65536] ranks of the merges of two bytes. */
+function bytePairs({ merges, byteIds }: CompiledBpe['model']): Uint32Array {
+  const pairs = new Uint32Array(65_536).fill(NONE);
+  const byteOf = new Map(Array.from(byteIds, (id, byte) => [id, byte]));
+  for (let rank = 0; 3 * rank < merges.length; rank++) {
+    const left = byteOf.get(merges[3 * rank]);
+    const right = left === undefined ? undefined : byteOf.get(merges[3 * rank + 1]);
+    if (left !== undefined && right !== undefined) pairs[(left << 8) | right] = rank;
+  }
+  return pairs;
+}
+
+interface WordTable {
+  readonly slots: Uint32Array;
+  readonly bits: number;
+  readonly places: Int32Array;
+  readonly bytes: Uint8Array;
+}
+
+/** Tokens by their bytes, for whole words and for characters. */
+function wordTable({ model }: CompiledBpe): WordTable {
   const { tokenBytes, tokenPlaces, idsEnd } = model;
-  const wanted = model.style === 'characters' || model.wholeWords;
-  const bits = wanted ? Math.max(4, Math.ceil(Math.log2(2 * idsEnd + 1))) : 4;
-  const slots = new Uint32Array(4 * 2 ** bits);
+  if (model.style === 'bytes' && !model.wholeWords) {
+    return { slots: new Uint32Array(16).fill(NONE), bits: 4, places: new Int32Array(0), bytes: new Uint8Array(0) };
+  }
+  const bits = Math.max(4, Math.ceil(Math.log2(1.5 * idsEnd + 1)));
+  const slots = new Uint32Array(2 ** bits).fill(NONE);
   const mask = 2 ** bits - 1;
-  for (let id = 0; wanted && id < idsEnd; id++) {
+  for (let id = 0; id < idsEnd; id++) {
     const start = tokenPlaces[2 * id];
     const length = tokenPlaces[2 * id + 1];
     if (length === 0 || (model.style === 'characters' && length > 4)) continue;
     const hash = hashBytes(tokenBytes, start, length);
     let slot = hash & mask;
-    while (slots[4 * slot + 3] !== 0) slot = (slot + 1) & mask;
-    slots.set([hash, id, start, length], 4 * slot);
+    while (slots[slot] !== NONE) slot = (slot + 1) & mask;
+    slots[slot] = id | ((hash >>> 20) << 20);
   }
-  return { slots, bits };
+  return { slots, bits, places: tokenPlaces, bytes: tokenBytes };
 }
 
-/** FNV-1a, as in the kernel. */
+/** FNV-1a, mixed, as in the kernel. */
 function hashBytes(bytes: Uint8Array, start: number, length: number): number {
   let hash = 0x811c9dc5;
   for (let i = start; i < start + length; i++) hash = Math.imul(hash ^ bytes[i], 0x01000193);
-  return (hash ^ (hash >>> 15)) >>> 0;
+  return Math.imul(hash ^ (hash >>> 15), 0x85ebca77) >>> 0;
 }
 
 interface TokenTrie {

@@ -31,6 +31,11 @@ export interface Automaton {
   readonly hasLoop: Uint8Array;
   /** [16] likewise, the ASCII characters that no match starts with. */
   readonly noStarts: Uint8Array;
+  /**
+   * [6 × 16] sets like `loops`: letters, their enders and leads, then the same of punctuation. One or more letters, with or without a lead before them,
+   * are a match, and the whole of it, where an ender follows; likewise the others. `undefined`: it is not so.
+   */
+  readonly runs: Uint8Array | undefined;
 }
 
 /** Which class a code point is in: `blocks[(index[point >> 7] << 7) + (point & 127)]`. Class 0 is in no pattern. */
@@ -227,16 +232,56 @@ function toTables(threads: readonly Thread[], drafts: readonly DraftState[], fir
     }
     if (transitions[start * CLASSES_MAX + classOf(classes, character)] === DEAD) noStarts[character & 15] |= bit;
   }
+  const firstMatch = count('none');
+  const firstBack = firstMatch + count('match');
+  const next: Step = (state, character) => transitions[state * CLASSES_MAX + classOf(classes, character)];
+  const isMatch = (state: number): boolean => state >= firstMatch && state < firstBack;
   return {
     transitions,
     start,
-    firstMatch: count('none'),
-    firstBack: count('none') + count('match'),
+    firstMatch,
+    firstBack,
+    runs: runsOf(start, next, isMatch),
     matchesAtEnd,
     loops,
     hasLoop: hasLoop.map((loops) => (loops === 2 ? 1 : 0)),
     noStarts,
   };
+}
+
+type Step = (state: number, character: number) => number;
+
+/** Characters that stand for words and for punctuation. */
+const RUN_SAMPLES = [0x61, 0x3b];
+
+function runsOf(start: number, next: Step, isMatch: (state: number) => boolean): Uint8Array | undefined {
+  const runs = new Uint8Array(6 * 16);
+  let found = false;
+  for (const [i, sample] of RUN_SAMPLES.entries()) {
+    // states after one and after two or more characters of the run, without and with a space before it
+    const chains = [start, next(start, 0x20)].map((state) => [next(state, sample), next(next(state, sample), sample)] as const);
+    const known = ([one, more]: readonly [number, number]): boolean => isMatch(one) && isMatch(more) && next(more, sample) === more;
+    if (!chains.every(known)) continue;
+    found = true;
+    const add = (set: number, character: number): void => {
+      runs[16 * (3 * i + set) + (character & 15)] |= 1 << (character >> 4);
+    };
+    const [bare, spaced] = chains;
+    const goesOn = ([one, more]: readonly [number, number], character: number): boolean =>
+      next(one, character) === more && next(more, character) === more;
+    const ascii = Array.from({ length: 128 }, (_, character) => character);
+    const members = ascii.filter((character) => {
+      const begins = next(start, character) === bare[0] && next(next(start, 0x20), character) === spaced[0];
+      return begins && goesOn(bare, character) && goesOn(spaced, character);
+    });
+    for (const character of ascii) {
+      const leads = !members.includes(character) && members.every((member) => next(next(start, character), member) === spaced[0]);
+      if (leads) add(2, character);
+      if (chains.every((chain) => chain.every((state) => next(state, character) === DEAD))) add(1, character);
+    }
+    for (const character of members) add(0, character);
+  }
+  return found ? runs : undefined;
 }
 
 export function classOf({ index, blocks }: ClassMap, point: number): number {
