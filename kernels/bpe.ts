@@ -34,7 +34,7 @@ const IS_LIST: u64 = 0x8000000000000000;
 /** Tokens have 20 bits each in the table of merges; the rank has the other 24. */
 const PAIR_MASK: u64 = 0x000fffff000fffff;
 /** Up to so many symbols are merged by searching all of them for the best pair; more by a heap. */
-const SCAN_SYMBOLS: u32 = 48;
+const SCAN_SYMBOLS: u32 = 60;
 
 const NONE: u32 = 0xffffffff;
 
@@ -50,7 +50,10 @@ let byteIds: usize = 0;
 let bytePairs: usize = 0;
 /** Merges by their pair, 8 bytes a slot: right and the rank's low 12 bits, left and its high 12; all ones: empty. And what they make, by rank. */
 let merges: usize = 0;
-let mergeShift: u32 = 0;
+let mergeSlots: u32 = 0;
+/** A bit for each hash of a merge's pair: most pairs that are asked for are none, and need not go to the large table. */
+let mergeFilter: usize = 0;
+let filterShift: u32 = 0;
 let mergedIds: usize = 0;
 /** Tokens by their bytes, 4 bytes a slot: id, and 12 bits of the hash; all ones: empty. [ids × 2] start and length, and the bytes. */
 let words: usize = 0;
@@ -107,7 +110,7 @@ export function attach(d: usize): void {
   byteIds = word(d, 4);
   bytePairs = word(d, 5);
   merges = word(d, 6);
-  mergeShift = 32 - word(d, 7);
+  mergeSlots = word(d, 7);
   mergedIds = word(d, 8);
   words = word(d, 9);
   wordMask = ((<u32>1) << word(d, 10)) - 1;
@@ -127,6 +130,8 @@ export function attach(d: usize): void {
   prefix = word(d, 23);
   prefixFirstOnly = word(d, 24) != 0;
   masks = word(d, 25);
+  mergeFilter = word(d, 26);
+  filterShift = 32 - word(d, 27);
 }
 
 /** Tables of 2^bits: sets of 2 × 24 bytes, and slots of 16 bytes for long pretokens; they lie one behind the other. */
@@ -550,7 +555,7 @@ function encodeLongPiece(start: usize, length: usize): void {
   const slot = long + ((<usize>(<u32>hash & longMask)) << 4);
   if (load<u64>(slot) == hash && <usize>load<u16>(slot, 12) == length) {
     const key = <usize>load<u32>(slot, 8);
-    if (memory.compare(key, start, length) == 0) {
+    if (sameBytes(key, start, length)) {
       emitList(key + ((length + 15) & ~(<usize>15)), <u32>load<u16>(slot, 14));
       return;
     }
@@ -570,6 +575,12 @@ function encodeLongPiece(start: usize, length: usize): void {
   store<u16>(slot, <u16>(bytes >> 2), 14);
 }
 
+/** Compares 16 bytes at a time; the last ones overlap. At least 16. */
+function sameBytes(a: usize, b: usize, length: usize): bool {
+  for (let i: usize = 0; i + 16 <= length; i += 16) if (!i8x16.all_true(i8x16.eq(v128.load(a + i), v128.load(b + i)))) return false;
+  return i8x16.all_true(i8x16.eq(v128.load(a + length - 16), v128.load(b + length - 16)));
+}
+
 /** A pretoken that is not in the cache. */
 function encodeNew(start: usize, length: usize): void {
   if (wholeWords) {
@@ -581,8 +592,8 @@ function encodeNew(start: usize, length: usize): void {
     }
   }
   // ids, ranks (or links and heap): at most one symbol a byte; the heap holds at most twice as many entries as symbols
-  if (length * 48 + 64 > scratchEnd - scratch) {
-    scratchWanted = length * 48 + 64;
+  if (length * 48 + 1024 > scratchEnd - scratch) {
+    scratchWanted = length * 48 + 1024;
     return;
   }
   const count = characters ? characterSymbols(start, length, scratch) : byteSymbols(start, length, scratch);
@@ -638,60 +649,76 @@ function hashBytes(start: usize, length: usize): u32 {
 }
 
 /** The rank of the merge of two tokens; NONE where there is none. */
-// @ts-ignore: decorator
-@inline
 function rankOf(left: u32, right: u32): u32 {
+  const hash = ((left * 0x9e3779b1) ^ (right * 0x85ebca77)) * 0xc2b2ae3d;
+  const bit = hash >>> filterShift;
+  if (((<u32>load<u8>(mergeFilter + <usize>(bit >>> 3)) >>> (bit & 7)) & 1) == 0) return NONE;
   const key = (<u64>left << 32) | <u64>right;
-  const mask = (<u32>0xffffffff) >>> mergeShift;
-  let i = (((left * 0x9e3779b1) ^ (right * 0x85ebca77)) * 0xc2b2ae3d) >>> mergeShift;
+  let i = <u32>((<u64>hash * <u64>mergeSlots) >> 32);
   while (true) {
     const slot = load<u64>(merges + (<usize>i << 3));
     if ((slot & PAIR_MASK) == key) return (<u32>slot >>> 20) | ((<u32>(slot >> 32) >>> 20) << 12);
     if (slot == 0xffffffffffffffff) return NONE;
-    i = (i + 1) & mask;
+    if (++i == mergeSlots) i = 0;
   }
 }
 
-/** Short pieces: the best pair is looked for among all. Ids are at `ids`, ranks of the pair that starts at each behind them. */
+/**
+ * Short pieces: the best pair is looked for among all, four at a time. Symbols keep their places and are linked; a pair is rank × 64 + place, so that the
+ * smallest of them is the best, and the leftmost of equal ones. At `ids`: the symbols; behind them pairs; behind those links forwards and backwards.
+ */
 function mergeByScan(ids: usize, symbols: u32, text: usize): void {
-  let count = symbols;
-  const ranks = ids + (<usize>symbols << 2) + 16;
-  let best: u32 = NONE;
-  let bestAt: u32 = 0;
-  for (let i: u32 = 0; i + 1 < count; i++) {
+  const pairs = ids + (<usize>SCAN_SYMBOLS << 2);
+  const next = pairs + (<usize>SCAN_SYMBOLS << 2);
+  const previous = next + <usize>SCAN_SYMBOLS + 16;
+  const pairsEnd = pairs + (<usize>((symbols + 3) & ~3) << 2);
+  v128.store(pairsEnd - 16, i32x4.splat(-1));
+  for (let i: u32 = 0; i + 1 < symbols; i++) {
     let rank: u32;
     if (bytePairs != 0) {
-      const pair = load<u16>(text + <usize>i);
+      const pair = <u32>load<u16>(text + <usize>i);
       rank = load<u32>(bytePairs + (<usize>(((pair & 0xff) << 8) | (pair >>> 8)) << 2));
     } else rank = rankOf(load<u32>(ids + (<usize>i << 2)), load<u32>(ids + (<usize>i << 2), 4));
-    store<u32>(ranks + (<usize>i << 2), rank);
-    if (rank < best) {
-      best = rank;
-      bestAt = i;
+    store<u32>(pairs + (<usize>i << 2), pairOf(rank, i));
+  }
+  for (let i: u32 = 0; i < symbols; i++) {
+    store<u8>(next + <usize>i, <u8>(i + 1));
+    store<u8>(previous + <usize>i, <u8>(i - 1));
+  }
+  while (true) {
+    let least = v128.load(pairs);
+    for (let at = pairs + 16; at < pairsEnd; at += 16) least = i32x4.min_u(least, v128.load(at));
+    least = i32x4.min_u(least, i8x16.shuffle(least, least, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    const best = min(<u32>i32x4.extract_lane(least, 0), <u32>i32x4.extract_lane(least, 1));
+    if (best == NONE) break;
+    const at = <usize>(best & 63);
+    const gone = <usize>load<u8>(next + at);
+    const after = <usize>load<u8>(next + gone);
+    const merged = load<u32>(mergedIds + (<usize>(best >>> 6) << 2));
+    store<u32>(ids + (at << 2), merged);
+    store<u8>(next + at, <u8>after);
+    store<u32>(pairs + (gone << 2), NONE);
+    let pair = NONE;
+    if (<u32>after < symbols) {
+      store<u8>(previous + after, <u8>at);
+      pair = pairOf(rankOf(merged, load<u32>(ids + (after << 2))), <u32>at);
+    }
+    store<u32>(pairs + (at << 2), pair);
+    if (at > 0) {
+      const before = <usize>load<u8>(previous + at);
+      store<u32>(pairs + (before << 2), pairOf(rankOf(load<u32>(ids + (before << 2)), merged), <u32>before));
     }
   }
-  while (best != NONE) {
-    const at = ids + (<usize>bestAt << 2);
-    const merged = load<u32>(mergedIds + (<usize>best << 2));
-    store<u32>(at, merged);
-    count--;
-    const moved = <usize>(count - bestAt - 1) << 2;
-    copyDown(at + 4, at + 8, moved);
-    const rankAt = ranks + (<usize>bestAt << 2);
-    copyDown(rankAt, rankAt + 4, moved);
-    if (bestAt > 0) store<u32>(rankAt - 4, rankOf(load<u32>(at - 4), merged));
-    if (bestAt + 1 < count) store<u32>(rankAt, rankOf(merged, load<u32>(at, 4)));
-    best = NONE;
-    for (let i: u32 = 0; i + 1 < count; i++) {
-      const rank = load<u32>(ranks + (<usize>i << 2));
-      if (rank < best) {
-        best = rank;
-        bestAt = i;
-      }
-    }
+  for (let i: usize = 0; <u32>i < symbols; i = <usize>load<u8>(next + i)) {
+    store<u32>(out, load<u32>(ids + (i << 2)));
+    out += 4;
   }
-  copyDown(out, ids, <usize>count << 2);
-  out += <usize>count << 2;
+}
+
+// @ts-ignore: decorator
+@inline
+function pairOf(rank: u32, at: u32): u32 {
+  return rank == NONE ? NONE : (rank << 6) | at;
 }
 
 /** Copies to a lower place or one apart, 16 bytes at a time: for so few bytes quicker than the engine's own call. */

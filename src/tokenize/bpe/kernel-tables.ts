@@ -67,7 +67,7 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
       layout.place(model.byteIds),
       model.style === 'bytes' ? layout.place(bytePairs(model)) : 0,
       layout.place(merges.slots),
-      merges.bits,
+      merges.slots.length / 2,
       layout.place(merges.mergedIds),
       layout.place(words.slots),
       words.bits,
@@ -86,6 +86,8 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
       PREFIXES[compiled.prefix],
       Number(compiled.prefixFirstOnly),
       layout.place(byteMasks()),
+      layout.place(merges.filter),
+      merges.filterBits,
     ),
   );
   return { memory: layout.toMemory(), descriptor };
@@ -124,26 +126,36 @@ function byteMasks(): Uint8Array {
   return Uint8Array.from({ length: 17 * 16 }, (_, i) => ((i & 15) < i >> 4 ? 0xff : 0));
 }
 
-/** Open addressing with linear probing, at most two thirds full. A slot, its hash and its bits are as `rankOf` reads them. */
-function mergeTable(merges: Int32Array): { readonly slots: Uint32Array; readonly bits: number; readonly mergedIds: Uint32Array } {
+interface MergeTable {
+  readonly slots: Uint32Array;
+  readonly filter: Uint8Array;
+  readonly filterBits: number;
+  readonly mergedIds: Uint32Array;
+}
+
+/** Open addressing with linear probing, four fifths full, behind a filter of at least six bits a merge. Slots, hash and filter are as `rankOf` reads them. */
+function mergeTable(merges: Int32Array): MergeTable {
   const count = merges.length / 3;
-  const bits = Math.max(4, Math.ceil(Math.log2(1.5 * count + 1)));
-  const slots = new Uint32Array(2 * 2 ** bits).fill(NONE);
+  const size = Math.max(16, Math.ceil(1.25 * count));
+  const slots = new Uint32Array(2 * size).fill(NONE);
+  const filterBits = Math.max(7, Math.ceil(Math.log2(6 * count + 1)));
+  const filter = new Uint8Array(2 ** (filterBits - 3));
   const mergedIds = new Uint32Array(count);
-  const mask = 2 ** bits - 1;
   for (let rank = 0; rank < count; rank++) {
     const left = merges[3 * rank];
     const right = merges[3 * rank + 1];
     mergedIds[rank] = merges[3 * rank + 2];
-    const mixed = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca77);
-    let slot = Math.imul(mixed, 0xc2b2ae3d) >>> (32 - bits);
+    const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca77), 0xc2b2ae3d) >>> 0;
+    const bit = hash >>> (32 - filterBits);
+    filter[bit >>> 3] |= 1 << (bit & 7);
+    let slot = Math.floor((hash * size) / 2 ** 32);
     // the last of equal pairs counts, as in the reference
     while (slots[2 * slot] !== NONE && !((slots[2 * slot] & ID_MASK) === right && (slots[2 * slot + 1] & ID_MASK) === left))
-      slot = (slot + 1) & mask;
+      slot = slot + 1 === size ? 0 : slot + 1;
     slots[2 * slot] = right | ((rank & 0xfff) << 20);
     slots[2 * slot + 1] = left | ((rank >>> 12) << 20);
   }
-  return { slots, bits, mergedIds };
+  return { slots, filter, filterBits, mergedIds };
 }
 
 /** [65536] ranks of the merges of two bytes. */
