@@ -209,7 +209,7 @@ function cut(text: string, boundary: RegExp): string[] {
 }
 
 /** The sources below `dir`, in order: 1–200 KB, no line of more than 300 characters, at most half of the lines known from files before. */
-function sourceFiles(dir: string): string[] {
+export function sourceFiles(dir: string): string[] {
   const seen = new Set<string>();
   const texts: string[] = [];
   let bytes = 0;

@@ -37,6 +37,8 @@ export type Rows =
       readonly valid: Uint8Array | undefined;
       /** All ids are at least 0 and below this; `undefined`: nobody looked, or one is negative. */
       readonly idsBelow: number | undefined;
+      /** Gives the arrays back, for other rows: nobody may read them any more. */
+      readonly release?: () => void;
     };
 
 /** Counts the rows that start in each page of a nested column: bulk work, done in a worker thread. */

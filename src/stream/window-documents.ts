@@ -56,6 +56,11 @@ export class WindowDocuments implements DocumentSource, Provenance {
     this.#order = payload.orderKey === undefined ? identityPermutation(count) : createPermutation(payload.orderKey, count);
   }
 
+  /** Nothing may be asked of the window any more. */
+  close(): void {
+    for (const rows of this.#rows) if (rows.kind === 'tokens') rows.release?.();
+  }
+
   tokens(document: number): Int32Array {
     const index = document - this.#aheadStart;
     if (index < 0 || index >= this.#aheadBounds.length - 1) {

@@ -93,6 +93,7 @@ function serve(): void {
         if (request.payload.kind === 'tokens') setImmediate(decodeAhead, request.window);
         return;
       case 'close':
+        windows.get(request.window)?.documents?.close();
         windows.delete(request.window);
         return;
       case 'count': {

@@ -5,7 +5,7 @@
  *   PAR1 [dictionary][page][page] footer length PAR1 ──parquet-wasm──▶ Arrow IPC ──▶ typed arrays
  */
 import { createRequire } from 'node:module';
-import { tableFromIPC, type Data } from 'apache-arrow';
+import type * as Arrow from 'apache-arrow';
 import type * as ParquetWasm from 'parquet-wasm';
 import type { CompressionCodec, Encoding, ParquetType } from 'hyparquet';
 import { ByteWriter } from 'hyparquet-writer';
@@ -18,12 +18,13 @@ import { pagesOf } from './pages.js';
 /** `PAR1`, little-endian. */
 const MAGIC = 0x31524150;
 
-/** Loaded when it is first needed: its 5 MB of WebAssembly cost a third of a second, and columns of tokens seldom need it. */
+/** Both libraries are loaded when they are first needed: that takes half a second, and columns of tokens seldom need them. */
 const load = createRequire(import.meta.url);
 
 /** Throws what parquet-wasm throws, or an Error that says what is wrong. */
 export function decodeWithArrow(slice: EncodedParquetSlice): Rows {
   const { readParquet } = load('parquet-wasm') as typeof ParquetWasm;
+  const { tableFromIPC } = load('apache-arrow') as typeof Arrow;
   const table = readParquet(toParquetFile(slice), { batchSize: Math.max(1, slice.pageRows) });
   const arrow = tableFromIPC(table.intoIPCStream());
   if (arrow.numRows !== slice.pageRows || arrow.batches.length !== 1) {
@@ -38,7 +39,7 @@ export function decodeWithArrow(slice: EncodedParquetSlice): Rows {
 }
 
 /** 0 where a row is null, or is a list that holds a null: neither is a row of tokens or text. */
-function validity(column: Data, bounds: Int32Array, start: number, count: number): Uint8Array | undefined {
+function validity(column: Arrow.Data, bounds: Int32Array, start: number, count: number): Uint8Array | undefined {
   const element = column.children.at(0);
   if (column.nullCount === 0 && (element === undefined || element.nullCount === 0)) return undefined;
   const valid = new Uint8Array(count);

@@ -182,10 +182,36 @@ function rowsOf({ skipRows, rows: count, pageRows }: EncodedParquetSlice, kernel
   const all = new Int32Array(buffer, layout.bounds, pageRows + 1);
   all[pageRows] = kernel.idsWritten();
   const bounds = all.slice(skipRows, skipRows + count + 1);
-  const ids = new Int32Array(buffer, layout.ids + 4 * bounds[0], bounds[count] - bounds[0]).slice();
+  const ids = takeArray(bounds[count] - bounds[0]);
+  ids.set(new Int32Array(buffer, layout.ids + 4 * bounds[0], ids.length));
   const first = bounds[0];
   for (let i = 0; i < bounds.length; i++) bounds[i] -= first;
   const valid = kernel.rowsInvalid() === 0 ? undefined : new Uint8Array(buffer, layout.valid + skipRows, count).slice();
   const largest = kernel.largestId() >>> 0;
-  return { kind: 'tokens', count, bounds, ids, valid, idsBelow: largest < 2 ** 31 ? largest + 1 : undefined };
+  return {
+    kind: 'tokens',
+    count,
+    bounds,
+    ids,
+    valid,
+    idsBelow: largest < 2 ** 31 ? largest + 1 : undefined,
+    release: () => keepArray(ids),
+  };
+}
+
+/**
+ * Memory of released rows. A window's ids are megabytes, and fresh ones come from the system page by page: to use them again is half the time of a copy.
+ * Eight are as many as lanes, by default, that end their windows together.
+ */
+const kept: ArrayBuffer[] = [];
+const KEPT_MAX = 8;
+
+function takeArray(length: number): Int32Array<ArrayBuffer> {
+  const index = kept.findIndex(({ byteLength }) => byteLength >= 4 * length && byteLength <= 8 * length + 4096);
+  const [buffer] = index < 0 ? [new ArrayBuffer(4 * length)] : kept.splice(index, 1);
+  return new Int32Array(buffer, 0, length);
+}
+
+function keepArray({ buffer }: Int32Array<ArrayBuffer>): void {
+  if (kept.length < KEPT_MAX && !kept.includes(buffer)) kept.push(buffer);
 }
