@@ -9,21 +9,25 @@ export interface FramedArrays {
   readonly frames: Uint8Array[];
 }
 
-/** The arrays of a batch in the specification's order. The frames are views of the batch. */
+/** The arrays of a batch in the specification's order. The frames are views of the batch. A mask of ones only is a fifth of the bytes, and is not sent. */
 export function framesOfBatch(batch: BatchArrays): FramedArrays {
   const { rows, length } = batch;
   const segments = batch.segments.length / SEGMENT_FIELDS;
+  const all = [
+    { name: 'input_ids', dtype: 'int32', shape: [rows, length], array: batch.inputIds },
+    ...(isFull(batch) ? [] : [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } as const]),
+    { name: 'cu_seqlens', dtype: 'int32', shape: [segments + 1], array: batch.cuSeqlens },
+    { name: 'segments', dtype: 'int32', shape: [segments, SEGMENT_FIELDS], array: batch.segments },
+  ] as const;
   return {
-    arrays: [
-      { name: 'input_ids', dtype: 'int32', shape: [rows, length] },
-      { name: 'loss_mask', dtype: 'uint8', shape: [rows, length] },
-      { name: 'cu_seqlens', dtype: 'int32', shape: [segments + 1] },
-      { name: 'segments', dtype: 'int32', shape: [segments, SEGMENT_FIELDS] },
-    ],
-    frames: [batch.inputIds, batch.lossMask, batch.cuSeqlens, batch.segments].map(
-      (array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
-    ),
+    arrays: all.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })),
+    frames: all.map(({ array }) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)),
   };
+}
+
+/** Without padding every token counts. */
+function isFull({ rows, length, tokens }: { readonly rows: number; readonly length: number; readonly tokens: number }): boolean {
+  return tokens === rows * length;
 }
 
 /** The arrays are views of the frames where these are aligned. Errors: `BAD_MESSAGE` where one is missing, or of another type or shape. */
@@ -51,7 +55,10 @@ export function batchOfFrames(message: MessageOf<'BATCH'>, frames: readonly Uint
     tokens,
     digest,
     inputIds: int32('input_ids', [rows, length]),
-    lossMask: bytesOf('loss_mask', 'uint8', [rows, length]),
+    lossMask:
+      isFull(message) && !message.arrays.some(({ name }) => name === 'loss_mask')
+        ? new Uint8Array(rows * length).fill(1)
+        : bytesOf('loss_mask', 'uint8', [rows, length]),
     cuSeqlens: int32('cu_seqlens', [segments.length / SEGMENT_FIELDS + 1]),
     segments,
   };

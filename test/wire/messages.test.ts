@@ -36,6 +36,25 @@ describe('wire messages', () => {
     expect(framesOfBatch(built).frames.map((frame) => Buffer.from(frame).toString('hex'))).toEqual(frames.slice(1));
   });
 
+  it('a mask of ones only is not sent, and is there on the other side; without one, a batch with padding is refused', () => {
+    const full = {
+      rows: 1,
+      length: 4,
+      tokens: 4,
+      digest: '0'.repeat(64),
+      inputIds: Int32Array.of(1, 2, 3, 4),
+      lossMask: Uint8Array.of(1, 1, 1, 1),
+      cuSeqlens: Int32Array.of(0, 4),
+      segments: Int32Array.of(0, 0, 0, 0, 4, 3),
+    };
+    const { arrays, frames: sent } = framesOfBatch(full);
+    expect(arrays.map(({ name }) => name)).toEqual(['input_ids', 'cu_seqlens', 'segments']);
+    const message = { ...full, arrays } as unknown as MessageOf<'BATCH'>;
+    expect(batchOfFrames(message, sent).lossMask).toEqual(full.lossMask);
+    expect(() => batchOfFrames({ ...message, tokens: 3 }, sent)).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
+    expect(framesOfBatch({ ...full, tokens: 3 }).arrays.map(({ name }) => name)).toContain('loss_mask');
+  });
+
   it('reads frames that lie at any place of a shared buffer, as small ones do', () => {
     const { frames, values } = golden.messages.find((entry) => entry.message.type === 'BATCH')!;
     const decoded = decodeMessage(bytesOf(frames));

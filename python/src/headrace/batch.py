@@ -53,7 +53,11 @@ class Batch(Mapping[str, Array]):
         self.tokens = tokens
         self.digest = digest
         self._cursor = cursor
-        self._arrays = arrays
+        self._arrays = dict(arrays)
+        if "loss_mask" not in arrays:  # not sent where every token counts
+            ones = np.ones(arrays["input_ids"].shape, dtype=np.uint8)
+            ones.flags.writeable = False
+            self._arrays["loss_mask"] = ones
         self._convert = convert
         self._made: dict[str, Array] = {}
 
