@@ -462,7 +462,7 @@ function match(level: usize, start: usize, end: usize): usize {
   return load<u8>(<usize>load<u32>(level, 16) + <usize>state) != 0 ? end : matched;
 }
 
-/** A pretoken: remembered, or merged. A slot is 15 bytes of the key, its length, and the value. No branch but the last depends on the text. */
+/** A pretoken: remembered, or merged. A slot is 15 bytes of the key, its length, and the value; a set has two. */
 // @ts-ignore: decorator
 @inline
 function encodePiece(start: usize, length: usize): void {
@@ -474,10 +474,8 @@ function encodePiece(start: usize, length: usize): void {
   let hash = v128.extract_lane<u64>(key, 0) * 0x9e3779b97f4a7c15;
   hash = (hash ^ (hash >> 32) ^ v128.extract_lane<u64>(key, 1)) * 0xbf58476d1ce4e5b9;
   const set = cache + <usize>((hash ^ (hash >> 29)) * 0x94d049bb133111eb >> cacheShift) * 48;
-  const first = i8x16.all_true(i8x16.eq(v128.load(set), key));
-  const second = i8x16.all_true(i8x16.eq(v128.load(set, 24), key));
-  if (<i32>first | <i32>second) emit(select(load<u64>(set, 16), load<u64>(set, 40), first));
-  else encodeNewPiece(start, length, key, set);
+  if (i8x16.all_true(i8x16.eq(v128.load(set), key))) emit(load<u64>(set, 16));
+  else encodeColdPiece(start, length, key, set);
 }
 
 // @ts-ignore: decorator
@@ -512,17 +510,28 @@ function valueOf(from: usize): u64 {
   return <u64>load<u32>(from) | (second << ID_BITS) | (third << (2 * ID_BITS));
 }
 
-function encodeNewPiece(start: usize, length: usize, key: v128, set: usize): void {
+/**
+ * A pretoken that is not the first of its set. The second place is for what was seen once: only what is seen again there takes the first one, so that
+ * words that come once do not drive out those that come often.
+ */
+function encodeColdPiece(start: usize, length: usize, key: v128, set: usize): void {
+  if (i8x16.all_true(i8x16.eq(v128.load(set, 24), key))) {
+    const value = load<u64>(set, 40);
+    v128.store(set, v128.load(set), 24);
+    store<u64>(set, load<u64>(set, 16), 40);
+    v128.store(set, key);
+    store<u64>(set, value, 16);
+    emit(value);
+    return;
+  }
   const before = out;
   encodeNew(start, length);
   if (scratchWanted != 0) return;
   const value = valueOf(before);
   if (value == 0) return;
-  // the older one of a set goes
-  v128.store(set, v128.load(set), 24);
-  store<u64>(set, load<u64>(set, 16), 40);
-  v128.store(set, key);
-  store<u64>(set, value, 16);
+  const place = load<u8>(set, 15) == 0 ? set : set + 24;
+  v128.store(place, key);
+  store<u64>(place, value, 16);
 }
 
 /** Copies bytes to the arena; 0 when it was full: then everything is forgotten, and the arena is empty again. */
