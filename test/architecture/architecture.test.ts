@@ -31,7 +31,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   stream: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch'],
   client: ['core', 'config', 'plan', 'wire', 'stream'],
   pipeline: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'stream'],
-  index: ['core', 'config', 'store', 'plan', 'tokenize', 'stream', 'client', 'pipeline'],
+  'open-tokenizer': ['core', 'config', 'store', 'tokenize'],
+  index: ['core', 'config', 'store', 'plan', 'tokenize', 'stream', 'client', 'pipeline', 'open-tokenizer'],
 };
 
 /** Interfaces that stages share: types only. */
@@ -99,6 +100,7 @@ describe('the architecture', () => {
       'connect',
       'fileStore',
       'loadConfig',
+      'loadTokenizer',
       'memoryStore',
       'mergeCursors',
       'openPipeline',

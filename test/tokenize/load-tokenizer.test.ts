@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../src/open-tokenizer.js';
+import { compileBpe } from '../../src/tokenize/bpe/compile.js';
+import { createReferenceEncoder } from '../../src/tokenize/bpe/reference-encoder.js';
+import { scanTokenizerJson } from '../../src/tokenize/bpe/scan-json.js';
+import type { TokenizerJson } from '../../src/tokenize/bpe/tokenizer-json.js';
+import { loadKernel, createSharedMemory } from '../../src/core/kernel.js';
+import { TABLES_START } from '../../src/tokenize/bpe/kernel-tables.js';
+import { parseTokenizer } from '../../src/tokenize/load-tokenizer.js';
+import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { tokenizerPath } from './tokenizers.js';
+
+const GPT2 = tokenizerPath('gpt2');
+const bytes = readFileSync(GPT2);
+
+function concatenated(texts: readonly string[]): { readonly text: Uint8Array; readonly bounds: Int32Array } {
+  const parts = texts.map((text) => Buffer.from(text, 'utf8'));
+  const bounds = new Int32Array(parts.length + 1);
+  for (const [i, part] of parts.entries()) bounds[i + 1] = bounds[i] + part.length;
+  return { text: Buffer.concat(parts), bounds };
+}
+
+describe('loading a tokenizer', () => {
+  it('from a path, a URI, bytes and an object gives the same ids', async () => {
+    const text = 'The mill turns; the race runs.\n\n  “Water”, he said.';
+    const expected = parseTokenizer(bytes, 'gpt2').encode(text);
+    for (const source of [GPT2, `file://${GPT2}`, path.relative(process.cwd(), GPT2), JSON.parse(bytes.toString('utf8')) as object]) {
+      const tokenizer = await loadTokenizer(source);
+      expect(tokenizer.encode(text)).toEqual(expected);
+      expect([tokenizer.path, tokenizer.vocabSize, tokenizer.decode(expected)]).toEqual(['kernel', 50257, text]);
+    }
+  });
+
+  it('names a file that is not there, and one that is no tokenizer', async () => {
+    await expect(loadTokenizer('/nowhere/tokenizer.json')).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' });
+    await expect(loadTokenizer({ model: 5 })).rejects.toMatchObject({ code: 'TOKENIZER_INVALID' });
+    await expect(loadTokenizer({ model: { type: 'BPE', vocab: { a: 0 }, merges: ['a b'] } })).rejects.toMatchObject({
+      code: 'TOKENIZER_INVALID',
+    });
+  });
+
+  it('special tokens in text are text, or the tokens, as asked', () => {
+    const text = 'a<|endoftext|>b';
+    expect(Array.from(parseTokenizer(bytes, 'gpt2').encode(text))).not.toContain(50256);
+    expect(Array.from(parseTokenizer(bytes, 'gpt2', { specialTokens: 'match' }).encode(text))).toEqual([64, 50256, 65]);
+  });
+
+  it('the fingerprint is of the file and of what is done with special tokens', () => {
+    const [plain, match] = (['plain', 'match'] as const).map((specialTokens) => parseTokenizer(bytes, 'x', { specialTokens }).fingerprint);
+    expect(plain).toMatch(/^[0-9a-f]{64}$/);
+    expect(plain).not.toBe(match);
+    expect(parseTokenizer(bytes, 'y').fingerprint).toBe(plain);
+  });
+
+  it('says why it takes the slow path', () => {
+    const words = {
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: { type: 'WhitespaceSplit' },
+      post_processor: null,
+      decoder: null,
+      model: { type: 'WordLevel', vocab: { a: 0, b: 1, '[UNK]': 2 }, unk_token: '[UNK]' },
+    };
+    const tokenizer = parseTokenizer(words, 'words');
+    expect([tokenizer.path, tokenizer.slowReason]).toEqual(['hugging-face', 'its model is WordLevel']);
+    expect(Array.from(tokenizer.encode('b a c'))).toEqual([1, 0, 2]);
+  });
+
+  it('a pattern that cannot be compiled exactly takes the slow path', () => {
+    const json = JSON.parse(bytes.toString('utf8')) as { pre_tokenizer: unknown };
+    const split = { type: 'Split', pattern: { Regex: String.raw`(?<=a)b|\p{L}+` }, behavior: 'Isolated', invert: false };
+    json.pre_tokenizer = { type: 'Sequence', pretokenizers: [split, { type: 'ByteLevel', add_prefix_space: false, use_regex: false }] };
+    const { path: taken, slowReason } = parseTokenizer(json, 'gpt2');
+    expect([taken, slowReason]).toEqual(['hugging-face', expect.stringContaining('look-behind')]);
+  });
+});
+
+describe('the kernel', () => {
+  it('gives the ids of the plain TypeScript that it is held to, on any text and on any cut of it', () => {
+    const scanned = scanTokenizerJson(bytes)!;
+    const compiled = compileBpe(JSON.parse(scanned.rest) as TokenizerJson, scanned, { specialTokens: 'match' });
+    const reference = createReferenceEncoder(compiled);
+    const kernel = parseTokenizer(bytes, 'gpt2', { specialTokens: 'match' });
+    const texts = sampleDocuments(300).flatMap(({ text }, i) => [text, text.slice(i), text.toUpperCase(), `${text}<|endoftext|>  ${text}`]);
+    const { text, bounds } = concatenated([...texts, '', 'é'.repeat(5000), ' '.repeat(3000), 'x'.repeat(70_000)]);
+    const expected = reference.encodeBatch(text, bounds);
+    const actual = kernel.encodeBatch(text, bounds);
+    expect(actual.bounds).toEqual(expected.bounds);
+    expect(Buffer.from(actual.ids.slice().buffer).equals(Buffer.from(expected.ids.slice().buffer))).toBe(true);
+  });
+
+  it('keeps its statics below the tables', () => {
+    const { heapStart } = loadKernel('bpe', createSharedMemory(1)) as { heapStart: () => number };
+    expect(heapStart()).toBeLessThanOrEqual(TABLES_START);
+  });
+
+  it('names a document that is too large for it', () => {
+    const text = new Uint8Array(65 * 2 ** 20).fill(0x20);
+    expect(() => parseTokenizer(bytes, 'gpt2').encodeBatch(text, Int32Array.of(0, text.length))).toThrow(
+      expect.objectContaining({ code: 'BAD_ROW' }),
+    );
+  });
+});
