@@ -1,5 +1,6 @@
 /** The slow path: Hugging Face's own tokenizer in JavaScript. It knows every model type, at 0.3–0.5 M tokens/s a core. */
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { HeadraceError } from '../core/errors.js';
 import type { TokenizerJson } from './bpe/tokenizer-json.js';
 import type { DocumentEncoder, TokenizedDocuments } from './tokenizer.js';
 
@@ -35,6 +36,8 @@ export function createHuggingFaceEncoder(json: TokenizerJson, specialTokens: 'pl
         const text = decoder.decode(bytes.subarray(bounds[document], bounds[document + 1]));
         const encoded = text === '' ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids;
         if (length + encoded.length > ids.length) ids = grown(ids, length + encoded.length);
+        // the package answers `undefined` for a part that it has no id for, which an Int32Array would hold as 0
+        if (!encoded.every((id) => Number.isInteger(id))) throw unknownPart(text);
         ids.set(encoded, length);
         length += encoded.length;
         idBounds[document + 1] = length;
@@ -42,6 +45,12 @@ export function createHuggingFaceEncoder(json: TokenizerJson, specialTokens: 'pl
       return { ids: ids.subarray(0, length), bounds: idBounds };
     },
   };
+}
+
+function unknownPart(text: string): HeadraceError {
+  return new HeadraceError('TOKENIZER_INVALID', `the tokenizer has no id for a part of the text ${JSON.stringify(text.slice(0, 80))}`, {
+    hint: 'Its file has no token for what is unknown, or one that the Hugging Face package does not find: mend the file, or use another tokenizer.',
+  });
 }
 
 function grown(ids: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
