@@ -7,7 +7,7 @@ import { isUtf8 } from 'node:buffer';
 import { kernelsRun } from '../core/kernel.js';
 import { compileBpe, NotCompilable } from './bpe/compile.js';
 import { createKernelEncoder, type KernelSettings } from './bpe/kernel-encoder.js';
-import { createKernelTables, type KernelTables } from './bpe/kernel-tables.js';
+import { createKernelTables, fitsKernel, type KernelTables } from './bpe/kernel-tables.js';
 import { createReferenceEncoder } from './bpe/reference-encoder.js';
 import { scanTokenizerJson, type ScannedJson } from './bpe/scan-json.js';
 import type { TokenizerJson } from './bpe/tokenizer-json.js';
@@ -42,7 +42,7 @@ export function prepareTokenizer({ bytes, json, scanned }: TokenizerSource, opti
   try {
     if (scanned === undefined) throw new NotCompilable(`its model is ${json.model.type ?? 'of no known type'}`);
     const compiled = compileBpe(json, scanned, options);
-    if (!kernelsRun()) return { path: 'reference', bytes: shared(bytes), options };
+    if (!kernelsRun() || !fitsKernel(compiled)) return { path: 'reference', bytes: shared(bytes), options };
     const { normalForm, matched } = compiled;
     return { path: 'kernel', tables: createKernelTables(compiled), settings: { normalForm, matched } };
   } catch (error) {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../src/open-tokenizer.js';
+import { CODE_POINT_OF_BYTE } from '../../src/tokenize/bpe/byte-alphabet.js';
 import { compileBpe } from '../../src/tokenize/bpe/compile.js';
 import { createReferenceEncoder } from '../../src/tokenize/bpe/reference-encoder.js';
 import { scanTokenizerJson } from '../../src/tokenize/bpe/scan-json.js';
@@ -52,6 +53,14 @@ describe('loading a tokenizer', () => {
     expect(plain).toMatch(/^[0-9a-f]{64}$/);
     expect(plain).not.toBe(match);
     expect(parseTokenizer(bytes, 'y').fingerprint).toBe(plain);
+  });
+
+  it('a vocabulary too large for the kernel is encoded in TypeScript', () => {
+    const vocab = Object.fromEntries(CODE_POINT_OF_BYTE.map((point, byte) => [String.fromCodePoint(point), byte]));
+    const model = { type: 'BPE', vocab: { ...vocab, ab: 2_000_000 }, merges: ['a b'] };
+    const tokenizer = parseTokenizer({ pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false }, model }, 'large');
+    expect(tokenizer.path).toBe('reference');
+    expect(Array.from(tokenizer.encode('ab ba'))).toEqual([2_000_000, 32, 98, 97]);
   });
 
   it('says why it takes the slow path', () => {

@@ -23,8 +23,13 @@ export const TABLES_START = 4096;
 const NONE = 0xffffffff;
 /** A token has 20 bits in the kernel's tables. */
 const ID_MASK = 0xfffff;
-/** Ids that the kernel's tables have room for. */
-export const KERNEL_IDS_MAX = ID_MASK;
+/** … and a rank has 24. */
+const RANKS_MAX = 2 ** 24;
+
+/** Whether the kernel's tables have room for a model: four times the largest vocabulary there is today. */
+export function fitsKernel({ model }: CompiledBpe): boolean {
+  return model.idsEnd <= ID_MASK && model.merges.length / 3 <= RANKS_MAX;
+}
 
 const LEVEL_WORDS = 16;
 const PREFIXES = { none: 0, always: 1, 'unless-space': 2, 'unless-space-or-mark': 3 } as const;
