@@ -6,10 +6,10 @@
  *                                                              └─miss─▶ merges ─▶ cache
  *
  * The text must be valid UTF-8. Memory may be shared between instances: tables are read only; what an instance writes lies in its own region.
- * Vector reads and writes run over the ends of buffers by less than 64 bytes, which their owner leaves free.
+ * Vector reads and writes run over the ends of buffers by at most 64 bytes, which their owner leaves free.
  */
 
-/** Places in the descriptor, in words of 4 bytes: kernel-encoder.ts has the same list. */
+/** The descriptor is a list of words of 4 bytes, in the order in which kernel-tables.ts writes them and `attach` reads them. */
 // @ts-ignore: decorator
 @inline
 function word(descriptor: usize, index: usize): u32 {
@@ -87,14 +87,14 @@ let ownEnd: usize = 0;
 let arenaStart: usize = 0;
 let arenaEnd: usize = 0;
 let arena: usize = 0;
-/** Scratch for merging: bytes that `encodePiece` may use; NONE symbols: it must ask for more. */
+/** Room for the symbols and pairs of one pretoken while it is merged. */
 let scratch: usize = 0;
 let scratchEnd: usize = 0;
 /** [17 × 16] masks of the first n of 16 bytes. */
 let masks: usize = 0;
 
 let out: usize = 0;
-/** Bytes of scratch that a piece would need: the batch is to be encoded again with as much. */
+/** Bytes of scratch that a pretoken would need, and did not find: its document is to be encoded again with as much. */
 let scratchWanted: usize = 0;
 
 export function heapStart(): usize {
