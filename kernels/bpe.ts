@@ -17,7 +17,7 @@ function word(descriptor: usize, index: usize): u32 {
 }
 
 /** Sizes of a level's record, in bytes. */
-const LEVEL_BYTES: usize = 64;
+const LEVEL_BYTES: usize = 44;
 /** Columns of a transition table are 2^6. */
 const CLASS_BITS: u32 = 6;
 /**
@@ -303,48 +303,51 @@ function encodeSegment(start: usize, end: usize, first: bool): void {
 
 /** Parts [start, end) by a level's automaton; what it gives goes to the next level, or is a pretoken. */
 function split(level: usize, start: usize, end: usize): void {
-  const runs = <usize>load<u32>(level, 52);
+  const runs = <usize>load<u32>(level, 40);
   if (runs != 0 && level == lastLevel) {
     splitRuns(level, runs, start, end);
     return;
   }
-  const keepMatches = load<u32>(level, 44) != 0;
-  const keepGaps = load<u32>(level, 48) != 0;
-  const last = level == lastLevel;
-  const noStarts = v128.load(load<u32>(level, 40));
+  const keepMatches = load<u32>(level, 32) != 0;
+  const keepGaps = load<u32>(level, 36) != 0;
+  const noStarts = v128.load(load<u32>(level, 28));
   let at = start;
   let gap = start;
   while (at < end) {
     const matchEnd = match(level, at, end);
     if (matchEnd != 0) {
-      if (gap < at && keepGaps) {
-        if (last) encodePiece(gap, at - gap);
-        else split(level + LEVEL_BYTES, gap, at);
-      }
-      if (keepMatches) {
-        if (last) encodePiece(at, matchEnd - at);
-        else split(level + LEVEL_BYTES, at, matchEnd);
-      }
+      if (gap < at && keepGaps) pass(level, gap, at);
+      if (keepMatches) pass(level, at, matchEnd);
       at = matchEnd;
       gap = at;
       continue;
     }
-    at += width(<u32>load<u8>(at));
     // on to the next character that a match could start with
-    while (at < end) {
-      const stops = inSet(v128.load(at), noStarts) ^ 0xffff;
-      if (stops != 0) {
-        at += <usize>ctz(stops);
-        break;
-      }
-      at += 16;
+    at = skip(at + width(<u32>load<u8>(at)), end, noStarts);
+  }
+  if (gap < end && keepGaps) pass(level, gap, end);
+}
+
+/** What a level gives. */
+function pass(level: usize, start: usize, end: usize): void {
+  if (level == lastLevel) encodePiece(start, end - start);
+  else split(level + LEVEL_BYTES, start, end);
+}
+
+/** The first byte that is not in a set, or `end`. */
+// @ts-ignore: decorator
+@inline
+function skip(from: usize, end: usize, set: v128): usize {
+  let at = from;
+  while (at < end) {
+    const stops = inSet(v128.load(at), set) ^ 0xffff;
+    if (stops != 0) {
+      at += <usize>ctz(stops);
+      break;
     }
-    if (at > end) at = end;
+    at += 16;
   }
-  if (gap < end && keepGaps) {
-    if (last) encodePiece(gap, end - gap);
-    else split(level + LEVEL_BYTES, gap, end);
-  }
+  return min(at, end);
 }
 
 /** A bit for each of 64 bytes that are in a set. */
@@ -365,7 +368,7 @@ function inSet64(at: usize, set: v128): u64 {
  * such run goes through the automaton.
  */
 function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
-  const keepGaps = load<u32>(level, 48) != 0;
+  const keepGaps = load<u32>(level, 36) != 0;
   let at = start;
   while (at < end) {
     const block = at;
@@ -445,17 +448,8 @@ function match(level: usize, start: usize, end: usize): usize {
     at = next;
     // a run has begun: most that are worth it are longer than two
     if (state == previous && load<u8>(hasLoop + <usize>state) != 0) {
-      const set = v128.load(loops + (<usize>state << 4));
       const from = at;
-      while (at < end) {
-        const stops = inSet(v128.load(at), set) ^ 0xffff;
-        if (stops != 0) {
-          at += <usize>ctz(stops);
-          break;
-        }
-        at += 16;
-      }
-      if (at > end) at = end;
+      at = skip(from, end, v128.load(loops + (<usize>state << 4)));
       if (at > from && state >= firstMatch) matched = state < firstBack ? at : at - 1;
     }
   }

@@ -11,5 +11,4 @@ export type { ByteRange, ObjectInfo, ReadOptions, Store } from './store/store.js
 export type { Batch, RankStream } from './stream/rank-stream.js';
 export { loadTokenizer, type LoadTokenizerOptions } from './open-tokenizer.js';
 export { parseTokenizer } from './tokenize/load-tokenizer.js';
-export type { TokenizerOptions } from './tokenize/prepared.js';
-export type { TokenizedDocuments, Tokenizer } from './tokenize/tokenizer.js';
+export type { TokenizedDocuments, Tokenizer, TokenizerOptions } from './tokenize/tokenizer.js';

@@ -1,9 +1,9 @@
 /** A tokenizer for library users, from wherever its file is. */
-import { parseConfig, type ConfigInput } from './config/config.js';
+import { absoluteUri, parseStorage, type ConfigInput } from './config/config.js';
 import { createStoreSet } from './store/open-store.js';
+import { readWhole } from './store/read-whole.js';
 import { parseTokenizer } from './tokenize/load-tokenizer.js';
-import type { TokenizerOptions } from './tokenize/prepared.js';
-import type { Tokenizer } from './tokenize/tokenizer.js';
+import type { Tokenizer, TokenizerOptions } from './tokenize/tokenizer.js';
 
 export interface LoadTokenizerOptions extends Partial<TokenizerOptions> {
   /** As in a configuration: where `s3://` is. */
@@ -13,23 +13,15 @@ export interface LoadTokenizerOptions extends Partial<TokenizerOptions> {
 
 /**
  * Loads a Hugging Face `tokenizer.json`: a path, a URI that a source may have, or the parsed content of one.
- * Errors: those of reading it, `TOKENIZER_INVALID`.
+ * Errors: those of reading it, `CONFIG_INVALID` for its storage, `TOKENIZER_INVALID`.
  */
 export async function loadTokenizer(source: string | object, options: LoadTokenizerOptions = {}): Promise<Tokenizer> {
   if (typeof source !== 'string') return parseTokenizer(source, 'the given object', options);
-  // a configuration of this file only: it checks the storage, and makes relative paths absolute
-  const { storage, sources } = parseConfig({
-    sources: { tokenizer: { uri: source, tokens: 'none' } },
-    ...(options.storage !== undefined && { storage: options.storage }),
-  });
-  const [uri] = sources[0].uris;
-  const stores = createStoreSet(storage);
+  const uri = absoluteUri(source);
+  const stores = createStoreSet(parseStorage(options.storage));
   try {
     const { store, path } = stores.open(uri);
-    const signal = options.signal && { signal: options.signal };
-    const { size, etag } = await store.head(path, signal);
-    const bytes = await store.read(path, { startByte: 0, endByte: size }, { ...signal, ifMatch: etag });
-    return parseTokenizer(bytes, uri, options);
+    return parseTokenizer(await readWhole(store, path, options.signal && { signal: options.signal }), uri, options);
   } finally {
     await stores.close();
   }

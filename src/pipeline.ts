@@ -30,6 +30,7 @@ import {
 import { checkRank, type Rank } from './plan/slots.js';
 import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
 import { createStoreSet, type StoreSet } from './store/open-store.js';
+import { readWhole } from './store/read-whole.js';
 import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
@@ -132,7 +133,12 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       options.warn?.(`the tokenizer takes the slow path: ${tokenizer.prepared.reason}`, { file: tokenizer.file });
     }
     pool = new WorkerPool(workers, {
-      tokenizer: tokenizer && { prepared: tokenizer.prepared, file: tokenizer.file, appendId: facts.appendId },
+      tokenizer: tokenizer && {
+        prepared: tokenizer.prepared,
+        file: tokenizer.file,
+        appendId: facts.appendId,
+        invalidUtf8: tokenizer.invalidUtf8,
+      },
       length: config.sequence.length,
       packing: config.sequence.packing,
       badRows: config.badRows,
@@ -324,26 +330,23 @@ interface LoadedTokenizer {
   readonly vocabSize: number;
   readonly eosId: number | undefined;
   readonly append: 'eos' | 'none';
+  readonly invalidUtf8: 'error' | 'replace';
 }
 
 async function readTokenizer(config: TokenizerConfig, stores: StoreSet, signal?: AbortSignal): Promise<LoadedTokenizer> {
   const options = signal && { signal };
-  const { file, append, eos } = config;
+  const { file, append, eos, invalidUtf8 } = config;
   const { store, path } = stores.open(file);
-  const { size, etag } = await store.head(path, options);
-  const bytes = await store.read(path, { startByte: 0, endByte: size }, { ...options, ifMatch: etag });
+  const bytes = await readWhole(store, path, options);
   const neighbour = `${path.slice(0, path.lastIndexOf('/') + 1)}tokenizer_config.json`;
-  const tokenizerConfig = await store
-    .head(neighbour, options)
-    .then((info) => store.read(neighbour, { startByte: 0, endByte: info.size }, options))
-    .catch((error: unknown) => {
-      if (error instanceof HeadraceError && (error.code === 'STORE_NOT_FOUND' || error.code === 'STORE_DENIED')) return undefined;
-      throw error;
-    });
+  const tokenizerConfig = await readWhole(store, neighbour, options).catch((error: unknown) => {
+    if (error instanceof HeadraceError && (error.code === 'STORE_NOT_FOUND' || error.code === 'STORE_DENIED')) return undefined;
+    throw error;
+  });
   const read = readTokenizerFile(bytes, file);
   const prepared = prepareTokenizerFile(read, file, config);
   const eosId = append === 'none' && eos === undefined ? undefined : findEosId(read, { configured: eos, tokenizerConfig, file });
-  return { file, fingerprint: tokenizerFingerprint(bytes, config), prepared, vocabSize: read.vocabSize, eosId, append };
+  return { file, fingerprint: tokenizerFingerprint(bytes, config), prepared, vocabSize: read.vocabSize, eosId, append, invalidUtf8 };
 }
 
 function factsOf({ sequence }: Config, tokenizer: LoadedTokenizer | undefined): TokenizerFacts {
@@ -365,6 +368,7 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     ...(Object.fromEntries(sources) as PlanRecord),
     'tokenizer.file': tokenizer?.fingerprint ?? null,
     'tokenizer.append': facts.appendId ?? null,
+    'tokenizer.invalidUtf8': tokenizer?.invalidUtf8 ?? null,
     'sequence.length': config.sequence.length,
     'sequence.packing': config.sequence.packing,
     'sequence.padId': facts.padId,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,20 +115,30 @@ def test_reconnecting_again_and_again_while_the_consumer_is_busy_breaks_no_bound
         sidecar.close()
 
 
-def test_a_stream_that_ends_too_early_is_no_end(address: str) -> None:
-    def truncate(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
+def second_credit_fails(address: str, answer: Callable[[FakeSidecar, bytes], None], match: str) -> None:
+    """The first batch comes with the greeting; the credit for the second gets `answer`, which the loader must refuse."""
+
+    def script(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
         if message.type == "CREDIT":
-            sidecar.send(identity, "END", {"session": sidecar.session, "step": 20})
+            answer(sidecar, identity)
         return message.type == "CREDIT"
 
-    sidecar = FakeSidecar(address, script=truncate)
+    sidecar = FakeSidecar(address, script=script)
     try:
         with loader_of(address, prefetch=1) as loader:
             assert next(loader).step == 0
-            with pytest.raises(HeadraceError, match="the stream ended at step 20 where step 1 was due"):
+            with pytest.raises(HeadraceError, match=match):
                 next(loader)
     finally:
         sidecar.close()
+
+
+def test_a_stream_that_ends_too_early_is_no_end(address: str) -> None:
+    second_credit_fails(
+        address,
+        lambda sidecar, identity: sidecar.send(identity, "END", {"session": sidecar.session, "step": 20}),
+        match="the stream ended at step 20 where step 1 was due",
+    )
 
 
 def test_a_sidecar_that_starts_elsewhere_than_asked_is_refused(address: str) -> None:
@@ -281,19 +292,7 @@ def test_a_malformed_message_is_raised(address: str, frames: list[bytes]) -> Non
 
 
 def test_a_step_out_of_order_is_raised(address: str) -> None:
-    def skip(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
-        if message.type == "CREDIT":
-            sidecar.send_batch(identity, 17)
-        return message.type == "CREDIT"
-
-    sidecar = FakeSidecar(address, script=skip)
-    try:
-        with loader_of(address, prefetch=1) as loader:
-            assert next(loader).step == 0
-            with pytest.raises(HeadraceError, match="step 17 came where step 1 was due"):
-                next(loader)
-    finally:
-        sidecar.close()
+    second_credit_fails(address, lambda sidecar, identity: sidecar.send_batch(identity, 17), match="step 17 came where step 1 was due")
 
 
 def test_says_bye(fake: FakeSidecar) -> None:

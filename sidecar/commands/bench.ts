@@ -1,10 +1,11 @@
 /** `headrace bench --tokenizer FILE --text PATH`: how fast this machine tokenizes one's own text with one's own tokenizer, in one thread. */
-import path from 'node:path';
+import { absoluteUri, parseStorage } from '../../src/config/config.js';
 import { LIMITS } from '../../src/config/limits.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import { formatSize } from '../../src/core/quantity.js';
 import { createStoreSet, type OpenedStore } from '../../src/store/open-store.js';
-import type { ObjectInfo } from '../../src/store/store.js';
+import { readWhole } from '../../src/store/read-whole.js';
+import type { ObjectInfo, Store } from '../../src/store/store.js';
 import { parseTokenizer } from '../../src/tokenize/load-tokenizer.js';
 import type { Tokenizer } from '../../src/tokenize/tokenizer.js';
 
@@ -42,11 +43,11 @@ interface Phase {
 
 /** Returns the exit status. Errors: `CONFIG_INVALID`, `TOKENIZER_INVALID`, `STORE_…`. */
 export async function bench(options: BenchOptions): Promise<number> {
-  const stores = createStoreSet({ s3: { forcePathStyle: false } });
+  const stores = createStoreSet(parseStorage());
   try {
-    const tokenizerFile = stores.open(located(options.tokenizer));
-    const tokenizerBytes = await readWhole(tokenizerFile, await tokenizerFile.store.head(tokenizerFile.path));
-    const text = await readText(stores.open(located(options.text)), options);
+    const tokenizerFile = stores.open(absoluteUri(options.tokenizer));
+    const tokenizerBytes = await readWhole(tokenizerFile.store, tokenizerFile.path);
+    const text = await readText(stores.open(absoluteUri(options.text)), options);
     const { documents } = text;
 
     const started = performance.now();
@@ -56,7 +57,7 @@ export async function bench(options: BenchOptions): Promise<number> {
     const cold = encode(tokenizer, everyOther(documents, 0));
     const warm = encode(tokenizer, everyOther(documents, 1));
     const lines = [
-      `tokenizer  ${options.tokenizer} · ${tokenizer.vocabSize} tokens · ${tokenizerPath(tokenizer)} · loaded in ${loadMs.toFixed(0)} ms`,
+      `tokenizer  ${options.tokenizer} · ${tokenizer.vocabSize} tokens · ${tokenizer.path} · loaded in ${loadMs.toFixed(0)} ms`,
       `text       ${options.text} · ${text.files} ${text.files === 1 ? 'file' : 'files'} · ${(documents.bytes.length / 1e6).toFixed(2)} MB${text.cut ? ' (the first of it)' : ''} · ${documents.bounds.length - 1} documents`,
       phaseLine('cold', cold),
       phaseLine('warm', warm),
@@ -67,15 +68,6 @@ export async function bench(options: BenchOptions): Promise<number> {
   } finally {
     await stores.close();
   }
-}
-
-/** Paths are relative to the working directory. */
-function located(pathOrUri: string): string {
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(pathOrUri) ? pathOrUri : path.resolve(pathOrUri);
-}
-
-function readWhole({ store, path: file }: OpenedStore, { size, etag }: ObjectInfo): Promise<Uint8Array> {
-  return store.read(file, { startByte: 0, endByte: size }, { ifMatch: etag });
 }
 
 /** The files one after the other, each of them whole, as far as the limit goes; they are checked to be UTF-8. */
@@ -89,8 +81,7 @@ async function readText(
   for (const info of await textFiles(place)) {
     cut ||= length >= textBytesMax;
     if (cut) break;
-    const whole = { store: place.store, path: info.path };
-    const bytes = info.size <= textBytesMax - length ? await readWhole(whole, info) : await readStart(whole, info, textBytesMax - length);
+    const bytes = await readStart(place.store, info, textBytesMax - length);
     cut = bytes.length < info.size;
     requireUtf8(bytes, info.path);
     parts.push(bytes);
@@ -128,9 +119,9 @@ async function textFiles({ store, path: place }: OpenedStore): Promise<ObjectInf
 }
 
 /** The first `bytesMax` bytes, without the character that they cut. */
-async function readStart({ store, path: file }: OpenedStore, { etag }: ObjectInfo, bytesMax: number): Promise<Uint8Array> {
-  const bytes = await store.read(file, { startByte: 0, endByte: bytesMax }, { ifMatch: etag });
-  return bytes.subarray(0, characterStart(bytes, bytes.length - 1));
+async function readStart(store: Store, { path, size, etag }: ObjectInfo, bytesMax: number): Promise<Uint8Array> {
+  const bytes = await store.read(path, { startByte: 0, endByte: Math.min(size, bytesMax) }, { ifMatch: etag });
+  return size <= bytesMax ? bytes : bytes.subarray(0, characterStart(bytes, bytes.length - 1));
 }
 
 function requireUtf8(bytes: Uint8Array, file: string): void {
@@ -206,9 +197,4 @@ function phaseLine(name: string, { documents, bytes, tokens, milliseconds, whole
     `${tokens} tokens of ${formatSize(bytes)} (${(bytes / tokens).toFixed(2)} bytes each)`,
     `${seconds.toFixed(2)} s${whole ? '' : ', then stopped'}`,
   ].join(' · ');
-}
-
-/** What encodes, where the tokenizer says it. */
-function tokenizerPath(tokenizer: Tokenizer): string {
-  return 'path' in tokenizer && typeof tokenizer.path === 'string' ? tokenizer.path : 'reference path';
 }

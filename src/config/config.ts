@@ -23,6 +23,7 @@ export interface TokenizerConfig {
   readonly file: string;
   readonly append: 'eos' | 'none';
   readonly eos: string | undefined;
+  readonly invalidUtf8: 'error' | 'replace';
   readonly specialTokens: 'plain' | 'match';
 }
 
@@ -83,6 +84,13 @@ export function parseConfig(input: unknown, baseDir: string = process.cwd()): Co
   return resolveConfig(parsed.data, baseDir);
 }
 
+/** Checks the storage of a configuration by itself. Errors: `CONFIG_INVALID`. */
+export function parseStorage(input: unknown = {}): ParsedConfig['storage'] {
+  const parsed = configSchema.shape.storage.safeParse(expandEnvironment(input, 'storage'));
+  if (!parsed.success) throw issuesError(parsed.error.issues.map((issue) => ({ ...issue, path: ['storage', ...issue.path] })));
+  return parsed.data;
+}
+
 export type { ConfigInput };
 
 function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
@@ -134,14 +142,15 @@ function largestDivisor(value: number, divisorMax: number): number {
   return 1;
 }
 
-/** Paths keep a trailing slash, which says "everything below". */
+/** `~` is the home directory. Paths keep a trailing slash, which says "everything below". */
 function absolutePath(file: string, baseDir: string): string {
   const home = file === '~' || file.startsWith('~/') ? homedir() + file.slice(1) : file;
   const resolved = path.resolve(baseDir, home);
   return home.endsWith('/') && resolved !== '/' ? `${resolved}/` : resolved;
 }
 
-function absoluteUri(uri: string, baseDir: string): string {
+/** A URI as it is; a path from `baseDir` on. */
+export function absoluteUri(uri: string, baseDir: string = process.cwd()): string {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(uri) ? uri : absolutePath(uri, baseDir);
 }
 

@@ -36,6 +36,11 @@ export const LIMITS = {
   /** Pages whose places are remembered over all row groups (40 bytes each): 256 Ki pages are 256 GiB of data at 1 MiB a page, 10 MiB of memory. */
   surveyedPagesMax: 256 * 1024,
 
+  /**
+   * A document of text: ten thousand times a web page. In the worst case (no space in it) 64 MiB take 3.5 GiB while they are merged, and 32 bits
+   * address 4 GiB.
+   */
+  documentBytesMax: 64 * 2 ** 20,
   /** Text that is tokenized ahead of the packer: small enough that the first sequence does not wait, large enough to amortise a call. */
   tokenizeAheadBytes: 64 * 2 ** 10,
   /** Tokens that a worker packs before it answers: 256 KiB of ids a message, where messages cost under 5 % of the time. */

@@ -64,6 +64,12 @@ const tokenizerSchema = z.strictObject({
     .describe(
       'The end-of-sequence token, as text. Left out: the `eos_token` of the `tokenizer_config.json` beside the file, else the only well-known one among its special tokens.',
     ),
+  invalidUtf8: z
+    .enum(['error', 'replace'])
+    .default('error')
+    .describe(
+      'Text that is not valid UTF-8. `error`: its row is a bad one (see `badRows`). `replace`: what is not valid becomes U+FFFD, as Python has it with `errors="replace"`.',
+    ),
   specialTokens: z
     .enum(['plain', 'match'])
     .default('plain')

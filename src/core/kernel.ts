@@ -18,6 +18,7 @@ export interface SharedKernelMemory {
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object;
   readonly Instance: new (module: object, imports?: object) => { readonly exports: unknown };
+  validate(bytes: Uint8Array): boolean;
   readonly Memory: new (descriptor: { initial: number; maximum: number; shared: true }) => SharedKernelMemory;
 };
 
@@ -29,8 +30,7 @@ const resolver = createRequire(import.meta.url);
 
 /** Instantiates `dist/kernels/<name>.wasm`. One that was built to share its memory takes `memory`; any other exports its own. */
 export function loadKernel(name: string, memory?: SharedKernelMemory): unknown {
-  const module = new WebAssembly.Module(readFileSync(resolver.resolve(`#kernels/${name}.wasm`)));
-  return new WebAssembly.Instance(module, { env: { memory } }).exports;
+  return new WebAssembly.Instance(new WebAssembly.Module(readKernel(name)), { env: { memory } }).exports;
 }
 
 export function createSharedMemory(bytes: number): SharedKernelMemory {
@@ -43,7 +43,17 @@ export function ensureMemory(memory: KernelMemory, bytes: number): void {
   if (missing > 0) memory.grow(missing);
 }
 
-/** Whether this engine runs the kernels: vector instructions, and memory that threads share. */
-export function kernelsRun(): boolean {
-  return typeof WebAssembly === 'object' && typeof SharedArrayBuffer === 'function';
+const runs = new Map<string, boolean>();
+
+/** Whether this engine and this processor run a kernel: V8 refuses vector instructions where the processor has none, or was told to do without. */
+export function kernelRuns(name: string): boolean {
+  const known = runs.get(name);
+  if (known !== undefined) return known;
+  const valid = typeof WebAssembly === 'object' && WebAssembly.validate(readKernel(name));
+  runs.set(name, valid);
+  return valid;
+}
+
+function readKernel(name: string): Uint8Array {
+  return readFileSync(resolver.resolve(`#kernels/${name}.wasm`));
 }

@@ -22,6 +22,7 @@ export interface TokenizerSettings {
   readonly file: string;
   /** Appended to each document of text. */
   readonly appendId: number | undefined;
+  readonly invalidUtf8: 'error' | 'replace';
 }
 
 /** The rows of a window, fetched: all that a worker needs to make its sequences. */

@@ -1,8 +1,8 @@
 /** The documents of one window in a worker: decoded rows, visited in the window's order, tokenized a little ahead of the packer. */
-import { isUtf8 } from 'node:buffer';
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
+import { toValidUtf8 } from '../core/utf8.js';
 import type { EncodedSlice, Rows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
@@ -16,6 +16,8 @@ export interface DocumentOptions {
   /** Ids of token columns are below this. */
   readonly idsEnd: number;
   readonly badRows: 'fail' | 'skip';
+  /** `replace`: what is no valid UTF-8 becomes U+FFFD; `error`: its row is a bad one. */
+  readonly invalidUtf8: 'error' | 'replace';
   readonly decode: (slice: EncodedSlice) => Rows;
 }
 
@@ -160,8 +162,11 @@ export class WindowDocuments implements DocumentSource, Provenance {
       return undefined;
     }
     const text = rows.bytes.subarray(rows.bounds[index], rows.bounds[index + 1]);
-    if (isUtf8(text)) return text;
-    this.#reject(document, 'is not valid UTF-8');
+    const valid = toValidUtf8(text);
+    if (valid !== text && this.#options.invalidUtf8 === 'error') this.#reject(document, 'is not valid UTF-8');
+    else if (valid.length > LIMITS.documentBytesMax)
+      this.#reject(document, `has ${valid.length} bytes of text; a document has at most ${LIMITS.documentBytesMax}`);
+    else return valid;
     return undefined;
   }
 

@@ -15,8 +15,10 @@ const PACKERS: Readonly<Record<WorkerSettings['packing'], Packer>> = { concat: c
 
 interface OpenWindow {
   readonly payload: WindowPayload;
-  /** Decoded when the first sequence is wanted: until then a window ahead costs its compressed bytes only. */
+  /** Text is decoded when its first sequence is wanted: until then a window ahead costs its compressed bytes only. See `decodeAhead`. */
   documents: WindowDocuments | undefined;
+  /** Time spent on that, until a result says so. */
+  decodeMs: number;
   position: PackPosition;
 }
 
@@ -30,32 +32,38 @@ function createTools(settings: WorkerSettings): Tools {
   return { settings, encoder: tokenizer && openPreparedTokenizer(tokenizer.prepared, tokenizer.file) };
 }
 
-function decode(payload: WindowPayload, { settings, encoder }: Tools): WindowDocuments {
-  return new WindowDocuments(payload, {
+function decode(window: OpenWindow, { settings, encoder }: Tools): WindowDocuments {
+  if (window.documents !== undefined) return window.documents;
+  const started = performance.now();
+  window.documents = new WindowDocuments(window.payload, {
     encoder,
     appendId: settings.tokenizer?.appendId,
     idsEnd: settings.idsEnd,
     badRows: settings.badRows,
+    invalidUtf8: settings.tokenizer?.invalidUtf8 ?? 'error',
     decode: decodeParquetSlice,
   });
+  window.decodeMs += performance.now() - started;
+  return window.documents;
 }
 
 function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
   const { settings } = tools;
-  const started = performance.now();
-  window.documents ??= decode(window.payload, tools);
+  const documents = decode(window, tools);
+  const { decodeMs } = window;
+  window.decodeMs = 0;
   const decoded = performance.now();
-  const writer = new SequenceWriter({ length: settings.length, padId: settings.padId, sequencesMax, provenance: window.documents });
-  window.position = PACKERS[settings.packing].pack(window.documents, window.position, writer);
+  const writer = new SequenceWriter({ length: settings.length, padId: settings.padId, sequencesMax, provenance: documents });
+  window.position = PACKERS[settings.packing].pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
-  const { tokenizeMs, rowsSkipped } = window.documents.takeWork();
+  const { tokenizeMs, rowsSkipped } = documents.takeWork();
   return {
     chunk,
     end: window.position,
-    documents: window.documents.count,
-    done: window.position.document >= window.documents.count,
-    work: { decodeMs: decoded - started, tokenizeMs, packMs: packed - decoded - tokenizeMs, rowsSkipped },
+    documents: documents.count,
+    done: window.position.document >= documents.count,
+    work: { decodeMs, tokenizeMs, packMs: packed - decoded - tokenizeMs, rowsSkipped },
   };
 }
 
@@ -78,9 +86,9 @@ function serve(): void {
    */
   const decodeAhead = (window: number): void => {
     const open = windows.get(window);
-    if (open === undefined || open.documents !== undefined) return;
+    if (open === undefined) return;
     try {
-      open.documents = decode(open.payload, tools);
+      decode(open, tools);
     } catch {
       open.documents = undefined;
     }
@@ -89,7 +97,7 @@ function serve(): void {
   const handle = (request: WorkerRequest): void => {
     switch (request.type) {
       case 'open':
-        windows.set(request.window, { payload: request.payload, documents: undefined, position: request.from });
+        windows.set(request.window, { payload: request.payload, documents: undefined, decodeMs: 0, position: request.from });
         if (request.payload.kind === 'tokens') setImmediate(decodeAhead, request.window);
         return;
       case 'close':

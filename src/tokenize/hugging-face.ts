@@ -2,7 +2,7 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { HeadraceError } from '../core/errors.js';
 import type { TokenizerJson } from './bpe/tokenizer-json.js';
-import type { DocumentEncoder, TokenizedDocuments } from './tokenizer.js';
+import type { DocumentEncoder, TokenizedDocuments, TokenizerOptions } from './tokenizer.js';
 
 /** What is used of the package, whose own types do not resolve under Node's module rules. */
 export interface HuggingFace {
@@ -22,7 +22,7 @@ export function openHuggingFace(json: object): HuggingFace {
 }
 
 /** `specialTokens: plain` takes the special tokens out of the file: then they are text like any other. */
-export function createHuggingFaceEncoder(json: TokenizerJson, specialTokens: 'plain' | 'match'): DocumentEncoder {
+export function createHuggingFaceEncoder(json: TokenizerJson, specialTokens: TokenizerOptions['specialTokens']): DocumentEncoder {
   const added = (json.added_tokens ?? []).filter((token) => specialTokens === 'match' || !token.special);
   const tokenizer = openHuggingFace({ ...json, added_tokens: added });
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });

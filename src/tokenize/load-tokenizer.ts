@@ -1,14 +1,16 @@
 /** From the bytes of a `tokenizer.json` to a tokenizer, and to its end-of-sequence token. */
 import { createHash } from 'node:crypto';
+import { LIMITS } from '../config/limits.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { nearestNames } from '../core/nearest-name.js';
+import { toValidUtf8 } from '../core/utf8.js';
 import { scanTokenizerJson } from './bpe/scan-json.js';
 import type { TokenizerJson } from './bpe/tokenizer-json.js';
 import type { Vocabulary } from './bpe/vocabulary.js';
 import { openHuggingFace } from './hugging-face.js';
-import { openEncoder, prepareTokenizer, type PreparedTokenizer, type TokenizerOptions, type TokenizerSource } from './prepared.js';
+import { openEncoder, prepareTokenizer, type PreparedTokenizer, type TokenizerSource } from './prepared.js';
 import { createTokenTexts } from './token-texts.js';
-import type { DocumentEncoder, Tokenizer } from './tokenizer.js';
+import type { DocumentEncoder, TokenizedDocuments, Tokenizer, TokenizerOptions } from './tokenizer.js';
 
 /** End-of-sequence tokens of the common model families, in no order: a file must hold exactly one of them to be understood without being told. */
 const WELL_KNOWN_EOS = ['<|endoftext|>', '</s>', '<|end_of_text|>', '<eos>', '<｜end▁of▁sentence｜>', '<|eos|>'];
@@ -110,16 +112,37 @@ export function parseTokenizer(source: Uint8Array | object, file: string, option
     slowReason: prepared.path === 'hugging-face' ? prepared.reason : undefined,
     specialTokens: new Map((json.added_tokens ?? []).filter(({ special }) => special).map(({ content, id }) => [content, id])),
     tokenId,
-    encodeBatch: (bytes, bounds) => encoder.encodeBatch(bytes, bounds),
+    encodeBatch: (bytes, bounds) => encodeAny(encoder, bytes, bounds),
     encode: (text) => {
       const bytes = utf8.encode(text);
-      return encoder.encodeBatch(bytes, Int32Array.of(0, bytes.length)).ids.slice();
+      return encodeAny(encoder, bytes, Int32Array.of(0, bytes.length)).ids.slice();
     },
     decode: (ids) => {
       texts ??= createTokenTexts(read) ?? decodeWithHuggingFace(bytes);
       return texts(ids);
     },
   };
+}
+
+/** Encodes what may not be valid, or too large. Errors: `BAD_ROW`. */
+function encodeAny(encoder: DocumentEncoder, bytes: Uint8Array, bounds: Int32Array): TokenizedDocuments {
+  const documents = Array.from({ length: bounds.length - 1 }, (_, i) => bytes.subarray(bounds[i], bounds[i + 1]));
+  const valid = documents.map(toValidUtf8);
+  const large = valid.findIndex((document) => document.length > LIMITS.documentBytesMax);
+  if (large !== -1) {
+    throw new HeadraceError(
+      'BAD_ROW',
+      `document ${large} has ${valid[large].length} bytes; a document has at most ${LIMITS.documentBytesMax}`,
+      {
+        detail: { document: large, bytes: valid[large].length, bytesMax: LIMITS.documentBytesMax },
+        hint: 'Split the document.',
+      },
+    );
+  }
+  if (valid.every((document, i) => document === documents[i])) return encoder.encodeBatch(bytes, bounds);
+  const validBounds = new Int32Array(bounds.length);
+  for (const [i, document] of valid.entries()) validBounds[i + 1] = validBounds[i] + document.length;
+  return encoder.encodeBatch(Buffer.concat(valid), validBounds);
 }
 
 function decodeWithHuggingFace(bytes: Uint8Array): (ids: Int32Array) => string {

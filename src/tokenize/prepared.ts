@@ -3,8 +3,7 @@
  *
  *   tokenizer.json ──prepareTokenizer (once)──▶ PreparedTokenizer ──posted──▶ openEncoder (in each thread)
  */
-import { isUtf8 } from 'node:buffer';
-import { kernelsRun } from '../core/kernel.js';
+import { kernelRuns } from '../core/kernel.js';
 import { compileBpe, NotCompilable } from './bpe/compile.js';
 import { createKernelEncoder, type KernelSettings } from './bpe/kernel-encoder.js';
 import { createKernelTables, fitsKernel, type KernelTables } from './bpe/kernel-tables.js';
@@ -12,15 +11,7 @@ import { createReferenceEncoder } from './bpe/reference-encoder.js';
 import { scanTokenizerJson, type ScannedJson } from './bpe/scan-json.js';
 import type { TokenizerJson } from './bpe/tokenizer-json.js';
 import { createHuggingFaceEncoder } from './hugging-face.js';
-import type { DocumentEncoder } from './tokenizer.js';
-
-export interface TokenizerOptions {
-  /**
-   * `plain`: tokens marked special are text like any other, so that a document cannot bring control tokens with it. `match`: they become their ids.
-   * Added tokens that are not marked special are matched either way. As the reference does with `encode_special_tokens`.
-   */
-  readonly specialTokens: 'plain' | 'match';
-}
+import type { DocumentEncoder, TokenizerOptions } from './tokenizer.js';
 
 /** A `tokenizer.json`, read as far as this process needs it. */
 export interface TokenizerSource {
@@ -42,7 +33,7 @@ export function prepareTokenizer({ bytes, json, scanned }: TokenizerSource, opti
   try {
     if (scanned === undefined) throw new NotCompilable(`its model is ${json.model.type ?? 'of no known type'}`);
     const compiled = compileBpe(json, scanned, options);
-    if (!kernelsRun() || !fitsKernel(compiled)) return { path: 'reference', bytes: shared(bytes), options };
+    if (!kernelRuns('bpe') || !fitsKernel(compiled)) return { path: 'reference', bytes: shared(bytes), options };
     const { normalForm, matched } = compiled;
     return { path: 'kernel', tables: createKernelTables(compiled), settings: { normalForm, matched } };
   } catch (error) {
@@ -62,39 +53,15 @@ function shared(bytes: Uint8Array): Uint8Array {
 export function openEncoder(prepared: PreparedTokenizer): DocumentEncoder {
   switch (prepared.path) {
     case 'kernel':
-      return withReplacement(createKernelEncoder(prepared.tables, prepared.settings));
+      return createKernelEncoder(prepared.tables, prepared.settings);
     case 'reference': {
       const scanned = scanTokenizerJson(prepared.bytes);
       if (scanned === undefined) throw new Error('the file has changed since it was read');
-      return withReplacement(createReferenceEncoder(compileBpe(JSON.parse(scanned.rest) as TokenizerJson, scanned, prepared.options)));
+      return createReferenceEncoder(compileBpe(JSON.parse(scanned.rest) as TokenizerJson, scanned, prepared.options));
     }
     case 'hugging-face': {
       const json = JSON.parse(Buffer.from(prepared.bytes).toString('utf8')) as TokenizerJson;
       return createHuggingFaceEncoder(json, prepared.options.specialTokens);
     }
   }
-}
-
-/** Gives an encoder that wants valid UTF-8 nothing else: a document that is not gets U+FFFD in the places that are not. */
-function withReplacement(encoder: DocumentEncoder): DocumentEncoder {
-  return {
-    encodeBatch: (bytes, bounds) => {
-      if (isValid(bytes, bounds)) return encoder.encodeBatch(bytes, bounds);
-      const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-      const documents = Array.from({ length: bounds.length - 1 }, (_, i) =>
-        Buffer.from(decoder.decode(bytes.subarray(bounds[i], bounds[i + 1])), 'utf8'),
-      );
-      const replacedBounds = new Int32Array(bounds.length);
-      for (const [i, document] of documents.entries()) replacedBounds[i + 1] = replacedBounds[i] + document.length;
-      return encoder.encodeBatch(Buffer.concat(documents), replacedBounds);
-    },
-  };
-}
-
-/** All of the bytes are valid, and no document starts within a character. */
-function isValid(bytes: Uint8Array, bounds: Int32Array): boolean {
-  const last = bounds.length - 1;
-  if (!isUtf8(bytes.subarray(bounds[0], bounds[last]))) return false;
-  for (let i = 1; i < last; i++) if (bounds[i] < bounds[last] && (bytes[bounds[i]] & 0xc0) === 0x80) return false;
-  return true;
 }

@@ -7,16 +7,30 @@ export interface TokenizedDocuments {
   readonly bounds: Int32Array;
 }
 
+/** What determines the ids besides the file. */
+export interface TokenizerOptions {
+  /**
+   * `plain`: tokens marked special are text like any other, so that a document cannot bring control tokens with it. `match`: they become their ids.
+   * Added tokens that are not marked special are matched either way. As the reference does with `encode_special_tokens`.
+   */
+  readonly specialTokens: 'plain' | 'match';
+}
+
 /** The part of a tokenizer that makes ids. */
 export interface DocumentEncoder {
   /**
-   * Tokenizes the documents `bytes[bounds[i] … bounds[i + 1]]`, without adding special tokens. What is no valid UTF-8 is read as U+FFFD, as WHATWG's
-   * decoders and Python's `errors="replace"` do. The arrays of the answer are valid until the next call. Errors: `BAD_ROW` for a document too large.
+   * Tokenizes the documents `bytes[bounds[i] … bounds[i + 1]]`, which are valid UTF-8 of at most `LIMITS.documentBytesMax` each, without adding special
+   * tokens. The arrays of the answer are valid until the next call. Errors: `WORKER_FAILED` where memory is used up.
    */
   encodeBatch(bytes: Uint8Array, bounds: Int32Array): TokenizedDocuments;
 }
 
-export interface Tokenizer extends DocumentEncoder {
+export interface Tokenizer {
+  /**
+   * As of `DocumentEncoder`, for any bytes: what is no valid UTF-8 is read as U+FFFD, as WHATWG's decoders and Python's `errors="replace"` do.
+   * Errors: `BAD_ROW` for a document too large.
+   */
+  encodeBatch(bytes: Uint8Array, bounds: Int32Array): TokenizedDocuments;
   /** Ids are below this. */
   readonly vocabSize: number;
   /** SHA-256 (hex) of the file and of the options that determine the ids. */

@@ -1,7 +1,8 @@
-import { openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { loadTokenizer, openPipeline, type Batch, type ConfigInput } from 'headrace';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tokenizerPath } from '../tokenize/tokenizers.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
 
 /** Rows that cannot be delivered, and data sets that are very small. */
@@ -87,6 +88,39 @@ describe('odd data', () => {
         .filter((id) => id !== 9)
         .sort(),
     ).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it('a row of invalid UTF-8 fails the run by name, is left out, or is read with U+FFFD, as the configuration says', async () => {
+    const rows = ['good', Uint8Array.of(0x61, 0xff, 0x62), '\u20ac'].map((text) => (typeof text === 'string' ? Buffer.from(text) : text));
+    await mkdir(workspace.path('utf8'), { recursive: true });
+    const columnData = [{ name: 'text', data: rows }];
+    const text = { name: 'text', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' } as const;
+    await writeFile(
+      workspace.path('utf8', 'a.parquet'),
+      new Uint8Array(parquetWriteBuffer({ schema: [{ name: 'root', num_children: 1 }, text], columnData })),
+    );
+    const file = tokenizerPath('gpt2');
+    const decoded = async (changes: Partial<ConfigInput>, invalidUtf8?: 'replace'): Promise<string> => {
+      const batches = await collect({
+        sources: { t: { uri: workspace.path('utf8/'), text: 'text' } },
+        tokenizer: { file, append: 'eos', eos: '<|endoftext|>', ...(invalidUtf8 && { invalidUtf8 }) },
+        sequence: { length: 16 },
+        shuffle: false,
+        batch: { size: 1 },
+        epochs: 1,
+        last: 'pad',
+        cache: { dir: workspace.path('cache') },
+        ...changes,
+      });
+      const ids = batches.flatMap(({ inputIds, lossMask }) => [...inputIds].filter((_id, i) => lossMask[i] === 1));
+      return (await loadTokenizer(file)).decode(Int32Array.from(ids));
+    };
+    await expect(decoded({})).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringMatching(/row 1 of .*a\.parquet is not valid UTF-8/),
+    });
+    expect(await decoded({ badRows: 'skip' })).toBe('good<|endoftext|>\u20ac<|endoftext|>');
+    expect(await decoded({}, 'replace')).toBe('good<|endoftext|>a\ufffdb<|endoftext|>\u20ac<|endoftext|>');
   });
 
   it('a source of which every row is skipped is an error, and no endless search', async () => {

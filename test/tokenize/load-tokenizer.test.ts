@@ -10,6 +10,7 @@ import type { TokenizerJson } from '../../src/tokenize/bpe/tokenizer-json.js';
 import { loadKernel, createSharedMemory } from '../../src/core/kernel.js';
 import { TABLES_START } from '../../src/tokenize/bpe/kernel-tables.js';
 import { parseTokenizer } from '../../src/tokenize/load-tokenizer.js';
+import { LIMITS } from '../../src/config/limits.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { tokenizerPath } from './tokenizers.js';
 
@@ -88,6 +89,26 @@ describe('loading a tokenizer', () => {
   });
 });
 
+describe('a document', () => {
+  it('that is too large is refused by its number', () => {
+    const length = LIMITS.documentBytesMax + 1;
+    const text = new Uint8Array(length + 1).fill(0x20);
+    expect(() => parseTokenizer(bytes, 'gpt2').encodeBatch(text, Int32Array.of(0, 2, length + 1))).not.toThrow();
+    expect(() => parseTokenizer(bytes, 'gpt2').encodeBatch(text, Int32Array.of(0, 0, length + 1))).toThrow(
+      expect.objectContaining({ code: 'BAD_ROW', detail: { document: 1, bytes: length + 1, bytesMax: LIMITS.documentBytesMax } }),
+    );
+  });
+
+  it('that is no valid UTF-8 is read with U+FFFD in the places that are not, and its neighbours as they are', () => {
+    const gpt2 = parseTokenizer(bytes, 'gpt2');
+    const parts = [Buffer.from('a\u00e9'), Buffer.from([0x61, 0xff, 0xe2, 0x82]), Buffer.from('\u20ac b')];
+    const bounds = Int32Array.of(0, 3, 7, 12);
+    const expected = ['a\u00e9', 'a\ufffd\ufffd', '\u20ac b'].map((text) => Array.from(gpt2.encode(text)));
+    const { ids, bounds: idBounds } = gpt2.encodeBatch(Buffer.concat(parts), bounds);
+    expect([0, 1, 2].map((i) => Array.from(ids.subarray(idBounds[i], idBounds[i + 1])))).toEqual(expected);
+  });
+});
+
 describe('the kernel', () => {
   it('gives the ids of the plain TypeScript that it is held to, on any text and on any cut of it', () => {
     const scanned = scanTokenizerJson(bytes)!;
@@ -102,15 +123,35 @@ describe('the kernel', () => {
     expect(Buffer.from(actual.ids.slice().buffer).equals(Buffer.from(expected.ids.slice().buffer))).toBe(true);
   });
 
+  it('has room for the space that comes before each segment between added tokens', () => {
+    const bytesOfFallback = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+    const vocab = Object.fromEntries([...bytesOfFallback, '▁', 'a', '<unk>'].map((token, id) => [token, id]));
+    const json = {
+      added_tokens: [{ id: 259, content: 'x', special: false, normalized: false, lstrip: false, rstrip: false, single_word: false }],
+      normalizer: null,
+      pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
+      model: { type: 'BPE', vocab, merges: [], byte_fallback: true, unk_token: '<unk>' },
+    };
+    const kernel = parseTokenizer(json, 'small');
+    expect(kernel.path).toBe('kernel');
+    // three ids of two bytes, in documents as long as what the kernel gets at once
+    const { text, bounds } = concatenated(['xa'.repeat(2 ** 17), 'a', 'xa'.repeat(2 ** 17)]);
+    const { ids, bounds: idBounds } = kernel.encodeBatch(text, bounds);
+    const long = Array.from({ length: 2 ** 17 }, () => [259, 256, 257]).flat();
+    expect(Array.from(idBounds)).toEqual([0, long.length, long.length + 2, 2 * long.length + 2]);
+    expect(Buffer.from(ids.slice().buffer).equals(Buffer.from(Int32Array.from([...long, 256, 257, ...long]).buffer))).toBe(true);
+  });
+
   it('keeps its statics below the tables', () => {
     const { heapStart } = loadKernel('bpe', createSharedMemory(1)) as { heapStart: () => number };
     expect(heapStart()).toBeLessThanOrEqual(TABLES_START);
   });
 
-  it('names a document that is too large for it', () => {
-    const text = new Uint8Array(65 * 2 ** 20).fill(0x20);
-    expect(() => parseTokenizer(bytes, 'gpt2').encodeBatch(text, Int32Array.of(0, text.length))).toThrow(
-      expect.objectContaining({ code: 'BAD_ROW' }),
-    );
+  it('merges a word of 4 MB, which wants more memory than any before it', () => {
+    const letters = 'x'.repeat(2 ** 22);
+    const ids = parseTokenizer(bytes, 'gpt2').encode(letters);
+    const sixteen = parseTokenizer(bytes, 'gpt2').encode('x'.repeat(16));
+    expect(new Set(ids)).toEqual(new Set(sixteen));
+    expect(ids.length).toBe((sixteen.length * letters.length) / 16);
   });
 });

@@ -5,7 +5,7 @@
  *   memory   dictionary │ bounds │ valid │ ids │ compressed page │ decoded page │ levels
  */
 import { LIMITS } from '../../config/limits.js';
-import { ensureMemory, loadKernel, type KernelMemory } from '../../core/kernel.js';
+import { ensureMemory, kernelRuns, loadKernel, type KernelMemory } from '../../core/kernel.js';
 import type { Rows } from '../decoder.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
 import { pagesOf, type Page, type PageHeader } from './pages.js';
@@ -50,7 +50,7 @@ let kernel: ListKernel | undefined;
 
 /** Throws an Error that says what is damaged; `undefined` where the slice is not of the kind that is decoded here. */
 export function decodeLists(slice: EncodedParquetSlice): Rows | undefined {
-  const shape = slice.kind === 'tokens' ? shapeOf(slice) : undefined;
+  const shape = slice.kind === 'tokens' && kernelRuns('parquet-lists') ? shapeOf(slice) : undefined;
   if (shape === undefined) return undefined;
   const dictionary = [...pagesOf(slice.dictionary)].at(0);
   const pages = [...pagesOf(slice.pages)];

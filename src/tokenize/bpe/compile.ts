@@ -7,6 +7,7 @@
 import { buildAutomata, type Automata } from '../pattern/automaton.js';
 import { codePointsOf, complement, unicodeClass, type CodePoints } from '../pattern/code-points.js';
 import { literalPattern, parsePattern, PatternUnsupported, type PatternNode } from '../pattern/parse-pattern.js';
+import type { TokenizerOptions } from '../tokenizer.js';
 import { readModel, tokenText, type BpeModel } from './model.js';
 import type { ScannedJson } from './scan-json.js';
 import { stepsOf, type AddedToken, type Component, type TokenizerJson } from './tokenizer-json.js';
@@ -36,46 +37,44 @@ export interface CompiledBpe {
   readonly prefixFirstOnly: boolean;
   /** Added tokens that are matched in text. */
   readonly matched: readonly AddedToken[];
-  readonly addedTokens: readonly AddedToken[];
-  /** Ids are below this. */
-  readonly vocabSize: number;
-}
-
-export interface CompileOptions {
-  /** `plain`: tokens marked special are text like any other. `match`: they become their ids. */
-  readonly specialTokens: 'plain' | 'match';
 }
 
 /** The pattern of GPT-2, which `ByteLevel` means by `use_regex` (openai/gpt-2, encoder.py). */
 const GPT2_PATTERN = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
-/** U+2581, the mark for a space. */
+const SPACE = 0x20;
+const LINE_FEED = 0x0a;
+/** The mark for a space. */
 const MARK = '▁';
+const MARK_POINT = 0x2581;
+/** A space, before and after it is marked. */
+const SPACES = codePointsOf(SPACE, MARK_POINT);
 
 /** Errors: `NotCompilable`; TypeError and the like where the file is none. */
-export function compileBpe(json: TokenizerJson, scanned: ScannedJson, { specialTokens }: CompileOptions): CompiledBpe {
+export function compileBpe(json: TokenizerJson, scanned: ScannedJson, options: TokenizerOptions): CompiledBpe {
+  try {
+    return compile(json, scanned, options);
+  } catch (error) {
+    if (error instanceof PatternUnsupported) throw new NotCompilable(error.message);
+    throw error;
+  }
+}
+
+function compile(json: TokenizerJson, scanned: ScannedJson, { specialTokens }: TokenizerOptions): CompiledBpe {
   const { model } = json;
   if (model.type !== undefined && model.type !== 'BPE') throw new NotCompilable(`its model is ${model.type}`);
   if (model.dropout !== undefined && model.dropout !== null && model.dropout !== 0) throw new NotCompilable('its model has dropout');
   if ((model.continuing_subword_prefix ?? '') !== '') throw new NotCompilable('its model marks the continuations of words');
   if ((model.end_of_word_suffix ?? '') !== '') throw new NotCompilable('its model marks the ends of words');
-  const addedTokens = json.added_tokens ?? [];
-  const matched = addedTokens.filter((token) => token.content !== '' && (specialTokens === 'match' || !token.special));
+  const matched = (json.added_tokens ?? []).filter((token) => token.content !== '' && (specialTokens === 'match' || !token.special));
   const text = compileText(json);
   checkAdded(matched, text);
   const bpe = readModel(model, scanned, text.style);
   if (typeof bpe === 'string') throw new NotCompilable(bpe);
   const splits = text.splits ?? safeSplits(bpe);
-  let automata: Automata;
-  try {
-    automata = buildAutomata(splits.map(({ pattern }) => pattern));
-  } catch (error) {
-    if (error instanceof PatternUnsupported) throw new NotCompilable(error.message);
-    throw error;
-  }
+  const automata = buildAutomata(splits.map(({ pattern }) => pattern));
   const levels = splits.map(({ keepMatches, keepGaps }) => ({ keepMatches, keepGaps }));
-  const vocabSize = addedTokens.reduce((size, { id }) => Math.max(size, id + 1), bpe.idsEnd);
   const { normalForm, prefix, prefixFirstOnly } = text;
-  return { model: bpe, levels, automata, normalForm, prefix, prefixFirstOnly, matched, addedTokens, vocabSize };
+  return { model: bpe, levels, automata, normalForm, prefix, prefixFirstOnly, matched };
 }
 
 interface Split extends Level {
@@ -130,7 +129,7 @@ function compileSplit(step: Component): Split {
       const literal = patternText(step.pattern);
       const source = (step.pattern as { readonly Regex?: string } | undefined)?.Regex;
       if (literal === undefined && source === undefined) throw new NotCompilable(`it has the pre-tokenizer ${describe(step)}`);
-      const pattern = compilePattern(() => (literal === undefined ? parsePattern(source ?? '') : literalPattern(literal)));
+      const pattern = literal === undefined ? parsePattern(source ?? '') : literalPattern(literal);
       if (step.behavior === 'Isolated') return { pattern, keepMatches: true, keepGaps: true };
       if (step.behavior === 'Removed') return { pattern, keepMatches: step.invert === true, keepGaps: step.invert !== true };
       throw new NotCompilable(`it has a Split that is ${String(step.behavior)}`);
@@ -147,16 +146,15 @@ function compileSplit(step: Component): Split {
 }
 
 function classPattern(name: string, max: number): PatternNode {
-  return { type: 'repeat', item: { type: 'set', set: unicodeClass(name) ?? [] }, min: 1, max, greedy: true };
+  return repeated(oneOf(unicodeClass(name) ?? []), 1, max);
 }
 
-function compilePattern(parse: () => PatternNode): PatternNode {
-  try {
-    return parse();
-  } catch (error) {
-    if (error instanceof PatternUnsupported) throw new NotCompilable(error.message);
-    throw error;
-  }
+function oneOf(set: CodePoints): PatternNode {
+  return { type: 'set', set };
+}
+
+function repeated(item: PatternNode, min: number, max = Infinity): PatternNode {
+  return { type: 'repeat', item, min, max, greedy: true };
 }
 
 /** Metaspace marks spaces, prepends a mark, and, unless told otherwise, splits before each mark. */
@@ -166,15 +164,10 @@ function compileMetaspace(step: Component, prefix: Prefix, marksSpaces: boolean)
   const scheme = step.prepend_scheme ?? (step.add_prefix_space === false ? 'never' : 'always');
   if (scheme !== 'always' && scheme !== 'first' && scheme !== 'never')
     throw new NotCompilable(`it has the pre-tokenizer ${describe(step)}`);
-  const marks = codePointsOf(0x20, MARK.codePointAt(0) ?? 0);
-  const mark: PatternNode = { type: 'set', set: marks };
-  const word = { type: 'set', set: complement(marks) } as const;
+  const word = oneOf(complement(SPACES));
   const pattern: PatternNode = {
     type: 'choice',
-    items: [
-      { type: 'sequence', items: [mark, { type: 'repeat', item: word, min: 0, max: Infinity, greedy: true }] },
-      { type: 'repeat', item: word, min: 1, max: Infinity, greedy: true },
-    ],
+    items: [{ type: 'sequence', items: [oneOf(SPACES), repeated(word, 0)] }, repeated(word, 1)],
   };
   return {
     style: 'characters',
@@ -202,14 +195,13 @@ function safeSplits(model: BpeModel): readonly Split[] {
     if (token.includes('\n') && !/^\n+$/.test(token)) aroundLines = false;
   }
   if (beforeMarks.size > BEFORE_MARKS_MAX) return [];
-  const marks = codePointsOf(0x20, MARK.codePointAt(0) ?? 0);
-  const cut = aroundLines ? codePointsOf(0x20, MARK.codePointAt(0) ?? 0, 10) : marks;
-  const set = (points: CodePoints): PatternNode => ({ type: 'set', set: points });
-  const many = (item: PatternNode, min: number): PatternNode => ({ type: 'repeat', item, min, max: Infinity, greedy: true });
-  const joined: PatternNode = { type: 'sequence', items: [set(codePointsOf(...beforeMarks)), many(set(marks), 1)] };
-  const character: PatternNode = beforeMarks.size === 0 ? set(complement(cut)) : { type: 'choice', items: [joined, set(complement(cut))] };
-  const items = [{ type: 'sequence', items: [many(set(marks), 1), many(character, 0)] } as const, many(character, 1)];
-  if (aroundLines) items.push(many(set(codePointsOf(10)), 1));
+  const cut = aroundLines ? codePointsOf(SPACE, MARK_POINT, LINE_FEED) : SPACES;
+  const other = oneOf(complement(cut));
+  const joined: PatternNode = { type: 'sequence', items: [oneOf(codePointsOf(...beforeMarks)), repeated(oneOf(SPACES), 1)] };
+  const character: PatternNode = beforeMarks.size === 0 ? other : { type: 'choice', items: [joined, other] };
+  const word: PatternNode = { type: 'sequence', items: [repeated(oneOf(SPACES), 1), repeated(character, 0)] };
+  const items = [word, repeated(character, 1)];
+  if (aroundLines) items.push(repeated(oneOf(codePointsOf(LINE_FEED)), 1));
   return [{ pattern: { type: 'choice', items }, keepMatches: true, keepGaps: true }];
 }
 

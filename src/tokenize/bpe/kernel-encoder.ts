@@ -4,11 +4,11 @@
  */
 import { KERNEL_PAGE_BYTES, loadKernel, type SharedKernelMemory } from '../../core/kernel.js';
 import { HeadraceError } from '../../core/errors.js';
+import type { DocumentEncoder, TokenizedDocuments } from '../tokenizer.js';
 import { createAddedTokenSplitter } from './added-tokens.js';
 import type { CompiledBpe } from './compile.js';
 import { SLACK, type KernelTables } from './kernel-tables.js';
 import { normalize, type NormalForm } from './normal-form.js';
-import type { BpeEncoder } from './reference-encoder.js';
 
 interface BpeKernel {
   attach(descriptor: number): void;
@@ -27,21 +27,23 @@ const ARENA_BYTES = 6 * 2 ** 20;
 const SCRATCH_BYTES = 32 * 2 ** 10;
 /** Text that the kernel gets at once: small enough for its ids (4 bytes a byte at worst) to stay in the caches. */
 const PORTION_BYTES = 256 * 2 ** 10;
-/** A document of so many bytes needs twelve times as much memory while it is merged, of 4 GiB that 32 bits address. */
-const DOCUMENT_BYTES_MAX = 64 * 2 ** 20;
+/** Memory for one pretoken grows by doubling, so that its former places come to no more than itself; beyond this there is no room to be generous. */
+const DOUBLING_BYTES_MAX = 2 ** 29;
 
 /** What a normal form needs besides the kernel. */
 export type KernelSettings = Pick<CompiledBpe, 'normalForm' | 'matched'>;
 
-export function createKernelEncoder(tables: KernelTables, settings: KernelSettings): BpeEncoder {
+export function createKernelEncoder(tables: KernelTables, settings: KernelSettings): DocumentEncoder {
   return new KernelEncoder(tables, settings);
 }
 
-class KernelEncoder implements BpeEncoder {
+class KernelEncoder implements DocumentEncoder {
   readonly #memory: SharedKernelMemory;
   readonly #kernel: BpeKernel;
   readonly #form: NormalForm | undefined;
-  readonly #splitAdded: ReturnType<typeof createAddedTokenSplitter>;
+  readonly #matched: KernelSettings['matched'];
+  /** Made when it is first needed: a thousand added tokens take a while, and most text is in its normal form. */
+  #splitAdded: ReturnType<typeof createAddedTokenSplitter> | undefined;
   /** A portion: text (with a byte before it, which the kernel may write), bounds, ids, their bounds. */
   #text = 0;
   #textBytes = 0;
@@ -55,16 +57,16 @@ class KernelEncoder implements BpeEncoder {
   constructor({ memory, descriptor }: KernelTables, { normalForm, matched }: KernelSettings) {
     this.#memory = memory;
     this.#form = normalForm === 'none' ? undefined : normalForm;
-    this.#splitAdded = createAddedTokenSplitter(matched);
+    this.#matched = matched;
     this.#kernel = loadKernel('bpe', memory) as BpeKernel;
     this.#kernel.attach(descriptor);
     const [own, arena] = this.#allocate([48 * 2 ** CACHE_BITS + 16 * 2 ** LONG_BITS, ARENA_BYTES]);
     this.#kernel.attachOwn(own, CACHE_BITS, LONG_BITS, arena, ARENA_BYTES);
-    this.#ensureScratch(SCRATCH_BYTES);
+    this.#growScratch(SCRATCH_BYTES);
     this.#ensurePortion(PORTION_BYTES, 1024);
   }
 
-  encodeBatch(bytes: Uint8Array, bounds: Int32Array): { readonly ids: Int32Array; readonly bounds: Int32Array } {
+  encodeBatch(bytes: Uint8Array, bounds: Int32Array): TokenizedDocuments {
     const count = bounds.length - 1;
     const idBounds = new Int32Array(count + 1);
     this.#resultLength = 0;
@@ -96,9 +98,9 @@ class KernelEncoder implements BpeEncoder {
       next = stopped;
       if (stopped === to - from) return;
       const document = bytes.subarray(bounds[from + stopped], bounds[from + stopped + 1]);
-      const scratch = kernel.scratchNeeded();
+      const scratch = scratchNeeded(kernel);
       if (scratch > 0) {
-        this.#ensureScratch(2 * scratch);
+        this.#growScratch(scratch);
         // the kernel may have written to the text before it stopped
         new Uint8Array(this.#memory.buffer, this.#text + bounds[from + stopped] - start).set(document);
         continue;
@@ -114,6 +116,7 @@ class KernelEncoder implements BpeEncoder {
     const kernel = this.#kernel;
     const encoder = new TextEncoder();
     const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(document);
+    this.#splitAdded ??= createAddedTokenSplitter(this.#matched);
     for (const [i, segment] of this.#splitAdded(text).entries()) {
       if ('id' in segment) {
         this.#reserve(1);
@@ -125,12 +128,12 @@ class KernelEncoder implements BpeEncoder {
       for (;;) {
         new Uint8Array(this.#memory.buffer, at).set(normal);
         const count = kernel.encodeOne(at, at + normal.length, ids, i === 0 ? 1 : 0);
-        const scratch = kernel.scratchNeeded();
+        const scratch = scratchNeeded(kernel);
         if (scratch === 0) {
           this.#takeIds(count, ids);
           break;
         }
-        this.#ensureScratch(2 * scratch);
+        this.#growScratch(scratch);
       }
     }
   }
@@ -139,10 +142,10 @@ class KernelEncoder implements BpeEncoder {
 
   /** Room for a text beside the portion's, and for its ids. */
   #allocateOnce(bytes: number): readonly [text: number, ids: number] {
-    checkSize(bytes);
     if (bytes > this.#spare.bytes) {
-      const room = Math.max(PORTION_BYTES, 2 ** Math.ceil(Math.log2(bytes + 1)));
-      const [at, ids] = this.#allocate([room + 1, 4 * (room + 1)]);
+      const room = powerOfTwo(Math.max(PORTION_BYTES, bytes));
+      // a byte before it, for the prefix, which is one id more
+      const [at, ids] = this.#allocate([room + SLACK, 4 * (room + 1)]);
       this.#spare = { at: at + SLACK, ids, bytes: room };
     }
     return [this.#spare.at, this.#spare.ids];
@@ -161,18 +164,18 @@ class KernelEncoder implements BpeEncoder {
     this.#result = larger;
   }
 
-  #ensureScratch(bytes: number): void {
+  #growScratch(needed: number): void {
+    const bytes = needed > DOUBLING_BYTES_MAX ? needed : powerOfTwo(needed);
     const [at] = this.#allocate([bytes]);
     this.#kernel.attachScratch(at, bytes);
   }
 
   #ensurePortion(bytes: number, documents: number): void {
-    checkSize(bytes);
     if (bytes <= this.#textBytes && documents <= this.#documents) return;
-    this.#textBytes = Math.max(this.#textBytes, PORTION_BYTES, bytes > PORTION_BYTES ? 2 ** Math.ceil(Math.log2(bytes)) : 0);
-    this.#documents = Math.max(this.#documents, 2 ** Math.ceil(Math.log2(documents + 1)));
-    // an id is made of a byte at least; added spaces are one a document at most
-    const ids = 4 * (this.#textBytes + this.#documents + 1);
+    this.#textBytes = powerOfTwo(Math.max(this.#textBytes, PORTION_BYTES, bytes));
+    this.#documents = powerOfTwo(Math.max(this.#documents, documents));
+    // an id is made of a byte at least, or of the space before a segment, which is a byte at least
+    const ids = 4 * 2 * this.#textBytes;
     const bounds = 4 * (this.#documents + 1);
     const [text, boundsAt, idsAt, idBoundsAt] = this.#allocate([this.#textBytes + SLACK, bounds, ids, bounds]);
     this.#text = text + SLACK;
@@ -181,7 +184,7 @@ class KernelEncoder implements BpeEncoder {
     this.#idBounds = idBoundsAt;
   }
 
-  /** Takes a region behind everything that any thread has taken: growing is atomic. Errors: `BAD_ROW` where 4 GiB are used up. */
+  /** Takes a region behind everything that any thread has taken: growing is atomic. Errors: `WORKER_FAILED` where 4 GiB, or the machine's memory, are used up. */
   #allocate(sizes: readonly number[]): number[] {
     const padded = sizes.map((size) => Math.ceil((size + 2 * SLACK) / 64) * 64);
     const pages = Math.ceil(padded.reduce((sum, size) => sum + size, 0) / KERNEL_PAGE_BYTES);
@@ -189,14 +192,12 @@ class KernelEncoder implements BpeEncoder {
     try {
       at = this.#memory.grow(pages) * KERNEL_PAGE_BYTES;
     } catch (error) {
-      throw new HeadraceError(
-        'BAD_ROW',
-        `the tokenizer has no memory left for a document: it wants ${pages * KERNEL_PAGE_BYTES} bytes more`,
-        {
-          hint: 'Split very long documents, or run fewer workers.',
-          cause: error,
-        },
-      );
+      const bytes = pages * KERNEL_PAGE_BYTES;
+      throw new HeadraceError('WORKER_FAILED', `the tokenizer wants ${bytes} bytes of memory more for a document, and there are none`, {
+        detail: { bytes },
+        hint: 'Split documents of many megabytes without a space, or run fewer workers.',
+        cause: error,
+      });
     }
     return padded.map((size) => {
       const place = at;
@@ -206,10 +207,12 @@ class KernelEncoder implements BpeEncoder {
   }
 }
 
-function checkSize(bytes: number): void {
-  if (bytes <= DOCUMENT_BYTES_MAX) return;
-  throw new HeadraceError('BAD_ROW', `a document has ${bytes} bytes, and the tokenizer takes ${DOCUMENT_BYTES_MAX}`, {
-    detail: { bytes, bytesMax: DOCUMENT_BYTES_MAX },
-    hint: 'Split the document.',
-  });
+/** WebAssembly's numbers come signed. */
+function scratchNeeded(kernel: BpeKernel): number {
+  return kernel.scratchNeeded() >>> 0;
+}
+
+/** The least one that is not smaller. */
+function powerOfTwo(value: number): number {
+  return 2 ** Math.ceil(Math.log2(value));
 }

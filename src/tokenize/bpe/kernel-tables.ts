@@ -31,7 +31,8 @@ export function fitsKernel({ model }: CompiledBpe): boolean {
   return model.idsEnd <= ID_MASK && model.merges.length / 3 <= RANKS_MAX;
 }
 
-const LEVEL_WORDS = 16;
+/** Of a level's record, in the order in which `split` and `match` read them. */
+const LEVEL_WORDS = 11;
 const PREFIXES = { none: 0, always: 1, 'unless-space': 2, 'unless-space-or-mark': 3 } as const;
 
 export function createKernelTables(compiled: CompiledBpe): KernelTables {
@@ -48,9 +49,6 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
         layout.place(automaton.matchesAtEnd),
         layout.place(automaton.hasLoop),
         layout.place(automaton.loops),
-        0,
-        0,
-        0,
         layout.place(automaton.noStarts),
         Number(levels[i].keepMatches),
         Number(levels[i].keepGaps),

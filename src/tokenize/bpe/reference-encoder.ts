@@ -4,14 +4,10 @@
  *   document ─added tokens─▶ segments ─normal form, prefix─▶ ─automata─▶ pretokens ─symbols, merges─▶ ids
  */
 import { classOf, CLASSES_MAX, DEAD, type Automaton, type ClassMap } from '../pattern/automaton.js';
+import type { DocumentEncoder } from '../tokenizer.js';
 import { createAddedTokenSplitter } from './added-tokens.js';
 import type { CompiledBpe, Prefix } from './compile.js';
 import { normalize } from './normal-form.js';
-
-export interface BpeEncoder {
-  /** Ids of the documents `bytes[bounds[i] … bounds[i + 1]]`, valid UTF-8. The arrays are valid until the next call. */
-  encodeBatch(bytes: Uint8Array, bounds: Int32Array): { readonly ids: Int32Array; readonly bounds: Int32Array };
-}
 
 const MARK = '▁';
 /** Pretokens that are remembered: 64 Ki of them are some MB. */
@@ -19,7 +15,7 @@ const CACHE_MAX = 65_536;
 /** Up to so many symbols, the best pair is looked for among all. */
 const SCAN_SYMBOLS = 48;
 
-export function createReferenceEncoder(compiled: CompiledBpe): BpeEncoder {
+export function createReferenceEncoder(compiled: CompiledBpe): DocumentEncoder {
   const { model, levels, automata, normalForm, prefix, prefixFirstOnly } = compiled;
   const splitAdded = createAddedTokenSplitter(compiled.matched);
   const ranks = ranksOf(model.merges);
@@ -117,7 +113,7 @@ function* pieces(automaton: Automaton, classes: ClassMap, bytes: Uint8Array, sta
 }
 
 /** The end of the match that starts at `start`. */
-export function matchAt(automaton: Automaton, classes: ClassMap, bytes: Uint8Array, start: number, end: number): number | undefined {
+function matchAt(automaton: Automaton, classes: ClassMap, bytes: Uint8Array, start: number, end: number): number | undefined {
   const { transitions, firstMatch, firstBack, matchesAtEnd } = automaton;
   let state = automaton.start;
   let matched: number | undefined;
