@@ -48,12 +48,13 @@ let levelCount: u32 = 0;
 let byteIds: usize = 0;
 /** [65536] rank of the merge of the symbols of two bytes (first × 256 + second); NONE: there is none. 0: symbols are characters. */
 let bytePairs: usize = 0;
-/** Merges by their pair, 8 bytes a slot: right and the rank's low 12 bits, left and its high 12; all ones: empty. And what they make, by rank. */
+/** Merges by their pair, 8 bytes a slot: right and the rank's low 12 bits, left and its high 12; all ones: empty. */
 let merges: usize = 0;
 let mergeSlots: u32 = 0;
 /** A bit for each hash of a merge's pair: most pairs that are asked for are none, and need not go to the large table. */
 let mergeFilter: usize = 0;
 let filterShift: u32 = 0;
+/** What the merge of a rank makes; 0: the id that is the rank. */
 let mergedIds: usize = 0;
 /** Tokens by their bytes, 4 bytes a slot: id, and 12 bits of the hash; all ones: empty. [ids × 2] start and length, and the bytes. */
 let words: usize = 0;
@@ -229,13 +230,34 @@ function decode(at: usize, lead: u32): u32 {
   return (((lead & 0x07) << 18) | ((<u32>load<u8>(at, 1) & 0x3f) << 12) | ((<u32>load<u8>(at, 2) & 0x3f) << 6) | (<u32>load<u8>(at, 3) & 0x3f)) & 0x1fffff;
 }
 
-/** Bytes whose bit in the table of 16 entries is set: entry = low half, bit = high half, so none beyond ASCII. Answers a bit a byte. */
+/**
+ * A set of bytes is a table of 16 entries: the entry of a byte is its low half, the bit its high half, so none is beyond ASCII. Here: the bit of each byte.
+ * Source: the nibble look-ups of simdjson (Langdale & Lemire, "Parsing Gigabytes of JSON per Second", 2019).
+ */
+// @ts-ignore: decorator
+@inline
+function bitsOf(bytes: v128): v128 {
+  return i8x16.swizzle(i8x16(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0), i8x16.shr_u(bytes, 4));
+}
+
+// @ts-ignore: decorator
+@inline
+function entriesOf(bytes: v128): v128 {
+  return v128.and(bytes, i8x16.splat(0x0f));
+}
+
+/** A bit for each byte that is not in the set. */
+// @ts-ignore: decorator
+@inline
+function notIn(set: v128, bits: v128, entries: v128): u32 {
+  return <u32>i8x16.bitmask(i8x16.eq(v128.and(bits, i8x16.swizzle(set, entries)), i8x16.splat(0)));
+}
+
+/** A bit for each byte that is in the set. */
 // @ts-ignore: decorator
 @inline
 function inSet(bytes: v128, set: v128): u32 {
-  const high = i8x16.swizzle(i8x16(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0), i8x16.shr_u(bytes, 4));
-  const low = i8x16.swizzle(set, v128.and(bytes, i8x16.splat(0x0f)));
-  return <u32>i8x16.bitmask(i8x16.ne(v128.and(high, low), i8x16.splat(0)));
+  return notIn(set, bitsOf(bytes), entriesOf(bytes)) ^ 0xffff;
 }
 
 /** Splits a document at its added tokens: leftmost, then longest. */
@@ -340,7 +362,8 @@ function pass(level: usize, start: usize, end: usize): void {
 function skip(from: usize, end: usize, set: v128): usize {
   let at = from;
   while (at < end) {
-    const stops = inSet(v128.load(at), set) ^ 0xffff;
+    const bytes = v128.load(at);
+    const stops = notIn(set, bitsOf(bytes), entriesOf(bytes));
     if (stops != 0) {
       at += <usize>ctz(stops);
       break;
@@ -348,18 +371,6 @@ function skip(from: usize, end: usize, set: v128): usize {
     at += 16;
   }
   return min(at, end);
-}
-
-/** A bit for each of 64 bytes that are in a set. */
-// @ts-ignore: decorator
-@inline
-function inSet64(at: usize, set: v128): u64 {
-  return (
-    <u64>inSet(v128.load(at), set) |
-    (<u64>inSet(v128.load(at, 16), set) << 16) |
-    (<u64>inSet(v128.load(at, 32), set) << 32) |
-    (<u64>inSet(v128.load(at, 48), set) << 48)
-  );
 }
 
 /**
@@ -373,12 +384,36 @@ function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
   while (at < end) {
     const block = at;
     const inText = end - block >= 64 ? <u64>-1 : ((<u64>1) << <u64>(end - block)) - 1;
-    const letters = inSet64(block, v128.load(runs)) & inText;
-    const letterEnders = inSet64(block, v128.load(runs, 16)) & inText;
-    const letterLeads = inSet64(block, v128.load(runs, 32));
-    const marks = inSet64(block, v128.load(runs, 48)) & inText;
-    const markEnders = inSet64(block, v128.load(runs, 64)) & inText;
-    const markLeads = inSet64(block, v128.load(runs, 80));
+    const bytes0 = v128.load(block);
+    const bytes1 = v128.load(block, 16);
+    const bytes2 = v128.load(block, 32);
+    const bytes3 = v128.load(block, 48);
+    const bits0 = bitsOf(bytes0);
+    const bits1 = bitsOf(bytes1);
+    const bits2 = bitsOf(bytes2);
+    const bits3 = bitsOf(bytes3);
+    const entries0 = entriesOf(bytes0);
+    const entries1 = entriesOf(bytes1);
+    const entries2 = entriesOf(bytes2);
+    const entries3 = entriesOf(bytes3);
+    const lettersSet = v128.load(runs);
+    const letterEndersSet = v128.load(runs, 16);
+    const letterLeadsSet = v128.load(runs, 32);
+    const marksSet = v128.load(runs, 48);
+    const markEndersSet = v128.load(runs, 64);
+    const markLeadsSet = v128.load(runs, 80);
+    const letters =
+      ~(<u64>notIn(lettersSet, bits0, entries0) | (<u64>notIn(lettersSet, bits1, entries1) << 16) | (<u64>notIn(lettersSet, bits2, entries2) << 32) | (<u64>notIn(lettersSet, bits3, entries3) << 48)) & inText;
+    const letterEnders =
+      ~(<u64>notIn(letterEndersSet, bits0, entries0) | (<u64>notIn(letterEndersSet, bits1, entries1) << 16) | (<u64>notIn(letterEndersSet, bits2, entries2) << 32) | (<u64>notIn(letterEndersSet, bits3, entries3) << 48)) & inText;
+    const letterLeads =
+      ~(<u64>notIn(letterLeadsSet, bits0, entries0) | (<u64>notIn(letterLeadsSet, bits1, entries1) << 16) | (<u64>notIn(letterLeadsSet, bits2, entries2) << 32) | (<u64>notIn(letterLeadsSet, bits3, entries3) << 48));
+    const marks =
+      ~(<u64>notIn(marksSet, bits0, entries0) | (<u64>notIn(marksSet, bits1, entries1) << 16) | (<u64>notIn(marksSet, bits2, entries2) << 32) | (<u64>notIn(marksSet, bits3, entries3) << 48)) & inText;
+    const markEnders =
+      ~(<u64>notIn(markEndersSet, bits0, entries0) | (<u64>notIn(markEndersSet, bits1, entries1) << 16) | (<u64>notIn(markEndersSet, bits2, entries2) << 32) | (<u64>notIn(markEndersSet, bits3, entries3) << 48)) & inText;
+    const markLeads =
+      ~(<u64>notIn(markLeadsSet, bits0, entries0) | (<u64>notIn(markLeadsSet, bits1, entries1) << 16) | (<u64>notIn(markLeadsSet, bits2, entries2) << 32) | (<u64>notIn(markLeadsSet, bits3, entries3) << 48));
     let offset: u64 = 0;
     // beyond 48 a run would often go over the block's end
     while (offset < 48) {
@@ -666,6 +701,12 @@ function rankOf(left: u32, right: u32): u32 {
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function mergedOf(rank: u32): u32 {
+  return mergedIds == 0 ? rank : load<u32>(mergedIds + (<usize>rank << 2));
+}
+
 /**
  * Short pieces: the best pair is looked for among all, four at a time. Symbols keep their places and are linked; a pair is rank × 64 + place, so that the
  * smallest of them is the best, and the leftmost of equal ones. At `ids`: the symbols; behind them pairs; behind those links forwards and backwards.
@@ -697,7 +738,7 @@ function mergeByScan(ids: usize, symbols: u32, text: usize): void {
     const at = <usize>(best & 63);
     const gone = <usize>load<u8>(next + at);
     const after = <usize>load<u8>(next + gone);
-    const merged = load<u32>(mergedIds + (<usize>(best >>> 6) << 2));
+    const merged = mergedOf(best >>> 6);
     store<u32>(ids + (at << 2), merged);
     store<u8>(next + at, <u8>after);
     store<u32>(pairs + (gone << 2), NONE);
@@ -758,7 +799,7 @@ function mergeByHeap(ids: usize, symbols: u32): void {
     if (load<u32>(ids + (<usize>at << 2)) != left) continue;
     const next = load<u32>(following + (<usize>at << 2));
     if (next == NONE || load<u32>(ids + (<usize>next << 2)) != right) continue;
-    store<u32>(ids + (<usize>at << 2), load<u32>(mergedIds + (<usize>rank << 2)));
+    store<u32>(ids + (<usize>at << 2), mergedOf(rank));
     store<u32>(ids + (<usize>next << 2), NONE);
     const after = load<u32>(following + (<usize>next << 2));
     store<u32>(following + (<usize>at << 2), after);

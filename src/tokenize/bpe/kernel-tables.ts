@@ -7,7 +7,9 @@ import { createSharedMemory, type SharedKernelMemory } from '../../core/kernel.j
 import { classOf, type ClassMap } from '../pattern/automaton.js';
 import type { AddedToken } from './tokenizer-json.js';
 import type { CompiledBpe } from './compile.js';
+import type { BpeModel } from './model.js';
 import { formClasses } from './normal-form.js';
+import { findReachable } from './reachable-merges.js';
 
 /** Posted to worker threads as it is. */
 export interface KernelTables {
@@ -57,8 +59,9 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
       LEVEL_WORDS * i,
     );
   }
-  const merges = mergeTable(model.merges);
-  const words = wordTable(compiled);
+  const reachable = findReachable(model);
+  const merges = mergeTable(reachable.merges, model);
+  const words = wordTable(model, reachable.selfMade);
   const form = compiled.normalForm === 'none' ? undefined : formClasses(compiled.normalForm);
   const trie = compiled.matched.length === 0 ? undefined : tokenTrie(compiled.matched);
   const descriptor = layout.place(
@@ -68,10 +71,10 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
       layout.place(levelRecords),
       levels.length,
       layout.place(model.byteIds),
-      model.style === 'bytes' ? layout.place(bytePairs(model)) : 0,
+      model.style === 'bytes' ? layout.place(merges.bytePairs) : 0,
       layout.place(merges.slots),
       merges.slots.length / 2,
-      layout.place(merges.mergedIds),
+      merges.mergedIds === undefined ? 0 : layout.place(merges.mergedIds),
       layout.place(words.slots),
       words.bits,
       layout.place(words.places),
@@ -130,24 +133,30 @@ function byteMasks(): Uint8Array {
 }
 
 interface MergeTable {
+  /** [slots × 2] as `rankOf` reads them. */
   readonly slots: Uint32Array;
   readonly filter: Uint8Array;
   readonly filterBits: number;
-  readonly mergedIds: Uint32Array;
+  /** [65536] ranks of the merges of two bytes, by first × 256 + second. */
+  readonly bytePairs: Uint32Array;
+  /** What the merge of a rank makes; `undefined` where it is the id that is the rank. */
+  readonly mergedIds: Uint32Array | undefined;
 }
 
-/** Open addressing with linear probing, four fifths full, behind a filter of at least six bits a merge. Slots, hash and filter are as `rankOf` reads them. */
-function mergeTable(merges: Int32Array): MergeTable {
+/** Open addressing with linear probing, four fifths full, behind a filter of at least six bits a merge. */
+function mergeTable(merges: Int32Array, { byteIds, style }: BpeModel): MergeTable {
   const count = merges.length / 3;
   const size = Math.max(16, Math.ceil(1.25 * count));
   const slots = new Uint32Array(2 * size).fill(NONE);
   const filterBits = Math.max(7, Math.ceil(Math.log2(6 * count + 1)));
   const filter = new Uint8Array(2 ** (filterBits - 3));
-  const mergedIds = new Uint32Array(count);
-  for (let rank = 0; rank < count; rank++) {
-    const left = merges[3 * rank];
-    const right = merges[3 * rank + 1];
-    mergedIds[rank] = merges[3 * rank + 2];
+  const bytePairs = new Uint32Array(65_536).fill(NONE);
+  const byteOf = new Map(style === 'bytes' ? Array.from(byteIds, (id, byte) => [id, byte]) : []);
+  // Most files number tokens in the order of their merges: then an id says as much as a rank. (Two merges of one token do not compete: see reachable-merges.ts.)
+  const inOrder = merges.every((id, i) => i % 3 !== 2 || i === 2 || id >= merges[i - 3]);
+  for (let merge = 0; merge < count; merge++) {
+    const [left, right, merged] = [merges[3 * merge], merges[3 * merge + 1], merges[3 * merge + 2]];
+    const rank = inOrder ? merged : merge;
     const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca77), 0xc2b2ae3d) >>> 0;
     const bit = hash >>> (32 - filterBits);
     filter[bit >>> 3] |= 1 << (bit & 7);
@@ -157,21 +166,15 @@ function mergeTable(merges: Int32Array): MergeTable {
       slot = slot + 1 === size ? 0 : slot + 1;
     slots[2 * slot] = right | ((rank & 0xfff) << 20);
     slots[2 * slot + 1] = left | ((rank >>> 12) << 20);
+    const [first, second] = [byteOf.get(left), byteOf.get(right)];
+    if (first !== undefined && second !== undefined) bytePairs[(first << 8) | second] = rank;
   }
-  return { slots, filter, filterBits, mergedIds };
+  const mergedIds = inOrder ? undefined : Uint32Array.from({ length: count }, (_, merge) => merges[3 * merge + 2]);
+  return { slots, filter, filterBits, bytePairs, mergedIds };
 }
 
-/** [65536] ranks of the merges of two bytes. */
-function bytePairs({ merges, byteIds }: CompiledBpe['model']): Uint32Array {
-  const pairs = new Uint32Array(65_536).fill(NONE);
-  const byteOf = new Map(Array.from(byteIds, (id, byte) => [id, byte]));
-  for (let rank = 0; 3 * rank < merges.length; rank++) {
-    const left = byteOf.get(merges[3 * rank]);
-    const right = left === undefined ? undefined : byteOf.get(merges[3 * rank + 1]);
-    if (left !== undefined && right !== undefined) pairs[(left << 8) | right] = rank;
-  }
-  return pairs;
-}
+/** Of UTF-8. */
+const CHARACTER_BYTES_MAX = 4;
 
 interface WordTable {
   readonly slots: Uint32Array;
@@ -180,20 +183,18 @@ interface WordTable {
   readonly bytes: Uint8Array;
 }
 
-/** Tokens by their bytes, for whole words and for characters. */
-function wordTable({ model }: CompiledBpe): WordTable {
-  const { tokenBytes, tokenPlaces, idsEnd } = model;
-  if (model.style === 'bytes' && !model.wholeWords) {
-    return { slots: new Uint32Array(16).fill(NONE), bits: 4, places: new Int32Array(0), bytes: new Uint8Array(0) };
-  }
-  const bits = Math.max(4, Math.ceil(Math.log2(1.5 * idsEnd + 1)));
+/** Tokens that are looked for by their bytes: characters, or whole words of which merging would make something else. */
+function wordTable({ style, wholeWords, tokenBytes, tokenPlaces, idsEnd }: BpeModel, selfMade: Uint8Array): WordTable {
+  const isSought = (id: number): boolean => {
+    const length = tokenPlaces[2 * id + 1];
+    return length > 0 && (style === 'characters' ? length <= CHARACTER_BYTES_MAX : wholeWords && selfMade[id] === 0);
+  };
+  const ids = Array.from({ length: idsEnd }, (_, id) => id).filter(isSought);
+  const bits = Math.max(4, Math.ceil(Math.log2(1.5 * ids.length + 1)));
   const slots = new Uint32Array(2 ** bits).fill(NONE);
   const mask = 2 ** bits - 1;
-  for (let id = 0; id < idsEnd; id++) {
-    const start = tokenPlaces[2 * id];
-    const length = tokenPlaces[2 * id + 1];
-    if (length === 0 || (model.style === 'characters' && length > 4)) continue;
-    const hash = hashBytes(tokenBytes, start, length);
+  for (const id of ids) {
+    const hash = hashBytes(tokenBytes, tokenPlaces[2 * id], tokenPlaces[2 * id + 1]);
     let slot = hash & mask;
     while (slots[slot] !== NONE) slot = (slot + 1) & mask;
     slots[slot] = id | ((hash >>> 20) << 20);
