@@ -11,8 +11,15 @@ export const STORE_LIMITS = {
   throughputWindowMs: 30_000,
   /** … and 32 streams that share a line of 10 Mbit/s still get four times this each: what brings less is a drip, and a new connection may do better. */
   throughputBytesPerSecondMin: 10_000,
-  /** Tries of one request, the first included: with full jitter, seven span half a minute of trouble. */
+  /** Tries of one request in a row that do not get on, the first included: with full jitter, seven span half a minute of trouble. */
   attemptsMax: 7,
+  /** A try of a read that brings less than this has not got on: a read of 16 MiB is asked for 256 times at most, besides the tries above. */
+  progressBytesMin: 64 * 2 ** 10,
+  /**
+   * Retries of all requests of an origin that no success has paid for: all tries of 32 requests at once, so that a restart of the origin is
+   * outlasted, and half of its answers may fail for good; beyond, its load would be more than doubled.
+   */
+  retryTokensMax: 200,
   /** All tries of one request together: longer than a restart of an object store's front end. */
   deadlineMs: 120_000,
   /** Waits before the second try: up to this … */

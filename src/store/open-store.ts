@@ -39,7 +39,8 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
     }
     return store;
   };
-  const remote = (store: Store): Store => withLimit(withRetry(withCounters(store, counters), STORE_LIMITS), STORE_LIMITS.concurrencyMax);
+  const remote = (store: Store): Store =>
+    withLimit(withRetry(withCounters(store, counters), { ...STORE_LIMITS, counters }), STORE_LIMITS.concurrencyMax);
 
   return {
     counters,
