@@ -26,7 +26,7 @@ export const STORE_LIMITS = {
    * outlasted, and half of its answers may fail for good; beyond, its load would be more than doubled.
    */
   retryTokensMax: 200,
-  /** All tries of one request together: longer than a restart of an object store's front end. */
+  /** All tries of one request after the first: longer than a restart of an object store's front end. */
   deadlineMs: 120_000,
   /** Waits before the second try: up to this … */
   baseDelayMs: 100,

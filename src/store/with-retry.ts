@@ -20,7 +20,7 @@ export interface RetryOptions {
   readonly progressBytesMin?: number;
   /** Retries in a row, over all requests, that no success pays for. */
   readonly retryTokensMax?: number;
-  /** All tries and waits of one request together. */
+  /** All tries and waits of one request after its first failure: before that, it may have waited long for its turn. */
   readonly deadlineMs: number;
   readonly baseDelayMs: number;
   readonly maxDelayMs: number;
@@ -41,7 +41,7 @@ export function withRetry(store: Store, options: RetryOptions): Store {
   const closing = new AbortController();
 
   const attempt = async <T>(request: () => Promise<T>, signal: AbortSignal | undefined, received = (): number => 0): Promise<T> => {
-    const started = clock.now();
+    let failedFirst: number | undefined;
     let receivedBefore = 0;
     let fruitless = 0;
     for (let attempts = 1; ; attempts++) {
@@ -54,7 +54,8 @@ export function withRetry(store: Store, options: RetryOptions): Store {
         const progress = received() - receivedBefore >= progressBytesMin;
         if (progress) receivedBefore = received();
         fruitless = progress ? 0 : fruitless + 1;
-        const elapsedMs = clock.now() - started;
+        failedFirst ??= clock.now();
+        const elapsedMs = clock.now() - failedFirst;
         const delayMs = random() * Math.min(options.maxDelayMs, options.baseDelayMs * 2 ** Math.max(0, fruitless - 1));
         const effort = { attempts, fruitless, elapsedMs };
         if (fruitless >= options.attemptsMax || elapsedMs + delayMs >= options.deadlineMs) throw gaveUp(error, effort, options);
