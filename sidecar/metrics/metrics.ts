@@ -45,6 +45,16 @@ export function createRegistry({ pipeline, server, served }: MetricsSources): Re
   counter('headrace_store_read_bytes_total', 'Bytes read from stores.', () => pipeline.storeCounters.bytes);
   counter('headrace_store_requests_total', 'Requests to stores.', () => pipeline.storeCounters.requests);
   counter('headrace_store_errors_total', 'Requests to stores that failed.', () => pipeline.storeCounters.errors);
+  counter('headrace_store_retries_total', 'Second and later tries of requests to stores.', () => pipeline.storeCounters.retries);
+  counter('headrace_store_throttled_total', 'Answers of stores that asked for less (429, 503).', () => pipeline.storeCounters.throttled);
+  counter(
+    'headrace_store_resumed_bytes_total',
+    'Bytes of reads that broke off and were not asked for again.',
+    () => pipeline.storeCounters.resumedBytes,
+  );
+  counter('headrace_store_hedges_total', 'Second requests for reads that took long.', () => pipeline.storeCounters.hedges);
+  counter('headrace_store_hedges_won_total', 'Of those, the ones that answered first.', () => pipeline.storeCounters.hedgesWon);
+  counter('headrace_store_coalesced_total', "Reads that another one's request answered.", () => pipeline.storeCounters.coalesced);
   counter('headrace_bad_messages_total', 'Malformed messages from clients.', () => server.counters.badMessages);
   counter('headrace_sessions_refused_total', 'HELLOs that were refused.', () => server.counters.refused);
   counter('headrace_sessions_fenced_total', 'Sessions that a newer incarnation of the trainer took over.', () => server.counters.fenced);

@@ -4,8 +4,11 @@ import { fileStore } from './file.js';
 import { STORE_LIMITS } from './limits.js';
 import { s3Store } from './s3.js';
 import type { Store } from './store.js';
+import { withCoalescing } from './with-coalescing.js';
 import { createStoreCounters, withCounters, type StoreCounters } from './with-counters.js';
+import { withHedging } from './with-hedging.js';
 import { withLimit } from './with-limit.js';
+import { withParts } from './with-parts.js';
 import { withRetry } from './with-retry.js';
 
 export interface StorageConfig {
@@ -39,8 +42,6 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
     }
     return store;
   };
-  const remote = (store: Store): Store => withLimit(withRetry(withCounters(store, counters), STORE_LIMITS), STORE_LIMITS.concurrencyMax);
-
   return {
     counters,
     open: (uri) => {
@@ -53,7 +54,7 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
         return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: `/${path}` };
       }
       if (scheme === 's3' && authority !== '') {
-        return { store: storeOf(`s3://${authority}/`, () => remote(s3Store({ bucket: authority, ...storage.s3 }))), path };
+        return { store: storeOf(`s3://${authority}/`, () => decorated(s3Store({ bucket: authority, ...storage.s3 }), counters)), path };
       }
       throw new HeadraceError('CONFIG_INVALID', `${uri} is not a place that headrace can read`, {
         detail: { uri },
@@ -64,4 +65,24 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
       await Promise.all([...stores.values()].map((store) => store.close()));
     },
   };
+}
+
+/**
+ * The decorators of an origin behind a network, in the order that a read passes them:
+ *
+ * ```
+ *  with-coalescing  the callers' reads, before anything is made of them: joined ranges are no longer than a part
+ *  with-parts       above the retries, so that each part goes on by itself where it broke off
+ *  with-retry       above the limit, so that a request that waits for its next try holds no place
+ *  with-limit       sees each try, and so each answer that says "too much"
+ *  with-hedging     below the limit: its latencies are the origin's alone, and a hedge, bounded by its bytes, shares the place of its read
+ *  with-counters    each request as it is sent
+ * ```
+ */
+export function decorated(store: Store, counters: StoreCounters): Store {
+  const options = { ...STORE_LIMITS, counters };
+  return withCoalescing(
+    withParts(withRetry(withLimit(withHedging(withCounters(store, counters), options), options), options), options),
+    options,
+  );
 }

@@ -1,7 +1,9 @@
-/** Reads the body of an answer, and cuts one that stalls. */
+/** Reads the body of an answer, cuts one that stalls, and hands on what had arrived of one that broke off. */
 import type { Readable } from 'node:stream';
 import { abortError, throwIfAborted } from '../core/abort.js';
-import { transientError } from './store-error.js';
+import { HeadraceError } from '../core/errors.js';
+import { nameError } from './s3-error.js';
+import { brokenOff, transientError, TransientStoreError } from './store-error.js';
 import type { ByteRange } from './store.js';
 
 /** Below what a body is cut. */
@@ -16,22 +18,26 @@ export interface BodyLimits {
 export interface BodyPlan {
   /** Bytes of the body before the wanted ones. */
   readonly skip: number;
-  readonly length: number;
   /** Bytes of the whole body. */
   readonly total: number;
+  /** The version of the object that it is of. */
+  readonly etag: string;
 }
 
-/** Reads a body into one array of the exact size. Errors: `STORE_READ_FAILED`, transient, if it ends early or falls below its limits. */
+/**
+ * Reads a body into `bytes`, which are as long as the range, and writes no more to them once the signal aborts. Errors, transient and with
+ * what had arrived: `STORE_READ_FAILED` if it ends early or falls below its limits, `STORE_UNREACHABLE` if its connection breaks.
+ */
 export async function readBody(
   body: Readable,
   plan: BodyPlan,
+  bytes: Uint8Array,
   uri: string,
   range: ByteRange,
   { idleTimeoutMs, throughputWindowMs, throughputBytesPerSecondMin }: BodyLimits,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const bytes = new Uint8Array(plan.length);
-  const end = plan.skip + plan.length;
+  const end = plan.skip + bytes.length;
   const detail = { uri, startByte: range.startByte, endByte: range.endByte };
   let received = 0;
   const cut = (why: string): void =>
@@ -49,21 +55,27 @@ export async function readBody(
   try {
     throwIfAborted(signal);
     for await (const chunk of body as AsyncIterable<Buffer>) {
+      throwIfAborted(signal);
       idle.refresh();
       const from = Math.max(0, plan.skip - received);
       const to = Math.min(chunk.length, end - received);
       if (to > from) bytes.set(chunk.subarray(from, to), received + from - plan.skip);
       received += chunk.length;
-      // what is longer than it says may be something else, and have no end
-      if (received > plan.total)
-        throw transientError('STORE_READ_FAILED', `the body of ${uri} goes on after its ${plan.total} bytes`, { ...detail, received });
+      if (received > plan.total) break;
     }
+  } catch (error) {
+    const named = error instanceof HeadraceError ? error : nameError(error, uri);
+    const arrived = Math.min(bytes.length, Math.max(0, received - plan.skip));
+    throw named instanceof TransientStoreError ? brokenOff(named, { bytes, received: arrived, etag: plan.etag }) : named;
   } finally {
     clearTimeout(idle);
     clearInterval(slow);
     signal.removeEventListener('abort', onAbort);
   }
-  if (received < end)
-    throw transientError('STORE_READ_FAILED', `the body of ${uri} ended after ${received} of ${end} bytes`, { ...detail, received });
-  return bytes;
+  // what is longer than it says may be something else, and have no end: none of it is kept
+  if (received > plan.total)
+    throw transientError('STORE_READ_FAILED', `the body of ${uri} goes on after its ${plan.total} bytes`, { ...detail, received });
+  if (received >= end) return bytes;
+  const early = transientError('STORE_READ_FAILED', `the body of ${uri} ended after ${received} of ${end} bytes`, { ...detail, received });
+  throw brokenOff(early, { bytes, received: Math.max(0, received - plan.skip), etag: plan.etag });
 }

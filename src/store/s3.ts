@@ -89,7 +89,8 @@ export function s3Store(options: S3Options): Store {
         if (body === undefined) throw transientError('STORE_READ_FAILED', `${uri}${path} came without a body`, { uri: uri + path });
         try {
           const plan = checkResponse(response, uri + path, range, readOptions);
-          return await readBody(body, plan, uri + path, range, limits, signal);
+          const bytes = readOptions.into ?? new Uint8Array(endByte - startByte);
+          return await readBody(body, plan, bytes, uri + path, range, limits, signal);
         } finally {
           body.destroy(); // frees the socket of a body that was not read to its end
         }
@@ -161,7 +162,7 @@ function checkResponse(
   if (response.$metadata.httpStatusCode === 206) {
     const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(contentRange ?? '');
     const [start, last, size] = match === null ? [-1, -1, -1] : match.slice(1).map(Number);
-    if (start === startByte && last === endByte - 1) return { skip: 0, length: endByte - startByte, total: endByte - startByte };
+    if (start === startByte && last === endByte - 1) return { skip: 0, total: endByte - startByte, etag };
     // the range was cut at the object's end: there is no more
     if (start === startByte && last === size - 1) throw outsideObject(uri, startByte, endByte, size);
     throw transientError(
@@ -172,7 +173,7 @@ function checkResponse(
   }
   if (contentLength !== undefined && contentLength <= STORE_LIMITS.wholeObjectBytesMax) {
     if (endByte > contentLength) throw outsideObject(uri, startByte, endByte, contentLength);
-    return { skip: startByte, length: endByte - startByte, total: contentLength };
+    return { skip: startByte, total: contentLength, etag };
   }
   throw storeError('STORE_READ_FAILED', `the origin of ${uri} ignores byte ranges, and the object is too large to read whole`, detail);
 }

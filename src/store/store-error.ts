@@ -1,8 +1,24 @@
 /** The errors of stores, and which of them a second try may cure. */
-import { HeadraceError, type ErrorCode, type ErrorDetail } from '../core/errors.js';
+import { HeadraceError, type ErrorCode, type ErrorDetail, type ErrorOptions } from '../core/errors.js';
+
+/** What had arrived of a read when it broke off. */
+export interface PartialRead {
+  /** As long as the range; its first `received` bytes are the range's. */
+  readonly bytes: Uint8Array;
+  readonly received: number;
+  /** The version of the object that they are of. */
+  readonly etag: string;
+}
 
 /** An error whose cause may pass: only these are tried again. */
-export class TransientStoreError extends HeadraceError {}
+export class TransientStoreError extends HeadraceError {
+  readonly partial: PartialRead | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { readonly partial?: PartialRead } = {}) {
+    super(code, message, options);
+    this.partial = options.partial;
+  }
+}
 
 const HINTS: Partial<Record<ErrorCode, string>> = {
   STORE_NOT_FOUND: 'Check the URI: bucket, prefix and spelling.',
@@ -18,6 +34,17 @@ export function storeError(code: ErrorCode, message: string, detail: ErrorDetail
 
 export function transientError(code: ErrorCode, message: string, detail: ErrorDetail, cause?: unknown): TransientStoreError {
   return new TransientStoreError(code, message, { detail, hint: HINTS[code] ?? '', cause });
+}
+
+/** The same error, with what had arrived when it came. */
+export function brokenOff(error: TransientStoreError, partial: PartialRead): TransientStoreError {
+  const { code, message, detail, hint, cause } = error;
+  return new TransientStoreError(code, message, { detail, hint, cause, partial });
+}
+
+/** Whether a store says that it is asked too much. */
+export function isThrottled(error: unknown): boolean {
+  return error instanceof TransientStoreError && (error.detail.status === 503 || error.detail.status === 429);
 }
 
 export function shardChanged(uri: string, wanted: string, found: string | undefined): HeadraceError {

@@ -20,6 +20,11 @@ export interface ReadOptions {
   /** Fail with `SHARD_CHANGED` unless the object still has this ETag. */
   readonly ifMatch?: string;
   readonly signal?: AbortSignal;
+  /**
+   * An array as long as the range that a store may fill and return instead of a new one: whoever gives it copies what comes in another.
+   * Decorators give it, with `ifMatch` always, so that a range which is read in pieces is written once.
+   */
+  readonly into?: Uint8Array;
 }
 
 export interface Store {
@@ -33,7 +38,8 @@ export interface Store {
   /** Errors: `STORE_NOT_FOUND`, `STORE_DENIED`, `STORE_UNREACHABLE`, `ABORTED`. */
   head(path: string, options?: { readonly signal?: AbortSignal }): Promise<ObjectInfo>;
   /**
-   * Reads exactly `range` (never fewer bytes). The caller owns the array; it is the only view of its buffer, so it can be transferred.
+   * Reads exactly `range` (never fewer bytes). The caller owns the array; without `into` it is the only view of its buffer, so it can be
+   * transferred.
    * Errors: those of `head`, `SHARD_CHANGED`, `STORE_READ_FAILED` (range outside the object, short body, server error).
    */
   read(path: string, range: ByteRange, options?: ReadOptions): Promise<Uint8Array>;

@@ -6,37 +6,63 @@ import { withAnySignal } from '../core/abort.js';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
+import { STORE_LIMITS } from './limits.js';
+import { resumableRead } from './resumable-read.js';
+import { createRetryBudget } from './retry-budget.js';
 import { storeClosed, TransientStoreError } from './store-error.js';
 import type { ObjectInfo, Store } from './store.js';
+import { createStoreCounters, type StoreCounters } from './with-counters.js';
 
 export interface RetryOptions {
-  /** Tries, the first included. */
+  /** Tries without progress, the first included. */
   readonly attemptsMax: number;
-  /** All tries and waits of one request together. */
+  /** What a try must bring to count as progress. */
+  readonly progressBytesMin?: number;
+  /** Retries in a row, over all requests, that no success pays for. */
+  readonly retryTokensMax?: number;
+  /** All tries and waits of one request after its first failure: before that, it may have waited long for its turn. */
   readonly deadlineMs: number;
   readonly baseDelayMs: number;
   readonly maxDelayMs: number;
   readonly clock?: Clock;
   /** Uniform in [0, 1). It spreads requests in time; nothing that is delivered depends on it. */
   readonly random?: () => number;
+  readonly counters?: StoreCounters;
 }
 
-/** Only `TransientStoreError`s are tried again; the last one is passed on with attempts, elapsed time and limit in its message. */
+/**
+ * Only `TransientStoreError`s are tried again; the last one is passed on with attempts, elapsed time and limit in its message. A read goes
+ * on where it broke off, and a try that brought some of it is not held against it: such a read ends by its deadline, or whole.
+ */
 export function withRetry(store: Store, options: RetryOptions): Store {
-  const { clock = systemClock, random = Math.random } = options;
+  const { clock = systemClock, random = Math.random, counters = createStoreCounters() } = options;
+  const { progressBytesMin = STORE_LIMITS.progressBytesMin, retryTokensMax = STORE_LIMITS.retryTokensMax } = options;
+  const budget = createRetryBudget(retryTokensMax);
   const closing = new AbortController();
 
-  const attempt = async <T>(request: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> => {
-    const started = clock.now();
+  const attempt = async <T>(request: () => Promise<T>, signal: AbortSignal | undefined, received = (): number => 0): Promise<T> => {
+    let failedFirst: number | undefined;
+    let receivedBefore = 0;
+    let fruitless = 0;
     for (let attempts = 1; ; attempts++) {
       try {
-        return await request();
+        const answer = await request();
+        budget.succeeded();
+        return answer;
       } catch (error) {
         if (!(error instanceof TransientStoreError)) throw error;
-        const elapsedMs = clock.now() - started;
-        const delayMs = random() * Math.min(options.maxDelayMs, options.baseDelayMs * 2 ** (attempts - 1));
-        if (attempts >= options.attemptsMax || elapsedMs + delayMs >= options.deadlineMs) throw gaveUp(error, attempts, elapsedMs, options);
+        const progress = received() - receivedBefore >= progressBytesMin;
+        if (progress) receivedBefore = received();
+        fruitless = progress ? 0 : fruitless + 1;
+        failedFirst ??= clock.now();
+        const elapsedMs = clock.now() - failedFirst;
+        const delayMs = random() * Math.min(options.maxDelayMs, options.baseDelayMs * 2 ** Math.max(0, fruitless - 1));
+        const effort = { attempts, fruitless, elapsedMs };
+        if (fruitless >= options.attemptsMax || elapsedMs + delayMs >= options.deadlineMs) throw gaveUp(error, effort, options);
+        // a read that gets on asks for no byte twice: it adds nothing to an origin's load
+        if (!progress && !budget.take()) throw gaveUp(error, effort, options, spent(store.uri, retryTokensMax));
         await withAnySignal([signal, closing.signal], (either) => clock.sleep(delayMs, either));
+        counters.retries++;
       }
     }
   };
@@ -65,7 +91,18 @@ export function withRetry(store: Store, options: RetryOptions): Store {
       }
     },
     head: (path, headOptions) => attempt(() => store.head(path, headOptions), headOptions?.signal),
-    read: (path, range, readOptions) => attempt(() => store.read(path, range, readOptions), readOptions?.signal),
+    read: async (path, range, readOptions) => {
+      const read = resumableRead(store, path, range, readOptions);
+      try {
+        return await attempt(
+          () => read.attempt(),
+          readOptions?.signal,
+          () => read.received(),
+        );
+      } finally {
+        counters.resumedBytes += read.received();
+      }
+    },
     close: () => {
       closing.abort(storeClosed(store.uri)); // whoever waits for a next try waits no more
       return store.close();
@@ -89,11 +126,28 @@ function unordered(error: TransientStoreError, uri: string): HeadraceError {
   });
 }
 
-function gaveUp(error: TransientStoreError, attempts: number, elapsedMs: number, { attemptsMax, deadlineMs }: RetryOptions): HeadraceError {
-  const tries = `${attempts} of ${attemptsMax} attempts in ${Math.round(elapsedMs)} of ${deadlineMs} ms`;
-  return new HeadraceError(error.code, `${error.message} (gave up after ${tries})`, {
-    detail: { ...error.detail, attempts, elapsedMs: Math.round(elapsedMs) },
+interface Effort {
+  readonly attempts: number;
+  /** Attempts since the last one that brought something. */
+  readonly fruitless: number;
+  readonly elapsedMs: number;
+}
+
+function gaveUp(error: TransientStoreError, effort: Effort, { attemptsMax, deadlineMs }: RetryOptions, why?: string): HeadraceError {
+  const { attempts, fruitless } = effort;
+  const elapsedMs = Math.round(effort.elapsedMs);
+  const tries =
+    attempts === fruitless
+      ? `${attempts} of ${attemptsMax} attempts`
+      : `${attempts} attempts, ${fruitless} of ${attemptsMax} without progress`;
+  const reason = why === undefined ? '' : `: ${why}`;
+  return new HeadraceError(error.code, `${error.message} (gave up after ${tries} in ${elapsedMs} of ${deadlineMs} ms${reason})`, {
+    detail: { ...error.detail, attempts, elapsedMs },
     hint: error.hint,
     cause: error.cause,
   });
+}
+
+function spent(uri: string, retryTokensMax: number): string {
+  return `most requests to ${uri} fail, and their common budget of ${retryTokensMax} retries is spent`;
 }

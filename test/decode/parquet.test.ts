@@ -6,10 +6,12 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
+import { parquetUnitLayout } from '../../src/decode/parquet/layout.js';
 import { countPageRows } from '../../src/decode/parquet/count-page-rows.js';
 import { decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
 import type { Decoder, Rows } from '../../src/decode/decoder.js';
 import { fileStore } from '../../src/store/file.js';
+import { withCoalescing } from '../../src/store/with-coalescing.js';
 import { memoryStore } from '../../src/store/memory.js';
 import type { ByteRange, Store } from '../../src/store/store.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
@@ -188,6 +190,17 @@ describe.skipIf(PYTHON === undefined)('Parquet written by pyarrow', () => {
     expect(rows).toEqual(expected.lists.slice(2900, 3000));
     const bytes = reads.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
     expect(bytes).toBeLessThan(0.6 * shard.units[2].storedBytes);
+  });
+
+  it("asks for a block's dictionary and its first pages at once, so that they can share a request", async () => {
+    const requests = recording(store);
+    const shard = await openShard(store, path.join(dir, 'index.parquet'), 'int32', 'tokens');
+    const block: Block = { shard: 0, unit: 0, startRow: 0, endRow: 100, decodedBytes: 1 };
+    const coalesced = withCoalescing(requests.store, { gapBytesMax: 0, joinedBytesMax: 2 ** 20 });
+    await decoder.openBlock(coalesced, shard.path, shard, block).slice(0, 100, signal);
+    expect(requests.reads).toHaveLength(2); // the offset index, and this one
+    const { startByte } = parquetUnitLayout(shard.units[0].layout);
+    expect(requests.reads[1].startByte).toBe(startByte);
   });
 
   it.each([

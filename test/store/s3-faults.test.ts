@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { s3Store } from '../../src/store/s3.js';
 import type { Store } from '../../src/store/store.js';
+import { createStoreCounters, type StoreCounters } from '../../src/store/with-counters.js';
 import { withRetry } from '../../src/store/with-retry.js';
 
 const BODY = Buffer.from(Array.from({ length: 5000 }, (_, i) => i % 251));
@@ -15,9 +16,11 @@ describe('an S3 origin that misbehaves', () => {
   let server: Server;
   let store: Store;
   let requests: IncomingMessage[];
+  let counters: StoreCounters;
 
   async function origin(...script: Answer[]): Promise<Store> {
     requests = [];
+    counters = createStoreCounters();
     server = createServer((request, response) => {
       const answer = script[Math.min(requests.length, script.length - 1)];
       requests.push(request);
@@ -33,7 +36,7 @@ describe('an S3 origin that misbehaves', () => {
       idleTimeoutMs: 300,
       throughputWindowMs: 400,
     });
-    store = withRetry(s3, { attemptsMax: 3, deadlineMs: 20_000, baseDelayMs: 1, maxDelayMs: 2 });
+    store = withRetry(s3, { attemptsMax: 3, deadlineMs: 20_000, baseDelayMs: 1, maxDelayMs: 2, counters });
     return store;
   }
   afterEach(async () => {
@@ -59,9 +62,9 @@ describe('an S3 origin that misbehaves', () => {
     'a 429': (_request, response) => response.writeHead(429).end(),
     'a 500': (_request, response) => response.writeHead(500).end(),
     'a body that stalls': (_request, response) => void response.writeHead(206, headersOf(100, 4000)).write(BODY.subarray(100, 200)),
-    'a body that drips': (_request, response) => {
-      response.writeHead(206, headersOf(100, 4000));
-      let sent = 100;
+    'a body that drips': (request, response) => {
+      let sent = Number(/bytes=(\d+)/.exec(request.headers.range!)![1]);
+      response.writeHead(206, headersOf(sent, 4000));
       const drip = setInterval(() => response.write(BODY.subarray(sent, ++sent)), 10);
       response.on('close', () => clearInterval(drip));
     },
@@ -91,6 +94,69 @@ describe('an S3 origin that misbehaves', () => {
     expect(await read()).toEqual(expected);
     expect(requests).toHaveLength(2);
     expect(requests.every((request) => request.headers['if-match'] === ETAG)).toBe(true);
+  });
+
+  /** The first byte that is not there after a fault, and its body's. */
+  const resumed: [string, Answer, number][] = [
+    ['a body that stalls', faults['a body that stalls'], 200],
+    ['a reset in the body', faults['a reset in the body'], 1000],
+    [
+      'a body that ends early',
+      (_request, response) =>
+        void response.writeHead(206, { etag: ETAG, 'content-range': `bytes 100-3999/${BODY.length}` }).end(BODY.subarray(100, 3000)),
+      3000,
+    ],
+    [
+      'a whole object that breaks off',
+      (_request, response) => {
+        response.writeHead(200, { etag: ETAG, 'content-length': BODY.length }).write(BODY.subarray(0, 1500));
+        setTimeout(() => response.destroy(), 20);
+      },
+      1500,
+    ],
+  ];
+  it.each(resumed)('%s: only the missing bytes are asked for, of the same version', async (_name, fault, from) => {
+    await origin(fault, good);
+    const bytes = await store.read('key', { startByte: 100, endByte: 4000 }); // whose version only the first answer says
+    expect(bytes).toEqual(expected);
+    expect(bytes.buffer.byteLength).toBe(bytes.byteLength);
+    expect(requests.map((request) => [request.headers.range, request.headers['if-match']])).toEqual([
+      ['bytes=100-3999', undefined],
+      [`bytes=${from}-3999`, ETAG],
+    ]);
+    expect(counters).toMatchObject({ retries: 1, resumedBytes: from - 100 });
+  });
+
+  it.each(['a body that drips', 'a body that begins to drip late'])('%s is cut, and goes on from its last byte', async (name) => {
+    await origin(faults[name], good);
+    expect(await read()).toEqual(expected);
+    expect(requests[1].headers.range).toBe(`bytes=${100 + counters.resumedBytes}-3999`);
+    expect(counters.resumedBytes).toBeGreaterThan(0);
+  });
+
+  it('a body that breaks off again and again goes on each time', async () => {
+    const breaksAfter =
+      (bytes: number): Answer =>
+      (request, response) => {
+        const start = Number(/bytes=(\d+)/.exec(request.headers.range!)![1]);
+        response.writeHead(206, headersOf(start, 4000)).write(BODY.subarray(start, start + bytes));
+        setTimeout(() => response.destroy(), 20);
+      };
+    await origin(breaksAfter(500), breaksAfter(1000), good);
+    expect(await read()).toEqual(expected);
+    expect(requests.map((request) => request.headers.range)).toEqual(['bytes=100-3999', 'bytes=600-3999', 'bytes=1600-3999']);
+  });
+
+  it('what arrived of a body is never joined with another version', async () => {
+    const changed: Answer = (_request, response) => response.writeHead(412).end();
+    await origin(faults['a reset in the body'], changed);
+    await expect(store.read('key', { startByte: 100, endByte: 4000 })).rejects.toMatchObject({ code: 'SHARD_CHANGED' });
+    await store.close();
+    server.close();
+    await origin(faults['a reset in the body'], (_request, response) =>
+      response.writeHead(206, { ...headersOf(1000, 4000), etag: '"v2"' }).end(Buffer.alloc(3000, 7)),
+    );
+    await expect(store.read('key', { startByte: 100, endByte: 4000 })).rejects.toMatchObject({ code: 'SHARD_CHANGED' });
   });
 
   it('a body that only drips is an error that says how slow it was', async () => {

@@ -7,9 +7,13 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fileStore } from '../../src/store/file.js';
 import { memoryStore } from '../../src/store/memory.js';
+import { decorated } from '../../src/store/open-store.js';
 import { s3Store } from '../../src/store/s3.js';
+import { withCoalescing } from '../../src/store/with-coalescing.js';
 import { createStoreCounters, withCounters } from '../../src/store/with-counters.js';
+import { withHedging } from '../../src/store/with-hedging.js';
 import { withLimit } from '../../src/store/with-limit.js';
+import { withParts } from '../../src/store/with-parts.js';
 import { withRetry } from '../../src/store/with-retry.js';
 import { MINIO_BINARY, startMinio } from '../support/minio.js';
 import { storeConformance, type StoreFixture } from './conformance.js';
@@ -42,27 +46,59 @@ storeConformance('memory', memoryFixture, { manyObjects: 1500 });
 storeConformance('file', fileFixture, { manyObjects: 1500 });
 storeConformance(
   'memory with retry',
-  async () => ({ ...(await memoryFixture()), ...(await decorated((store) => withRetry(store, retry))) }),
+  async () => ({ ...(await memoryFixture()), ...(await decorate((store) => withRetry(store, retry))) }),
   { manyObjects: 100 },
 );
-storeConformance('memory with limit', async () => ({ ...(await decorated((store) => withLimit(store, 2))) }), { manyObjects: 100 });
-storeConformance('memory with counters', async () => ({ ...(await decorated((store) => withCounters(store, createStoreCounters()))) }), {
+storeConformance(
+  'memory with limit',
+  async () => ({ ...(await decorate((store) => withLimit(store, { concurrencyMin: 1, concurrencyInitial: 2, concurrencyMax: 4 }))) }),
+  { manyObjects: 100 },
+);
+storeConformance('memory with counters', async () => ({ ...(await decorate((store) => withCounters(store, createStoreCounters()))) }), {
   manyObjects: 100,
 });
 
-async function decorated(decorate: (store: StoreFixture['store']) => StoreFixture['store']): Promise<StoreFixture> {
+storeConformance(
+  'memory with coalescing',
+  async () => ({ ...(await decorate((store) => withCoalescing(store, { gapBytesMax: 100, joinedBytesMax: 10_000 }))) }),
+  { manyObjects: 100 },
+);
+storeConformance(
+  'memory with parts',
+  async () => ({ ...(await decorate((store) => withParts(store, { partBytesMax: 999, partsAtOnceMax: 4 }))) }),
+  {
+    manyObjects: 100,
+  },
+);
+// without a delay each read after the first is asked for twice
+const hedging = {
+  hedgeQuantile: 0.5,
+  hedgeSamplesMax: 10,
+  hedgeSamplesMin: 1,
+  hedgeDelayMsMin: 0,
+  hedgeBytesShare: 1,
+  hedgeBytesSavedMax: 2 ** 30,
+};
+storeConformance('memory with hedging', async () => ({ ...(await decorate((store) => withHedging(store, hedging))) }), {
+  manyObjects: 100,
+});
+storeConformance('memory with all decorators', async () => ({ ...(await decorate((store) => decorated(store, createStoreCounters()))) }), {
+  manyObjects: 100,
+});
+
+async function decorate(wrap: (store: StoreFixture['store']) => StoreFixture['store']): Promise<StoreFixture> {
   const fixture = await memoryFixture();
-  return { ...fixture, store: decorate(fixture.store) };
+  return { ...fixture, store: wrap(fixture.store) };
 }
 
 describe.skipIf(MINIO_BINARY === undefined)('with a real MinIO', () => {
   storeConformance(
-    's3',
+    's3 with all decorators',
     async () => {
       const { endpoint, bucket, credentials, put, stop } = await startMinio();
       const store = s3Store({ bucket, endpoint, forcePathStyle: true, credentials });
       return {
-        store: withRetry(store, retry),
+        store: decorated(store, createStoreCounters()),
         root: 'some/prefix/',
         put,
         stop: async () => {

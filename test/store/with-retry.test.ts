@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { systemClock, type Clock } from '../../src/core/clock.js';
 import { memoryStore, type MemoryStore } from '../../src/store/memory.js';
-import { storeError, transientError } from '../../src/store/store-error.js';
+import { brokenOff, storeError, transientError } from '../../src/store/store-error.js';
 import type { Store } from '../../src/store/store.js';
 import { withRetry, type RetryOptions } from '../../src/store/with-retry.js';
 
@@ -105,6 +105,73 @@ describe('withRetry', () => {
         for (const [i, ms] of clock.slept.entries()) expect(ms).toBeCloseTo(chances[i] * Math.min(1000, 100 * 2 ** i));
       }),
     );
+  });
+
+  /** Each read of `size` bytes brings `step` of what is asked for and breaks off. */
+  function crumbling(size: number, step: number): Store & { readonly asked: number[] } {
+    const object = Uint8Array.from({ length: size }, (_, i) => i % 251);
+    const asked: number[] = [];
+    const read: Store['read'] = (_path, { startByte, endByte }, { into = new Uint8Array(endByte - startByte) } = {}) => {
+      asked.push(startByte);
+      const received = Math.min(step, into.length);
+      into.set(object.subarray(startByte, startByte + received));
+      return received === into.length
+        ? Promise.resolve(into)
+        : Promise.reject(brokenOff(transientError('STORE_READ_FAILED', 'reset', {}), { bytes: into, received, etag: 'v1' }));
+    };
+    return { ...memoryStore('memory://x/', { a: object }), read, asked };
+  }
+
+  it('does not count an attempt that got on, and asks for each byte once', async () => {
+    const store = crumbling(1000, 100);
+    const retried = withRetry(store, { ...options, attemptsMax: 2, progressBytesMin: 100, retryTokensMax: 1, clock: fakeClock() });
+    const bytes = await retried.read('a', { startByte: 0, endByte: 1000 });
+    expect(bytes).toEqual(Uint8Array.from({ length: 1000 }, (_, i) => i % 251));
+    expect(bytes.buffer.byteLength).toBe(1000);
+    expect(store.asked).toEqual(Array.from({ length: 10 }, (_, i) => i * 100));
+  });
+
+  it('gives up where attempts bring less than counts, and says how many there were in all', async () => {
+    const store = crumbling(1000, 40);
+    const retried = withRetry(store, { ...options, progressBytesMin: 150, attemptsMax: 3, clock: fakeClock(), random: () => 0 });
+    await expect(retried.read('a', { startByte: 0, endByte: 1000 })).rejects.toThrow('(gave up after 3 of 3 attempts in 0 of 60000 ms)');
+    const slower = crumbling(1000, 60);
+    const again = withRetry(slower, {
+      ...options,
+      progressBytesMin: 150,
+      attemptsMax: 3,
+      clock: fakeClock(),
+      random: () => 1,
+      deadlineMs: 500,
+    });
+    await expect(again.read('a', { startByte: 0, endByte: 1000 })).rejects.toThrow(
+      /gave up after \d+ attempts, \d of 3 without progress in/,
+    );
+  });
+
+  it('shares a budget of retries over all requests: an origin that fails them all is soon asked once each', async () => {
+    const store = failing(Infinity, transient);
+    const retried = withRetry(store, { ...options, retryTokensMax: 10, clock: fakeClock() });
+    const outcomes = await Promise.allSettled(Array.from({ length: 50 }, () => retried.read('a', range)));
+    expect(outcomes.every((outcome) => outcome.status === 'rejected')).toBe(true);
+    expect(store.attempts).toBe(60);
+    await expect(retried.read('a', range)).rejects.toMatchObject({
+      code: 'STORE_READ_FAILED',
+      message:
+        'the store answered with 503 (gave up after 1 of 5 attempts in 0 of 60000 ms: most requests to memory://x/ fail, ' +
+        'and their common budget of 10 retries is spent)',
+    });
+  });
+
+  it('earns its budget back by requests that succeed', async () => {
+    const store = failing(4, transient);
+    const retried = withRetry(store, { ...options, retryTokensMax: 2, clock: fakeClock() });
+    await expect(retried.read('a', range)).rejects.toThrow('budget'); // attempts 1 to 3
+    await expect(retried.read('a', range)).rejects.toThrow('budget'); // 4
+    await retried.read('a', range);
+    store.attempts = 3;
+    await retried.read('a', range); // fails once
+    expect(store.attempts).toBe(5);
   });
 
   /** A listing that breaks off before its third object, `breaks` times; `onBreak` is what happens in the store meanwhile. */

@@ -60,10 +60,15 @@ class ParquetBlockReader implements BlockReader {
     remember();
     const first = pages[0];
     const last = pages[pages.length - 1];
-    const dictionary = await this.#readDictionary(signal);
     // a request may as well bring what the block's next slices will want
     const wantedEnd = Math.max(last.endByte, Math.min(layout.endByte, first.startByte + LIMITS.readAheadBytes));
-    const bytes = await this.#read(first.startByte, endRow < block.endRow ? wantedEnd : last.endByte, signal);
+    // both at once: one round trip, and one request where the pages follow the dictionary. What fails waits for the other, which writes here
+    const reads = [
+      this.#readDictionary(signal),
+      this.#read(first.startByte, endRow < block.endRow ? wantedEnd : last.endByte, signal),
+    ] as const;
+    await Promise.allSettled(reads);
+    const [dictionary, bytes] = await Promise.all(reads);
     const slice: EncodedParquetSlice = {
       format: 'parquet',
       kind: shardLayout.nested ? 'tokens' : 'text',
