@@ -121,6 +121,11 @@ const storageSchema = z.strictObject({
         .boolean()
         .default(false)
         .describe('Address buckets by path instead of by host name, as MinIO and most servers of one machine need.'),
+      anonymous: z.boolean().default(false).describe('Send requests without credentials, for public buckets.'),
+      requestPayer: z
+        .boolean()
+        .default(false)
+        .describe('Read buckets of the kind "requester pays": their requests and bytes go on the bill of the credentials.'),
     })
     .prefault({})
     .describe(

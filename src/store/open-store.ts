@@ -2,14 +2,14 @@
 import { HeadraceError } from '../core/errors.js';
 import { fileStore } from './file.js';
 import { STORE_LIMITS } from './limits.js';
-import { s3Store } from './s3.js';
+import { s3Store, type S3Options } from './s3.js';
 import type { Store } from './store.js';
 import { createStoreCounters, withCounters, type StoreCounters } from './with-counters.js';
 import { withLimit } from './with-limit.js';
 import { withRetry } from './with-retry.js';
 
 export interface StorageConfig {
-  readonly s3: { readonly endpoint?: string | undefined; readonly region?: string | undefined; readonly forcePathStyle: boolean };
+  readonly s3: Omit<S3Options, 'bucket'>;
 }
 
 /** A store, and the path in it that a URI means. */
