@@ -1,4 +1,5 @@
 /** Whether an answer has the bytes, and is of the version, that were asked for: the same for every store that speaks HTTP. */
+import type { HttpAnswer } from './http-client.js';
 import { STORE_LIMITS } from './limits.js';
 import type { BodyPlan } from './read-body.js';
 import { outsideObject, shardChanged, storeError, transientError } from './store-error.js';
@@ -11,6 +12,21 @@ export interface RangeAnswer {
   readonly etag: string | undefined;
   readonly contentRange: string | undefined;
   readonly contentLength: number | undefined;
+}
+
+/** What an answer of HTTP says about its bytes. */
+export function rangeHeaders({ headers }: Pick<HttpAnswer, 'headers'>): Pick<RangeAnswer, 'contentRange' | 'contentLength'> {
+  const length = headers['content-length'];
+  return { contentRange: headers['content-range'], contentLength: length === undefined ? undefined : Number(length) };
+}
+
+/** The size of the whole object that an answer of HTTP is about, from whichever header has it; undefined if none has. */
+export function sizeOf(answer: Pick<HttpAnswer, 'status' | 'headers'>): number | undefined {
+  const { contentRange = '', contentLength } = rangeHeaders(answer);
+  if (answer.status === 200) return contentLength;
+  if (answer.status !== 206 && !(answer.status === 416 && contentRange === 'bytes */0')) return undefined;
+  const size = /\/(\d+)$/.exec(contentRange)?.[1];
+  return size === undefined ? undefined : Number(size);
 }
 
 /** HTTP has no empty range: whether the object is there, and of which version, is what such a read can say. */

@@ -2,24 +2,22 @@
 import { HeadraceError } from '../core/errors.js';
 import { fileStore } from './file.js';
 import { STORE_LIMITS } from './limits.js';
-import { s3Store, type S3Options } from './s3.js';
+import { placeOf, SCHEME_FORMS, type StorageConfig } from './schemes.js';
 import type { Store } from './store.js';
 import { createStoreCounters, withCounters, type StoreCounters } from './with-counters.js';
 import { withLimit } from './with-limit.js';
 import { withRetry } from './with-retry.js';
 
-export interface StorageConfig {
-  readonly s3: Omit<S3Options, 'bucket'>;
-}
-
 /** A store, and the path in it that a URI means. */
 export interface OpenedStore {
   readonly store: Store;
   readonly path: string;
+  /** The URI names one object: there is no listing. */
+  readonly single?: boolean;
 }
 
 export interface StoreSet {
-  /** Absolute paths, `file://`, `s3://`, and whatever was added. Errors: `CONFIG_INVALID`. */
+  /** Absolute paths, `file://`, the schemes of schemes.ts, and whatever was added. Errors: `CONFIG_INVALID`. */
   open(uri: string): OpenedStore;
   /** Over all its stores. */
   readonly counters: StoreCounters;
@@ -47,17 +45,16 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
       const own = added.find((store) => uri.startsWith(store.uri));
       if (own !== undefined) return { store: storeOf(own.uri, () => own), path: uri.slice(own.uri.length) };
       if (uri.startsWith('/')) return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: uri };
-      const match = /^([a-z][a-z0-9+.-]*):\/\/([^/]*)(?:\/(.*))?$/is.exec(uri);
-      const [, scheme, authority, path = ''] = match ?? [];
-      if (scheme === 'file' && authority === '') {
-        return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: `/${path}` };
+      if (uri.startsWith('file:///')) {
+        return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: uri.slice('file://'.length) };
       }
-      if (scheme === 's3' && authority !== '') {
-        return { store: storeOf(`s3://${authority}/`, () => remote(s3Store({ bucket: authority, ...storage.s3 }))), path };
+      const place = placeOf(uri, storage);
+      if (place !== undefined) {
+        return { store: storeOf(place.key, () => remote(place.create())), path: place.path, single: place.single };
       }
       throw new HeadraceError('CONFIG_INVALID', `${uri} is not a place that headrace can read`, {
         detail: { uri },
-        hint: 'Use a path, file:///PATH, or s3://BUCKET/PREFIX.',
+        hint: `Use a path, file:///PATH, or one of ${SCHEME_FORMS}.`,
       });
     },
     close: async () => {

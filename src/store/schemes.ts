@@ -1,0 +1,50 @@
+/** What a URI of each remote scheme names: which store, and the path in it. A new store is one entry more. */
+import { httpStore, splitUrl } from './http.js';
+import { s3Store, type S3Options } from './s3.js';
+import type { Store } from './store.js';
+
+export interface StorageConfig {
+  readonly s3: Omit<S3Options, 'bucket'>;
+}
+
+/** A store that may not be open yet, and a path in it. */
+export interface Place {
+  /** Equal for URIs that share a store; never shown, for it may hold a signature. */
+  readonly key: string;
+  readonly create: () => Store;
+  readonly path: string;
+  /** Each URI names one object: the store has no listing. */
+  readonly single: boolean;
+}
+
+interface UriParts {
+  readonly uri: string;
+  readonly authority: string;
+  readonly path: string;
+}
+
+type Scheme = (parts: UriParts, storage: StorageConfig) => Place | undefined;
+
+const SCHEMES: ReadonlyMap<string, Scheme> = new Map<string, Scheme>([
+  ['s3', ({ authority: bucket, path }, { s3 }) => listed(`s3://${bucket}/`, path, bucket !== '', () => s3Store({ ...s3, bucket }))],
+  ['http', ({ uri }) => webPlace(uri)],
+  ['https', ({ uri }) => webPlace(uri)],
+]);
+
+/** What the schemes look like, for people. */
+export const SCHEME_FORMS = 's3://BUCKET/PREFIX, https://HOST/OBJECT';
+
+/** Undefined: no such scheme, or not its form. */
+export function placeOf(uri: string, storage: StorageConfig): Place | undefined {
+  const [, scheme, authority, path = ''] = /^([a-z][a-z0-9+.-]*):\/\/([^/]*)(?:\/(.*))?$/s.exec(uri) ?? [];
+  return SCHEMES.get(scheme)?.({ uri, authority, path }, storage);
+}
+
+function listed(key: string, path: string, valid: boolean, create: () => Store): Place | undefined {
+  return valid ? { key, path, create, single: false } : undefined;
+}
+
+function webPlace(uri: string): Place | undefined {
+  const split = splitUrl(uri);
+  return split && { key: JSON.stringify(split.options), path: split.path, create: () => httpStore(split.options), single: true };
+}
