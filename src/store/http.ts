@@ -1,25 +1,22 @@
 /** Single objects of a web server: pinned by ETag or by date, read in ranges. HTTP has no listing. */
 import { createHash } from 'node:crypto';
 import { HeadraceError } from '../core/errors.js';
-import { checkRange, rangeHeaders, readNothing, sizeOf } from './check-range.js';
+import { readNothing, sizeOf } from './check-range.js';
+import { bodyLimits, readRange, type Patience } from './http-answer.js';
 import { createHttpClient, discard, type HttpAnswer, type HttpRequest } from './http-client.js';
 import { answerError } from './http-error.js';
-import { STORE_LIMITS } from './limits.js';
 import { nameSilence } from './network-error.js';
-import { readBody } from './read-body.js';
 import { answered, guarded } from './request.js';
 import { storeClosed, storeError } from './store-error.js';
 import type { ObjectInfo, Store } from './store.js';
 
-export interface HttpOptions {
+export interface HttpOptions extends Patience {
   /** Scheme, host and port. */
   readonly origin: string;
   /** What follows the `?` of every URL of this store: it may be a signature, and is never shown. */
   readonly query?: string;
   /** The header's value, such as `Basic …`; goes to `origin` only. */
   readonly authorization?: string;
-  readonly idleTimeoutMs?: number;
-  readonly throughputWindowMs?: number;
 }
 
 /** A URL as a store and a path in it. The path says by a digest that there is a query, so that two queries are two objects. */
@@ -41,11 +38,7 @@ export function splitUrl(url: string): { readonly options: HttpOptions; readonly
 /** Paths are those of URLs, as they are: percent-encoded. Errors of `list`: `CONFIG_INVALID`. */
 export function httpStore(options: HttpOptions): Store {
   const uri = `${options.origin}/`;
-  const limits = {
-    idleTimeoutMs: options.idleTimeoutMs ?? STORE_LIMITS.idleTimeoutMs,
-    throughputWindowMs: options.throughputWindowMs ?? STORE_LIMITS.throughputWindowMs,
-    throughputBytesPerSecondMin: STORE_LIMITS.throughputBytesPerSecondMin,
-  };
+  const limits = bodyLimits(options);
   const client = createHttpClient();
   const closing = new AbortController();
   const guard = <T>(path: string, signal: AbortSignal | undefined, request: (signal: AbortSignal) => Promise<T>): Promise<T> =>
@@ -100,19 +93,8 @@ export function httpStore(options: HttpOptions): Store {
       };
       return guard(path, readOptions.signal, async (signal) => {
         const answer = await send('GET', path, headers, signal);
-        const { status, body } = answer;
-        if (status !== 200 && status !== 206) {
-          discard(body, 'GET');
-          throw answerError(answer, uri + path, range);
-        }
-        try {
-          const { contentRange, contentLength } = rangeHeaders(answer);
-          const etag = versionOf(answer, sizeOf(answer), uri + path);
-          const plan = checkRange({ status, etag, contentRange, contentLength }, uri + path, range, readOptions);
-          return await readBody(body, plan, uri + path, range, limits, signal);
-        } finally {
-          body.destroy(); // frees the socket of a body that was not read to its end
-        }
+        const etagOf = (of: HttpAnswer): string => versionOf(of, sizeOf(of), uri + path);
+        return readRange(answer, etagOf, uri + path, range, readOptions, limits, signal);
       });
     },
     close: () => {

@@ -1,4 +1,5 @@
 /** What a URI of each remote scheme names: which store, and the path in it. A new store is one entry more. */
+import { hfStore } from './hf.js';
 import { httpStore, splitUrl } from './http.js';
 import { s3Store, type S3Options } from './s3.js';
 import type { Store } from './store.js';
@@ -29,10 +30,11 @@ const SCHEMES: ReadonlyMap<string, Scheme> = new Map<string, Scheme>([
   ['s3', ({ authority: bucket, path }, { s3 }) => listed(`s3://${bucket}/`, path, bucket !== '', () => s3Store({ ...s3, bucket }))],
   ['http', ({ uri }) => webPlace(uri)],
   ['https', ({ uri }) => webPlace(uri)],
+  ['hf', hubPlace],
 ]);
 
 /** What the schemes look like, for people. */
-export const SCHEME_FORMS = 's3://BUCKET/PREFIX, https://HOST/OBJECT';
+export const SCHEME_FORMS = 's3://BUCKET/PREFIX, https://HOST/OBJECT, hf://datasets/OWNER/NAME/PATH';
 
 /** Undefined: no such scheme, or not its form. */
 export function placeOf(uri: string, storage: StorageConfig): Place | undefined {
@@ -47,4 +49,15 @@ function listed(key: string, path: string, valid: boolean, create: () => Store):
 function webPlace(uri: string): Place | undefined {
   const split = splitUrl(uri);
   return split && { key: JSON.stringify(split.options), path: split.path, create: () => httpStore(split.options), single: true };
+}
+
+/** `datasets/OWNER/NAME[@REVISION]/PATH`; a slash in a revision is written %2F, but in those of the hub's own, refs/convert/… and refs/pr/…. */
+const HUB_PATH = /^([\w.-]+\/[\w.-]+)(?:@(refs\/(?:convert|pr)\/[^/]+|[^/]+))?(?:\/(.*))?$/s;
+
+function hubPlace({ authority, path: rest }: UriParts): Place | undefined {
+  const match = authority === 'datasets' ? HUB_PATH.exec(rest) : null;
+  if (match === null) return undefined;
+  const [, dataset, encoded = '', path = ''] = match;
+  const revision = encoded === '' ? undefined : encoded.replaceAll(/%2f/gi, '/');
+  return listed(`hf://datasets/${dataset}@${revision ?? ''}/`, path, true, () => hfStore({ dataset, revision }));
 }
