@@ -131,6 +131,16 @@ const storageSchema = z.strictObject({
     .describe(
       'S3. Credentials come from the standard chain (environment, shared files, instance or container role), never from this file.',
     ),
+  gcs: z
+    .strictObject({
+      endpoint: z
+        .url()
+        .optional()
+        .describe('The address of a server that speaks the JSON API. Left out: `STORAGE_EMULATOR_HOST`, else Google.'),
+      anonymous: z.boolean().default(false).describe('Send requests without credentials, for public buckets.'),
+    })
+    .prefault({})
+    .describe('Google Cloud Storage. Credentials are the Application Default Credentials, never from this file.'),
 });
 
 // lease: long enough for a checkpoint that stops a trainer's threads; grace: inside the 30 s that Kubernetes gives

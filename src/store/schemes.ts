@@ -1,4 +1,5 @@
 /** What a URI of each remote scheme names: which store, and the path in it. A new store is one entry more. */
+import { gcsStore, type GcsOptions } from './gcs.js';
 import { hfStore } from './hf.js';
 import { httpStore, splitUrl } from './http.js';
 import { s3Store, type S3Options } from './s3.js';
@@ -6,6 +7,7 @@ import type { Store } from './store.js';
 
 export interface StorageConfig {
   readonly s3: Omit<S3Options, 'bucket'>;
+  readonly gcs?: Pick<GcsOptions, 'endpoint' | 'anonymous'>;
 }
 
 /** A store that may not be open yet, and a path in it. */
@@ -31,10 +33,11 @@ const SCHEMES: ReadonlyMap<string, Scheme> = new Map<string, Scheme>([
   ['http', ({ uri }) => webPlace(uri)],
   ['https', ({ uri }) => webPlace(uri)],
   ['hf', hubPlace],
+  ['gs', ({ authority: bucket, path }, { gcs }) => listed(`gs://${bucket}/`, path, bucket !== '', () => gcsStore({ ...gcs, bucket }))],
 ]);
 
 /** What the schemes look like, for people. */
-export const SCHEME_FORMS = 's3://BUCKET/PREFIX, https://HOST/OBJECT, hf://datasets/OWNER/NAME/PATH';
+export const SCHEME_FORMS = 's3://BUCKET/PREFIX, gs://BUCKET/PREFIX, https://HOST/OBJECT, hf://datasets/OWNER/NAME/PATH';
 
 /** Undefined: no such scheme, or not its form. */
 export function placeOf(uri: string, storage: StorageConfig): Place | undefined {
