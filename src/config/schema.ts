@@ -30,7 +30,7 @@ const sourceSchema = z
     uri: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
       .describe(
-        'Where the shards are: a directory or prefix (ending in `/`), a glob, one object, or a list of these. A path, `file://` or `s3://`. Relative paths start at the configuration file.',
+        'Where the shards are: a directory or prefix (ending in `/`), a glob, one object, or a list of these. A path, or a URI of docs/storage.md: `s3://`, `gs://`, `az://`, `hf://`, `https://`. Relative paths start at the configuration file.',
       ),
     format: z.enum(['parquet']).default('parquet').describe('The format of the shards.'),
     text: z.string().min(1).optional().describe('The column to tokenize. `text`, unless `tokens` is given.'),

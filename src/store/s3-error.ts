@@ -1,7 +1,7 @@
 /** What the SDK throws, by the names of headrace, and which of it may pass. */
-import { HeadraceError, type ErrorDetail } from '../core/errors.js';
+import type { HeadraceError } from '../core/errors.js';
 import { nameSilence, reasonOf } from './network-error.js';
-import { storeError, transientError } from './store-error.js';
+import { archivedError, storeError, transientError } from './store-error.js';
 
 const DENIED_NAMES = new Set(['AccessDenied', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'CredentialsProviderError', 'Forbidden']);
 const MISSING_NAMES = new Set(['NoSuchKey', 'NoSuchBucket', 'NotFound']);
@@ -33,7 +33,7 @@ export function nameError(error: unknown, uri: string): HeadraceError {
       error,
     );
   }
-  if (name === 'InvalidObjectState') return archived(error, uri, detail);
+  if (name === 'InvalidObjectState') return archivedError(uri, storageClassOf(error), detail, error);
   if (EXPIRED_NAMES.has(name))
     return storeError('STORE_DENIED', `the credentials for ${uri} have expired, and new ones are not to be had (${name})`, detail, error);
   if (DENIED_NAMES.has(name) || status === 401 || status === 403)
@@ -48,14 +48,9 @@ export function nameError(error: unknown, uri: string): HeadraceError {
   return storeError('STORE_READ_FAILED', `the store refused to read ${uri}: ${status} ${reasonOf(error)}`, detail, error);
 }
 
-/** An object in a storage class that cannot be read before it is restored; S3 names the class, its imitations may not. */
-function archived(error: unknown, uri: string, detail: ErrorDetail): HeadraceError {
-  const storageClass = error instanceof Error && 'StorageClass' in error ? String(error.StorageClass) : 'unknown';
-  return new HeadraceError('STORE_READ_FAILED', `${uri} is archived (storage class ${storageClass})`, {
-    detail: { ...detail, storageClass },
-    hint: 'Restore it, which takes minutes to days, or copy it to a class that can be read at once, and start the run again.',
-    cause: error,
-  });
+/** S3 names the class; its imitations may not. */
+function storageClassOf(error: unknown): string {
+  return error instanceof Error && 'StorageClass' in error ? String(error.StorageClass) : 'unknown';
 }
 
 interface Metadata {

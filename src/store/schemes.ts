@@ -1,4 +1,5 @@
 /** What a URI of each remote scheme names: which store, and the path in it. A new store is one entry more. */
+import { azureStore } from './azure.js';
 import { gcsStore, type GcsOptions } from './gcs.js';
 import { hfStore } from './hf.js';
 import { httpStore, splitUrl } from './http.js';
@@ -33,11 +34,14 @@ const SCHEMES: ReadonlyMap<string, Scheme> = new Map<string, Scheme>([
   ['http', ({ uri }) => webPlace(uri)],
   ['https', ({ uri }) => webPlace(uri)],
   ['hf', hubPlace],
+  ['az', ({ authority: container, path }) => listed(`az://${container}/`, path, container !== '', () => azureStore({ container }))],
+  ['abfss', lakePlace],
   ['gs', ({ authority: bucket, path }, { gcs }) => listed(`gs://${bucket}/`, path, bucket !== '', () => gcsStore({ ...gcs, bucket }))],
 ]);
 
 /** What the schemes look like, for people. */
-export const SCHEME_FORMS = 's3://BUCKET/PREFIX, gs://BUCKET/PREFIX, https://HOST/OBJECT, hf://datasets/OWNER/NAME/PATH';
+export const SCHEME_FORMS =
+  's3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, https://HOST/OBJECT, hf://datasets/OWNER/NAME/PATH';
 
 /** Undefined: no such scheme, or not its form. */
 export function placeOf(uri: string, storage: StorageConfig): Place | undefined {
@@ -63,4 +67,14 @@ function hubPlace({ authority, path: rest }: UriParts): Place | undefined {
   const [, dataset, encoded = '', path = ''] = match;
   const revision = encoded === '' ? undefined : encoded.replaceAll(/%2f/gi, '/');
   return listed(`hf://datasets/${dataset}@${revision ?? ''}/`, path, true, () => hfStore({ dataset, revision }));
+}
+
+/** `CONTAINER@ACCOUNT.dfs.core.windows.net`, which the same account serves as blobs under another name. */
+const LAKE_AUTHORITY = /^([^@]+)@([a-z0-9]+)\.dfs\.(core\.[a-z0-9.-]+)$/;
+
+function lakePlace({ authority, path }: UriParts): Place | undefined {
+  const match = LAKE_AUTHORITY.exec(authority);
+  if (match === null) return undefined;
+  const [, container, account, domain] = match;
+  return listed(`abfss://${authority}/`, path, true, () => azureStore({ container, host: `${account}.blob.${domain}` }));
 }
