@@ -52,8 +52,9 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
       if (place !== undefined) {
         return { store: storeOf(place.key, () => remote(place.create())), path: place.path, single: place.single };
       }
-      throw new HeadraceError('CONFIG_INVALID', `${uri} is not a place that headrace can read`, {
-        detail: { uri },
+      const shown = uri.replace(/\/\/[^/]*@/, '//…@').replace(/\?.*/s, '?…'); // a password, a signature
+      throw new HeadraceError('CONFIG_INVALID', `${shown} is not a place that headrace can read`, {
+        detail: { uri: shown },
         hint: `Use a path, file:///PATH, or one of ${SCHEME_FORMS}.`,
       });
     },

@@ -260,6 +260,17 @@ describe('a web server that misbehaves', () => {
       await stores.close();
     });
 
+    it('that are none are errors without their password and query', () => {
+      const set = createStoreSet({ s3: {} });
+      expect(() => set.open('https://me:secret@host:99999/a/x.parquet?s=secret')).toThrow(
+        expect.objectContaining({
+          code: 'CONFIG_INVALID',
+          message: 'https://…@host:99999/a/x.parquet?… is not a place that headrace can read',
+          detail: { uri: 'https://…@host:99999/a/x.parquet?…' },
+        }),
+      );
+    });
+
     it('that are none are told apart', () => {
       expect(splitUrl('https://')).toBeUndefined();
       expect(splitUrl('http://host:99999/x')).toBeUndefined();
