@@ -1,6 +1,6 @@
 /** `npm test`: sets up what it needs and runs every check there is. In CI a missing part is a failure; elsewhere it is skipped, and said. */
 import path from 'node:path';
-import { ensureMinio } from './minio.mjs';
+import { ensureFakeGcs, ensureMinio } from './minio.mjs';
 import { ensurePython } from './python.mjs';
 import { ROOT, run, runTool, setup } from './setup.mjs';
 import { ensureTokenizers } from './tokenizers.mjs';
@@ -40,10 +40,12 @@ const python = need(
   "the Python client's tests, and the comparisons with pyarrow and tokenizers, were not run",
 );
 const minio = need('MinIO', ensureMinio(), 'the tests against a real S3 server were not run');
+const fakeGcs = need('fake-gcs-server', ensureFakeGcs(), 'the tests against a server of Google Cloud Storage were not run');
 const env = {
   ...process.env,
   ...(python && { HEADRACE_PYTHON: python }),
   ...(minio && { HEADRACE_MINIO: minio }),
+  ...(fakeGcs && { HEADRACE_FAKE_GCS: fakeGcs }),
   HEADRACE_COMMAND: `${process.execPath} ${path.join(ROOT, 'dist', 'sidecar', 'cli.js')}`,
   HEADRACE_TEST_TOKENIZER: path.join(ROOT, 'node_modules', '@lenml', 'tokenizer-gpt2', 'models', 'tokenizer.json'),
 };

@@ -30,7 +30,7 @@ const sourceSchema = z
     uri: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
       .describe(
-        'Where the shards are: a directory or prefix (ending in `/`), a glob, one object, or a list of these. A path, `file://` or `s3://`. Relative paths start at the configuration file.',
+        'Where the shards are: a directory or prefix (ending in `/`), a glob, one object, or a list of these. A path, or a URI of docs/storage.md: `s3://`, `gs://`, `az://`, `hf://`, `https://`. Relative paths start at the configuration file.',
       ),
     format: z.enum(['parquet']).default('parquet').describe('The format of the shards.'),
     text: z.string().min(1).optional().describe('The column to tokenize. `text`, unless `tokens` is given.'),
@@ -127,11 +127,26 @@ const storageSchema = z.strictObject({
         .boolean()
         .default(false)
         .describe('Address buckets by path instead of by host name, as MinIO and most servers of one machine need.'),
+      anonymous: z.boolean().default(false).describe('Send requests without credentials, for public buckets.'),
+      requestPayer: z
+        .boolean()
+        .default(false)
+        .describe('Read buckets of the kind "requester pays": their requests and bytes go on the bill of the credentials.'),
     })
     .prefault({})
     .describe(
       'S3. Credentials come from the standard chain (environment, shared files, instance or container role), never from this file.',
     ),
+  gcs: z
+    .strictObject({
+      endpoint: z
+        .url()
+        .optional()
+        .describe('The address of a server that speaks the JSON API. Left out: `STORAGE_EMULATOR_HOST`, else Google.'),
+      anonymous: z.boolean().default(false).describe('Send requests without credentials, for public buckets.'),
+    })
+    .prefault({})
+    .describe('Google Cloud Storage. Credentials are the Application Default Credentials, never from this file.'),
 });
 
 // lease: long enough for a checkpoint that stops a trainer's threads; grace: inside the 30 s that Kubernetes gives

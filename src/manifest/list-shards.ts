@@ -2,6 +2,7 @@
 import picomatch from 'picomatch';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { HeadraceError } from '../core/errors.js';
+import type { OpenedStore } from '../store/open-store.js';
 import type { ObjectInfo, Store } from '../store/store.js';
 
 /** One object of a source, found but not yet read. */
@@ -16,7 +17,7 @@ export interface ListOptions {
   readonly sourceName: string;
   /** Endings of the objects that a prefix stands for, such as `.parquet`. */
   readonly extensions: readonly string[];
-  readonly openStore: (uri: string) => { readonly store: Store; readonly path: string };
+  readonly openStore: (uri: string) => OpenedStore;
   readonly signal?: AbortSignal;
 }
 
@@ -40,12 +41,21 @@ export async function listShards(uris: readonly string[], options: ListOptions):
 }
 
 async function listUri(uri: string, options: ListOptions): Promise<ListedObject[]> {
-  const { store, path } = options.openStore(uri);
+  const { store, path, single = false } = options.openStore(uri);
+  if (single) return listSingle(store, path, options);
   if (hasGlob(path)) return listGlob(uri, store, path, options);
   if (path.endsWith('/') || path === '') return listPrefix(uri, store, path, options);
   const object = await headOrUndefined(store, path, options.signal);
   if (object !== undefined) return [{ store, object, path: path.slice(path.lastIndexOf('/') + 1) }];
   return listPrefix(uri, store, `${path}/`, options);
+}
+
+/** In a store without listings: who asks for one is told by the store. What follows a `?` is a digest that changes with each signature. */
+async function listSingle(store: Store, path: string, { signal }: ListOptions): Promise<ListedObject[]> {
+  const [bare] = path.split('?', 1);
+  const name = bare.slice(bare.lastIndexOf('/') + 1);
+  if (name === '' || name.includes('*')) await store.list(path)[Symbol.asyncIterator]().next();
+  return [{ store, object: await store.head(path, signal && { signal }), path: name }];
 }
 
 async function headOrUndefined(store: Store, path: string, signal: AbortSignal | undefined): Promise<ObjectInfo | undefined> {

@@ -52,6 +52,14 @@ export const STORE_LIMITS = {
   hedgeBytesShare: 0.05,
   /** … saved up for no more than four large reads: an origin that is slow as a whole must not get twice its load. */
   hedgeBytesSavedMax: 64 * 2 ** 20,
+  /** Redirects that one request follows: a hub to its new name and on to a CDN are two; more than five are a loop. */
+  redirectsMax: 5,
+  /** A connection that nothing uses for this long is closed: longer than a window takes to be decoded, shorter than load balancers wait (60 s). */
+  keepAliveMs: 30_000,
+  /** The body of an answer that nobody wants is read to its end, so that its connection can be used again, if it is at most this: a new one costs a handshake. */
+  discardedBytesMax: 64 * 2 ** 10,
+  /** JSON of a listing's page or of an object's description: 1,000 entries of 4 KiB; more is something else. */
+  jsonBytesMax: 4 * 2 ** 20,
   /** A whole object sent instead of a range is used if it is at most this: some origins ignore Range, and small objects cost nothing. */
   wholeObjectBytesMax: 2 ** 20,
 } as const;

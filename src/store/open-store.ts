@@ -2,7 +2,7 @@
 import { HeadraceError } from '../core/errors.js';
 import { fileStore } from './file.js';
 import { STORE_LIMITS } from './limits.js';
-import { s3Store } from './s3.js';
+import { placeOf, SCHEME_FORMS, type StorageConfig } from './schemes.js';
 import type { Store } from './store.js';
 import { withCoalescing } from './with-coalescing.js';
 import { createStoreCounters, withCounters, type StoreCounters } from './with-counters.js';
@@ -11,18 +11,16 @@ import { withLimit } from './with-limit.js';
 import { withParts } from './with-parts.js';
 import { withRetry } from './with-retry.js';
 
-export interface StorageConfig {
-  readonly s3: { readonly endpoint?: string | undefined; readonly region?: string | undefined; readonly forcePathStyle: boolean };
-}
-
 /** A store, and the path in it that a URI means. */
 export interface OpenedStore {
   readonly store: Store;
   readonly path: string;
+  /** The URI names one object: there is no listing. */
+  readonly single?: boolean;
 }
 
 export interface StoreSet {
-  /** Absolute paths, `file://`, `s3://`, and whatever was added. Errors: `CONFIG_INVALID`. */
+  /** Absolute paths, `file://`, the schemes of schemes.ts, and whatever was added. Errors: `CONFIG_INVALID`. */
   open(uri: string): OpenedStore;
   /** Over all its stores. */
   readonly counters: StoreCounters;
@@ -48,17 +46,17 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
       const own = added.find((store) => uri.startsWith(store.uri));
       if (own !== undefined) return { store: storeOf(own.uri, () => own), path: uri.slice(own.uri.length) };
       if (uri.startsWith('/')) return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: uri };
-      const match = /^([a-z][a-z0-9+.-]*):\/\/([^/]*)(?:\/(.*))?$/is.exec(uri);
-      const [, scheme, authority, path = ''] = match ?? [];
-      if (scheme === 'file' && authority === '') {
-        return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: `/${path}` };
+      if (uri.startsWith('file:///')) {
+        return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: uri.slice('file://'.length) };
       }
-      if (scheme === 's3' && authority !== '') {
-        return { store: storeOf(`s3://${authority}/`, () => decorated(s3Store({ bucket: authority, ...storage.s3 }), counters)), path };
+      const place = placeOf(uri, storage);
+      if (place !== undefined) {
+        return { store: storeOf(place.key, () => decorated(place.create(), counters)), path: place.path, single: place.single };
       }
-      throw new HeadraceError('CONFIG_INVALID', `${uri} is not a place that headrace can read`, {
-        detail: { uri },
-        hint: 'Use a path, file:///PATH, or s3://BUCKET/PREFIX.',
+      const shown = uri.replace(/\/\/[^/]*@/, '//…@').replace(/\?.*/s, '?…'); // a password, a signature
+      throw new HeadraceError('CONFIG_INVALID', `${shown} is not a place that headrace can read`, {
+        detail: { uri: shown },
+        hint: `Use a path, file:///PATH, or one of ${SCHEME_FORMS}.`,
       });
     },
     close: async () => {

@@ -1,8 +1,8 @@
 /** Reads the body of an answer, cuts one that stalls, and hands on what had arrived of one that broke off. */
 import type { Readable } from 'node:stream';
 import { abortError, throwIfAborted } from '../core/abort.js';
-import { HeadraceError } from '../core/errors.js';
-import { nameError } from './s3-error.js';
+import { HeadraceError, type ErrorDetail } from '../core/errors.js';
+import { nameSilence, reasonOf } from './network-error.js';
 import { brokenOff, transientError, TransientStoreError } from './store-error.js';
 import type { ByteRange } from './store.js';
 
@@ -64,7 +64,7 @@ export async function readBody(
       if (received > plan.total) break;
     }
   } catch (error) {
-    const named = error instanceof HeadraceError ? error : nameError(error, uri);
+    const named = error instanceof HeadraceError ? error : nameBreak(error, uri, detail);
     const arrived = Math.min(bytes.length, Math.max(0, received - plan.skip));
     throw named instanceof TransientStoreError ? brokenOff(named, { bytes, received: arrived, etag: plan.etag }) : named;
   } finally {
@@ -78,4 +78,11 @@ export async function readBody(
   if (received >= end) return bytes;
   const early = transientError('STORE_READ_FAILED', `the body of ${uri} ended after ${received} of ${end} bytes`, { ...detail, received });
   throw brokenOff(early, { bytes, received: Math.max(0, received - plan.skip), etag: plan.etag });
+}
+
+/** Whatever breaks a body after it began may pass, by whichever name an SDK has it, but for a connection that is not secure. */
+function nameBreak(error: unknown, uri: string, detail: ErrorDetail): HeadraceError {
+  const named = nameSilence(error, uri, detail);
+  if (named instanceof TransientStoreError || 'tlsCode' in named.detail) return named;
+  return transientError('STORE_READ_FAILED', `the body of ${uri} broke off: ${reasonOf(error)}`, detail, error);
 }

@@ -1,16 +1,25 @@
 /** What the SDK throws, by the names of headrace, and which of it may pass. */
-import { HeadraceError, messageOf, type ErrorDetail } from '../core/errors.js';
-import { storeError, transientError } from './store-error.js';
+import type { HeadraceError } from '../core/errors.js';
+import { nameSilence, reasonOf } from './network-error.js';
+import { archivedError, storeError, transientError } from './store-error.js';
 
-const DENIED_NAMES = new Set([
-  'AccessDenied',
-  'InvalidAccessKeyId',
-  'SignatureDoesNotMatch',
-  'CredentialsProviderError',
-  'ExpiredToken',
-  'Forbidden',
-]);
+const DENIED_NAMES = new Set(['AccessDenied', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'CredentialsProviderError', 'Forbidden']);
 const MISSING_NAMES = new Set(['NoSuchKey', 'NoSuchBucket', 'NotFound']);
+
+/** What S3 and its like answer where credentials were good once. */
+const EXPIRED_NAMES = new Set(['ExpiredToken', 'ExpiredTokenException', 'RequestExpired', 'TokenRefreshRequired']);
+
+/** Whether the same request may pass now: the SDK has taken over the clock of the answer, and signs the next one with it. */
+export function isClockCorrected(error: unknown): boolean {
+  const metadata = metadataOf(error);
+  return metadata?.httpStatusCode === 403 && metadata.clockSkewCorrected === true;
+}
+
+/** Whether new credentials may help. An answer to HEAD has no body that would say so: S3 then sends a bare 400. */
+export function isExpired(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return EXPIRED_NAMES.has(error.name) || (error.name === 'Unknown' && metadataOf(error)?.httpStatusCode === 400);
+}
 
 export function nameError(error: unknown, uri: string): HeadraceError {
   const name = error instanceof Error ? error.name : '';
@@ -24,9 +33,9 @@ export function nameError(error: unknown, uri: string): HeadraceError {
       error,
     );
   }
-  // the SDK has taken over the clock of the answer: the next try is signed with it
-  if (status === 403 && metadataOf(error)?.clockSkewCorrected === true)
-    return transientError('STORE_DENIED', `the clock of this machine is not that of the store of ${uri} (${name})`, detail, error);
+  if (name === 'InvalidObjectState') return archivedError(uri, storageClassOf(error), detail, error);
+  if (EXPIRED_NAMES.has(name))
+    return storeError('STORE_DENIED', `the credentials for ${uri} have expired, and new ones are not to be had (${name})`, detail, error);
   if (DENIED_NAMES.has(name) || status === 401 || status === 403)
     return storeError('STORE_DENIED', `access to ${uri} is denied (${name})`, detail, error);
   if (status === 412) return storeError('SHARD_CHANGED', `${uri} is no longer the version that the run started with`, detail, error);
@@ -39,58 +48,9 @@ export function nameError(error: unknown, uri: string): HeadraceError {
   return storeError('STORE_READ_FAILED', `the store refused to read ${uri}: ${status} ${reasonOf(error)}`, detail, error);
 }
 
-/** What may pass, of all that can keep a request from an answer; a name server that restarts says ENOTFOUND too. */
-const PASSING_CODES: ReadonlySet<string> = new Set([
-  ...[
-    'ECONNREFUSED',
-    'ECONNRESET',
-    'ECONNABORTED',
-    'EPIPE',
-    'ETIMEDOUT',
-    'EHOSTUNREACH',
-    'EHOSTDOWN',
-    'ENETUNREACH',
-    'ENETDOWN',
-    'ENETRESET',
-  ],
-  ...['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA'],
-  // of this machine: ports, descriptors and buffers come free again
-  ...['EADDRNOTAVAIL', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM'],
-  ...['ERR_STREAM_PREMATURE_CLOSE', 'ERR_SOCKET_CLOSED', 'ERR_SOCKET_CONNECTION_TIMEOUT', 'ERR_TLS_HANDSHAKE_TIMEOUT'],
-  // a byte that was flipped on its way, and that TCP's checksum let pass
-  ...['ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC', 'ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC'],
-]);
-const TLS_CODE =
-  /^(EPROTO$|ERR_TLS_|ERR_SSL_|CERT_|CRL_|UNABLE_TO_|ERROR_IN_C|INVALID_CA$|INVALID_PURPOSE$|HOSTNAME_MISMATCH$)|SELF_SIGNED/;
-
-/** No answer at all. A certificate that does not fit, an address that is none, or a defect will be the same at the next try. */
-function nameSilence(error: unknown, uri: string, detail: ErrorDetail): HeadraceError {
-  const codes = codesOf(error);
-  // HPE: what came was no HTTP, as from a proxy that is going down
-  const passes = codes.some((code) => PASSING_CODES.has(code) || code.startsWith('HPE_'));
-  if (passes || (error instanceof Error && error.name === 'TimeoutError'))
-    return transientError('STORE_UNREACHABLE', `no answer from the store of ${uri}: ${reasonOf(error)}`, detail, error);
-  const tlsCode = codes.find((code) => TLS_CODE.test(code));
-  if (tlsCode === undefined)
-    return storeError('STORE_UNREACHABLE', `the store of ${uri} cannot be asked: ${reasonOf(error)}`, detail, error);
-  return new HeadraceError('STORE_UNREACHABLE', `no secure connection to the store of ${uri}: ${reasonOf(error)} (${tlsCode})`, {
-    detail: { ...detail, tlsCode },
-    hint: 'Check the certificate, the name and the scheme of the endpoint, and the clock; NODE_EXTRA_CA_CERTS adds an authority of your own.',
-    cause: error,
-  });
-}
-
-/** The codes of an error and of what it wraps. */
-function codesOf(error: unknown): string[] {
-  if (!(error instanceof Error)) return [];
-  const own = 'code' in error && typeof error.code === 'string' ? [error.code] : [];
-  const wrapped: unknown[] = error instanceof AggregateError ? error.errors : [];
-  return [...own, ...[error.cause, ...wrapped].flatMap(codesOf)];
-}
-
-/** Its first line: OpenSSL and the SDK go on with where to look for more. */
-function reasonOf(error: unknown): string {
-  return messageOf(error).split('\n', 1)[0].trim();
+/** S3 names the class; its imitations may not. */
+function storageClassOf(error: unknown): string {
+  return error instanceof Error && 'StorageClass' in error ? String(error.StorageClass) : 'unknown';
 }
 
 interface Metadata {

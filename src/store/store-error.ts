@@ -60,6 +60,15 @@ export function storeClosed(uri: string): HeadraceError {
   return new HeadraceError('ABORTED', `the store ${uri} was closed`, { detail: { uri } });
 }
 
+/** An object in a storage class that cannot be read before it is restored. */
+export function archivedError(uri: string, storageClass: string, detail: ErrorDetail, cause: unknown): HeadraceError {
+  return new HeadraceError('STORE_READ_FAILED', `${uri} is archived (storage class ${storageClass})`, {
+    detail: { ...detail, storageClass },
+    hint: 'Restore it, which takes minutes to days, or copy it to a class that can be read at once, and start the run again.',
+    cause,
+  });
+}
+
 /** A range that the object does not have. */
 export function outsideObject(uri: string, startByte: number, endByte: number, size: number): HeadraceError {
   return storeError('STORE_READ_FAILED', `bytes ${startByte} to ${endByte} of ${uri} lie outside its ${size} bytes`, {

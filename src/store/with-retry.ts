@@ -56,7 +56,8 @@ export function withRetry(store: Store, options: RetryOptions): Store {
         fruitless = progress ? 0 : fruitless + 1;
         failedFirst ??= clock.now();
         const elapsedMs = clock.now() - failedFirst;
-        const delayMs = random() * Math.min(options.maxDelayMs, options.baseDelayMs * 2 ** Math.max(0, fruitless - 1));
+        const backoffMs = random() * Math.min(options.maxDelayMs, options.baseDelayMs * 2 ** Math.max(0, fruitless - 1));
+        const delayMs = Math.max(backoffMs, retryAfterMs(error));
         const effort = { attempts, fruitless, elapsedMs };
         if (fruitless >= options.attemptsMax || elapsedMs + delayMs >= options.deadlineMs) throw gaveUp(error, effort, options);
         // a read that gets on asks for no byte twice: it adds nothing to an origin's load
@@ -108,6 +109,11 @@ export function withRetry(store: Store, options: RetryOptions): Store {
       return store.close();
     },
   };
+}
+
+/** How long a store asks to be left alone. */
+function retryAfterMs({ detail: { retryAfterMs: asked } }: TransientStoreError): number {
+  return typeof asked === 'number' ? asked : 0;
 }
 
 /** The objects that come after `last` in a listing's order; `last` itself may have been deleted meanwhile. */

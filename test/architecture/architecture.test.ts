@@ -70,6 +70,11 @@ describe('the architecture', () => {
     expect(sources.filter((file) => /^src\/(core|plan)\//.test(file) && !exempt.has(file) && forbidden.test(read(file)))).toEqual([]);
   });
 
+  it('the SDKs of object stores are loaded by the first request that needs them', () => {
+    const loading = /^import (?!type\b)[^;]*from '(?:@aws-sdk|@smithy|@azure|google-auth-library)/m;
+    expect(sources.filter((file) => loading.test(read(file)))).toEqual([]);
+  });
+
   it('every file opens with a sentence that says what it is', () => {
     const silent = sources.filter((file) => !/^(#!.*\n)?\/\*\*/.test(read(file)));
     expect(silent).toEqual([]);

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
-import { s3Store } from '../../src/store/s3.js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { s3Store, type S3Options } from '../../src/store/s3.js';
 import type { Store } from '../../src/store/store.js';
 import { createStoreCounters, type StoreCounters } from '../../src/store/with-counters.js';
 import { withRetry } from '../../src/store/with-retry.js';
@@ -11,14 +11,16 @@ const BODY = Buffer.from(Array.from({ length: 5000 }, (_, i) => i % 251));
 const ETAG = '"v1"';
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** FAULTS 1 to 6, 8, 12, 13, 15: an origin that answers by a script, one entry a request; the last one goes on for ever. */
+/** FAULTS 1 to 6, 8, 9, 12, 13, 15: an origin that answers by a script, one entry a request; the last one goes on for ever. */
 describe('an S3 origin that misbehaves', () => {
   let server: Server;
   let store: Store;
   let requests: IncomingMessage[];
   let counters: StoreCounters;
 
-  async function origin(...script: Answer[]): Promise<Store> {
+  const origin = (...script: Answer[]): Promise<Store> => originFor({}, ...script);
+
+  async function originFor(options: Partial<S3Options>, ...script: Answer[]): Promise<Store> {
     requests = [];
     counters = createStoreCounters();
     server = createServer((request, response) => {
@@ -35,6 +37,7 @@ describe('an S3 origin that misbehaves', () => {
       credentials: { accessKeyId: 'a', secretAccessKey: 's' },
       idleTimeoutMs: 300,
       throughputWindowMs: 400,
+      ...options,
     });
     store = withRetry(s3, { attemptsMax: 3, deadlineMs: 20_000, baseDelayMs: 1, maxDelayMs: 2, counters });
     return store;
@@ -244,6 +247,82 @@ describe('an S3 origin that misbehaves', () => {
     expect(await read()).toEqual(expected);
     const [first, second] = requests.map((request) => request.headers['x-amz-date'] as string);
     expect(first.slice(0, 11) < second.slice(0, 11)).toBe(true);
+  });
+
+  it('a clock that is corrected and still does not fit is an error', async () => {
+    const date = new Date(Date.now() + 3_600_000).toUTCString();
+    await origin((_request, response) => response.writeHead(403, { date }).end('<Error><Code>RequestTimeTooSkewed</Code></Error>'));
+    await expect(read()).rejects.toMatchObject({ code: 'STORE_DENIED', message: expect.stringContaining('RequestTimeTooSkewed') });
+    expect(requests).toHaveLength(2);
+  });
+
+  describe('credentials that expire', () => {
+    const keyOf = (request: IncomingMessage): string | undefined => /Credential=(\w+)/.exec(request.headers.authorization!)?.[1];
+    /** Good for the newest key only; an answer to HEAD cannot say why it is refused. */
+    const expiring =
+      (newest: string): Answer =>
+      (request, response) => {
+        if (keyOf(request) === newest && request.method === 'HEAD') response.writeHead(200, headersOf(0, BODY.length)).end();
+        else if (keyOf(request) === newest) good(request, response);
+        else response.writeHead(400).end(request.method === 'HEAD' ? '' : '<Error><Code>ExpiredToken</Code><Message>m</Message></Error>');
+      };
+    let issued: number;
+    const credentials = (): ReturnType<Extract<S3Options['credentials'], (...args: never) => unknown>> =>
+      Promise.resolve({ accessKeyId: `key${issued++}`, secretAccessKey: 's', sessionToken: 't' });
+    beforeEach(() => void (issued = 1));
+
+    it('are renewed once for all reads, which are then sent again', async () => {
+      await originFor({ credentials }, expiring('key2'));
+      expect(await Promise.all(Array.from({ length: 20 }, () => read()))).toEqual(Array.from({ length: 20 }, () => expected));
+      expect(issued).toBe(3);
+      expect(await read()).toEqual(expected);
+      expect(issued).toBe(3);
+    });
+
+    it('are renewed for a head, whose answer does not say why', async () => {
+      await originFor({ credentials }, expiring('key2'));
+      expect(await store.head('key')).toMatchObject({ size: BODY.length, etag: ETAG });
+      expect(requests.map(keyOf)).toEqual(['key1', 'key2']);
+    });
+
+    it('are an error if the new ones have expired too', async () => {
+      await originFor({ credentials }, expiring('key9'));
+      await expect(read()).rejects.toMatchObject({ code: 'STORE_DENIED', message: expect.stringContaining('have expired') });
+      expect(requests.map(keyOf)).toEqual(['key1', 'key2']);
+    });
+  });
+
+  it('an archived object is an error that names its storage class', async () => {
+    const refusal = '<Error><Code>InvalidObjectState</Code><Message>m</Message><StorageClass>DEEP_ARCHIVE</StorageClass></Error>';
+    await origin((_request, response) => response.writeHead(403).end(refusal));
+    await expect(read()).rejects.toMatchObject({
+      code: 'STORE_READ_FAILED',
+      message: 's3://b/key is archived (storage class DEEP_ARCHIVE)',
+      detail: { storageClass: 'DEEP_ARCHIVE' },
+      hint: expect.stringContaining('Restore it'),
+    });
+    expect(requests).toHaveLength(1);
+  });
+
+  it('requests say who pays, if they are told to, and are not signed, if they are told to', async () => {
+    const ask = async (options: Partial<S3Options>): Promise<void> => {
+      await originFor(options, (request, response) => {
+        if (request.headers.range !== undefined) return good(request, response);
+        if (request.method === 'HEAD') return response.writeHead(200, headersOf(0, BODY.length)).end();
+        return response.writeHead(200).end('<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>');
+      });
+      await store.head('key');
+      await read();
+      await store.list('')[Symbol.asyncIterator]().next();
+      expect(requests).toHaveLength(3);
+    };
+    await ask({ requestPayer: true });
+    for (const { headers } of requests)
+      expect(headers).toMatchObject({ 'x-amz-request-payer': 'requester', authorization: expect.any(String) });
+    await store.close();
+    server.close();
+    await ask({ anonymous: true, credentials: undefined });
+    expect(requests.some(({ headers }) => 'authorization' in headers || 'x-amz-request-payer' in headers)).toBe(false);
   });
 
   it('another version under the same name is SHARD_CHANGED, whatever the status says', async () => {

@@ -1,3 +1,4 @@
+import { PutBucketPolicyCommand, S3Client } from '@aws-sdk/client-s3';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -129,6 +130,25 @@ describe.skipIf(MINIO_BINARY === undefined)('with a real MinIO', () => {
       await expect(denied.head('x')).rejects.toMatchObject({ code: 'STORE_DENIED' });
       await Promise.all([missing.close(), denied.close()]);
     } finally {
+      await minio.stop();
+    }
+  });
+
+  it('gives a public bucket to who shows no credentials, and a private one not', async () => {
+    const minio = await startMinio();
+    const { endpoint, bucket, credentials } = minio;
+    const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
+    const store = s3Store({ bucket, endpoint, forcePathStyle: true, anonymous: true });
+    try {
+      await minio.put('key', Uint8Array.of(1, 2, 3));
+      await expect(store.head('key')).rejects.toMatchObject({ code: 'STORE_DENIED' });
+      const statement = { Effect: 'Allow', Principal: '*', Action: ['s3:GetObject'], Resource: [`arn:aws:s3:::${bucket}/*`] };
+      const policy = JSON.stringify({ Version: '2012-10-17', Statement: [statement] });
+      await client.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy: policy }));
+      expect(await store.read('key', { startByte: 1, endByte: 3 })).toEqual(Uint8Array.of(2, 3));
+    } finally {
+      client.destroy();
+      await store.close();
       await minio.stop();
     }
   });

@@ -48,6 +48,18 @@ describe('withRetry', () => {
     expect(store.attempts).toBe(5);
   });
 
+  it('leaves a store alone for as long as it asks to be, but not beyond the deadline', async () => {
+    const asking = (retryAfterMs: number) => () => transientError('STORE_READ_FAILED', 'busy', { uri: 'memory://x/a', retryAfterMs });
+    const clock = fakeClock();
+    await withRetry(failing(1, asking(7000)), { ...options, clock }).read('a', range);
+    expect(clock.slept).toEqual([7000]);
+    const late = withRetry(failing(1, asking(70_000)), { ...options, clock: fakeClock() }).read('a', range);
+    await expect(late).rejects.toMatchObject({
+      code: 'STORE_READ_FAILED',
+      message: expect.stringContaining('gave up after 1 of 5 attempts'),
+    });
+  });
+
   it('gives up after its attempts, and says how many, how long, and why', async () => {
     const store = failing(Infinity, transient);
     await expect(withRetry(store, { ...options, clock: fakeClock(), random: () => 1 }).read('a', range)).rejects.toMatchObject({

@@ -81,15 +81,16 @@ export async function freePort(): Promise<number> {
 }
 
 /** A server that starts gives no event to wait for: it is asked until it answers, or ends. */
-async function untilLive(url: string, exitCode: () => number | null): Promise<void> {
+export async function untilLive(
+  url: string,
+  exitCode: () => number | null,
+  isLive = (response: Response): boolean => response.ok,
+): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt++) {
-    if (exitCode() !== null) throw new Error(`minio ended with ${String(exitCode())}`);
-    const live = await fetch(url).then(
-      (response) => response.ok,
-      () => false,
-    );
+    if (exitCode() !== null) throw new Error(`the server ended with ${String(exitCode())}`);
+    const live = await fetch(url).then(isLive, () => false);
     if (live) return;
     await delay(100);
   }
-  throw new Error('minio did not become ready in 20 s');
+  throw new Error('the server did not become ready in 20 s');
 }

@@ -1,0 +1,42 @@
+/** The life of one request over the network: its deadline, who may end it, and the names of its errors. */
+import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
+import { HeadraceError } from '../core/errors.js';
+import { transientError } from './store-error.js';
+
+/** Waits for the head of an answer, no longer than `timeoutMs`: the SDK's own request timeout only logs. */
+export async function answered<T>(
+  uri: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+  send: (abortSignal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const timer = setTimeout(
+    () => late.abort(transientError('STORE_UNREACHABLE', `the store of ${uri} did not answer within ${timeoutMs} ms`, { uri, timeoutMs })),
+    timeoutMs,
+  );
+  try {
+    // not all that the SDK waits for heeds the signal: it may be asking for credentials still
+    return await withAnySignal([signal, late.signal], (either) => untilAborted(send(either), either));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Runs a request until its caller gives up or its store is closed, and gives its errors their names. */
+export async function guarded<T>(
+  uri: string,
+  signals: readonly (AbortSignal | undefined)[],
+  nameError: (error: unknown, uri: string) => HeadraceError,
+  request: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  return withAnySignal(signals, async (signal) => {
+    throwIfAborted(signal);
+    try {
+      return await request(signal);
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      throw error instanceof HeadraceError ? error : nameError(error, uri);
+    }
+  });
+}
