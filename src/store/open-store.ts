@@ -1,9 +1,11 @@
 /** From a URI to a store: one a origin, with the decorators that every origin gets. */
+import type { RangeCache } from '../cache/range-cache.js';
 import { HeadraceError } from '../core/errors.js';
 import { fileStore } from './file.js';
 import { STORE_LIMITS } from './limits.js';
 import { s3Store } from './s3.js';
 import type { Store } from './store.js';
+import { withCache } from './with-cache.js';
 import { createStoreCounters, withCounters, type StoreCounters } from './with-counters.js';
 import { withLimit } from './with-limit.js';
 import { withRetry } from './with-retry.js';
@@ -26,8 +28,8 @@ export interface StoreSet {
   close(): Promise<void>;
 }
 
-/** `added`: more stores, each for the URIs that start with its `uri`. */
-export function createStoreSet(storage: StorageConfig, added: readonly Store[] = []): StoreSet {
+/** `added`: more stores, each for the URIs that start with its `uri`. `cache`: of remote stores; the caller closes it. */
+export function createStoreSet(storage: StorageConfig, added: readonly Store[] = [], cache?: RangeCache): StoreSet {
   const counters = createStoreCounters();
   const stores = new Map<string, Store>(added.map((store) => [store.uri, withCounters(store, counters)]));
 
@@ -40,6 +42,7 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
     return store;
   };
   const remote = (store: Store): Store => withLimit(withRetry(withCounters(store, counters), STORE_LIMITS), STORE_LIMITS.concurrencyMax);
+  const cached = (store: Store, origin: string | undefined): Store => (cache === undefined ? store : withCache(store, cache, origin));
 
   return {
     counters,
@@ -53,7 +56,8 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
         return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: `/${path}` };
       }
       if (scheme === 's3' && authority !== '') {
-        return { store: storeOf(`s3://${authority}/`, () => remote(s3Store({ bucket: authority, ...storage.s3 }))), path };
+        const create = (): Store => cached(remote(s3Store({ bucket: authority, ...storage.s3 })), storage.s3.endpoint);
+        return { store: storeOf(`s3://${authority}/`, create), path };
       }
       throw new HeadraceError('CONFIG_INVALID', `${uri} is not a place that headrace can read`, {
         detail: { uri },
