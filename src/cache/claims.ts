@@ -1,6 +1,8 @@
 /**
- * Who fetches what, among the processes of one machine: a file made with O_EXCL, touched while its owner lives. A claim saves a second fetch, and
- * nothing else: entries are right without it. So two processes that take over a dead one's claim in the same instant may both have it.
+ * Who fetches what, among the processes of one machine. A claim is a symbolic link that names its owner: making one is as exclusive as O_EXCL, and
+ * it never stands without its owner's name, as a file would after a crash between making and writing it (Emacs locks files so). It is touched while
+ * its owner lives. A claim saves a second fetch, and nothing else: entries are right without it. So two processes that take over a dead one's
+ * claim in the same instant may both have it.
  */
 import { hostname } from 'node:os';
 import path from 'node:path';
@@ -54,16 +56,10 @@ export function createClaims(disk: Disk, dir: string): Claims {
   };
 }
 
-/** Whether this call made the file. */
+/** Whether this call made it. */
 async function create(disk: Disk, file: string): Promise<boolean> {
   try {
-    const opened = await disk.open(file, 'wx');
-    try {
-      // without its owner's name, as after a crash in between, a claim still runs out
-      await opened.write([Buffer.from(`${hostname()} ${process.pid}`)], 0);
-    } finally {
-      await opened.close();
-    }
+    await disk.makeLink(`${hostname()} ${process.pid}`, file);
     return true;
   } catch (error) {
     if (diskCode(error) === 'EEXIST') return false;
@@ -72,6 +68,6 @@ async function create(disk: Disk, file: string): Promise<boolean> {
 }
 
 async function isAbandoned(disk: Disk, file: string): Promise<boolean> {
-  const [host, pid] = ((await unlessMissing(disk.readText(file))) ?? '').split(' ');
+  const [host, pid] = ((await unlessMissing(disk.readLink(file))) ?? '').split(' ');
   return isDead(host, Number(pid)) || isSilent(disk, file);
 }

@@ -1,5 +1,5 @@
 /** What the cache asks of a disk, as an interface: tests put failing disks in its place. */
-import { mkdir, open, readdir, readFile, rename, stat, statfs, unlink, utimes } from 'node:fs/promises';
+import { lstat, lutimes, mkdir, open, readdir, readlink, rename, statfs, symlink, unlink } from 'node:fs/promises';
 
 export interface DiskFile {
   /** Fills `buffers` from `position` on; answers how many bytes there were. */
@@ -14,12 +14,14 @@ export interface DiskFile {
 export interface Disk {
   /** `wx`: made anew, and an error if it exists. */
   open(file: string, flags: 'r' | 'wx'): Promise<DiskFile>;
-  readText(file: string): Promise<string>;
+  /** Makes a symbolic link that says `text` and leads nowhere: made with its content in one step, or `EEXIST`. */
+  makeLink(text: string, file: string): Promise<void>;
+  readLink(file: string): Promise<string>;
   makeDirectory(dir: string): Promise<void>;
   names(dir: string): Promise<string[]>;
   rename(from: string, to: string): Promise<void>;
   remove(file: string): Promise<void>;
-  /** When the file was last written or touched, in milliseconds since 1970. */
+  /** When the file or link was last written or touched, in milliseconds since 1970. */
   modifiedMs(file: string): Promise<number>;
   touch(file: string): Promise<void>;
   space(dir: string): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
@@ -35,15 +37,16 @@ export const localDisk: Disk = {
       close: () => handle.close(),
     };
   },
-  readText: (file) => readFile(file, 'utf8'),
+  makeLink: (text, file) => symlink(text, file),
+  readLink: (file) => readlink(file),
   makeDirectory: async (dir) => {
     await mkdir(dir, { recursive: true, mode: 0o700 });
   },
   names: (dir) => readdir(dir),
   rename,
   remove: unlink,
-  modifiedMs: async (file) => (await stat(file)).mtimeMs,
-  touch: (file) => utimes(file, new Date(), new Date()),
+  modifiedMs: async (file) => (await lstat(file)).mtimeMs,
+  touch: (file) => lutimes(file, new Date(), new Date()),
   space: async (dir) => {
     const { bavail, blocks, bsize } = await statfs(dir);
     return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };

@@ -3,7 +3,7 @@
  *
  *   DIR/entries/ab/abcdef…-1k2j     one a byte range; 256 directories, so that a million entries are 4,000 names each
  *   DIR/temporary/HOST.PID.UUID     being written; renamed to an entry
- *   DIR/claims/HASH                 somebody fetches this entry
+ *   DIR/claims/abcdef…-1k2j         a link: somebody fetches this entry
  *
  * All three are on one file system, so that the rename is atomic. There is no index to write or to lose: names say bytes, so a listing is one.
  */
@@ -74,7 +74,7 @@ export function isDead(host: string | undefined, pid: number): boolean {
   }
 }
 
-/** Whether nothing was written to a file, nor the file touched, for a lease. */
+/** Whether a file or link was neither written nor touched for a lease. */
 export async function isSilent(disk: Disk, file: string): Promise<boolean> {
   const modifiedMs = await unlessMissing(disk.modifiedMs(file));
   return modifiedMs !== undefined && Date.now() - modifiedMs > CACHE_LIMITS.leaseMs;

@@ -1,5 +1,5 @@
 /** What the tests of the cache share: a directory, an origin that counts, and what lies on the disk. */
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -53,8 +53,8 @@ export async function filesOf(
   part: 'entries' | 'temporary' | 'claims',
 ): Promise<{ readonly file: string; readonly bytes: number }[]> {
   const found = await readdir(path.join(dir, part), { recursive: true, withFileTypes: true }).catch(() => []);
-  const files = found.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
-  const sizes = await Promise.all(files.map((file) => stat(file).catch(() => undefined)));
+  const files = found.filter((entry) => !entry.isDirectory()).map((entry) => path.join(entry.parentPath, entry.name));
+  const sizes = await Promise.all(files.map((file) => lstat(file).catch(() => undefined)));
   return files.flatMap((file, i) => (sizes[i] === undefined ? [] : [{ file, bytes: sizes[i].size }]));
 }
 
