@@ -32,6 +32,12 @@ export interface Entries {
   settled(): Promise<void>;
 }
 
+interface Known {
+  readonly fileBytes: number;
+  /** The last look at the directory that found it. */
+  seenBy: number;
+}
+
 /** Names of a listing that are handled before the event loop runs: 1 µs each. */
 const NAMES_A_TURN = 4096;
 
@@ -39,9 +45,9 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
   const victims: string[] = [];
   /** Given up since the directory was last begun to be looked through: a listing may still have them. */
   const gone = new Set<string>();
-  const index = new LRUCache<string, number>({
+  const index = new LRUCache<string, Known>({
     maxSize: bytesMax,
-    sizeCalculation: (fileBytes) => fileBytes,
+    sizeCalculation: ({ fileBytes }) => fileBytes,
     dispose: (_, name, reason) => {
       gone.add(name);
       if (reason === 'evict') victims.push(name);
@@ -50,6 +56,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
   /** Written, or being written, since the directory was last begun to be looked through: a listing may not have them. */
   const added = new Set<string>();
   const writing = new Set<string>();
+  let looks = 0;
   let unseenBytes = 0;
   let looking: Promise<void> | undefined;
   let opened: Promise<void> | undefined;
@@ -60,7 +67,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
   const remember = (name: string, fileBytes: number): void => {
     added.add(name);
     gone.delete(name);
-    index.set(name, fileBytes);
+    index.set(name, { fileBytes, seenBy: looks });
   };
 
   const deleteNow = async (): Promise<void> => {
@@ -85,18 +92,21 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
     gone.clear();
     added.clear();
     for (const name of writing) added.add(name);
-    const found = new Set<string>();
+    const look = ++looks;
     for await (const entries of listEntries(disk, dir)) {
       for (const { name, fileBytes } of entries) {
-        found.add(name);
-        if (fileBytes > bytesMax) victims.push(name);
-        else if (!index.has(name) && !gone.has(name)) index.set(name, fileBytes);
+        const known = index.peek(name);
+        if (known !== undefined) known.seenBy = look;
+        else if (fileBytes > bytesMax) victims.push(name);
+        else if (!gone.has(name)) index.set(name, { fileBytes, seenBy: look });
       }
     }
-    let seen = 0;
-    for (const name of [...index.keys()]) {
-      if (!found.has(name) && !added.has(name) && index.delete(name)) counters.lost++;
-      if (++seen % NAMES_A_TURN === 0) await setImmediate();
+    let turn = 0;
+    // from the oldest on, and not from a copy, which would stop a million entries' process for long; what is used meanwhile is there
+    for (const name of index.rkeys()) {
+      if (++turn % NAMES_A_TURN === 0) await setImmediate();
+      const known = index.peek(name);
+      if (known !== undefined && known.seenBy < look && !added.has(name) && index.delete(name)) counters.lost++;
     }
     await deleteVictims();
   };

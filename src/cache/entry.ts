@@ -61,9 +61,9 @@ export async function readEntry(disk: Disk, file: string, { header, dataBytes, f
   if (opened === undefined) return { kind: 'missing' };
   try {
     const head = new Uint8Array(header.length);
-    const data = new Uint8Array(dataBytes);
+    const data = new Uint8Array(Buffer.allocUnsafeSlow(dataBytes).buffer); // a buffer of its own; handed out only when all of it was read
     const tail = new Uint8Array(CHECKSUM_BYTES + 1); // one more, to see a file that is too long
-    const found = await transfer((buffers, position) => opened.read(buffers, position), [head, data, tail]);
+    const found = await transfer((buffers, position) => opened.read(buffers, position), [head, data, tail], fileBytes);
     if (found !== fileBytes)
       return { kind: 'damaged', why: found < fileBytes ? `it ends after ${found} of ${fileBytes} bytes` : 'it is too long' };
     if (Buffer.compare(head, header) !== 0) return { kind: 'damaged', why: 'its header is not that of its key' };
@@ -130,14 +130,15 @@ async function readHeader(file: DiskFile): Promise<FoundHeader | undefined> {
   return found < keyBytes ? undefined : { key: key.toString(), dataBytes: Number(fixed.readBigUInt64LE(12)) };
 }
 
-/** Moves all bytes of `buffers`, in as many calls as the disk needs; answers how many were moved when it moved no more. */
+/** Moves the bytes of `buffers`, in as many calls as the disk needs, until `enough` are moved or none any more; answers how many. */
 async function transfer(
   move: (buffers: Uint8Array[], position: number) => Promise<number>,
   buffers: readonly Uint8Array[],
+  enough = Infinity,
 ): Promise<number> {
   let rest = buffers.filter((buffer) => buffer.length > 0);
   let done = 0;
-  while (rest.length > 0) {
+  while (rest.length > 0 && done < enough) {
     const moved = await move(rest, done);
     if (moved === 0) break;
     done += moved;
