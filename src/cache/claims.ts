@@ -7,7 +7,7 @@
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { diskCode, unlessMissing, type Disk } from './disk.js';
-import { claimsDir, isDead, isSilent } from './layout.js';
+import { claimsDir, isAbandoned } from './layout.js';
 import { CACHE_LIMITS } from './limits.js';
 
 export interface Claim {
@@ -65,9 +65,4 @@ async function create(disk: Disk, file: string): Promise<boolean> {
     if (diskCode(error) === 'EEXIST') return false;
     throw error;
   }
-}
-
-async function isAbandoned(disk: Disk, file: string): Promise<boolean> {
-  const [host, pid] = ((await unlessMissing(disk.readLink(file))) ?? '').split(' ');
-  return isDead(host, Number(pid)) || isSilent(disk, file);
 }

@@ -52,19 +52,27 @@ export async function* listEntries(disk: Disk, dir: string): AsyncGenerator<read
   }
 }
 
-/** Deletes what processes left that ended in the middle: temporary files of dead ones of this machine, and whatever is silent for a lease. */
+/** Deletes what processes left that ended in the middle: what is of dead ones of this machine, and whatever is silent for a lease. */
 export async function sweep(disk: Disk, dir: string): Promise<void> {
-  for (const part of [temporaryDir(dir), claimsDir(dir)]) {
-    for (const name of (await unlessMissing(disk.names(part))) ?? []) {
-      const file = path.join(part, name);
-      const [, host, pid] = /^(.*)\.(\d+)\.[0-9a-f-]+$/.exec(name) ?? [];
-      if (isDead(host, Number(pid)) || (await isSilent(disk, file))) await unlessMissing(disk.remove(file));
-    }
+  for (const name of (await unlessMissing(disk.names(temporaryDir(dir)))) ?? []) {
+    const file = path.join(temporaryDir(dir), name);
+    const [, host, pid] = /^(.*)\.(\d+)\.[0-9a-f-]+$/.exec(name) ?? [];
+    if (isDead(host, Number(pid)) || (await isSilent(disk, file))) await unlessMissing(disk.remove(file));
+  }
+  for (const name of (await unlessMissing(disk.names(claimsDir(dir)))) ?? []) {
+    const file = path.join(claimsDir(dir), name);
+    if (await isAbandoned(disk, file)) await unlessMissing(disk.remove(file));
   }
 }
 
+/** Whether the owner of a claim ended, or is silent. */
+export async function isAbandoned(disk: Disk, file: string): Promise<boolean> {
+  const [host, pid] = ((await unlessMissing(disk.readLink(file))) ?? '').split(' ');
+  return isDead(host, Number(pid)) || isSilent(disk, file);
+}
+
 /** Whether the process ended, as far as this machine can say. */
-export function isDead(host: string | undefined, pid: number): boolean {
+function isDead(host: string | undefined, pid: number): boolean {
   if (host !== hostname() || !Number.isInteger(pid) || pid <= 0) return false;
   try {
     process.kill(pid, 0);
@@ -75,7 +83,7 @@ export function isDead(host: string | undefined, pid: number): boolean {
 }
 
 /** Whether a file or link was neither written nor touched for a lease. */
-export async function isSilent(disk: Disk, file: string): Promise<boolean> {
+async function isSilent(disk: Disk, file: string): Promise<boolean> {
   const modifiedMs = await unlessMissing(disk.modifiedMs(file));
   return modifiedMs !== undefined && Date.now() - modifiedMs > CACHE_LIMITS.leaseMs;
 }

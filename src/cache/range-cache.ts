@@ -119,7 +119,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     while (pendingBytes > 0 && pendingBytes + entry.fileBytes > CACHE_LIMITS.pendingWriteBytesMax) {
       const room = Promise.race([...writes.values()].map(({ done }) => done));
       if (!(await settlesWithin(room, CACHE_LIMITS.writeWaitMs, clock))) {
-        troubles.stalled();
+        troubles.writeFailed(new Error(`of ${pendingBytes} bytes, none were written in ${CACHE_LIMITS.writeWaitMs} ms`));
         counters.bypassed++;
         await release(claim);
         return false;

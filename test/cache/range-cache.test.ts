@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { lutimes, mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -223,10 +223,9 @@ describe('the range cache', () => {
     await mkdir(path.join(dir, 'temporary'), { recursive: true });
     await mkdir(path.join(dir, 'claims'), { recursive: true });
     const old = new Date(Date.now() - 3600_000);
-    for (const file of ['temporary/else.1.abc', 'claims/0']) {
-      await writeFile(path.join(dir, file), 'x');
-      await utimes(path.join(dir, file), old, old);
-    }
+    await writeFile(path.join(dir, 'temporary/else.1.abc'), 'x');
+    await symlink('elsewhere 1', path.join(dir, 'claims/0'));
+    for (const file of ['temporary/else.1.abc', 'claims/0']) await lutimes(path.join(dir, file), old, old);
     await writeFile(path.join(dir, 'temporary/elsewhere.2.abc'), 'x');
     const cache = openCache(dir);
     await countingOrigin().read(cache, 1);
