@@ -1,15 +1,18 @@
 #!/usr/bin/env node
 /** The command line: what was asked for becomes one value, which is then run. */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { HeadraceError, messageOf } from '../src/core/errors.js';
 import { parseSize } from '../src/core/quantity.js';
 import { VERSION } from '../src/core/version.js';
 import type { LogFormat } from './log.js';
 import type { BenchOptions } from './commands/bench.js';
+import type { CacheAction, CacheOptions } from './commands/cache.js';
 import type { ServeOptions } from './commands/serve.js';
 
 type Invocation =
-  { readonly command: 'serve'; readonly options: ServeOptions } | { readonly command: 'bench'; readonly options: BenchOptions };
+  | { readonly command: 'serve'; readonly options: ServeOptions }
+  | { readonly command: 'bench'; readonly options: BenchOptions }
+  | { readonly command: 'cache'; readonly options: CacheOptions };
 
 interface GlobalOptions {
   readonly debug: boolean;
@@ -26,6 +29,11 @@ interface BenchFlags {
   readonly tokenizer: string;
   readonly text: string;
   readonly max: number;
+}
+
+interface CacheFlags {
+  readonly dir?: string;
+  readonly json: boolean;
 }
 
 function parseArguments(argv: readonly string[]): { readonly invocation: Invocation | undefined; readonly debug: boolean } {
@@ -63,6 +71,15 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .action((flags: BenchFlags) => {
       invocation = { command: 'bench', options: { tokenizer: flags.tokenizer, text: flags.text, textBytesMax: flags.max } };
     });
+  program
+    .command('cache')
+    .description('show the byte ranges that are kept on this machine (ls, stats), check them (verify), or delete them (clear)')
+    .addArgument(new Argument('<action>').choices(['ls', 'stats', 'verify', 'clear']))
+    .option('--dir <dir>', 'cache.dir of the configuration, where it is not ~/.cache/headrace')
+    .option('--json', 'one JSON value a line', false)
+    .action((action: CacheAction, flags: CacheFlags) => {
+      invocation = { command: 'cache', options: { action, dir: flags.dir, json: flags.json } };
+    });
   program.parse(argv);
   return { invocation, debug: program.opts<GlobalOptions>().debug };
 }
@@ -81,6 +98,8 @@ function run(chosen: Invocation): Promise<number> {
       return import('./commands/serve.js').then(({ serve }) => serve(chosen.options));
     case 'bench':
       return import('./commands/bench.js').then(({ bench }) => bench(chosen.options));
+    case 'cache':
+      return import('./commands/cache.js').then(({ cache }) => cache(chosen.options));
   }
 }
 

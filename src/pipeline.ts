@@ -8,6 +8,9 @@
  * `retainedBytesMax` of steps for every assembler. docs/operations.md evaluates it.
  */
 import { availableParallelism } from 'node:os';
+import type { CacheCounters } from './cache/counters.js';
+import { rangesDir } from './cache/layout.js';
+import { createRangeCache, type RangeCache } from './cache/range-cache.js';
 import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
 import { fingerprint } from './core/canonical-json.js';
@@ -87,7 +90,10 @@ export interface SourceInfo {
 export interface Pipeline {
   readonly info: PipelineInfo;
   readonly stats: PipelineStats;
+  /** What was asked of stores: a range that is in the cache is not. */
   readonly storeCounters: StoreCounters;
+  /** Of this pipeline's use of the local cache; undefined where byte ranges are not kept. */
+  readonly cacheCounters: CacheCounters | undefined;
   /** Bytes that are fetched and not yet in a worker. */
   readonly heldBytes: () => number;
   /** Sequences that wait in lanes for their step. */
@@ -123,7 +129,8 @@ interface PlannedSource {
 /** Opens a configuration: the path of a YAML file, an object like it, or a `Config`. Errors: see docs/errors.md. */
 export async function openPipeline(input: string | ConfigInput | Config, options: PipelineOptions = {}): Promise<Pipeline> {
   const config = typeof input === 'string' ? await loadConfig(input) : isConfig(input) ? input : parseConfig(input);
-  const stores = createStoreSet(config.storage, options.stores);
+  const cache = config.rangeCache && createRangeCache({ dir: rangesDir(config.cacheDir), ...config.rangeCache, warn: options.warn });
+  const stores = createStoreSet(config.storage, options.stores, cache);
   let pool: WorkerPool | undefined;
   try {
     const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, options.signal));
@@ -148,15 +155,17 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     const decoder = createParquetDecoder(pool.countRows);
     // both take a while, and neither needs the other
     const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready()]);
-    return createPipeline({ config, stores, pool, decoder, facts, manifests, workers, tokenizer });
+    return createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close()]);
+    await cache?.close();
     throw error;
   }
 }
 
 interface PipelineParts {
   readonly config: Config;
+  readonly cache: RangeCache | undefined;
   readonly stores: StoreSet;
   readonly pool: WorkerPool;
   readonly decoder: Decoder;
@@ -167,7 +176,7 @@ interface PipelineParts {
 }
 
 function createPipeline(parts: PipelineParts): Pipeline {
-  const { config, stores, pool, facts, workers } = parts;
+  const { config, cache, stores, pool, facts, workers } = parts;
   const sources = parts.manifests.map((manifest, index) => planSource(config, manifest, index));
   const plan = planRecord(config, parts);
   const stats = createPipelineStats();
@@ -223,6 +232,7 @@ function createPipeline(parts: PipelineParts): Pipeline {
     },
     stats,
     storeCounters: stores.counters,
+    cacheCounters: cache?.counters,
     heldBytes: () => budget.heldBytes,
     readySequences: () => hub.readySequences,
     openStream,
@@ -237,6 +247,7 @@ function createPipeline(parts: PipelineParts): Pipeline {
     close: async () => {
       hub.close();
       await Promise.all([pool.close(), stores.close()]);
+      await cache?.close();
     },
   };
 }

@@ -40,6 +40,8 @@ export interface Config {
   readonly last: 'drop' | 'pad';
   readonly storage: ParsedConfig['storage'];
   readonly cacheDir: string;
+  /** `undefined`: byte ranges are not kept. */
+  readonly rangeCache: { readonly bytesMax: number; readonly fsync: 'never' | 'data' } | undefined;
   readonly badRows: 'fail' | 'skip';
   readonly serve: {
     readonly address: string | undefined;
@@ -124,6 +126,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     last: parsed.last,
     storage: parsed.storage,
     cacheDir: absolutePath(parsed.cache.dir, baseDir),
+    rangeCache: parsed.cache.ranges && parsed.cache.size > 0 ? { bytesMax: parsed.cache.size, fsync: parsed.cache.fsync } : undefined,
     badRows: parsed.badRows,
     serve: {
       address: parsed.serve.address === undefined ? undefined : absoluteAddress(parsed.serve.address, baseDir),

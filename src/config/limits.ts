@@ -56,6 +56,9 @@ export const LIMITS = {
   /** … and their bytes. */
   retainedBytesMax: 128 * 2 ** 20,
 
+  /** Byte ranges kept on disk: the text column of 100 GB of Parquet, and a small part of a node's NVMe. */
+  cacheBytesDefault: '50GiB',
+
   /** Batches that one client may have asked for. */
   creditsMax: 64,
   /** A client's default: two in flight hide the round trip, two more a slow step. */

@@ -200,7 +200,25 @@ export const configSchema = z.strictObject({
     .describe('With `epochs`: whether the last, incomplete step is left out, or filled with sequences of padding.'),
   storage: storageSchema.prefault({}),
   cache: z
-    .strictObject({ dir: z.string().min(1).default('~/.cache/headrace').describe('Where manifests are kept between runs.') })
+    .strictObject({
+      dir: z
+        .string()
+        .min(1)
+        .default('~/.cache/headrace')
+        .describe('Where manifests and byte ranges are kept between runs. Processes may share it.'),
+      ranges: z.boolean().default(true).describe('Whether byte ranges of remote shards are kept. The stream does not depend on it.'),
+      size: size(0, 2 ** 50)
+        .prefault(LIMITS.cacheBytesDefault)
+        .describe(
+          'Bytes of all byte ranges; what was used longest ago makes room. 0: none are kept. Whatever it says, 5 % of the disk stay free.',
+        ),
+      fsync: z
+        .enum(['never', 'data'])
+        .default('never')
+        .describe(
+          'Whether each range is on the medium before it counts. `never` is faster, and as safe: what a power cut damages shows by its checksum, and is fetched again.',
+        ),
+    })
     .prefault({}),
   badRows: z
     .enum(['fail', 'skip'])

@@ -33,6 +33,14 @@ export function connectContainer(
   throw denied('no Azure storage account is named');
 }
 
+/** The account that `az://` is about, and its server where one is named; undefined where none is. */
+export function accountOf({
+  AZURE_STORAGE_CONNECTION_STRING: connection,
+  AZURE_STORAGE_ACCOUNT: account,
+}: AzureEnvironment): string | undefined {
+  return connection === undefined ? account : connection.match(/(?:AccountName|BlobEndpoint)=[^;]*/g)?.join(';');
+}
+
 function denied(message: string): HeadraceError {
   return new HeadraceError('STORE_DENIED', message, {
     hint: 'Set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN (with neither, only public containers can be read).',

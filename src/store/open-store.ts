@@ -1,9 +1,11 @@
 /** From a URI to a store: one a origin, with the decorators that every origin gets. */
+import type { RangeCache } from '../cache/range-cache.js';
 import { HeadraceError } from '../core/errors.js';
 import { fileStore } from './file.js';
 import { STORE_LIMITS } from './limits.js';
 import { placeOf, SCHEME_FORMS, type StorageConfig } from './schemes.js';
 import type { Store } from './store.js';
+import { withCache } from './with-cache.js';
 import { withCoalescing } from './with-coalescing.js';
 import { createStoreCounters, withCounters, type StoreCounters } from './with-counters.js';
 import { withHedging } from './with-hedging.js';
@@ -27,8 +29,8 @@ export interface StoreSet {
   close(): Promise<void>;
 }
 
-/** `added`: more stores, each for the URIs that start with its `uri`. */
-export function createStoreSet(storage: StorageConfig, added: readonly Store[] = []): StoreSet {
+/** `added`: more stores, each for the URIs that start with its `uri`. `cache`: of remote stores; the caller closes it. */
+export function createStoreSet(storage: StorageConfig, added: readonly Store[] = [], cache?: RangeCache): StoreSet {
   const counters = createStoreCounters();
   const stores = new Map<string, Store>(added.map((store) => [store.uri, withCounters(store, counters)]));
 
@@ -40,6 +42,8 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
     }
     return store;
   };
+  const cached = (store: Store, service: string): Store => (cache === undefined ? store : withCache(store, cache, service));
+
   return {
     counters,
     open: (uri) => {
@@ -51,7 +55,8 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
       }
       const place = placeOf(uri, storage);
       if (place !== undefined) {
-        return { store: storeOf(place.key, () => decorated(place.create(), counters)), path: place.path, single: place.single };
+        const create = (): Store => cached(decorated(place.create(), counters), place.service);
+        return { store: storeOf(place.key, create), path: place.path, single: place.single };
       }
       const shown = uri.replace(/\/\/[^/]*@/, '//…@').replace(/\?.*/s, '?…'); // a password, a signature
       throw new HeadraceError('CONFIG_INVALID', `${shown} is not a place that headrace can read`, {

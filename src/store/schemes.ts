@@ -1,6 +1,8 @@
 /** What a URI of each remote scheme names: which store, and the path in it. A new store is one entry more. */
 import { azureStore } from './azure.js';
+import { accountOf } from './azure-credentials.js';
 import { gcsStore, type GcsOptions } from './gcs.js';
+import { hubEndpoint } from './hf-environment.js';
 import { hfStore } from './hf.js';
 import { httpStore, splitUrl } from './http.js';
 import { s3Store, type S3Options } from './s3.js';
@@ -17,6 +19,8 @@ export interface Place {
   readonly key: string;
   readonly create: () => Store;
   readonly path: string;
+  /** Tells apart what has the same URI on two servers, or in two accounts. */
+  readonly service: string;
   /** Each URI names one object: the store has no listing. */
   readonly single: boolean;
 }
@@ -30,13 +34,26 @@ interface UriParts {
 type Scheme = (parts: UriParts, storage: StorageConfig) => Place | undefined;
 
 const SCHEMES: ReadonlyMap<string, Scheme> = new Map<string, Scheme>([
-  ['s3', ({ authority: bucket, path }, { s3 }) => listed(`s3://${bucket}/`, path, bucket !== '', () => s3Store({ ...s3, bucket }))],
+  [
+    's3',
+    ({ authority: bucket, path }, { s3 }) => listed(`s3://${bucket}/`, s3.endpoint, path, bucket !== '', () => s3Store({ ...s3, bucket })),
+  ],
   ['http', ({ uri }) => webPlace(uri)],
   ['https', ({ uri }) => webPlace(uri)],
   ['hf', hubPlace],
-  ['az', ({ authority: container, path }) => listed(`az://${container}/`, path, container !== '', () => azureStore({ container }))],
+  [
+    'az',
+    ({ authority: container, path }) =>
+      listed(`az://${container}/`, accountOf(process.env), path, container !== '', () => azureStore({ container })),
+  ],
   ['abfss', lakePlace],
-  ['gs', ({ authority: bucket, path }, { gcs }) => listed(`gs://${bucket}/`, path, bucket !== '', () => gcsStore({ ...gcs, bucket }))],
+  [
+    'gs',
+    ({ authority: bucket, path }, { gcs }) =>
+      listed(`gs://${bucket}/`, gcs?.endpoint ?? process.env.STORAGE_EMULATOR_HOST, path, bucket !== '', () =>
+        gcsStore({ ...gcs, bucket }),
+      ),
+  ],
 ]);
 
 /** What the schemes look like, for people. */
@@ -49,13 +66,15 @@ export function placeOf(uri: string, storage: StorageConfig): Place | undefined 
   return SCHEMES.get(scheme)?.({ uri, authority, path }, storage);
 }
 
-function listed(key: string, path: string, valid: boolean, create: () => Store): Place | undefined {
-  return valid ? { key, path, create, single: false } : undefined;
+function listed(key: string, service: string | undefined, path: string, valid: boolean, create: () => Store): Place | undefined {
+  return valid ? { key, service: service ?? '', path, create, single: false } : undefined;
 }
 
 function webPlace(uri: string): Place | undefined {
   const split = splitUrl(uri);
-  return split && { key: JSON.stringify(split.options), path: split.path, create: () => httpStore(split.options), single: true };
+  return (
+    split && { key: JSON.stringify(split.options), service: '', path: split.path, create: () => httpStore(split.options), single: true }
+  );
 }
 
 /** `datasets/OWNER/NAME[@REVISION]/PATH`; a slash in a revision is written %2F, but in those of the hub's own, refs/convert/… and refs/pr/…. */
@@ -66,7 +85,7 @@ function hubPlace({ authority, path: rest }: UriParts): Place | undefined {
   if (match === null) return undefined;
   const [, dataset, encoded = '', path = ''] = match;
   const revision = encoded === '' ? undefined : encoded.replaceAll(/%2f/gi, '/');
-  return listed(`hf://datasets/${dataset}@${revision ?? ''}/`, path, true, () => hfStore({ dataset, revision }));
+  return listed(`hf://datasets/${dataset}@${revision ?? ''}/`, hubEndpoint(), path, true, () => hfStore({ dataset, revision }));
 }
 
 /** `CONTAINER@ACCOUNT.dfs.core.windows.net`, which the same account serves as blobs under another name. */
@@ -76,5 +95,5 @@ function lakePlace({ authority, path }: UriParts): Place | undefined {
   const match = LAKE_AUTHORITY.exec(authority);
   if (match === null) return undefined;
   const [, container, account, domain] = match;
-  return listed(`abfss://${authority}/`, path, true, () => azureStore({ container, host: `${account}.blob.${domain}` }));
+  return listed(`abfss://${authority}/`, '', path, true, () => azureStore({ container, host: `${account}.blob.${domain}` }));
 }

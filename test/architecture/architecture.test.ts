@@ -19,7 +19,8 @@ function filesBelow(dir: string, ending: string): string[] {
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: [],
   config: ['core'],
-  store: ['core', 'config'],
+  cache: ['core', 'config'],
+  store: ['core', 'config', 'cache'],
   manifest: ['core', 'config', 'store'],
   decode: ['core', 'config', 'store'],
   plan: ['core', 'config'],
@@ -30,7 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // what moves between the stages: it joins them for pipeline.ts
   stream: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch'],
   client: ['core', 'config', 'plan', 'wire', 'stream'],
-  pipeline: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'stream'],
+  pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'stream'],
   'open-tokenizer': ['core', 'config', 'store', 'tokenize'],
   index: ['core', 'config', 'store', 'plan', 'tokenize', 'stream', 'client', 'pipeline', 'open-tokenizer'],
 };

@@ -1,0 +1,226 @@
+/** The entries on disk, bounded: what was used longest ago makes room for what is written. The directory is the truth; the index in memory follows it. */
+import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import { mapConcurrent } from '../core/map-concurrent.js';
+import type { CacheCounters } from './counters.js';
+import { diskCode, noSpace, unlessMissing, type Disk } from './disk.js';
+import { readEntry, writeEntry, type Entry } from './entry.js';
+import { claimsDir, entryFile, listEntries, sweep, temporaryDir, temporaryFile } from './layout.js';
+import { CACHE_LIMITS } from './limits.js';
+import type { Troubles } from './troubles.js';
+
+export interface EntriesOptions {
+  readonly disk: Disk;
+  readonly dir: string;
+  readonly bytesMax: number;
+  readonly fsync: boolean;
+  readonly counters: CacheCounters;
+  readonly troubles: Troubles;
+}
+
+export interface Entries {
+  /** The data of an entry, checked; undefined where there is none. A damaged one is deleted. Errors: those of the disk. */
+  read(entry: Entry): Promise<Uint8Array | undefined>;
+  /** Makes room and writes. Errors: those of the disk; then there is no entry, and no part of one. */
+  write(entry: Entry, data: Uint8Array): Promise<void>;
+  /** Makes the directories, and sweeps what dead processes left. Lookups need not wait for it. Errors: those of the disk. */
+  ready(): Promise<void>;
+  /** Of the entries that are known, with those that are being written. */
+  readonly bytes: number;
+  /** Waits for deletions that are under way. */
+  settled(): Promise<void>;
+}
+
+interface Known {
+  readonly fileBytes: number;
+  /** The last look at the directory that found it. */
+  seenBy: number;
+}
+
+/** Names of a listing that are handled before the event loop runs: 1 µs each. */
+const NAMES_A_TURN = 4096;
+
+export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }: EntriesOptions): Entries {
+  const victims: string[] = [];
+  /** Given up since the directory was last begun to be looked through: a listing may still have them. */
+  const gone = new Set<string>();
+  const index = new LRUCache<string, Known>({
+    maxSize: bytesMax,
+    sizeCalculation: ({ fileBytes }) => fileBytes,
+    dispose: (_, name, reason) => {
+      gone.add(name);
+      if (reason === 'evict') victims.push(name);
+    },
+  });
+  /** Written, or being written, since the directory was last begun to be looked through: a listing may not have them. */
+  const added = new Set<string>();
+  const writing = new Set<string>();
+  let looks = 0;
+  let unseenBytes = 0;
+  let looking: Promise<void> | undefined;
+  let opened: Promise<void> | undefined;
+  let looked: Promise<void> | undefined;
+  let deleting: Promise<void> = Promise.resolve();
+  let background: Promise<unknown> = Promise.resolve();
+
+  const remember = (name: string, fileBytes: number): void => {
+    added.add(name);
+    gone.delete(name);
+    index.set(name, { fileBytes, seenBy: looks });
+  };
+
+  const deleteNow = async (): Promise<void> => {
+    const names = victims.splice(0).filter((name) => !index.has(name));
+    await mapConcurrent(names, CACHE_LIMITS.deletionsMax, async (name) => {
+      await unlessMissing(disk.remove(entryFile(dir, name)));
+      counters.evictions++;
+    });
+  };
+  /** Deletes what the index gave up. A file that cannot be deleted is found again by the next look at the directory. */
+  const deleteVictims = (): Promise<void> => {
+    deleting = deleting.catch(() => undefined).then(deleteNow); // one after the other: who waits for the last waits for all before
+    return deleting;
+  };
+  const inBackground = (work: () => Promise<void>): void => {
+    background = Promise.all([background, work().catch((error: unknown) => troubles.writeFailed(error))]);
+  };
+
+  /** What other processes wrote and deleted since the last time. */
+  const look = async (): Promise<void> => {
+    unseenBytes = 0;
+    gone.clear();
+    added.clear();
+    for (const name of writing) added.add(name);
+    const look = ++looks;
+    for await (const entries of listEntries(disk, dir)) {
+      for (const { name, fileBytes } of entries) {
+        const known = index.peek(name);
+        if (known !== undefined) known.seenBy = look;
+        else if (fileBytes > bytesMax) victims.push(name);
+        else if (!gone.has(name)) index.set(name, { fileBytes, seenBy: look });
+      }
+    }
+    let turn = 0;
+    // from the oldest on, and not from a copy, which would stop a million entries' process for long; what is used meanwhile is there
+    for (const name of index.rkeys()) {
+      if (++turn % NAMES_A_TURN === 0) await setImmediate();
+      const known = index.peek(name);
+      if (known !== undefined && known.seenBy < look && !added.has(name) && index.delete(name)) counters.lost++;
+    }
+    await deleteVictims();
+  };
+  const lookOnce = (): Promise<void> =>
+    (looking ??= look().finally(() => {
+      looking = undefined;
+    }));
+
+  const makeDirectories = async (): Promise<void> => {
+    for (const part of [claimsDir(dir), temporaryDir(dir)]) await disk.makeDirectory(part);
+  };
+  const open = async (): Promise<void> => {
+    await makeDirectories();
+    await sweep(disk, dir);
+  };
+  const ready = (): Promise<void> =>
+    (opened ??= open().catch((error: unknown) => {
+      opened = undefined; // tried again by the next one, when the pause after this failure is over
+      throw error;
+    }));
+  const firstLook = (): Promise<void> =>
+    (looked ??= lookOnce().catch((error: unknown) => {
+      looked = undefined;
+      throw error;
+    }));
+
+  const evict = async (bytes: number): Promise<number> => {
+    const before = index.calculatedSize;
+    while (before - index.calculatedSize < bytes && index.size > 0) index.pop();
+    const freed = before - index.calculatedSize;
+    await deleteVictims();
+    return freed;
+  };
+  const leaveFreeShare = async (fileBytes: number): Promise<void> => {
+    const { freeBytes, totalBytes } = await disk.space(dir);
+    const missing = Math.ceil(totalBytes * CACHE_LIMITS.freeShareMin) + fileBytes - freeBytes;
+    if (missing > 0 && (await evict(missing)) < missing)
+      throw noSpace(`only ${freeBytes} of ${totalBytes} bytes are free, and ${CACHE_LIMITS.freeShareMin * 100} % stay free`);
+  };
+  const put = async (entry: Entry, data: Uint8Array): Promise<void> => {
+    const temporary = temporaryFile(dir);
+    const file = entryFile(dir, entry.name);
+    try {
+      await writeEntry(disk, temporary, entry, data, fsync);
+      await disk.rename(temporary, file).catch(async (error: unknown) => {
+        if (diskCode(error) !== 'ENOENT') throw error;
+        await disk.makeDirectory(path.dirname(file)); // the first entry of this directory
+        await disk.rename(temporary, file);
+      });
+    } catch (error) {
+      await disk.remove(temporary).catch(() => undefined); // what stays behind is swept
+      throw error;
+    }
+  };
+
+  const write = async (entry: Entry, data: Uint8Array): Promise<void> => {
+    await ready();
+    await firstLook(); // without it, nobody knows how much is there
+    writing.add(entry.name);
+    remember(entry.name, entry.fileBytes); // first, so that entries and temporary files together keep the bound
+    try {
+      await deleteVictims();
+      await leaveFreeShare(entry.fileBytes);
+      await put(entry, data).catch(async (error: unknown) => {
+        const code = diskCode(error);
+        if (code === 'ENOSPC') await evict(2 * entry.fileBytes);
+        else if (code === 'ENOENT') await makeDirectories();
+        else throw error;
+        await put(entry, data);
+      });
+      // evicted by others' writes before it was there to be deleted
+      if (!index.has(entry.name)) await unlessMissing(disk.remove(entryFile(dir, entry.name)));
+    } catch (error) {
+      index.delete(entry.name);
+      throw error;
+    } finally {
+      writing.delete(entry.name);
+    }
+    counters.bytesWritten += entry.fileBytes;
+    unseenBytes += entry.fileBytes;
+    if (unseenBytes > bytesMax * CACHE_LIMITS.unseenShareMax) inBackground(lookOnce);
+  };
+
+  const read = async (entry: Entry): Promise<Uint8Array | undefined> => {
+    const file = entryFile(dir, entry.name);
+    const found = await readEntry(disk, file, entry);
+    switch (found.kind) {
+      case 'whole':
+        if (index.get(entry.name) === undefined) {
+          remember(entry.name, entry.fileBytes); // another process's
+          if (victims.length > 0) inBackground(deleteVictims);
+        }
+        return found.data;
+      case 'missing':
+        if (index.delete(entry.name)) counters.lost++;
+        return undefined;
+      case 'damaged':
+        counters.corrupt++;
+        index.delete(entry.name);
+        troubles.noticed('damaged', `an entry of the cache was damaged (${found.why}): it is fetched again`);
+        await unlessMissing(disk.remove(file));
+        return undefined;
+    }
+  };
+
+  return {
+    read,
+    write,
+    ready,
+    get bytes() {
+      return index.calculatedSize;
+    },
+    settled: async () => {
+      await Promise.allSettled([opened, looking, background]);
+    },
+  };
+}

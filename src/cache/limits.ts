@@ -1,0 +1,33 @@
+/** The bounds of the local cache, each with its reason. Its size is in the configuration. */
+
+export const CACHE_LIMITS = {
+  /** One entry: as much as the largest page that is read (`pageBytesMax`); readers ask for 1 to 8 MiB. */
+  entryBytesMax: 2 ** 30,
+  /** The share of the disk that stays free for others, as Mountpoint for S3 leaves it; below it, file systems fragment and slow down too. */
+  freeShareMin: 0.05,
+  /** A checksum goes over so much at a time, then lets the event loop run: under 1 ms at 5 GB/s, so that no heartbeat or batch waits for it. */
+  checksumStepBytes: 4 * 2 ** 20,
+  /** Bytes that wait for the disk while their readers go on: a tenth of a second of a disk of 640 MB/s. */
+  pendingWriteBytesMax: 64 * 2 ** 20,
+  /** A reader waits for room among them so long: a disk that writes 64 MiB in no less time would only slow the store down. */
+  writeWaitMs: 5_000,
+  /** A disk that has not given an entry after so long has stalled: the store gives it sooner. */
+  readTimeoutMs: 5_000,
+  /** How long nothing is written after a failure: a full or failing disk is asked twice a minute, not at each read. */
+  pauseMs: 30_000,
+  /** A claim whose owner gave no sign for so long is taken over: four heartbeats, so that a busy owner keeps it. */
+  leaseMs: 10_000,
+  heartbeatMs: 2_500,
+  /** A process that waits for another's fetch looks after this (the first byte of an object store takes 20 ms or more) … */
+  pollMs: 20,
+  /** … doubling up to this: it then waits at most a few per cent of a slow fetch in vain. */
+  pollMsMax: 250,
+  /** … and fetches itself after this: half of what the retries of a request may take, so that two processes do not both wait for a store in trouble. */
+  waitForOtherMsMax: 60_000,
+  /** What of `size` one process writes before it looks at the directory again, to learn of other processes' entries: they exceed it by this much each, at most. */
+  unseenShareMax: 1 / 64,
+  /** Files that are deleted at once: Node has four threads for files, and readers want them too. */
+  deletionsMax: 8,
+  /** Closing waits so long for writes that are under way: what is left is a temporary file, which the next start sweeps. */
+  closeWaitMs: 5_000,
+} as const;

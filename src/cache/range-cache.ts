@@ -1,0 +1,237 @@
+/**
+ * A cache of byte ranges on local disk, shared by the processes of a machine. It can be slow or gone, but never wrong: an entry is checked whole
+ * before it is used, and whatever fails, the bytes come from the store.
+ *
+ *   read ─▶ under way here? ─▶ on disk? ─▶ claim, or wait for the process that has it ─▶ fetch ─▶ reader
+ *                                                                                          └────▶ temporary file ─▶ rename
+ */
+import { abortError, throwIfAborted, untilAborted } from '../core/abort.js';
+import { systemClock, type Clock } from '../core/clock.js';
+import { HeadraceError } from '../core/errors.js';
+import { createClaims, type Claim } from './claims.js';
+import { createCacheCounters, type CacheCounters } from './counters.js';
+import { localDisk, type Disk } from './disk.js';
+import { createEntries } from './entries.js';
+import { entryOf, type Entry } from './entry.js';
+import { CACHE_LIMITS } from './limits.js';
+import { createTroubles, type Warn } from './troubles.js';
+
+export interface RangeCacheOptions {
+  /** Its own directory; made when it is first written to. */
+  readonly dir: string;
+  readonly bytesMax: number;
+  /** `data`: an entry is on the medium before it has its name. Without, a power cut may damage entries, which their checksums show. */
+  readonly fsync: 'never' | 'data';
+  readonly warn?: Warn | undefined;
+  readonly disk?: Disk;
+  readonly clock?: Clock;
+}
+
+export type Fetch = (signal: AbortSignal) => Promise<Uint8Array>;
+
+export interface RangeCache {
+  readonly counters: CacheCounters;
+  /**
+   * The `dataBytes` bytes that `key` stands for, from the cache or by `fetch`, which is aborted when its last reader leaves. The caller owns the
+   * array; it is the only view of its buffer. Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
+   */
+  read(key: string, dataBytes: number, fetch: Fetch, signal?: AbortSignal): Promise<Uint8Array>;
+  /** Ends reads with `ABORTED`, and waits for what is being written, up to `closeWaitMs`. */
+  close(): Promise<void>;
+}
+
+/** One fetch or look-up, and who waits for it. */
+interface Flight {
+  readonly result: Promise<Loaded>;
+  readonly aborting: AbortController;
+  joined: number;
+  waiting: number;
+}
+
+interface Loaded {
+  readonly bytes: Uint8Array;
+  /** It is being written: readers get copies. */
+  readonly kept: boolean;
+}
+
+export function createRangeCache(options: RangeCacheOptions): RangeCache {
+  const { dir, bytesMax, disk = localDisk, clock = systemClock, warn = () => undefined } = options;
+  const counters = createCacheCounters();
+  const troubles = createTroubles(dir, clock, warn);
+  const entries = createEntries({ disk, dir, bytesMax, fsync: options.fsync === 'data', counters, troubles });
+  const claims = createClaims(disk, dir);
+  const flights = new Map<string, Flight>();
+  /** Also those that nobody waits for any more. */
+  const loads = new Set<Promise<unknown>>();
+  const closing = new AbortController();
+  const writes = new Map<string, { readonly bytes: Uint8Array; readonly done: Promise<void> }>();
+  const entryBytesMax = Math.min(CACHE_LIMITS.entryBytesMax, bytesMax);
+  let pendingBytes = 0;
+
+  const hit = (bytes: Uint8Array): Uint8Array => {
+    counters.hits++;
+    counters.bytesFromCache += bytes.length;
+    return bytes;
+  };
+
+  const lookUp = async (entry: Entry): Promise<Uint8Array | undefined> => {
+    if (troubles.readsPaused) return undefined;
+    try {
+      const reading = entries.read(entry);
+      if (await settlesWithin(reading, CACHE_LIMITS.readTimeoutMs, clock)) return await reading;
+      troubles.stalled();
+    } catch (error) {
+      counters.bypassed++;
+      troubles.readFailed(error);
+    }
+    return undefined;
+  };
+
+  /** The claim of this entry; or its bytes, when another process had fetched them meanwhile; or neither, when it takes too long. */
+  const claimOrWait = async (entry: Entry, signal: AbortSignal): Promise<{ readonly claim?: Claim; readonly found?: Uint8Array }> => {
+    await entries.ready();
+    const deadline = clock.now() + CACHE_LIMITS.waitForOtherMsMax;
+    let waited = false;
+    // other processes send no event when they are done: this is the one place that polls
+    for (let delayMs: number = CACHE_LIMITS.pollMs; ; delayMs = Math.min(2 * delayMs, CACHE_LIMITS.pollMsMax)) {
+      const claim = await claims.take(entry.name);
+      const found = await lookUp(entry); // after the claim: whoever had it before may just have finished
+      if (found !== undefined) await claim?.release();
+      if (found !== undefined) return { found };
+      if (claim !== undefined) return { claim };
+      if (!waited) counters.waitsForOther++;
+      waited = true;
+      if (clock.now() >= deadline) return {};
+      await clock.sleep(delayMs, signal);
+    }
+  };
+
+  const release = async (claim: Claim | undefined): Promise<void> => {
+    try {
+      await claim?.release();
+    } catch (error) {
+      troubles.writeFailed(error); // it runs out
+    }
+  };
+
+  /** Begins to write; answers when the reader may go on. */
+  const keep = async (entry: Entry, bytes: Uint8Array, claim: Claim): Promise<boolean> => {
+    while (pendingBytes > 0 && pendingBytes + entry.fileBytes > CACHE_LIMITS.pendingWriteBytesMax) {
+      const room = Promise.race([...writes.values()].map(({ done }) => done));
+      if (!(await settlesWithin(room, CACHE_LIMITS.writeWaitMs, clock))) {
+        troubles.writeFailed(new Error(`of ${pendingBytes} bytes, none were written in ${CACHE_LIMITS.writeWaitMs} ms`));
+        counters.bypassed++;
+        await release(claim);
+        return false;
+      }
+    }
+    pendingBytes += entry.fileBytes;
+    const write = async (): Promise<void> => {
+      try {
+        await entries.write(entry, bytes);
+      } catch (error) {
+        counters.bypassed++;
+        troubles.writeFailed(error);
+      }
+      await release(claim);
+      writes.delete(entry.name);
+      pendingBytes -= entry.fileBytes;
+    };
+    writes.set(entry.name, { bytes, done: write() });
+    return true;
+  };
+
+  const load = async (entry: Entry, fetch: Fetch, signal: AbortSignal): Promise<Loaded> => {
+    let found = await lookUp(entry);
+    let claim: Claim | undefined;
+    if (found === undefined && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
+      try {
+        ({ claim, found } = await claimOrWait(entry, signal));
+      } catch (error) {
+        throwIfAborted(signal);
+        troubles.writeFailed(error);
+      }
+    }
+    if (found !== undefined) return { bytes: hit(found), kept: false };
+    counters.misses++;
+    let bytes: Uint8Array;
+    try {
+      throwIfAborted(signal);
+      bytes = await fetch(signal);
+    } catch (error) {
+      await release(claim);
+      throw error;
+    }
+    if (claim !== undefined) return { bytes, kept: await keep(entry, bytes, claim) };
+    counters.bypassed++;
+    return { bytes, kept: false };
+  };
+
+  const start = (entry: Entry, fetch: Fetch): Flight => {
+    const aborting = new AbortController();
+    const result = load(entry, fetch, aborting.signal).finally(() => {
+      leave(entry, flight);
+      loads.delete(result);
+    });
+    loads.add(result);
+    result.catch(() => undefined); // its readers hear of it, as far as there are any left
+    const flight: Flight = { result, aborting, joined: 0, waiting: 0 };
+    flights.set(entry.name, flight);
+    return flight;
+  };
+  const leave = (entry: Entry, flight: Flight): void => {
+    if (flights.get(entry.name) === flight) flights.delete(entry.name);
+  };
+
+  return {
+    counters,
+    read: async (key, dataBytes, fetch, signal) => {
+      throwIfAborted(signal);
+      throwIfAborted(closing.signal);
+      const entry = entryOf(key, dataBytes);
+      const writing = writes.get(entry.name);
+      if (writing !== undefined) return hit(writing.bytes.slice());
+      const flight = flights.get(entry.name) ?? start(entry, fetch);
+      flight.joined++;
+      flight.waiting++;
+      try {
+        const { bytes, kept } = await untilAborted(flight.result, signal);
+        return kept || flight.joined > 1 ? bytes.slice() : bytes;
+      } finally {
+        if (--flight.waiting === 0) {
+          leave(entry, flight); // whoever comes now begins anew
+          flight.aborting.abort(signal?.aborted === true ? abortError(signal) : undefined);
+        }
+      }
+    },
+    close: async () => {
+      closing.abort(new HeadraceError('ABORTED', `the cache in ${dir} was closed`, { detail: { dir } }));
+      for (const flight of flights.values()) flight.aborting.abort(abortError(closing.signal));
+      const finish = async (): Promise<void> => {
+        await Promise.allSettled(loads);
+        await Promise.allSettled([...writes.values()].map(({ done }) => done));
+        await entries.settled();
+      };
+      await settlesWithin(finish(), CACHE_LIMITS.closeWaitMs, clock);
+      claims.close();
+    },
+  };
+}
+
+/** Whether a promise settles in time. Its failure is the caller's to see. */
+async function settlesWithin(promise: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
+  const timer = new AbortController();
+  const settled = promise.then(
+    () => true,
+    () => true,
+  );
+  const late = clock.sleep(ms, timer.signal).then(
+    () => false,
+    () => true,
+  );
+  try {
+    return await Promise.race([settled, late]);
+  } finally {
+    timer.abort();
+  }
+}

@@ -1,0 +1,31 @@
+/** Keeps what a store gives on local disk. Only reads that name a version are kept: nothing says what the others are bytes of. */
+import type { RangeCache } from '../cache/range-cache.js';
+import { withAnySignal } from '../core/abort.js';
+import { storeClosed } from './store-error.js';
+import type { Store } from './store.js';
+
+/**
+ * `origin`: what tells two stores of one URI apart, such as the endpoint of the server. A range of a version that the store no longer has is still
+ * read, if it is in the cache: it is that version's.
+ */
+export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
+  const closing = new AbortController();
+  return {
+    uri: store.uri,
+    list: (prefix, options) => store.list(prefix, options),
+    head: (path, options) => store.head(path, options),
+    read: (path, range, options = {}) => {
+      const { ifMatch, signal } = options;
+      const { startByte, endByte } = range;
+      if (ifMatch === undefined || startByte < 0 || endByte <= startByte) return store.read(path, range, options);
+      const key = JSON.stringify([origin, store.uri, path, ifMatch, startByte, endByte]);
+      return withAnySignal([signal, closing.signal], (either) =>
+        cache.read(key, endByte - startByte, (signal) => store.read(path, range, { ifMatch, signal }), either),
+      );
+    },
+    close: () => {
+      closing.abort(storeClosed(store.uri)); // who waits for the disk, or for another process, waits no more
+      return store.close();
+    },
+  };
+}

@@ -1,0 +1,104 @@
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { openPipeline, type Batch, type ConfigInput, type Pipeline } from 'headrace';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeShards } from '../../examples/corpus/parquet.js';
+import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { stepHashes } from '../support/global-hash.js';
+import { MINIO_BINARY, startMinio, type Minio } from '../support/minio.js';
+import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+
+const SHARDS = 4;
+
+describe.skipIf(MINIO_BINARY === undefined)('a pipeline with a cache before S3', () => {
+  let workspace: Workspace;
+  let minio: Minio;
+  let reference: string[];
+
+  const config = (cache: ConfigInput['cache'], epochs = 2): ConfigInput => ({
+    seed: 3,
+    sources: { prose: { uri: `s3://${minio.bucket}/prose/` } },
+    tokenizer: { file: TOKENIZER_FILE },
+    sequence: { length: 128 },
+    shuffle: { blocks: 2, windowBytes: '64KiB' },
+    batch: { size: 8, lanes: 2 },
+    epochs,
+    last: 'pad',
+    storage: { s3: { endpoint: minio.endpoint, forcePathStyle: true } },
+    cache,
+    limits: { workers: 1 },
+  });
+  const tokenizerBytes = async (): Promise<number> => {
+    const files = [TOKENIZER_FILE, path.join(path.dirname(TOKENIZER_FILE), 'tokenizer_config.json')];
+    return (await Promise.all(files.map((file) => stat(file)))).reduce((sum, { size }) => sum + size, 0);
+  };
+  const collect = async (pipeline: Pipeline): Promise<string[]> => {
+    const batches: Batch[] = [];
+    try {
+      for await (const batch of pipeline.batches()) batches.push(batch);
+    } finally {
+      await pipeline.close();
+    }
+    return stepHashes([batches]);
+  };
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+    const files = await writeShards(workspace.path('data'), sampleDocuments(200), SHARDS, 15);
+    minio = await startMinio();
+    for (const [name, bytes] of files) await minio.put(`prose/${name}`, bytes);
+    Object.assign(process.env, minio.env);
+    reference = await collect(await openPipeline(config({ dir: workspace.path('none'), ranges: false })));
+  });
+  afterAll(async () => {
+    for (const name of Object.keys(minio.env)) Reflect.deleteProperty(process.env, name);
+    await minio.stop();
+    await workspace.remove();
+  });
+
+  it('delivers the same stream, and fetches nothing in a second epoch or a second start', async () => {
+    const dir = workspace.path('shared');
+    const once = await openPipeline(config({ dir }, 1));
+    const { storeCounters: first } = once;
+    await collect(once);
+    expect(first.bytes).toBeGreaterThan(await tokenizerBytes());
+
+    const both = await openPipeline(config({ dir: workspace.path('both') }));
+    expect(await collect(both)).toEqual(reference);
+    expect(both.storeCounters.bytes).toBe(first.bytes);
+
+    const again = await openPipeline(config({ dir }));
+    expect(await collect(again)).toEqual(reference);
+    // of S3, only the listing remains: nothing else says that the shards are still the same. The tokenizer is a local file, and its neighbour
+    expect(again.storeCounters).toMatchObject({ bytes: await tokenizerBytes(), requests: 1 + 4, errors: 0 });
+    expect(again.cacheCounters).toMatchObject({ misses: 0, corrupt: 0, bypassed: 0 });
+  });
+
+  it('needs neither manifests nor ranges to be there, or to be whole', async () => {
+    const dir = workspace.path('damaged');
+    await collect(await openPipeline(config({ dir })));
+    const found = await readdir(path.join(dir, 'ranges', 'entries'), { recursive: true, withFileTypes: true });
+    const entries = found.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+    expect(entries.length).toBeGreaterThan(SHARDS);
+    for (const file of entries) {
+      const bytes = await readFile(file);
+      bytes[Math.floor(bytes.length / 2)] ^= 1;
+      await writeFile(file, bytes);
+    }
+    const pipeline = await openPipeline(config({ dir }));
+    expect(await collect(pipeline)).toEqual(reference);
+    expect(pipeline.cacheCounters?.corrupt).toBeGreaterThan(0);
+  });
+
+  it('delivers the same stream from a cache that is too small, and from one whose directory cannot be', async () => {
+    const small = await openPipeline(config({ dir: workspace.path('small'), size: '100kB' }));
+    expect(await collect(small)).toEqual(reference);
+    await writeFile(workspace.path('file'), '');
+    const warnings: string[] = [];
+    const nowhere = await openPipeline(config({ dir: workspace.path('file') }), { warn: (message) => warnings.push(message) });
+    expect(await collect(nowhere)).toEqual(reference);
+    expect(nowhere.cacheCounters?.hits).toBe(0);
+    expect(nowhere.cacheCounters?.bypassed).toBeGreaterThan(0);
+    expect(warnings.filter((message) => message.startsWith('the cache cannot be written'))).toHaveLength(1);
+  });
+});
