@@ -21,8 +21,9 @@ const LEVEL_BYTES: usize = 44;
 /** Columns of a transition table are 2^6. */
 const CLASS_BITS: u32 = 6;
 /**
- * A remembered pretoken has at most this many bytes in its slot; longer ones are in a table of their own. Both tables are small on purpose: beyond some
- * MB a look-up misses the processor's page table cache as well, and costs ten times as much.
+ * A remembered pretoken has at most this many bytes in its slot; longer ones are in a table of their own. What is looked for first is small on purpose:
+ * beyond some MB a look-up misses the processor's page table cache as well, and costs ten times as much. A large table behind it has what came less
+ * often: that still costs a fifth of merging it again.
  */
 const KEY_BYTES: usize = 15;
 /** Longer pretokens are not remembered: they are rare, and seldom come again. */
@@ -82,6 +83,8 @@ let prefixFirstOnly: bool = false;
 // this instance's own
 let cache: usize = 0;
 let cacheShift: u64 = 0;
+let second: usize = 0;
+let secondShift: u64 = 0;
 let long: usize = 0;
 let longMask: u32 = 0;
 let ownEnd: usize = 0;
@@ -135,11 +138,13 @@ export function attach(d: usize): void {
   filterShift = 32 - word(d, 27);
 }
 
-/** Tables of 2^bits: sets of 2 × 24 bytes, and slots of 16 bytes for long pretokens; they lie one behind the other. */
-export function attachOwn(at: usize, cacheBits: u32, longBits: u32, arenaAt: usize, arenaBytes: usize): void {
+/** Tables of 2^bits, one behind the other: sets of 2 × 24 bytes; slots of 32 bytes, of the second table; slots of 16 bytes for long pretokens. */
+export function attachOwn(at: usize, cacheBits: u32, secondBits: u32, longBits: u32, arenaAt: usize, arenaBytes: usize): void {
   cache = at;
   cacheShift = 64 - <u64>cacheBits;
-  long = cache + ((<usize>48) << <usize>cacheBits);
+  second = cache + ((<usize>48) << <usize>cacheBits);
+  secondShift = 64 - <u64>secondBits;
+  long = second + ((<usize>32) << <usize>secondBits);
   longMask = ((<u32>1) << longBits) - 1;
   ownEnd = long + ((<usize>16) << <usize>longBits);
   arenaStart = arenaAt;
@@ -502,9 +507,10 @@ function encodePiece(start: usize, length: usize): void {
   const key = v128.replace_lane<u8>(v128.and(v128.load(start), v128.load(masks + (length << 4))), 15, <u8>length);
   let hash = v128.extract_lane<u64>(key, 0) * 0x9e3779b97f4a7c15;
   hash = (hash ^ (hash >> 32) ^ v128.extract_lane<u64>(key, 1)) * 0xbf58476d1ce4e5b9;
-  const set = cache + <usize>((hash ^ (hash >> 29)) * 0x94d049bb133111eb >> cacheShift) * 48;
+  hash = (hash ^ (hash >> 29)) * 0x94d049bb133111eb;
+  const set = cache + <usize>(hash >> cacheShift) * 48;
   if (i8x16.all_true(i8x16.eq(v128.load(set), key))) emit(load<u64>(set, 16));
-  else encodeColdPiece(start, length, key, set);
+  else encodeColdPiece(start, length, key, hash, set);
 }
 
 // @ts-ignore: decorator
@@ -543,7 +549,7 @@ function valueOf(from: usize): u64 {
  * A pretoken that is not the first of its set. The second place is for what was seen once: only what is seen again there takes the first one, so that
  * words that come once do not drive out those that come often.
  */
-function encodeColdPiece(start: usize, length: usize, key: v128, set: usize): void {
+function encodeColdPiece(start: usize, length: usize, key: v128, hash: u64, set: usize): void {
   if (i8x16.all_true(i8x16.eq(v128.load(set, 24), key))) {
     const value = load<u64>(set, 40);
     v128.store(set, v128.load(set), 24);
@@ -553,14 +559,24 @@ function encodeColdPiece(start: usize, length: usize, key: v128, set: usize): vo
     emit(value);
     return;
   }
+  const place = load<u8>(set, 15) == 0 ? set : set + 24;
+  const slot = second + (<usize>(hash >> secondShift) << 5);
+  if (i8x16.all_true(i8x16.eq(v128.load(slot), key))) {
+    const value = load<u64>(slot, 16);
+    v128.store(place, key);
+    store<u64>(place, value, 16);
+    emit(value);
+    return;
+  }
   const before = out;
   encodeNew(start, length);
   if (scratchWanted != 0) return;
   const value = valueOf(before);
   if (value == 0) return;
-  const place = load<u8>(set, 15) == 0 ? set : set + 24;
   v128.store(place, key);
   store<u64>(place, value, 16);
+  v128.store(slot, key);
+  store<u64>(slot, value, 16);
 }
 
 /** Copies bytes to the arena; 0 when it was full: then everything is forgotten, and the arena is empty again. */

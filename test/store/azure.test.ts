@@ -100,7 +100,11 @@ describe('an Azure that misbehaves', () => {
   const expected = Uint8Array.from(BODY.subarray(100, 4000));
   const read = (store: Store): Promise<Uint8Array> => store.read('key', range, { ifMatch: '0x1' });
   const headers = { etag: '"0x1"', 'content-length': 3900, 'content-range': `bytes 100-3999/${BODY.length}` };
-  const good: Answer = (_request, response) => response.writeHead(206, headers).end(BODY.subarray(100, 4000));
+  const good: Answer = (request, response) => {
+    const [, start, last] = /^bytes=(\d+)-(\d+)$/.exec(String(request.headers['x-ms-range']))!.map(Number);
+    const range = { 'content-length': last + 1 - start, 'content-range': `bytes ${start}-${last}/${BODY.length}` };
+    response.writeHead(206, { ...headers, ...range }).end(BODY.subarray(start, last + 1));
+  };
   const refusal =
     (status: number, code: string): Answer =>
     (_request, response) =>
@@ -114,7 +118,8 @@ describe('an Azure that misbehaves', () => {
     'a body that stalls': (_request, response) => response.writeHead(206, headers).write(BODY.subarray(100, 200)),
     'a body that drips': (_request, response) => {
       response.writeHead(206, headers);
-      const drip = setInterval(() => response.write('x'), 10);
+      let at = 100;
+      const drip = setInterval(() => response.write(BODY.subarray(at, ++at)), 10);
       response.on('close', () => clearInterval(drip));
     },
     'a reset in the body': (_request, response) => {

@@ -73,7 +73,8 @@ describe('a web server that misbehaves', () => {
     'a body that stalls': (_request, response) => response.writeHead(206, headers).write(BODY.subarray(100, 200)),
     'a body that drips': (_request, response) => {
       response.writeHead(206, headers);
-      const drip = setInterval(() => response.write('x'), 10);
+      let at = 100;
+      const drip = setInterval(() => response.write(BODY.subarray(at, ++at)), 10);
       response.on('close', () => clearInterval(drip));
     },
     'a reset in the body': (_request, response) => {

@@ -12,18 +12,22 @@ import { normalize, type NormalForm } from './normal-form.js';
 
 interface BpeKernel {
   attach(descriptor: number): void;
-  attachOwn(tables: number, cacheBits: number, longBits: number, arena: number, arenaBytes: number): void;
+  attachOwn(tables: number, cacheBits: number, secondBits: number, longBits: number, arena: number, arenaBytes: number): void;
   attachScratch(at: number, bytes: number): void;
   scratchNeeded(): number;
   encodeBatch(text: number, bounds: number, from: number, count: number, ids: number, idBounds: number): number;
   encodeOne(start: number, end: number, ids: number, first: number): number;
 }
 
-/** Sets of the table of pretokens, of 48 bytes: 1.5 MiB for up to 64 Ki of them; and slots of the table of long ones. */
+/**
+ * Sets of the table of pretokens that is looked at first, of 48 bytes: 1.5 MiB for up to 64 Ki of them, which stay near the processor; slots of the second
+ * one, of 32 bytes: 16 MiB for 512 Ki, a language's words; and of the table of long ones, of 16 bytes.
+ */
 const CACHE_BITS = 15;
-const LONG_BITS = 13;
+const SECOND_BITS = 19;
+const LONG_BITS = 16;
 /** Ids and keys that do not fit into their slots. When it is full all pretokens are forgotten, which costs milliseconds. */
-const ARENA_BYTES = 6 * 2 ** 20;
+const ARENA_BYTES = 24 * 2 ** 20;
 const SCRATCH_BYTES = 32 * 2 ** 10;
 /** Text that the kernel gets at once: small enough for its ids (4 bytes a byte at worst) to stay in the caches. */
 const PORTION_BYTES = 256 * 2 ** 10;
@@ -60,8 +64,8 @@ class KernelEncoder implements DocumentEncoder {
     this.#matched = matched;
     this.#kernel = loadKernel('bpe', memory) as BpeKernel;
     this.#kernel.attach(descriptor);
-    const [own, arena] = this.#allocate([48 * 2 ** CACHE_BITS + 16 * 2 ** LONG_BITS, ARENA_BYTES]);
-    this.#kernel.attachOwn(own, CACHE_BITS, LONG_BITS, arena, ARENA_BYTES);
+    const [own, arena] = this.#allocate([48 * 2 ** CACHE_BITS + 32 * 2 ** SECOND_BITS + 16 * 2 ** LONG_BITS, ARENA_BYTES]);
+    this.#kernel.attachOwn(own, CACHE_BITS, SECOND_BITS, LONG_BITS, arena, ARENA_BYTES);
     this.#growScratch(SCRATCH_BYTES);
     this.#ensurePortion(PORTION_BYTES, 1024);
   }
