@@ -39,6 +39,11 @@ const SCAN_SYMBOLS: u32 = 60;
 
 const NONE: u32 = 0xffffffff;
 
+/** Of the classes of normal-form.ts. */
+const FORM_CHANGES: u32 = 0xff;
+const FORM_COMPOSITE: u32 = 0x80;
+const FORM_COMPOSES: u32 = 0x40;
+
 // tables, shared
 let classIndex: usize = 0;
 let classBlocks: usize = 0;
@@ -66,11 +71,13 @@ let wholeWords: bool = false;
 /** Symbols are characters (with bytes as the fallback), and a space is U+2581. */
 let characters: bool = false;
 let spaceId: u32 = 0;
-/** 0: no normal form is needed. Else classes of code points: those not 0 may change the text. */
+/** 0: no normal form is needed. Else classes of code points, as normal-form.ts makes them. */
 let formIndex: usize = 0;
 let formBlocks: usize = 0;
 /** Lead bytes below this one lead no such code point. */
 let formLead: v128 = i8x16.splat(0);
+/** Pairs that compose. */
+let compositions: usize = 0;
 /** [256] first node of the added tokens that start with a byte, and the nodes. */
 let trieRoots: usize = 0;
 let trieNodes: usize = 0;
@@ -126,16 +133,17 @@ export function attach(d: usize): void {
   formIndex = word(d, 16);
   formBlocks = word(d, 17);
   formLead = i8x16.splat(<i8>word(d, 18));
-  trieRoots = word(d, 19);
-  trieNodes = word(d, 20);
-  const starts = word(d, 21);
+  compositions = word(d, 19);
+  trieRoots = word(d, 20);
+  trieNodes = word(d, 21);
+  const starts = word(d, 22);
   trieStarts = starts == 0 ? i8x16.splat(0) : v128.load(starts);
-  trieBeyondAscii = word(d, 22) != 0;
-  prefix = word(d, 23);
-  prefixFirstOnly = word(d, 24) != 0;
-  masks = word(d, 25);
-  mergeFilter = word(d, 26);
-  filterShift = 32 - word(d, 27);
+  trieBeyondAscii = word(d, 23) != 0;
+  prefix = word(d, 24);
+  prefixFirstOnly = word(d, 25) != 0;
+  masks = word(d, 26);
+  mergeFilter = word(d, 27);
+  filterShift = 32 - word(d, 28);
 }
 
 /** Tables of 2^bits, one behind the other: sets of 2 × 24 bytes; slots of 32 bytes, of the second table; slots of 16 bytes for long pretokens. */
@@ -197,7 +205,7 @@ export function encodeOne(start: usize, end: usize, ids: usize, first: bool): u3
   return <u32>((out - ids) >> 2);
 }
 
-/** Whether a text holds a code point that its normal form might change or move. */
+/** Whether a text might not be in its normal form: something changes by itself, composes with what is before it, or moves before another mark. */
 function mayChange(start: usize, end: usize): bool {
   let at = start;
   const lead = formLead;
@@ -210,15 +218,53 @@ function mayChange(start: usize, end: usize): bool {
     at += <usize>ctz(high);
     if (at >= end) return false;
     // walk the characters until ASCII comes again
+    let starter = at == start ? 0 : pointBefore(at);
+    let rank: u32 = 0;
     while (at < end) {
       const byte = <u32>load<u8>(at);
       if (byte < 0x80) break;
       const point = decode(at, byte);
       at += width(byte);
-      if (load<u8>(formBlocks + (<usize>load<u16>(formIndex + (<usize>(point >>> 7) << 1)) << 7) + <usize>(point & 127)) != 0) return true;
+      const cls = formClass(point);
+      if (cls == 0) {
+        starter = point;
+        rank = 0;
+        continue;
+      }
+      if (cls == FORM_CHANGES) return true;
+      // what a starter is made of may compose with it, too
+      if ((cls & FORM_COMPOSES) != 0 && ((formClass(starter) & FORM_COMPOSITE) != 0 || composes(starter, point))) return true;
+      const ownRank = cls & (FORM_COMPOSES - 1);
+      if (ownRank == 0) starter = point;
+      else if (ownRank < rank) return true;
+      rank = ownRank;
     }
   }
   return false;
+}
+
+// @ts-ignore: decorator
+@inline
+function formClass(point: u32): u32 {
+  return <u32>load<u8>(formBlocks + (<usize>load<u16>(formIndex + (<usize>(point >>> 7) << 1)) << 7) + <usize>(point & 127));
+}
+
+/** The last code point of valid text. */
+function pointBefore(end: usize): u32 {
+  let at = end - 1;
+  while ((load<u8>(at) & 0xc0) == 0x80) at--;
+  const lead = <u32>load<u8>(at);
+  return lead < 0x80 ? lead : decode(at, lead);
+}
+
+function composes(first: u32, second: u32): bool {
+  let slot = (((first * 0x9e3779b1) ^ second) * 0x85ebca77) >>> 21;
+  while (true) {
+    const pair = load<u64>(compositions + (<usize>slot << 3));
+    if (pair == ((<u64>first << 32) | <u64>second)) return true;
+    if (pair == 0) return false;
+    slot = (slot + 1) & 2047;
+  }
 }
 
 // @ts-ignore: decorator

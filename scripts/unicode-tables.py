@@ -49,36 +49,63 @@ def isolated_by(pre_tokenizer):
     return ranges(members)
 
 
-def normalization(form):
-    """(code points whose presence can change a text's form, code points that the reference's Unicode version does not know)."""
-    normalizer = getattr(normalizers, form)()
-    canonical = form == "NFC"
-    seconds, interesting, inert = set(), [], []
-    newer = set()
+def canonical_pairs():
+    """Characters whose canonical decomposition has two parts, and these: composite, first, second."""
     for code in CODE_POINTS:
         parts = unicodedata.decomposition(chr(code)).split()
-        if parts and not parts[0].startswith("<") and len(parts) == 2:
-            second = int(parts[1], 16)
-            seconds.add(second)
-            pair = chr(int(parts[0], 16)) + chr(second)
-            # composed by newer versions of Unicode, not by the reference's
-            if normalizer.normalize_str(pair) == pair != unicodedata.normalize("NFC", pair):
-                newer |= {code, second}
-    seconds |= set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            yield code, int(parts[0], 16), int(parts[1], 16)
+
+
+def compositions():
+    """(composite, first, second) of what the reference composes, but for Hangul."""
+    nfc = normalizers.NFC()
+    return [triple for triple in canonical_pairs() if nfc.normalize_str(chr(triple[1]) + chr(triple[2])) == chr(triple[0])]
+
+
+def combining_classes():
+    """Marks by their combining class. Python's is taken, and held against the order in which the reference puts two of them."""
+    nfc = normalizers.NFC()
+    marks = {}
+    for code in CODE_POINTS:
+        # U+0345 has the highest class, so that what is a mark moves before it; nothing composes with a dotted circle
+        moves = nfc.normalize_str("\u25cc\u0345" + chr(code)) == "\u25cc" + chr(code) + "\u0345"
+        if (moves and nfc.normalize_str(chr(code)) == chr(code)) or code == 0x345:
+            marks.setdefault(unicodedata.combining(chr(code)), []).append(code)
+    for number, members in marks.items():
+        for other, (representative, *_) in marks.items():
+            for code in members:
+                text = "\u25cc" + chr(code) + chr(representative)
+                moved = "\u25cc" + chr(representative) + chr(code)
+                assert nfc.normalize_str(text) == (moved if number > other else text), (hex(code), hex(representative))
+    return marks
+
+
+def changing(form):
+    """Code points that their normal form changes by themselves, and jamo that compose with what is before them."""
+    normalizer = getattr(normalizers, form)()
+    jamo = set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
+    return ranges([code for code in CODE_POINTS if code in jamo or normalizer.normalize_str(chr(code)) != chr(code)])
+
+
+def unknown(form):
+    """Code points that the reference's Unicode version does not know, or for which it knows no composition that newer ones have."""
+    normalizer = getattr(normalizers, form)()
+    newer = set()
+    for composite, first, second in canonical_pairs():
+        text = chr(first) + chr(second)
+        if normalizer.normalize_str(text) == text != unicodedata.normalize("NFC", text):
+            newer |= {composite, second}
+    seconds = {second for _, _, second in canonical_pairs()}
+    members = []
     for code in CODE_POINTS:
         char = chr(code)
-        # U+0345 has the highest combining class: what is a mark moves before it
-        reorders = normalizer.normalize_str("a\u0345" + char) != "a\u0345" + char
-        changes = normalizer.normalize_str(char) != char
-        if reorders or changes or code in seconds or code == 0x345:
-            interesting.append(code)
-        if code in newer:
-            inert.append(code)
-        elif interesting and interesting[-1] == code:
-            continue
-        elif unicodedata.category(char) == "Cn" or (canonical and unicodedata.combining(char)):
-            inert.append(code)
-    return ranges(interesting), ranges(inert)
+        moves = normalizer.normalize_str("a\u0345" + char) != "a\u0345" + char
+        known = moves or normalizer.normalize_str(char) != char or code in seconds or code == 0x345
+        new = unicodedata.category(char) == "Cn" or (form == "NFC" and unicodedata.combining(char))
+        if code in newer or (new and not known):
+            members.append(code)
+    return ranges(members)
 
 
 def encode(table):
@@ -107,7 +134,11 @@ def main():
     tables["numeric"] = isolated_by(pre_tokenizers.Digits(individual_digits=True))
     tables["punctuation"] = isolated_by(pre_tokenizers.Punctuation())
     for form in ["NFC", "NFKC"]:
-        tables[f"{form} changes"], tables[f"{form} unknown"] = normalization(form)
+        tables[f"{form} changes"], tables[f"{form} unknown"] = changing(form), unknown(form)
+    triples = compositions()
+    marks = combining_classes()
+    for number in sorted(marks):
+        tables[f"combining {number}"] = ranges(marks[number])
     lines = [
         f"/** Written by scripts/unicode-tables.py from the Python package tokenizers {tokenizers.__version__}: do not edit. */",
         "",
@@ -115,6 +146,9 @@ def main():
         "export const UNICODE_TABLES = {",
         *[f"  {name!r}: {encode(table)!r}," for name, table in tables.items()],
         "} as const;",
+        "",
+        "/** What composes: composite, first and second code point, in base 36. */",
+        f"export const COMPOSITIONS = '{'.'.join(base36(point) for triple in triples for point in triple)}';",
         "",
     ]
     Path(__file__).parent.parent.joinpath("src/tokenize/unicode-tables.ts").write_text("\n".join(lines))

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -122,6 +123,28 @@ describe('the kernel', () => {
     expect(actual.bounds).toEqual(expected.bounds);
     expect(Buffer.from(actual.ids.slice().buffer).equals(Buffer.from(expected.ids.slice().buffer))).toBe(true);
   });
+
+  it.each(['NFC', 'NFKC'])(
+    'sees when a text is not in its form %s, and changes it as the plain TypeScript does, which always does',
+    (type) => {
+      const json = { ...(JSON.parse(bytes.toString('utf8')) as TokenizerJson), normalizer: { type } };
+      const kernel = parseTokenizer(json, 'gpt2');
+      const scanned = scanTokenizerJson(Buffer.from(JSON.stringify(json)))!;
+      const reference = createReferenceEncoder(compileBpe(JSON.parse(scanned.rest) as TokenizerJson, scanned, { specialTokens: 'plain' }));
+      // composites of one and two marks, their letters, marks that compose, that only move, and that never move; Hangul; compatibility; ASCII between
+      const alphabet = Array.from('aeoGê\u00e9\u1ebf\u0120\u01d5\u1e69\u0928\u0929\u09c7\u09cb\u1100\uac00\uac01\u212b\ufb01 x');
+      const marks = Array.from(
+        '\u0301\u0302\u0307\u0323\u0327\u0328\u0308\u0304\u0345\u0334\u093c\u094d\u09be\u09d7\u0e48\u05b0\u1161\u11a8\u20dd',
+      );
+      const character = fc.oneof(fc.constantFrom(...alphabet), fc.constantFrom(...marks));
+      const property = fc.property(fc.array(fc.string({ unit: character, maxLength: 8 }), { minLength: 1, maxLength: 20 }), (texts) => {
+        const { text, bounds } = concatenated(texts);
+        const expected = Array.from(reference.encodeBatch(text, bounds).ids);
+        expect(Array.from(kernel.encodeBatch(text, bounds).ids)).toEqual(expected);
+      });
+      fc.assert(property, { numRuns: 2000, seed: 7 });
+    },
+  );
 
   it('has room for the space that comes before each segment between added tokens', () => {
     const bytesOfFallback = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);

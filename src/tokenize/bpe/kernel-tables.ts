@@ -8,7 +8,7 @@ import { classOf, type ClassMap } from '../pattern/automaton.js';
 import type { AddedToken } from './tokenizer-json.js';
 import type { CompiledBpe } from './compile.js';
 import type { BpeModel } from './model.js';
-import { formClasses } from './normal-form.js';
+import { COMPOSITE, compositions, formClasses } from './normal-form.js';
 import { findReachable } from './reachable-merges.js';
 
 /** Posted to worker threads as it is. */
@@ -32,6 +32,10 @@ const RANKS_MAX = 2 ** 24;
 export function fitsKernel({ model }: CompiledBpe): boolean {
   return model.idsEnd <= ID_MASK && model.merges.length / 3 <= RANKS_MAX;
 }
+
+/** For the thousand pairs that Unicode composes; it never gets more. */
+const COMPOSITION_SLOTS = 2048;
+const COMPOSITION_SHIFT = 21;
 
 /** Of a level's record, in the order in which `split` and `match` read them. */
 const LEVEL_WORDS = 11;
@@ -85,6 +89,7 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
       form === undefined ? 0 : layout.place(form.index),
       form === undefined ? 0 : layout.place(form.blocks),
       form === undefined ? 0 : firstLead(form),
+      form === undefined ? 0 : layout.place(compositionTable()),
       trie === undefined ? 0 : layout.place(trie.roots),
       trie === undefined ? 0 : layout.place(trie.nodes),
       trie === undefined ? 0 : layout.place(trie.starts),
@@ -120,11 +125,25 @@ class Layout {
   }
 }
 
-/** The lowest byte that leads a code point of class 1. */
+/** The lowest byte that leads a code point which may say that a text is not in its form: to be composed does not. */
 function firstLead(form: ClassMap): number {
   let point = 0x80;
-  while (classOf(form, point) === 0) point++;
+  while ((classOf(form, point) & ~COMPOSITE) === 0) point++;
   return new TextEncoder().encode(String.fromCodePoint(point))[0];
+}
+
+/** Pairs of code points, 8 bytes a slot: second and first; 0: empty. Half full at most, with linear probing; the kernel's hash is the same. */
+function compositionTable(): Uint32Array {
+  const slots = new Uint32Array(2 * COMPOSITION_SLOTS);
+  const triples = compositions();
+  for (let i = 0; i < triples.length; i += 3) {
+    const [first, second] = [triples[i + 1], triples[i + 2]];
+    let slot = Math.imul(Math.imul(first, 0x9e3779b1) ^ second, 0x85ebca77) >>> COMPOSITION_SHIFT;
+    while (slots[2 * slot] !== 0) slot = (slot + 1) & (COMPOSITION_SLOTS - 1);
+    slots[2 * slot] = second;
+    slots[2 * slot + 1] = first;
+  }
+  return slots;
 }
 
 /** [17 × 16] masks of the first n of 16 bytes. */

@@ -1,15 +1,49 @@
 /** Unicode normal forms as the reference makes them, whatever Unicode version this Node knows. */
 import { toClassMap, type ClassMap } from '../pattern/automaton.js';
-import { has, unicodeClass } from '../pattern/code-points.js';
+import { unicodeClass } from '../pattern/code-points.js';
+import { COMPOSITIONS, UNICODE_TABLES } from '../unicode-tables.js';
 
 export type NormalForm = 'NFC' | 'NFKC';
 
-/** Classes of code points: 1 where its presence may change a text's form, else 0. */
+/** The class of what a normal form changes by itself, or might with what is before it. */
+const CHANGES = 0xff;
+/** The bit of the classes of what is composed itself. */
+export const COMPOSITE = 0x80;
+/** The bit of the classes of what may compose with a character before it. */
+const COMPOSES = 0x40;
+
+/**
+ * What tells that a text is in its normal form already (the quick check of Unicode Standard Annex 15): classes of code points, 0 for most. The low six
+ * bits of a class rank the combining classes of marks, which must not fall between two characters that are no marks.
+ */
 export function formClasses(form: NormalForm): ClassMap {
   const classes = new Uint8Array(0x110000);
-  const set = unicodeClass(`${form} changes`) ?? [];
-  for (let i = 0; i < set.length; i += 2) classes.fill(1, set[i], set[i + 1]);
+  for (const [rank, name] of combiningClasses().entries()) eachPoint(name, (point) => (classes[point] = rank + 1));
+  const triples = compositions();
+  for (let i = 0; i < triples.length; i += 3) {
+    classes[triples[i]] |= COMPOSITE;
+    classes[triples[i + 2]] |= COMPOSES;
+  }
+  eachPoint(`${form} changes`, (point) => (classes[point] = CHANGES));
   return toClassMap(classes);
+}
+
+/** [compositions × 3] composite, first and second code point. */
+export function compositions(): Uint32Array {
+  return Uint32Array.from(COMPOSITIONS.split('.'), (digits) => Number.parseInt(digits, 36));
+}
+
+/** The names of their tables, in ascending order. */
+function combiningClasses(): string[] {
+  const numberOf = (name: string): number => Number(name.slice('combining '.length));
+  return Object.keys(UNICODE_TABLES)
+    .filter((name) => name.startsWith('combining '))
+    .sort((a, b) => numberOf(a) - numberOf(b));
+}
+
+function eachPoint(name: string, visit: (point: number) => void): void {
+  const set = unicodeClass(name) ?? [];
+  for (let i = 0; i < set.length; i += 2) for (let point = set[i]; point < set[i + 1]; point++) visit(point);
 }
 
 /**
@@ -17,17 +51,20 @@ export function formClasses(form: NormalForm): ClassMap {
  * a newer JavaScript engine would. So the text is normalized between them.
  */
 export function normalize(text: string, form: NormalForm): string {
-  const unknown = unicodeClass(`${form} unknown`) ?? [];
-  let result = '';
-  let known = '';
-  for (const character of text) {
-    const point = character.codePointAt(0) ?? 0;
-    if (point < 0x300 || !has(unknown, point)) {
-      known += character;
-      continue;
-    }
-    result += known.normalize(form) + character;
-    known = '';
-  }
-  return result + known.normalize(form);
+  const parts = text.split(unknownTo(form));
+  return parts.map((part, i) => (i % 2 === 1 ? part : part.normalize(form))).join('');
+}
+
+const patterns = new Map<NormalForm, RegExp>();
+
+/** Matches one unknown character, as a group: what is split by it has the characters at the odd places. */
+function unknownTo(form: NormalForm): RegExp {
+  const known = patterns.get(form);
+  if (known !== undefined) return known;
+  const set = unicodeClass(`${form} unknown`) ?? [];
+  const ranges: string[] = [];
+  for (let i = 0; i < set.length; i += 2) ranges.push(`\\u{${set[i].toString(16)}}-\\u{${(set[i + 1] - 1).toString(16)}}`);
+  const pattern = new RegExp(`([${ranges.join('')}])`, 'u');
+  patterns.set(form, pattern);
+  return pattern;
 }

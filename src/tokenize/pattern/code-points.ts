@@ -29,11 +29,6 @@ export function complement(set: CodePoints): CodePoints {
   return ranges;
 }
 
-export function has(set: CodePoints, point: number): boolean {
-  for (let i = 0; i < set.length && set[i] <= point; i += 2) if (point < set[i + 1]) return true;
-  return false;
-}
-
 const tables = new Map<string, CodePoints>();
 
 /**
