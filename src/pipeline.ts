@@ -303,9 +303,9 @@ function openLane(
           plan,
           length: config.sequence.length,
           stepSequences: config.batch.size / config.batch.lanes,
-          openWindow: (place, from) =>
+          openWindow: (place, from, windowsAhead) =>
             pool.openWindow(
-              (signal) => loader.load(place, signal),
+              (signal) => loader.load(place, windowsAhead, signal),
               from,
               `source ${plan.name}, group ${place.group}, window ${place.window}`,
             ),
