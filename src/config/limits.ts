@@ -52,6 +52,11 @@ export const LIMITS = {
    * that wait are served first, and the passed one by the time that its own lane wants it.
    */
   windowsPassedMax: 64,
+  /**
+   * Decoded bytes that warming a number of steps takes for one token: text has 3 to 5 (vocabularies of 50,000 to 200,000), an id of 64 bits has 8. More
+   * than there are, so that a stream of these steps finds all it needs.
+   */
+  tokenBytesAssumed: 8,
   /** Times that one window may lose its worker before the window is blamed. */
   workerStrikesMax: 3,
   workersMax: 256,

@@ -20,7 +20,8 @@ const digestOf = (key: number, length: number): string => createHash('sha256').u
 /** An origin over HTTP that counts what it is asked for: `/KEY?LENGTH`. */
 async function httpOrigin(delayMs: number): Promise<{ readonly url: string; readonly asked: Map<number, number>; stop(): void }> {
   const asked = new Map<number, number>();
-  const server: Server = createServer((request, response) => {
+  // no connection is closed for its silence: on a busy machine a child may send its next request just then, and fail
+  const server: Server = createServer({ keepAliveTimeout: 0 }, (request, response) => {
     const [key, length] = (request.url ?? '').slice(1).split('?').map(Number);
     asked.set(key, (asked.get(key) ?? 0) + 1);
     setTimeout(() => response.end(bytesOf(key, length)), delayMs);
