@@ -31,7 +31,8 @@ interface Kept {
   readonly bytes: number;
 }
 
-describe.skipIf(MINIO_BINARY === undefined)('headrace warm', () => {
+// each test starts the command several times, which takes seconds each where the processors are busy
+describe.skipIf(MINIO_BINARY === undefined)('headrace warm', { timeout: 300_000 }, () => {
   let workspace: Workspace;
   let minio: Minio;
 
