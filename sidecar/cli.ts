@@ -8,11 +8,13 @@ import type { LogFormat } from './log.js';
 import type { BenchOptions } from './commands/bench.js';
 import type { CacheAction, CacheOptions } from './commands/cache.js';
 import type { ServeOptions } from './commands/serve.js';
+import type { WarmOptions } from './commands/warm.js';
 
 type Invocation =
   | { readonly command: 'serve'; readonly options: ServeOptions }
   | { readonly command: 'bench'; readonly options: BenchOptions }
-  | { readonly command: 'cache'; readonly options: CacheOptions };
+  | { readonly command: 'cache'; readonly options: CacheOptions }
+  | { readonly command: 'warm'; readonly options: WarmOptions };
 
 interface GlobalOptions {
   readonly debug: boolean;
@@ -33,6 +35,13 @@ interface BenchFlags {
 
 interface CacheFlags {
   readonly dir?: string;
+  readonly json: boolean;
+}
+
+interface WarmFlags {
+  readonly epoch: number;
+  readonly steps?: number;
+  readonly dryRun: boolean;
   readonly json: boolean;
 }
 
@@ -80,6 +89,17 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .action((action: CacheAction, flags: CacheFlags) => {
       invocation = { command: 'cache', options: { action, dir: flags.dir, json: flags.json } };
     });
+  program
+    .command('warm')
+    .description('fill the cache of byte ranges of this machine with what a run will read, in the order in which it will need it')
+    .argument('<config>', 'the YAML configuration')
+    .option('--epoch <number>', 'the epoch whose order counts; the first is 0', countOption, 0)
+    .option('--steps <number>', 'what the first so many steps of the epoch need, and no more', countOption)
+    .option('--dry-run', 'say how much it is, and fetch nothing but the manifest', false)
+    .option('--json', 'one JSON value a line', false)
+    .action((configFile: string, { epoch, steps, dryRun, json }: WarmFlags) => {
+      invocation = { command: 'warm', options: { configFile, epoch, steps, dryRun, json } };
+    });
   program.parse(argv);
   return { invocation, debug: program.opts<GlobalOptions>().debug };
 }
@@ -91,6 +111,12 @@ function sizeOption(text: string): number {
   return bytes;
 }
 
+function countOption(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(count)) throw new InvalidArgumentError('Write a whole number, 0 or more.');
+  return count;
+}
+
 function run(chosen: Invocation): Promise<number> {
   // loaded when needed: --help and a wrong option answer at once
   switch (chosen.command) {
@@ -100,6 +126,8 @@ function run(chosen: Invocation): Promise<number> {
       return import('./commands/bench.js').then(({ bench }) => bench(chosen.options));
     case 'cache':
       return import('./commands/cache.js').then(({ cache }) => cache(chosen.options));
+    case 'warm':
+      return import('./commands/warm.js').then(({ warm }) => warm(chosen.options));
   }
 }
 

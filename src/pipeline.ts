@@ -118,7 +118,7 @@ export interface TokenizerFacts {
 /** Ids of a token column are below this without a tokenizer to say less. */
 const IDS_END = 2 ** 31;
 
-interface PlannedSource {
+export interface PlannedSource {
   readonly plan: SourcePlan;
   readonly manifest: SourceManifest;
   readonly blocks: readonly Block[];
@@ -252,7 +252,8 @@ function createPipeline(parts: PipelineParts): Pipeline {
   };
 }
 
-async function buildManifests(config: Config, stores: StoreSet, decoder: Decoder, options: PipelineOptions): Promise<SourceManifest[]> {
+/** Of every source of the configuration, in its order. */
+export async function buildManifests(config: Config, stores: StoreSet, decoder: Decoder, options: PipelineOptions): Promise<SourceManifest[]> {
   const manifests: SourceManifest[] = [];
   for (const source of config.sources) {
     const manifest = await buildManifest(source, {
@@ -268,7 +269,8 @@ async function buildManifests(config: Config, stores: StoreSet, decoder: Decoder
   return manifests;
 }
 
-function planSource(config: Config, manifest: SourceManifest, index: number): PlannedSource {
+/** `index`: of the manifest's source in the configuration. */
+export function planSource(config: Config, manifest: SourceManifest, index: number): PlannedSource {
   const { name, kind, weight } = config.sources[index];
   const { lanes } = config.batch;
   const windowBytes = config.shuffle?.windowBytes ?? LIMITS.windowBytesDefault;
@@ -303,9 +305,9 @@ function openLane(
           plan,
           length: config.sequence.length,
           stepSequences: config.batch.size / config.batch.lanes,
-          openWindow: (place, from) =>
+          openWindow: (place, from, windowsAhead) =>
             pool.openWindow(
-              (signal) => loader.load(place, signal),
+              (signal) => loader.load(place, windowsAhead, signal),
               from,
               `source ${plan.name}, group ${place.group}, window ${place.window}`,
             ),

@@ -47,6 +47,16 @@ export const LIMITS = {
   chunkTokens: 64 * 2 ** 10,
   /** Ready tokens a lane keeps in the main thread ahead of the assembler, beyond one step's share: one chunk is being served, one is on its way. */
   laneReadyTokens: 128 * 2 ** 10,
+  /**
+   * Windows that may pass one which is fetched ahead, for each that its lane has before it: lanes × sources of most configurations, so that all lanes
+   * that wait are served first, and the passed one by the time that its own lane wants it.
+   */
+  windowsPassedMax: 64,
+  /**
+   * Decoded bytes that warming a number of steps takes for one token: text has 3 to 5 (vocabularies of 50,000 to 200,000), an id of 64 bits has 8. More
+   * than there are, so that a stream of these steps finds all it needs.
+   */
+  tokenBytesAssumed: 8,
   /** Times that one window may lose its worker before the window is blamed. */
   workerStrikesMax: 3,
   workersMax: 256,

@@ -63,9 +63,20 @@ export interface BlockReader {
   slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedSlice>;
 }
 
+/** What reading a slice after those before it will fetch, as far as metadata says. */
+export interface ReadEstimate {
+  readonly bytes: number;
+  readonly requests: number;
+}
+
 /** The main thread's half of a format. */
 export interface Decoder {
   /** Reads an object's own metadata: no row. Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
   index(store: Store, object: ObjectInfo, request: ColumnRequest, signal?: AbortSignal): Promise<ShardIndex>;
   openBlock(store: Store, path: string, shard: Shard, block: Block): BlockReader;
+  /**
+   * The same without reading: answers for the slices of the block, which are asked for in ascending order. The bytes of a block that is a whole unit are
+   * exact in sum; those of a part leave out what is read again at its borders, and to find it.
+   */
+  estimateBlock(shard: Shard, block: Block): (startRow: number, endRow: number) => ReadEstimate;
 }

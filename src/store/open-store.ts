@@ -21,6 +21,11 @@ export interface OpenedStore {
   readonly single?: boolean;
 }
 
+/** Whether a URI of a configuration names files of this machine, which are not kept in the cache. */
+export function isLocalUri(uri: string): boolean {
+  return uri.startsWith('/') || uri.startsWith('file:///');
+}
+
 export interface StoreSet {
   /** Absolute paths, `file://`, the schemes of schemes.ts, and whatever was added. Errors: `CONFIG_INVALID`. */
   open(uri: string): OpenedStore;
@@ -49,9 +54,8 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
     open: (uri) => {
       const own = added.find((store) => uri.startsWith(store.uri));
       if (own !== undefined) return { store: storeOf(own.uri, () => own), path: uri.slice(own.uri.length) };
-      if (uri.startsWith('/')) return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: uri };
-      if (uri.startsWith('file:///')) {
-        return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: uri.slice('file://'.length) };
+      if (isLocalUri(uri)) {
+        return { store: storeOf('file://', () => withCounters(fileStore(), counters)), path: uri.replace(/^file:\/\//, '') };
       }
       const place = placeOf(uri, storage);
       if (place !== undefined) {

@@ -1,14 +1,27 @@
-/** A bound on bytes that are held at once: whoever wants some waits in line until they fit. */
+/**
+ * A bound on bytes that are held at once: whoever wants some waits in line until they fit. Windows that are due pass those that are fetched ahead,
+ * but only so many of them: each window has the deadline `arrival + windowsAhead × windowsPassedMax`, and the earliest deadline is next (C. L. Liu
+ * and J. W. Layland, "Scheduling Algorithms for Multiprogramming in a Hard-Real-Time Environment", 1973). Arrivals only grow, so nothing starves.
+ */
+import { LIMITS } from '../config/limits.js';
 import { abortError, throwIfAborted } from '../core/abort.js';
+
+/** How many windows of its lane and source come before this one; 0: the lane waits for it. Asked again at each turn, since waiting moves a lane on. */
+export type WindowsAhead = () => number;
 
 interface Waiter {
   readonly bytes: number;
+  /** Counted over all waiters. */
+  readonly arrival: number;
+  readonly windowsAhead: WindowsAhead;
   readonly admit: () => void;
 }
 
 export class ByteBudget {
   readonly #bytesMax: number;
+  /** In the order of arrival. */
   readonly #waiters: Waiter[] = [];
+  #arrivals = 0;
   #held = 0;
 
   constructor(bytesMax: number) {
@@ -20,8 +33,8 @@ export class ByteBudget {
   }
 
   /** Runs `work` while `bytes` of the budget are its own. More than the whole budget is let in when nothing else is held, so that it cannot wait for ever. */
-  async use<T>(bytes: number, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    await this.#acquire(bytes, signal);
+  async use<T>(bytes: number, windowsAhead: WindowsAhead, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    await this.#acquire(bytes, windowsAhead, signal);
     try {
       return await work();
     } finally {
@@ -30,12 +43,8 @@ export class ByteBudget {
     }
   }
 
-  async #acquire(bytes: number, signal: AbortSignal): Promise<void> {
+  async #acquire(bytes: number, windowsAhead: WindowsAhead, signal: AbortSignal): Promise<void> {
     throwIfAborted(signal);
-    if (this.#waiters.length === 0 && this.#fits(bytes)) {
-      this.#held += bytes;
-      return;
-    }
     await new Promise<void>((resolve, reject) => {
       const onAbort = (): void => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
@@ -44,6 +53,8 @@ export class ByteBudget {
       };
       const waiter: Waiter = {
         bytes,
+        arrival: this.#arrivals++,
+        windowsAhead,
         admit: () => {
           signal.removeEventListener('abort', onAbort);
           resolve();
@@ -51,6 +62,7 @@ export class ByteBudget {
       };
       signal.addEventListener('abort', onAbort, { once: true });
       this.#waiters.push(waiter);
+      this.#admitNext();
     });
   }
 
@@ -58,11 +70,22 @@ export class ByteBudget {
     return this.#held === 0 || this.#held + bytes <= this.#bytesMax;
   }
 
+  /** The window that is next never yields to a smaller one that would fit: that could starve it. */
   #admitNext(): void {
-    for (let waiter = this.#waiters.at(0); waiter !== undefined && this.#fits(waiter.bytes); waiter = this.#waiters.at(0)) {
-      this.#waiters.shift();
+    for (let waiter = this.#next(); waiter !== undefined && this.#fits(waiter.bytes); waiter = this.#next()) {
+      this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
       this.#held += waiter.bytes;
       waiter.admit();
     }
+  }
+
+  #next(): Waiter | undefined {
+    let next: Waiter | undefined;
+    let deadlineMin = Infinity;
+    for (const waiter of this.#waiters) {
+      const deadline = waiter.arrival + waiter.windowsAhead() * LIMITS.windowsPassedMax;
+      if (deadline < deadlineMin) [next, deadlineMin] = [waiter, deadline];
+    }
+    return next;
   }
 }

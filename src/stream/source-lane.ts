@@ -3,6 +3,7 @@ import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
 import { sequenceOfChunk, type Sequence } from '../core/sequence.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
+import type { WindowsAhead } from './byte-budget.js';
 import type { WindowHandle } from './worker-pool.js';
 import type { PackResult, WorkerWork } from './messages.js';
 import type { PackPosition } from '../pack/packer.js';
@@ -21,7 +22,7 @@ export interface SourceLaneOptions {
   readonly length: number;
   /** Sequences that a step takes from the lane: what is asked for first. */
   readonly stepSequences: number;
-  readonly openWindow: (place: WindowPlace, from: PackPosition) => WindowHandle;
+  readonly openWindow: (place: WindowPlace, from: PackPosition, windowsAhead: WindowsAhead) => WindowHandle;
   /** Told what each answer of a worker cost. */
   readonly onWork: (work: WorkerWork) => void;
 }
@@ -155,6 +156,8 @@ export class SourceLane {
   }
 
   #open(place: WindowPlace, from: PackPosition): OpenWindow {
-    return { place, handle: this.#options.openWindow(place, from) };
+    // the lane's own place moves on, up to this window
+    const windowsAhead: WindowsAhead = () => (place.group === this.#place.group && place.window === this.#place.window ? 0 : 1);
+    return { place, handle: this.#options.openWindow(place, from, windowsAhead) };
   }
 }

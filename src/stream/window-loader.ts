@@ -3,7 +3,7 @@ import type { Block } from '../core/shard.js';
 import type { BlockReader, Decoder } from '../decode/decoder.js';
 import type { PlacedShard } from '../manifest/manifest.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
-import type { ByteBudget } from './byte-budget.js';
+import type { ByteBudget, WindowsAhead } from './byte-budget.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
 import type { PipelineStats } from './stats.js';
 
@@ -29,14 +29,14 @@ export class WindowLoader {
   }
 
   /** Errors: those of `Store.read`, `SHARD_INVALID`. */
-  load(place: WindowPlace, signal: AbortSignal): Promise<WindowPayload> {
+  load(place: WindowPlace, windowsAhead: WindowsAhead, signal: AbortSignal): Promise<WindowPayload> {
     // in turn: two windows of one block share its reader
-    const loading = this.#previous.then(() => this.#load(place, signal));
+    const loading = this.#previous.then(() => this.#load(place, windowsAhead, signal));
     this.#previous = loading.catch(() => undefined); // its caller hears of it
     return loading;
   }
 
-  async #load(place: WindowPlace, signal: AbortSignal): Promise<WindowPayload> {
+  async #load(place: WindowPlace, windowsAhead: WindowsAhead, signal: AbortSignal): Promise<WindowPayload> {
     const { plan, budget, stats, shards, sourceIndex, kind } = this.#options;
     if (place.group !== this.#readersGroup) {
       this.#readers.clear();
@@ -47,7 +47,7 @@ export class WindowLoader {
       const unit = shards[block.shard].shard.units[block.unit];
       return sum + Math.ceil((unit.storedBytes * (endRow - startRow)) / unit.rows);
     }, 0);
-    return budget.use(bytes, signal, async () => {
+    return budget.use(bytes, windowsAhead, signal, async () => {
       const started = performance.now();
       const slices = await Promise.all(
         window.slices.map(async ({ block, startRow, endRow }): Promise<WindowSlice> => {

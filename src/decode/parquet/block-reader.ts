@@ -5,6 +5,7 @@ import type { Block, Shard } from '../../core/shard.js';
 import type { Store } from '../../store/store.js';
 import type { BlockReader, Decoder, PageRowCounter } from '../decoder.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
+import { estimateBlock } from './estimate-block.js';
 import { readParquetIndex } from './footer.js';
 import { parquetShardLayout, parquetUnitLayout, type ParquetShardLayout, type ParquetUnitLayout } from './layout.js';
 import { PageMap } from './page-map.js';
@@ -26,6 +27,7 @@ export function createParquetDecoder(countRows: PageRowCounter): Decoder {
       remember();
       return new ParquetBlockReader({ store, path, shard, block, layout, shardLayout, map, remember, countRows });
     },
+    estimateBlock,
   };
 }
 

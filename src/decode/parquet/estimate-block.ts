@@ -1,0 +1,31 @@
+/** What the block reader will fetch, from the footer alone: as if all rows of a column chunk had the same length. */
+import { LIMITS } from '../../config/limits.js';
+import type { Block, Shard } from '../../core/shard.js';
+import { STORE_LIMITS } from '../../store/limits.js';
+import type { ReadEstimate } from '../decoder.js';
+import { parquetUnitLayout } from './layout.js';
+
+/** Follows the reader, which has fetched what lies before `held`; but a block that is a part of its unit is taken to end with its own rows. */
+export function estimateBlock(shard: Shard, block: Block): (startRow: number, endRow: number) => ReadEstimate {
+  const unit = shard.units[block.unit];
+  const { offsetIndex, startByte, endByte } = parquetUnitLayout(unit.layout);
+  const byteOf = (row: number): number => startByte + Math.floor(((endByte - startByte) * (row - unit.startRow)) / unit.rows);
+  const blockEnd = byteOf(block.endRow);
+  let held = byteOf(block.startRow);
+  return (startRow, endRow) => {
+    // an index is read for the first of the unit's blocks, and remembered for the others
+    const index = offsetIndex !== undefined && startRow === unit.startRow ? offsetIndex.endByte - offsetIndex.startByte : 0;
+    let bytes = index;
+    let requests = index > 0 ? 1 : 0;
+    const wanted = byteOf(endRow);
+    if (wanted > held) {
+      // surveys read ahead at any slice, pages that an index names only where the block has more slices
+      const readsAhead = offsetIndex === undefined || endRow < block.endRow;
+      const fetchEnd = readsAhead ? Math.max(wanted, Math.min(blockEnd, byteOf(startRow) + LIMITS.readAheadBytes)) : wanted;
+      bytes += fetchEnd - held;
+      requests += Math.ceil((fetchEnd - held) / STORE_LIMITS.partBytesMax);
+      held = fetchEnd;
+    }
+    return { bytes, requests };
+  };
+}

@@ -1,0 +1,231 @@
+/**
+ * Fills the cache of byte ranges before a run: the windows of the plan, in the order in which the stream will need them, through the same readers, so that
+ * they ask for the same ranges. Nothing is decoded.
+ *
+ *   config ─▶ stores ─▶ manifest ─▶ blocks ─▶ plan ─▶ windows by need ─▶ window's bytes ─▶ cache
+ */
+import { localDisk } from './cache/disk.js';
+import { rangesDir } from './cache/layout.js';
+import { createRangeCache } from './cache/range-cache.js';
+import { cacheRoomBytes } from './cache/room.js';
+import type { CacheCounters } from './cache/counters.js';
+import type { Config, SourceConfig } from './config/config.js';
+import { throwIfAborted } from './core/abort.js';
+import { HeadraceError } from './core/errors.js';
+import type { Block } from './core/shard.js';
+import type { Decoder, ReadEstimate } from './decode/decoder.js';
+import { createParquetDecoder } from './decode/parquet/block-reader.js';
+import { buildManifests, planSource, type PlannedSource } from './pipeline.js';
+import { windowsByNeed, type NeededWindow } from './plan/need-order.js';
+import { createStoreSet, isLocalUri } from './store/open-store.js';
+import type { StoreCounters } from './store/with-counters.js';
+import { ByteBudget } from './stream/byte-budget.js';
+import { createPipelineStats } from './stream/stats.js';
+import { WindowLoader } from './stream/window-loader.js';
+import { WorkerPool } from './stream/worker-pool.js';
+
+export interface WarmingOptions {
+  readonly epoch: number;
+  /** From the start of the epoch, at most to its end; `undefined`: all of it. */
+  readonly steps: number | undefined;
+  readonly signal: AbortSignal;
+  /** Told of what is worth a line in a log, and is no error. */
+  readonly warn: (message: string, detail: Readonly<Record<string, string | number>>) => void;
+}
+
+/** What is asked for, as far as manifests say. */
+export interface WarmingNeed {
+  readonly shards: number;
+  readonly windows: number;
+  readonly bytes: number;
+  readonly requests: number;
+  /** Whether `bytes` is exact: where row groups are read in several blocks, their borders are read twice. */
+  readonly exact: boolean;
+}
+
+/** Of the need. */
+export interface WarmingProgress {
+  readonly windows: number;
+  readonly bytes: number;
+}
+
+export interface Warming {
+  readonly need: WarmingNeed;
+  /** Bytes by which the cache is too small for the need; 0 where it is not. */
+  readonly missingRoomBytes: number;
+  readonly storeCounters: StoreCounters;
+  readonly cacheCounters: CacheCounters;
+  /** Fills the cache, and tells after each window. A range that is in the cache is checked, and not fetched. Errors: those of reading, named; `ABORTED`. */
+  run(): AsyncGenerator<WarmingProgress, void, undefined>;
+  /** Waits for what is being written. */
+  close(): Promise<void>;
+}
+
+/** Whether a run of this configuration reads anything that the cache would keep. */
+export function hasRemoteSources(config: Config): boolean {
+  return config.sources.some(isRemote);
+}
+
+/** Reads the manifests of the sources that are not local. Errors: `CONFIG_INVALID`, those of manifests. */
+export async function openWarming(config: Config, options: WarmingOptions): Promise<Warming> {
+  const { rangeCache } = config;
+  if (rangeCache === undefined) {
+    throw invalid('cache.ranges is false, or cache.size is 0: there is no cache to fill', 'cache', 'Set cache.ranges and cache.size.');
+  }
+  if (config.epochs !== undefined && options.epoch >= config.epochs) {
+    const message = `there is no epoch ${options.epoch}: epochs is ${config.epochs}, and the first is 0`;
+    throw invalid(message, 'epochs', 'Any one epoch brings all the data.');
+  }
+  const dir = rangesDir(config.cacheDir);
+  const cache = createRangeCache({ dir, ...rangeCache, warn: options.warn });
+  const stores = createStoreSet(config.storage, [], cache);
+  // it counts the rows of list pages, and never sees a window
+  const pool = new WorkerPool(1, {
+    tokenizer: undefined,
+    length: config.sequence.length,
+    packing: config.sequence.packing,
+    badRows: config.badRows,
+    padId: 0,
+    idsEnd: 0,
+  });
+  const close = async (): Promise<void> => {
+    await Promise.all([pool.close(), stores.close()]);
+    await cache.close();
+  };
+  try {
+    const decoder = createParquetDecoder(pool.countRows);
+    const remote: Config = { ...config, sources: config.sources.filter(isRemote) };
+    const manifests = await buildManifests(remote, stores, decoder, options);
+    const sources = manifests.map((manifest, index) => planSource(remote, manifest, index));
+    const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(config, sources, options), sources, decoder);
+    const need = needOf(windows(), sources);
+    const roomBytes = await cacheRoomBytes(localDisk, dir, rangeCache.bytesMax);
+    return {
+      need,
+      missingRoomBytes: Math.max(0, need.bytes + need.requests * ENTRY_BYTES_ASSUMED - roomBytes),
+      storeCounters: stores.counters,
+      cacheCounters: cache.counters,
+      run: () => loadAll(windows(), sources, { config, decoder, signal: options.signal }),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What an entry of the cache has beside its data: 24 bytes, and its key with the address of the server, URI, path and ETag. */
+const ENTRY_BYTES_ASSUMED = 512;
+
+function windowsOf(config: Config, sources: readonly PlannedSource[], { epoch, steps }: WarmingOptions): Generator<NeededWindow, void> {
+  const { lanes, size } = config.batch;
+  const weights = config.sources.reduce((sum, { weight }) => sum + weight, 0);
+  // a lane keeps the sequences of one step ready, and asks a worker for those of another
+  const laneTokens = steps === undefined ? undefined : ((steps + 2) * size * config.sequence.length) / lanes;
+  return windowsByNeed(
+    sources.map(({ plan, weight }) => ({ plan, share: weight / weights })),
+    { lanes, epoch, laneTokens },
+  );
+}
+
+interface EstimatedWindow extends NeededWindow, ReadEstimate {}
+
+function* estimated(
+  windows: Iterable<NeededWindow>,
+  sources: readonly PlannedSource[],
+  decoder: Decoder,
+): Generator<EstimatedWindow, void> {
+  const estimates = new Map<Block, ReturnType<Decoder['estimateBlock']>>();
+  for (const needed of windows) {
+    let [bytes, requests] = [0, 0];
+    for (const { block, startRow, endRow } of needed.window.slices) {
+      const { shard } = sources[needed.source].manifest.shards[block.shard];
+      if (isLocalUri(shard.uri)) continue;
+      let estimate = estimates.get(block);
+      if (estimate === undefined) estimates.set(block, (estimate = decoder.estimateBlock(shard, block)));
+      const read = estimate(startRow, endRow);
+      bytes += read.bytes;
+      requests += read.requests;
+    }
+    yield { ...needed, bytes, requests };
+  }
+}
+
+function needOf(windows: Iterable<EstimatedWindow>, sources: readonly PlannedSource[]): WarmingNeed {
+  const shards = new Set<string>();
+  let [count, bytes, requests] = [0, 0, 0];
+  let exact = true;
+  for (const needed of windows) {
+    count++;
+    bytes += needed.bytes;
+    requests += needed.requests;
+    for (const { block } of needed.window.slices) {
+      const { shard } = sources[needed.source].manifest.shards[block.shard];
+      if (!isLocalUri(shard.uri)) shards.add(shard.uri);
+      exact &&= block.endRow - block.startRow === shard.units[block.unit].rows;
+    }
+  }
+  return { shards: shards.size, windows: count, bytes, requests, exact };
+}
+
+interface LoadOptions {
+  readonly config: Config;
+  readonly decoder: Decoder;
+  readonly signal: AbortSignal;
+}
+
+interface Loaded {
+  readonly bytes: number;
+  readonly loading: Promise<Loaded>;
+}
+
+/** Begins in the order of need. As many windows are under way as the stream has at least: one a lane and source. */
+async function* loadAll(
+  windows: Iterable<EstimatedWindow>,
+  sources: readonly PlannedSource[],
+  { config, decoder, signal }: LoadOptions,
+): AsyncGenerator<WarmingProgress, void, undefined> {
+  const { lanes } = config.batch;
+  const budget = new ByteBudget(config.limits.fetchBytesMax);
+  const stats = createPipelineStats();
+  const loaders = sources.map(({ plan, manifest, kind }, sourceIndex) =>
+    Array.from({ length: lanes }, () => new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats })),
+  );
+  const ending = new AbortController();
+  const onAbort = (): void => ending.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  const running = new Set<Promise<Loaded>>();
+  const begin = ({ source, lane, place, bytes }: EstimatedWindow): void => {
+    const load = loaders[source][lane].load(place, () => 0, ending.signal);
+    const loading: Promise<Loaded> = load.then(() => ({ bytes, loading }));
+    loading.catch(() => undefined); // heard by whoever waits for the next one
+    running.add(loading);
+  };
+  let progress: WarmingProgress = { windows: 0, bytes: 0 };
+  const next = async (): Promise<WarmingProgress> => {
+    const { bytes, loading } = await Promise.race(running);
+    running.delete(loading);
+    progress = { windows: progress.windows + 1, bytes: progress.bytes + bytes };
+    return progress;
+  };
+  try {
+    for (const window of windows) {
+      throwIfAborted(signal);
+      begin(window);
+      if (running.size >= lanes * sources.length) yield await next();
+    }
+    while (running.size > 0) yield await next();
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    ending.abort(new HeadraceError('ABORTED', 'warming has ended'));
+    await Promise.allSettled(running);
+  }
+}
+
+function isRemote({ uris }: SourceConfig): boolean {
+  return !uris.every(isLocalUri);
+}
+
+function invalid(message: string, field: string, hint: string): HeadraceError {
+  return new HeadraceError('CONFIG_INVALID', message, { detail: { field }, hint });
+}
