@@ -57,7 +57,9 @@ describe.skipIf(MINIO_BINARY === undefined)('what a run asks of S3', () => {
   beforeAll(async () => {
     workspace = await makeWorkspace();
     minio = await startMinio();
-    const texts = paragraphs();
+    const inOrder = paragraphs();
+    // 7919 is prime to their number: long texts and short ones are spread over the row groups
+    const texts = inOrder.map((_, i) => inOrder[(i * 7919) % inOrder.length]);
     for (let shard = 0; shard < SHARDS; shard++) {
       const file = fiveColumns(
         texts.filter((_, i) => i % SHARDS === shard),
@@ -85,6 +87,7 @@ describe.skipIf(MINIO_BINARY === undefined)('what a run asks of S3', () => {
     openPipeline({
       sources: { prose: { uri: `s3://${minio.bucket}/five/` } },
       tokenizer: { file: TOKENIZER_FILE },
+      shuffle: { windowBytes: '384KiB' }, // a row group is one block of some windows
       batch: { size: 8, lanes: LANES },
       epochs,
       last: 'pad',
@@ -128,7 +131,7 @@ describe.skipIf(MINIO_BINARY === undefined)('what a run asks of S3', () => {
     expect(bytesOf(data.filter((request) => !isFooter(request)))).toBe(needed.column);
     expect(data.filter(isFooter)).toHaveLength(SHARDS);
     expect(bytesOf(data) / (needed.column + needed.footer)).toBeLessThanOrEqual(1.02);
-    expect(data.length).toBeLessThanOrEqual(SHARDS * (1 + 2 * ROW_GROUPS));
+    expect(data.length).toBeLessThanOrEqual(SHARDS * (1 + ROW_GROUPS));
   });
 
   it('is nothing in a second epoch', async () => {
