@@ -253,7 +253,12 @@ function createPipeline(parts: PipelineParts): Pipeline {
 }
 
 /** Of every source of the configuration, in its order. */
-export async function buildManifests(config: Config, stores: StoreSet, decoder: Decoder, options: PipelineOptions): Promise<SourceManifest[]> {
+export async function buildManifests(
+  config: Config,
+  stores: StoreSet,
+  decoder: Decoder,
+  options: PipelineOptions,
+): Promise<SourceManifest[]> {
   const manifests: SourceManifest[] = [];
   for (const source of config.sources) {
     const manifest = await buildManifest(source, {

@@ -53,6 +53,9 @@ function validity(column: Arrow.Data, bounds: Int32Array, start: number, count: 
 
 function toParquetFile(slice: EncodedParquetSlice): Uint8Array {
   const { dictionary, pages, unit, schema, pageRows } = slice;
+  const values = countValues([dictionary, pages], unit.codec);
+  // a row has a value or a level of its own, so more rows than values are none, and nothing is allocated for them
+  if (pageRows > values) throw new Error(`the pages hold ${values} values where the metadata says ${pageRows} rows`);
   const writer = new ByteWriter(dictionary.length + pages.length + 1024);
   writer.appendUint32(MAGIC);
   writer.appendBytes(dictionary);
@@ -76,7 +79,7 @@ function toParquetFile(slice: EncodedParquetSlice): Uint8Array {
               encodings: unit.encodings as Encoding[],
               path_in_schema: [...unit.path],
               codec: unit.codec as CompressionCodec,
-              num_values: BigInt(countValues(pages)),
+              num_values: BigInt(values),
               total_uncompressed_size: size,
               total_compressed_size: size,
               data_page_offset: dataPageOffset,
@@ -91,13 +94,14 @@ function toParquetFile(slice: EncodedParquetSlice): Uint8Array {
   return writer.getBytes();
 }
 
-/** Values of all pages: of lists only the page headers know it. A page that claims an absurd size is refused before anything is allocated for it. */
-function countValues(pages: Uint8Array): number {
+/** Values of all data pages: of lists only the page headers know it. What claims absurdly many is refused before anything is allocated for it. */
+function countValues(parts: readonly Uint8Array[], codec: string): number {
   let values = 0;
-  for (const { header } of pagesOf(pages)) {
-    values += header.data_page_header?.num_values ?? header.data_page_header_v2?.num_values ?? 0;
-    if (!(header.uncompressed_page_size <= LIMITS.pageBytesMax))
-      throw new Error(`a page claims ${header.uncompressed_page_size} decoded bytes`);
+  for (const part of parts) {
+    for (const { header } of pagesOf(part, codec))
+      values += header.data_page_header?.num_values ?? header.data_page_header_v2?.num_values ?? 0;
   }
+  // each takes 4 bytes, of itself or of where it begins
+  if (!(4 * values <= LIMITS.pageBytesMax)) throw new Error(`the pages claim ${values} values`);
   return values;
 }

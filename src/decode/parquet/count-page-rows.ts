@@ -15,7 +15,7 @@ export function countPageRows(request: PageRowRequest): PageRows {
   const rows: number[] = [];
   const continued: number[] = [];
   try {
-    for (const { header, body } of pagesOf(request.bytes)) {
+    for (const { header, body } of pagesOf(request.bytes, request.codec)) {
       if (header.data_page_header === undefined) {
         rows.push(header.data_page_header_v2?.num_rows ?? 0);
         continued.push(0);

@@ -52,8 +52,8 @@ let kernel: ListKernel | undefined;
 export function decodeLists(slice: EncodedParquetSlice): Rows | undefined {
   const shape = slice.kind === 'tokens' && kernelRuns('parquet-lists') ? shapeOf(slice) : undefined;
   if (shape === undefined) return undefined;
-  const dictionary = [...pagesOf(slice.dictionary)].at(0);
-  const pages = [...pagesOf(slice.pages)];
+  const dictionary = [...pagesOf(slice.dictionary, slice.unit.codec)].at(0);
+  const pages = [...pagesOf(slice.pages, slice.unit.codec)];
   if (!pages.every(({ header }) => isKnown(header))) return undefined;
 
   kernel ??= loadKernel('parquet-lists') as ListKernel;

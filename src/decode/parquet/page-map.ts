@@ -130,7 +130,10 @@ export class PageMap {
     const first = data[0].startByte;
     const last = data[data.length - 1].endByte;
     const copy = bytes.slice(first - startByte, last - startByte);
-    const { rows, continued } = await countRows({ codec: this.#layout.codec, bytes: copy }, signal);
+    const { rows, continued } = await countRows({ codec: this.#layout.codec, bytes: copy }, signal).catch((error: unknown) => {
+      // the worker knows the bytes only, and not what they are of
+      throw error instanceof HeadraceError && error.code === 'SHARD_INVALID' ? this.#invalid(error.message) : error;
+    });
     if (rows.length !== data.length) throw this.#invalid(`${rows.length} pages where ${data.length} were expected`);
     if (continued.includes(1)) {
       this.#pages = [];

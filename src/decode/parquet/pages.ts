@@ -1,5 +1,6 @@
 /** The pages of a column chunk, one after the other, and what their headers say. */
 import { parquetHeader } from 'hyparquet/src/column.js';
+import { LIMITS } from '../../config/limits.js';
 
 export type PageHeader = ReturnType<typeof parquetHeader>;
 
@@ -9,14 +10,30 @@ export interface Page {
   readonly body: Uint8Array;
 }
 
-/** Throws where a page ends beyond the bytes. */
-export function* pagesOf(pages: Uint8Array): Generator<Page> {
+/**
+ * Decoded bytes that a stored byte can stand for, at most, by what each format can say: a copy of 64 bytes takes 3 (Snappy), a match of 258 bytes
+ * takes two bits (RFC 1951), a match grows by 255 a byte (LZ4), a block of 128 KiB takes 4 (RFC 8878). Brotli has no such bound.
+ */
+const RATIO_MAX: ReadonlyMap<string, number> = new Map([
+  ['UNCOMPRESSED', 1],
+  ['SNAPPY', 22],
+  ['GZIP', 1032],
+  ['LZ4', 255],
+  ['LZ4_RAW', 255],
+  ['ZSTD', 32_768],
+]);
+
+/** Throws where a page ends beyond the bytes, or claims more decoded bytes than its stored ones can stand for: nothing was allocated for it then. */
+export function* pagesOf(pages: Uint8Array, codec: string): Generator<Page> {
   const reader = { view: new DataView(pages.buffer, pages.byteOffset, pages.byteLength), offset: 0 };
   while (reader.offset < pages.length) {
     const header = parquetHeader(reader);
     const start = reader.offset;
     reader.offset += header.compressed_page_size;
     if (!(header.compressed_page_size >= 0 && reader.offset <= pages.length)) throw new Error('a page ends beyond its column chunk');
+    const decodedBytesMax = Math.min(LIMITS.pageBytesMax, header.compressed_page_size * (RATIO_MAX.get(codec) ?? Infinity));
+    if (!(header.uncompressed_page_size >= 0 && header.uncompressed_page_size <= decodedBytesMax))
+      throw new Error(`a page of ${header.compressed_page_size} bytes claims ${header.uncompressed_page_size} decoded bytes`);
     yield { header, body: pages.subarray(start, reader.offset) };
   }
 }
