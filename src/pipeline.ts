@@ -3,6 +3,7 @@
  *
  *   config ─▶ stores ─▶ manifest ─▶ blocks ─▶ plan                                        once, at the start
  *   plan ─▶ window's bytes ─▶ worker: rows, tokens, sequences ─▶ lanes ─▶ steps ─▶ batches of a rank
+ *        └▶ slices' tokens, kept ─▶ worker ─▶ tokens of whole slices, to be kept                 with `cache.tokens`
  *
  * Memory, at most: lanes × sources × (`laneReadyTokens` of ids + one window decoded in a worker + one window ahead, as stored) + `fetchBytes` +
  * `retainedBytesMax` of steps for every assembler. docs/operations.md evaluates it.
