@@ -59,7 +59,7 @@ export class WindowLoader {
   async #loadSlice({ block, startRow, endRow }: Slice, signal: AbortSignal): Promise<WindowSlice> {
     const { shards, stats, tokens: lookUp } = this.#options;
     const { shard } = shards[block.shard];
-    const tokens = await lookUp?.(shard, startRow, endRow, signal);
+    const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal));
     const place = { shard: block.shard, startRow, tokens };
     if (tokens?.kind === 'kept') {
       stats.slicesKept++;
