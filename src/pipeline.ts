@@ -3,6 +3,7 @@
  *
  *   config ─▶ stores ─▶ manifest ─▶ blocks ─▶ plan                                        once, at the start
  *   plan ─▶ window's bytes ─▶ worker: rows, tokens, sequences ─▶ lanes ─▶ steps ─▶ batches of a rank
+ *        └▶ slices' tokens, kept ─▶ worker ─▶ tokens of whole slices, to be kept                 with `cache.tokens`
  *
  * Memory, at most: lanes × sources × (`laneReadyTokens` of ids + one window decoded in a worker + one window ahead, as stored) + `fetchBytes` +
  * `retainedBytesMax` of steps for every assembler. docs/operations.md evaluates it.
@@ -38,8 +39,11 @@ import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
+import type { WorkerSettings } from './stream/messages.js';
 import { SourceLane } from './stream/source-lane.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
+import { createTokenLookup, type TokenLookup } from './stream/token-cache.js';
+import { idBytesOf } from './stream/token-entry.js';
 import { WindowLoader } from './stream/window-loader.js';
 import { WorkerPool } from './stream/worker-pool.js';
 import { findEosId, prepareTokenizerFile, readTokenizerFile, tokenizerFingerprint } from './tokenize/load-tokenizer.js';
@@ -92,7 +96,7 @@ export interface Pipeline {
   readonly stats: PipelineStats;
   /** What was asked of stores: a range that is in the cache is not. */
   readonly storeCounters: StoreCounters;
-  /** Of this pipeline's use of the local cache; undefined where byte ranges are not kept. */
+  /** Of this pipeline's use of the local cache; undefined where neither byte ranges nor tokens are kept. */
   readonly cacheCounters: CacheCounters | undefined;
   /** Bytes that are fetched and not yet in a worker. */
   readonly heldBytes: () => number;
@@ -129,8 +133,9 @@ export interface PlannedSource {
 /** Opens a configuration: the path of a YAML file, an object like it, or a `Config`. Errors: see docs/errors.md. */
 export async function openPipeline(input: string | ConfigInput | Config, options: PipelineOptions = {}): Promise<Pipeline> {
   const config = typeof input === 'string' ? await loadConfig(input) : isConfig(input) ? input : parseConfig(input);
-  const cache = config.rangeCache && createRangeCache({ dir: rangesDir(config.cacheDir), ...config.rangeCache, warn: options.warn });
-  const stores = createStoreSet(config.storage, options.stores, cache);
+  const { localCache } = config;
+  const cache = localCache && createRangeCache({ dir: rangesDir(config.cacheDir), ...localCache, warn: options.warn });
+  const stores = createStoreSet(config.storage, options.stores, localCache?.ranges === true ? cache : undefined);
   let pool: WorkerPool | undefined;
   try {
     const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, options.signal));
@@ -139,19 +144,21 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     if (tokenizer?.prepared.path === 'hugging-face') {
       options.warn?.(`the tokenizer takes the slow path: ${tokenizer.prepared.reason}`, { file: tokenizer.file });
     }
-    pool = new WorkerPool(workers, {
+    const settings: WorkerSettings = {
       tokenizer: tokenizer && {
         prepared: tokenizer.prepared,
         file: tokenizer.file,
         appendId: facts.appendId,
         invalidUtf8: tokenizer.invalidUtf8,
+        idBytes: idBytesOf(tokenizer.vocabSize),
       },
       length: config.sequence.length,
       packing: config.sequence.packing,
       badRows: config.badRows,
       padId: facts.padId,
       idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
-    });
+    };
+    pool = new WorkerPool(workers, settings, (key, entry) => cache?.put(key, entry));
     const decoder = createParquetDecoder(pool.countRows);
     // both take a while, and neither needs the other
     const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready()]);
@@ -297,13 +304,23 @@ export function planSource(config: Config, manifest: SourceManifest, index: numb
 function openLane(
   state: LaneState,
   sources: readonly PlannedSource[],
-  { config, pool, decoder }: PipelineParts,
+  parts: PipelineParts,
   budget: ByteBudget,
   stats: PipelineStats,
 ): Lane {
+  const { config, pool, decoder } = parts;
   return new Lane(
     sources.map(({ plan, manifest, kind, weight }, sourceIndex) => {
-      const loader = new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats });
+      const loader = new WindowLoader({
+        plan,
+        shards: manifest.shards,
+        sourceIndex,
+        kind,
+        decoder,
+        budget,
+        stats,
+        tokens: tokenLookup(parts, sourceIndex),
+      });
       const [group, window, document, token] = state[plan.name];
       const sourceLane = new SourceLane(
         {
@@ -324,6 +341,14 @@ function openLane(
     }),
     state,
   );
+}
+
+/** Of a source of text, where tokens are kept. */
+function tokenLookup({ config, cache, tokenizer }: PipelineParts, sourceIndex: number): TokenLookup | undefined {
+  const { kind, column } = config.sources[sourceIndex];
+  if (cache === undefined || config.localCache?.tokens !== true || tokenizer === undefined || kind !== 'text') return undefined;
+  const { fingerprint, invalidUtf8 } = tokenizer;
+  return createTokenLookup({ cache, column, tokenizer: fingerprint, invalidUtf8, badRows: config.badRows });
 }
 
 function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]): LaneStates {

@@ -68,8 +68,8 @@ export function hasRemoteSources(config: Config): boolean {
 
 /** Reads the manifests of the sources that are not local. Errors: `CONFIG_INVALID`, those of manifests. */
 export async function openWarming(config: Config, options: WarmingOptions): Promise<Warming> {
-  const { rangeCache } = config;
-  if (rangeCache === undefined) {
+  const { localCache } = config;
+  if (localCache?.ranges !== true) {
     throw invalid('cache.ranges is false, or cache.size is 0: there is no cache to fill', 'cache', 'Set cache.ranges and cache.size.');
   }
   if (config.epochs !== undefined && options.epoch >= config.epochs) {
@@ -77,17 +77,18 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     throw invalid(message, 'epochs', 'Any one epoch brings all the data.');
   }
   const dir = rangesDir(config.cacheDir);
-  const cache = createRangeCache({ dir, ...rangeCache, warn: options.warn });
+  const cache = createRangeCache({ dir, ...localCache, warn: options.warn });
   const stores = createStoreSet(config.storage, [], cache);
   // it counts the rows of list pages, and never sees a window
-  const pool = new WorkerPool(1, {
+  const settings = {
     tokenizer: undefined,
     length: config.sequence.length,
     packing: config.sequence.packing,
     badRows: config.badRows,
     padId: 0,
     idsEnd: 0,
-  });
+  };
+  const pool = new WorkerPool(1, settings, () => undefined);
   const close = async (): Promise<void> => {
     await Promise.all([pool.close(), stores.close()]);
     await cache.close();
@@ -99,7 +100,7 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     const sources = manifests.map((manifest, index) => planSource(remote, manifest, index));
     const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(config, sources, options), sources, decoder);
     const need = needOf(windows(), sources);
-    const roomBytes = await cacheRoomBytes(localDisk, dir, rangeCache.bytesMax);
+    const roomBytes = await cacheRoomBytes(localDisk, dir, localCache.bytesMax);
     return {
       need,
       missingRoomBytes: Math.max(0, need.bytes + need.requests * ENTRY_BYTES_ASSUMED - roomBytes),
@@ -189,7 +190,10 @@ async function* loadAll(
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const stats = createPipelineStats();
   const loaders = sources.map(({ plan, manifest, kind }, sourceIndex) =>
-    Array.from({ length: lanes }, () => new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats })),
+    Array.from(
+      { length: lanes },
+      () => new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats, tokens: undefined }),
+    ),
   );
   const ending = new AbortController();
   const onAbort = (): void => ending.abort(signal.reason);

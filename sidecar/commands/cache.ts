@@ -83,23 +83,33 @@ async function eachEntry(
   return { entries: count, bytes };
 }
 
-interface EntryFacts {
+interface ObjectFacts {
   readonly uri: string;
   readonly etag: string;
-  readonly startByte: number;
-  readonly endByte: number;
   readonly fileBytes: number;
 }
 
+/** A range of the object's bytes, or the tokens of a range of its rows. */
+type EntryFacts = ObjectFacts &
+  ({ readonly startByte: number; readonly endByte: number } | { readonly startRow: number; readonly endRow: number });
+
 /** As `withCache` makes keys: origin, store, path, ETag, range. */
 const keySchema = z.tuple([z.string(), z.string(), z.string(), z.string(), z.int(), z.int()]);
+/** As `createTokenLookup` makes keys: URI, ETag, rows, and what else the tokens depend on. */
+const tokensKeySchema = z.tuple([z.literal('tokens'), z.string(), z.string(), z.int(), z.int()]).rest(z.unknown());
 
 /** Undefined where the entry is gone meanwhile. */
 async function describe(dir: string, { name, fileBytes }: NamedEntry): Promise<EntryFacts | undefined> {
   const file = entryFile(dir, name);
   const found = await unlessMissing(readKey(localDisk, file).then((key) => ({ key })));
   if (found === undefined) return undefined;
-  const parsed = keySchema.safeParse(parseJson(found.key));
+  const key = parseJson(found.key);
+  const tokens = tokensKeySchema.safeParse(key);
+  if (tokens.success) {
+    const [, uri, etag, startRow, endRow] = tokens.data;
+    return { uri, etag, startRow, endRow, fileBytes };
+  }
+  const parsed = keySchema.safeParse(key);
   if (!parsed.success) return { uri: `damaged: ${file}`, etag: '', startByte: 0, endByte: 0, fileBytes };
   const [, store, objectPath, etag, startByte, endByte] = parsed.data;
   return { uri: store + objectPath, etag, startByte, endByte, fileBytes };
@@ -113,6 +123,8 @@ function parseJson(text: string | undefined): unknown {
   }
 }
 
-function listLine({ uri, etag, startByte, endByte, fileBytes }: EntryFacts): string {
-  return `${formatSize(fileBytes).padStart(10)}  ${uri}  ${startByte}–${endByte}  ${etag}`;
+function listLine(facts: EntryFacts): string {
+  const { uri, etag, fileBytes } = facts;
+  const range = 'startRow' in facts ? `tokens of rows ${facts.startRow}–${facts.endRow}` : `${facts.startByte}–${facts.endByte}`;
+  return `${formatSize(fileBytes).padStart(10)}  ${uri}  ${range}  ${etag}`;
 }

@@ -55,17 +55,20 @@ export function createRegistry({ pipeline, server, served }: MetricsSources): Re
   counter('headrace_store_hedges_total', 'Second requests for reads that took long.', () => pipeline.storeCounters.hedges);
   counter('headrace_store_hedges_won_total', 'Of those, the ones that answered first.', () => pipeline.storeCounters.hedgesWon);
   counter('headrace_store_coalesced_total', "Reads that another one's request answered.", () => pipeline.storeCounters.coalesced);
+  counter('headrace_tokenized_bytes_total', 'Bytes of text that were tokenized.', () => pipeline.stats.tokenizedBytes);
   const { cacheCounters } = pipeline;
   if (cacheCounters !== undefined) {
     counter('headrace_cache_hits_total', 'Reads answered from the local cache.', () => cacheCounters.hits);
-    counter('headrace_cache_misses_total', 'Reads that the local cache passed on to a store.', () => cacheCounters.misses);
+    counter('headrace_cache_misses_total', 'Reads that the local cache could not answer.', () => cacheCounters.misses);
     counter('headrace_cache_read_bytes_total', 'Bytes read from the local cache.', () => cacheCounters.bytesFromCache);
     counter('headrace_cache_written_bytes_total', 'Bytes written to the local cache.', () => cacheCounters.bytesWritten);
     counter('headrace_cache_evictions_total', 'Entries deleted to make room.', () => cacheCounters.evictions);
     counter('headrace_cache_corrupt_total', 'Damaged entries, deleted and fetched again.', () => cacheCounters.corrupt);
     counter('headrace_cache_lost_total', 'Entries that another process or a person deleted.', () => cacheCounters.lost);
-    counter('headrace_cache_bypassed_total', 'Failed reads of the disk, and ranges not kept.', () => cacheCounters.bypassed);
+    counter('headrace_cache_bypassed_total', 'Failed reads of the disk, and ranges and tokens not kept.', () => cacheCounters.bypassed);
     counter('headrace_cache_waits_total', 'Reads that waited for another process to fetch the same.', () => cacheCounters.waitsForOther);
+    counter('headrace_token_slices_kept_total', 'Slices of text whose tokens were in the local cache.', () => pipeline.stats.slicesKept);
+    counter('headrace_token_slices_wanted_total', 'Slices of text whose tokens were not.', () => pipeline.stats.slicesWanted);
   }
   counter('headrace_bad_messages_total', 'Malformed messages from clients.', () => server.counters.badMessages);
   counter('headrace_sessions_refused_total', 'HELLOs that were refused.', () => server.counters.refused);

@@ -3,7 +3,7 @@
 export interface CacheCounters {
   /** Reads that were answered from it. Reads that joined another of the same range, which was under way, are counted once with it. */
   hits: number;
-  /** Reads that asked the store. */
+  /** Reads that it could not answer. */
   misses: number;
   /** Bytes of the hits. */
   bytesFromCache: number;
@@ -14,7 +14,7 @@ export interface CacheCounters {
   corrupt: number;
   /** Entries that somebody else deleted. */
   lost: number;
-  /** Ranges that were not kept, since the disk is full or fails, and reads that did not wait for it. */
+  /** Ranges and tokens that were not kept, since the disk is full or fails, and reads that did not wait for it. */
   bypassed: number;
   /** Reads that waited for another process to fetch the same. */
   waitsForOther: number;

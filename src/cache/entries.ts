@@ -5,8 +5,8 @@ import { LRUCache } from 'lru-cache';
 import { mapConcurrent } from '../core/map-concurrent.js';
 import type { CacheCounters } from './counters.js';
 import { diskCode, noSpace, unlessMissing, type Disk } from './disk.js';
-import { readEntry, writeEntry, type Entry } from './entry.js';
-import { claimsDir, entryFile, listEntries, sweep, temporaryDir, temporaryFile } from './layout.js';
+import { entryOfFile, hashOf, readEntry, writeEntry, type Entry } from './entry.js';
+import { claimsDir, entriesNamed, entryFile, listEntries, sweep, temporaryDir, temporaryFile } from './layout.js';
 import { CACHE_LIMITS } from './limits.js';
 import type { Troubles } from './troubles.js';
 
@@ -22,6 +22,8 @@ export interface EntriesOptions {
 export interface Entries {
   /** The data of an entry, checked; undefined where there is none. A damaged one is deleted. Errors: those of the disk. */
   read(entry: Entry): Promise<Uint8Array | undefined>;
+  /** As `read`, of an entry whose length only its name says. */
+  find(key: string): Promise<Uint8Array | undefined>;
   /** Makes room and writes. Errors: those of the disk; then there is no entry, and no part of one. */
   write(entry: Entry, data: Uint8Array): Promise<void>;
   /** Makes the directories, and sweeps what dead processes left. Lookups need not wait for it. Errors: those of the disk. */
@@ -212,8 +214,19 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
     }
   };
 
+  const find = async (key: string): Promise<Uint8Array | undefined> => {
+    // one listing a look-up: the index would not know what other processes wrote since it last looked
+    for (const { fileBytes } of await entriesNamed(disk, dir, hashOf(key))) {
+      const entry = entryOfFile(key, fileBytes);
+      const data = entry && (await read(entry));
+      if (data !== undefined) return data;
+    }
+    return undefined;
+  };
+
   return {
     read,
+    find,
     write,
     ready,
     get bytes() {

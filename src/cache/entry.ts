@@ -23,11 +23,16 @@ const KEY_BYTES_MAX = 64 * 1024;
 
 /** What is to be read or written. */
 export interface Entry {
-  /** The file's name: hash of the key, and bytes of the file, so that a listing of names is an index. */
+  /** The file's name: `hashOf` its key, and bytes of the file, so that a listing of names is an index. */
   readonly name: string;
   readonly header: Uint8Array;
   readonly dataBytes: number;
   readonly fileBytes: number;
+}
+
+/** What the names of a key's entries start with, whatever their length. */
+export function hashOf(key: string): string {
+  return createHash('sha256').update(`${VERSION} ${key}`).digest('hex').slice(0, 32);
 }
 
 export function entryOf(key: string, dataBytes: number): Entry {
@@ -39,8 +44,13 @@ export function entryOf(key: string, dataBytes: number): Entry {
   header.writeBigUInt64LE(BigInt(dataBytes), 12);
   header.set(keyBytes, FIXED_BYTES);
   const fileBytes = header.length + dataBytes + CHECKSUM_BYTES;
-  const hash = createHash('sha256').update(header).digest('hex').slice(0, 32);
-  return { name: `${hash}-${fileBytes.toString(36)}`, header, dataBytes, fileBytes };
+  return { name: `${hashOf(key)}-${fileBytes.toString(36)}`, header, dataBytes, fileBytes };
+}
+
+/** The entry of a key whose file has so many bytes; undefined where none can. */
+export function entryOfFile(key: string, fileBytes: number): Entry | undefined {
+  const dataBytes = fileBytes - FIXED_BYTES - Buffer.byteLength(key) - CHECKSUM_BYTES;
+  return dataBytes < 0 || dataBytes > CACHE_LIMITS.entryBytesMax ? undefined : entryOf(key, dataBytes);
 }
 
 /** Bytes of the file of this name, or undefined where it is no entry's name. */

@@ -1,7 +1,7 @@
 /**
  * Where the files of the cache are:
  *
- *   DIR/entries/ab/abcdef…-1k2j     one a byte range; 256 directories, so that a million entries are 4,000 names each
+ *   DIR/entries/ab/abcdef…-1k2j     one a byte range or tokenized slice; 256 directories, so that a million entries are 4,000 names each
  *   DIR/temporary/HOST.PID.UUID     being written; renamed to an entry
  *   DIR/claims/abcdef…-1k2j         a link: somebody fetches this entry
  *
@@ -14,7 +14,7 @@ import { unlessMissing, type Disk } from './disk.js';
 import { bytesOfName } from './entry.js';
 import { CACHE_LIMITS } from './limits.js';
 
-/** The byte ranges' part of `cache.dir`. */
+/** The part of `cache.dir` where byte ranges and tokenized slices are. */
 export function rangesDir(cacheDir: string): string {
   return path.join(cacheDir, 'ranges');
 }
@@ -43,13 +43,16 @@ export interface NamedEntry {
 /** Every entry, a directory at a time; no file is looked at. Errors: those of the disk. */
 export async function* listEntries(disk: Disk, dir: string): AsyncGenerator<readonly NamedEntry[], void> {
   const shelves = (await unlessMissing(disk.names(path.join(dir, 'entries')))) ?? [];
-  for (const shelf of shelves) {
-    const names = (await unlessMissing(disk.names(path.join(dir, 'entries', shelf)))) ?? [];
-    yield names.flatMap((name) => {
-      const fileBytes = bytesOfName(name);
-      return fileBytes === undefined || !name.startsWith(shelf) ? [] : [{ name, fileBytes }];
-    });
-  }
+  for (const shelf of shelves) yield entriesNamed(disk, dir, shelf);
+}
+
+/** The entries whose names start with `start`, of two digits or more: one listing of one directory. Errors: those of the disk. */
+export async function entriesNamed(disk: Disk, dir: string, start: string): Promise<readonly NamedEntry[]> {
+  const names = (await unlessMissing(disk.names(path.join(dir, 'entries', start.slice(0, 2))))) ?? [];
+  return names.flatMap((name) => {
+    const fileBytes = name.startsWith(start) ? bytesOfName(name) : undefined;
+    return fileBytes === undefined ? [] : [{ name, fileBytes }];
+  });
 }
 
 /** Deletes what processes left that ended in the middle: what is of dead ones of this machine, and whatever is silent for a lease. */

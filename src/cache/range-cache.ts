@@ -1,18 +1,18 @@
 /**
- * A cache of byte ranges on local disk, shared by the processes of a machine. It can be slow or gone, but never wrong: an entry is checked whole
- * before it is used, and whatever fails, the bytes come from the store.
+ * A cache of byte ranges, and of what is made of them, on local disk, shared by the processes of a machine. It can be slow or gone, but never
+ * wrong: an entry is checked whole before it is used, and whatever fails, the bytes come from the store.
  *
  *   read ─▶ under way here? ─▶ on disk? ─▶ claim, or wait for the process that has it ─▶ fetch ─▶ reader
  *                                                                                          └────▶ temporary file ─▶ rename
  */
-import { abortError, throwIfAborted, untilAborted } from '../core/abort.js';
+import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
 import { createClaims, type Claim } from './claims.js';
 import { createCacheCounters, type CacheCounters } from './counters.js';
 import { localDisk, type Disk } from './disk.js';
 import { createEntries } from './entries.js';
-import { entryOf, type Entry } from './entry.js';
+import { entryOf, hashOf, type Entry } from './entry.js';
 import { CACHE_LIMITS } from './limits.js';
 import { createTroubles, type Warn } from './troubles.js';
 
@@ -36,6 +36,13 @@ export interface RangeCache {
    * array; it is the only view of its buffer. Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
    */
   read(key: string, dataBytes: number, fetch: Fetch, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * What was put under `key`, of whatever length; undefined where nothing is. No claim is taken: two processes may make the same. The caller owns
+   * the array, as of `read`. Errors: `ABORTED`; a failing disk is no error.
+   */
+  get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /** Begins to write `bytes`, which nobody changes any more, under `key`; leaves it where the disk is behind, full or failing. */
+  put(key: string, bytes: Uint8Array): void;
   /** Ends reads with `ABORTED`, and waits for what is being written, up to `closeWaitMs`. */
   close(): Promise<void>;
 }
@@ -74,10 +81,11 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     return bytes;
   };
 
-  const lookUp = async (entry: Entry): Promise<Uint8Array | undefined> => {
+  /** What a read of the disk finds, as long as it answers. */
+  const lookUp = async (read: () => Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> => {
     if (troubles.readsPaused) return undefined;
     try {
-      const reading = entries.read(entry);
+      const reading = read();
       if (await settlesWithin(reading, CACHE_LIMITS.readTimeoutMs, clock)) return await reading;
       troubles.stalled();
     } catch (error) {
@@ -95,7 +103,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     // other processes send no event when they are done: this is the one place that polls
     for (let delayMs: number = CACHE_LIMITS.pollMs; ; delayMs = Math.min(2 * delayMs, CACHE_LIMITS.pollMsMax)) {
       const claim = await claims.take(entry.name);
-      const found = await lookUp(entry); // after the claim: whoever had it before may just have finished
+      const found = await lookUp(() => entries.read(entry)); // after the claim: whoever had it before may just have finished
       if (found !== undefined) await claim?.release();
       if (found !== undefined) return { found };
       if (claim !== undefined) return { claim };
@@ -114,17 +122,9 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     }
   };
 
-  /** Begins to write; answers when the reader may go on. */
-  const keep = async (entry: Entry, bytes: Uint8Array, claim: Claim): Promise<boolean> => {
-    while (pendingBytes > 0 && pendingBytes + entry.fileBytes > CACHE_LIMITS.pendingWriteBytesMax) {
-      const room = Promise.race([...writes.values()].map(({ done }) => done));
-      if (!(await settlesWithin(room, CACHE_LIMITS.writeWaitMs, clock))) {
-        troubles.writeFailed(new Error(`of ${pendingBytes} bytes, none were written in ${CACHE_LIMITS.writeWaitMs} ms`));
-        counters.bypassed++;
-        await release(claim);
-        return false;
-      }
-    }
+  const hasRoom = ({ fileBytes }: Entry): boolean => pendingBytes === 0 || pendingBytes + fileBytes <= CACHE_LIMITS.pendingWriteBytesMax;
+
+  const beginWrite = (entry: Entry, bytes: Uint8Array, claim: Claim | undefined): void => {
     pendingBytes += entry.fileBytes;
     const write = async (): Promise<void> => {
       try {
@@ -138,11 +138,25 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       pendingBytes -= entry.fileBytes;
     };
     writes.set(entry.name, { bytes, done: write() });
+  };
+
+  /** Begins to write; answers when the reader may go on. */
+  const keep = async (entry: Entry, bytes: Uint8Array, claim: Claim): Promise<boolean> => {
+    while (!hasRoom(entry)) {
+      const room = Promise.race([...writes.values()].map(({ done }) => done));
+      if (!(await settlesWithin(room, CACHE_LIMITS.writeWaitMs, clock))) {
+        troubles.writeFailed(new Error(`of ${pendingBytes} bytes, none were written in ${CACHE_LIMITS.writeWaitMs} ms`));
+        counters.bypassed++;
+        await release(claim);
+        return false;
+      }
+    }
+    beginWrite(entry, bytes, claim);
     return true;
   };
 
   const load = async (entry: Entry, fetch: Fetch, signal: AbortSignal): Promise<Loaded> => {
-    let found = await lookUp(entry);
+    let found = await lookUp(() => entries.read(entry));
     let claim: Claim | undefined;
     if (found === undefined && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
       try {
@@ -203,6 +217,24 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
           flight.aborting.abort(signal?.aborted === true ? abortError(signal) : undefined);
         }
       }
+    },
+    get: (key, signal) =>
+      withAnySignal([signal, closing.signal], async (either) => {
+        throwIfAborted(either);
+        const start = `${hashOf(key)}-`;
+        for (const [name, { bytes }] of writes) if (name.startsWith(start)) return hit(bytes.slice());
+        const looking = lookUp(() => entries.find(key)).finally(() => loads.delete(looking));
+        loads.add(looking);
+        const found = await untilAborted(looking, either);
+        if (found !== undefined) return hit(found);
+        counters.misses++;
+        return undefined;
+      }),
+    put: (key, bytes) => {
+      const entry = entryOf(key, bytes.length);
+      if (closing.signal.aborted || writes.has(entry.name)) return;
+      if (hasRoom(entry) && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) beginWrite(entry, bytes, undefined);
+      else counters.bypassed++;
     },
     close: async () => {
       closing.abort(new HeadraceError('ABORTED', `the cache in ${dir} was closed`, { detail: { dir } }));

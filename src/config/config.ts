@@ -40,8 +40,9 @@ export interface Config {
   readonly last: 'drop' | 'pad';
   readonly storage: ParsedConfig['storage'];
   readonly cacheDir: string;
-  /** `undefined`: byte ranges are not kept. */
-  readonly rangeCache: { readonly bytesMax: number; readonly fsync: 'never' | 'data' } | undefined;
+  /** Of byte ranges and tokens. `undefined`: neither is kept. */
+  readonly localCache:
+    { readonly ranges: boolean; readonly tokens: boolean; readonly bytesMax: number; readonly fsync: 'never' | 'data' } | undefined;
   readonly badRows: 'fail' | 'skip';
   readonly serve: {
     readonly address: string | undefined;
@@ -126,7 +127,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     last: parsed.last,
     storage: parsed.storage,
     cacheDir: absolutePath(parsed.cache.dir, baseDir),
-    rangeCache: parsed.cache.ranges && parsed.cache.size > 0 ? { bytesMax: parsed.cache.size, fsync: parsed.cache.fsync } : undefined,
+    localCache: localCacheOf(parsed.cache),
     badRows: parsed.badRows,
     serve: {
       address: parsed.serve.address === undefined ? undefined : absoluteAddress(parsed.serve.address, baseDir),
@@ -136,6 +137,10 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     },
     limits: { workers: parsed.limits.workers, fetchBytesMax: parsed.limits.fetchBytes },
   };
+}
+
+function localCacheOf({ ranges, tokens, size, fsync }: ParsedConfig['cache']): Config['localCache'] {
+  return (ranges || tokens) && size > 0 ? { ranges, tokens, bytesMax: size, fsync } : undefined;
 }
 
 function largestDivisor(value: number, divisorMax: number): number {

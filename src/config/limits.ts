@@ -43,6 +43,11 @@ export const LIMITS = {
   documentBytesMax: 64 * 2 ** 20,
   /** Text that is tokenized ahead of the packer: small enough that the first sequence does not wait, large enough to amortise a call. */
   tokenizeAheadBytes: 64 * 2 ** 10,
+  /**
+   * Tokens of one slice that are kept (`cache.tokens`): those of the default window's slices, 2 MiB of text each, take 1 to 2 MiB, and a checksum
+   * is worth most up to 256 MiB. Of a larger one nothing is kept.
+   */
+  tokenEntryBytesMax: 256 * 2 ** 20,
   /** Tokens that a worker packs before it answers: 256 KiB of ids a message, where messages cost under 5 % of the time. */
   chunkTokens: 64 * 2 ** 10,
   /** Ready tokens a lane keeps in the main thread ahead of the assembler, beyond one step's share: one chunk is being served, one is on its way. */

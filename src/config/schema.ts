@@ -205,18 +205,24 @@ export const configSchema = z.strictObject({
         .string()
         .min(1)
         .default('~/.cache/headrace')
-        .describe('Where manifests and byte ranges are kept between runs. Processes may share it.'),
+        .describe('Where manifests, byte ranges and tokens are kept between runs. Processes may share it.'),
       ranges: z.boolean().default(true).describe('Whether byte ranges of remote shards are kept. The stream does not depend on it.'),
+      tokens: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Whether the tokens of text are kept: a second epoch, or a second job with the same windows, neither fetches nor tokenizes. Two bytes a token, four where the vocabulary has more than 65,536. The stream does not depend on it.',
+        ),
       size: size(0, 2 ** 50)
         .prefault(LIMITS.cacheBytesDefault)
         .describe(
-          'Bytes of all byte ranges; what was used longest ago makes room. 0: none are kept. Whatever it says, 5 % of the disk stay free.',
+          'Bytes of all byte ranges and tokens; what was used longest ago makes room. 0: none are kept. Whatever it says, 5 % of the disk stay free.',
         ),
       fsync: z
         .enum(['never', 'data'])
         .default('never')
         .describe(
-          'Whether each range is on the medium before it counts. `never` is faster, and as safe: what a power cut damages shows by its checksum, and is fetched again.',
+          'Whether each of them is on the medium before it counts. `never` is faster, and as safe: what a power cut damages shows by its checksum, and is fetched again.',
         ),
     })
     .prefault({}),

@@ -13,7 +13,17 @@ export interface ColumnRequest {
 export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
-export type EncodedSlice = EncodedParquetSlice;
+export type FetchedSlice = EncodedParquetSlice;
+
+/** Rows of text that were not fetched, since nobody will ask for them: their tokens are at hand. */
+export interface OmittedSlice {
+  readonly format: 'omitted';
+  /** For messages. */
+  readonly uri: string;
+  readonly rows: number;
+}
+
+export type EncodedSlice = FetchedSlice | OmittedSlice;
 
 /** Rows of a slice, decoded. Arrays are views that the caller may read until it drops them. */
 export type Rows =
@@ -60,7 +70,7 @@ export interface PageRows {
 /** Reads the slices of one block, in ascending order; holds the bytes that the next slice will need. */
 export interface BlockReader {
   /** Rows [startRow, endRow) of the shard. Errors: those of `Store.read`, `SHARD_INVALID`. */
-  slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedSlice>;
+  slice(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedSlice>;
 }
 
 /** What reading a slice after those before it will fetch, as far as metadata says. */

@@ -4,6 +4,7 @@ import type { ErrorRecord } from '../core/errors.js';
 import type { PackPosition } from '../pack/packer.js';
 import type { SequenceChunk } from '../core/sequence.js';
 import type { PreparedTokenizer } from '../tokenize/prepared.js';
+import type { IdBytes } from './token-entry.js';
 
 /** Given to a worker thread when it starts. */
 export interface WorkerSettings {
@@ -23,6 +24,8 @@ export interface TokenizerSettings {
   /** Appended to each document of text. */
   readonly appendId: number | undefined;
   readonly invalidUtf8: 'error' | 'replace';
+  /** Of an id in the token cache. */
+  readonly idBytes: IdBytes;
 }
 
 /** The rows of a window, fetched: all that a worker needs to make its sequences. */
@@ -39,7 +42,15 @@ export interface WindowSlice {
   readonly shard: number;
   /** The slice's first row, counted in the shard. */
   readonly startRow: number;
+  /** What the token cache has to do with it; `undefined`: nothing. */
+  readonly tokens: SliceTokens | undefined;
 }
+
+export type SliceTokens =
+  /** It has them (see `readTokenEntry`), so the rows are omitted. Transferred. */
+  | { readonly kind: 'kept'; readonly entry: Uint8Array }
+  /** It wants them, under this key. */
+  | { readonly kind: 'wanted'; readonly key: string };
 
 export type WorkerRequest =
   | { readonly type: 'open'; readonly window: number; readonly payload: WindowPayload; readonly from: PackPosition }
@@ -52,6 +63,8 @@ export type WorkerReply =
   | { readonly type: 'unusable'; readonly error: ErrorRecord }
   | { readonly type: 'packed'; readonly id: number; readonly result: PackResult }
   | { readonly type: 'counted'; readonly id: number; readonly result: PageRows }
+  /** All rows of a slice are tokenized: for the token cache. Transferred. */
+  | { readonly type: 'tokenized'; readonly key: string; readonly entry: Uint8Array<ArrayBuffer> }
   | { readonly type: 'failed'; readonly id: number; readonly error: ErrorRecord };
 
 export interface PackResult {
@@ -69,6 +82,8 @@ export interface PackResult {
 export interface WorkerWork {
   readonly decodeMs: number;
   readonly tokenizeMs: number;
+  /** Bytes of text that were tokenized. */
+  readonly tokenizedBytes: number;
   readonly packMs: number;
   readonly rowsSkipped: number;
 }

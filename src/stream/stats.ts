@@ -10,15 +10,32 @@ export interface PipelineStats {
   decodeMs: number;
   tokenizeMs: number;
   packMs: number;
+  /** Bytes of text that were tokenized. */
+  tokenizedBytes: number;
+  /** Slices of text whose tokens were in the token cache … */
+  slicesKept: number;
+  /** … and those whose were not. Neither is counted where there is none. */
+  slicesWanted: number;
 }
 
 export function createPipelineStats(): PipelineStats {
-  return { windows: 0, rowsSkipped: 0, storeMs: 0, decodeMs: 0, tokenizeMs: 0, packMs: 0 };
+  return {
+    windows: 0,
+    rowsSkipped: 0,
+    storeMs: 0,
+    decodeMs: 0,
+    tokenizeMs: 0,
+    packMs: 0,
+    tokenizedBytes: 0,
+    slicesKept: 0,
+    slicesWanted: 0,
+  };
 }
 
 export function addWork(stats: PipelineStats, work: WorkerWork): void {
   stats.decodeMs += work.decodeMs;
   stats.tokenizeMs += work.tokenizeMs;
   stats.packMs += work.packMs;
+  stats.tokenizedBytes += work.tokenizedBytes;
   stats.rowsSkipped += work.rowsSkipped;
 }

@@ -1,11 +1,12 @@
-/** Fetches the bytes of a window under the byte budget, and keeps the readers of a lane's open blocks, which hold what the next window will need. */
-import type { Block } from '../core/shard.js';
+/** Fetches the bytes of a window, or the tokens that were made of them, under the byte budget; keeps the readers of a lane's open blocks, which hold what the next window will need. */
+import type { Block, Slice } from '../core/shard.js';
 import type { BlockReader, Decoder } from '../decode/decoder.js';
 import type { PlacedShard } from '../manifest/manifest.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import type { ByteBudget, WindowsAhead } from './byte-budget.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
 import type { PipelineStats } from './stats.js';
+import type { TokenLookup } from './token-cache.js';
 
 export interface WindowLoaderOptions {
   readonly plan: SourcePlan;
@@ -15,6 +16,8 @@ export interface WindowLoaderOptions {
   readonly decoder: Decoder;
   readonly budget: ByteBudget;
   readonly stats: PipelineStats;
+  /** Of text whose tokens are kept. */
+  readonly tokens: TokenLookup | undefined;
 }
 
 /** One a lane and source: its windows are loaded in order, one at a time. */
@@ -37,28 +40,41 @@ export class WindowLoader {
   }
 
   async #load(place: WindowPlace, windowsAhead: WindowsAhead, signal: AbortSignal): Promise<WindowPayload> {
-    const { plan, budget, stats, shards, sourceIndex, kind } = this.#options;
+    const { plan, budget, stats, sourceIndex, kind } = this.#options;
     if (place.group !== this.#readersGroup) {
       this.#readers.clear();
       this.#readersGroup = place.group;
     }
     const window = plan.window(place);
-    const bytes = window.slices.reduce((sum, { block, startRow, endRow }) => {
-      const unit = shards[block.shard].shard.units[block.unit];
-      return sum + Math.ceil((unit.storedBytes * (endRow - startRow)) / unit.rows);
-    }, 0);
+    const bytes = window.slices.reduce((sum, slice) => sum + this.#bytesOf(slice), 0);
     return budget.use(bytes, windowsAhead, signal, async () => {
       const started = performance.now();
-      const slices = await Promise.all(
-        window.slices.map(async ({ block, startRow, endRow }): Promise<WindowSlice> => {
-          const encoded = await this.#readerOf(block).slice(startRow, endRow, signal);
-          return { encoded, shard: block.shard, startRow };
-        }),
-      );
+      const slices = await Promise.all(window.slices.map((slice) => this.#loadSlice(slice, signal)));
       stats.storeMs += performance.now() - started;
       stats.windows++;
       return { sourceIndex, kind, slices, orderKey: window.orderKey };
     });
+  }
+
+  async #loadSlice({ block, startRow, endRow }: Slice, signal: AbortSignal): Promise<WindowSlice> {
+    const { shards, stats, tokens: lookUp } = this.#options;
+    const { shard } = shards[block.shard];
+    const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal));
+    const place = { shard: block.shard, startRow, tokens };
+    if (tokens?.kind === 'kept') {
+      stats.slicesKept++;
+      return { ...place, encoded: { format: 'omitted', uri: shard.uri, rows: endRow - startRow } };
+    }
+    if (tokens !== undefined) stats.slicesWanted++;
+    return { ...place, encoded: await this.#readerOf(block).slice(startRow, endRow, signal) };
+  }
+
+  /** What the budget is charged for a slice before it is read: kept tokens take about as many bytes as their text at most. */
+  #bytesOf({ block, startRow, endRow }: Slice): number {
+    const { shards, tokens } = this.#options;
+    const { storedBytes, decodedBytes, rows } = shards[block.shard].shard.units[block.unit];
+    const bytes = tokens === undefined ? storedBytes : Math.max(storedBytes, decodedBytes);
+    return Math.ceil((bytes * (endRow - startRow)) / rows);
   }
 
   #readerOf(block: Block): BlockReader {

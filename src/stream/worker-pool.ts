@@ -10,6 +10,7 @@ import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
 import type { PageRowCounter, PageRows } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
 import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
+import type { OnTokenEntry } from './token-entry.js';
 
 /** Fetches a window's bytes. Called again when the worker that had them is lost. */
 export type LoadWindow = (signal: AbortSignal) => Promise<WindowPayload>;
@@ -35,7 +36,7 @@ class WorkerSlot {
   /** Windows open here. */
   windows = 0;
 
-  constructor(settings: WorkerSettings) {
+  constructor(settings: WorkerSettings, onEntry: OnTokenEntry) {
     this.#worker = new Worker(new URL('./worker-thread.js', import.meta.url), { workerData: settings });
     let onReady: () => void = () => undefined;
     let onUnusable: (reason: unknown) => void = () => undefined;
@@ -56,6 +57,7 @@ class WorkerSlot {
     this.#worker.on('message', (reply: WorkerReply) => {
       if (reply.type === 'ready') onReady();
       else if (reply.type === 'unusable') onUnusable(fromErrorRecord(reply.error));
+      else if (reply.type === 'tokenized') onEntry(reply.key, reply.entry);
       else this.#settle(reply);
     });
   }
@@ -97,13 +99,15 @@ class WorkerSlot {
 
 export class WorkerPool {
   readonly #settings: WorkerSettings;
+  readonly #onEntry: OnTokenEntry;
   readonly #slots: WorkerSlot[];
   #nextWindow = 0;
   #closed = false;
 
-  constructor(workers: number, settings: WorkerSettings) {
+  constructor(workers: number, settings: WorkerSettings, onEntry: OnTokenEntry) {
     this.#settings = settings;
-    this.#slots = Array.from({ length: workers }, () => new WorkerSlot(settings));
+    this.#onEntry = onEntry;
+    this.#slots = Array.from({ length: workers }, () => new WorkerSlot(settings, onEntry));
   }
 
   /** Resolves when a worker is ready. Errors: `TOKENIZER_INVALID`, `WORKER_FAILED`. */
@@ -144,7 +148,7 @@ export class WorkerPool {
   #leastBusy(): WorkerSlot {
     if (this.#closed) throw new HeadraceError('ABORTED', 'the pipeline is closed');
     for (const [index, slot] of this.#slots.entries()) {
-      if (slot.isLost) this.#slots[index] = new WorkerSlot(this.#settings);
+      if (slot.isLost) this.#slots[index] = new WorkerSlot(this.#settings, this.#onEntry);
     }
     return this.#slots.reduce((best, slot) => (slot.windows < best.windows ? slot : best));
   }
@@ -233,5 +237,8 @@ export class WindowHandle {
 }
 
 function transferables(payload: WindowPayload): ArrayBuffer[] {
-  return payload.slices.flatMap(({ encoded }) => [encoded.dictionary.buffer, encoded.pages.buffer]);
+  return payload.slices.flatMap(({ encoded, tokens }) => [
+    ...(encoded.format === 'parquet' ? [encoded.dictionary.buffer, encoded.pages.buffer] : []),
+    ...(tokens?.kind === 'kept' ? [tokens.entry.buffer as ArrayBuffer] : []),
+  ]);
 }

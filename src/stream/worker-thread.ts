@@ -1,22 +1,24 @@
 /** A worker thread: holds open windows, and turns their bytes into sequences when asked. It does no I/O. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord } from '../core/errors.js';
+import { decodeSlice } from '../decode/decode-slice.js';
 import { countPageRows } from '../decode/parquet/count-page-rows.js';
-import { decodeParquetSlice } from '../decode/parquet/decode-slice.js';
 import { concatPacker } from '../pack/concat.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
+import { CachedDocuments } from './cached-documents.js';
 import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
-import { WindowDocuments } from './window-documents.js';
+import type { OnTokenEntry } from './token-entry.js';
+import { WindowDocuments, type DocumentOptions } from './window-documents.js';
 
 const PACKERS: Readonly<Record<WorkerSettings['packing'], Packer>> = { concat: concatPacker };
 
 interface OpenWindow {
   readonly payload: WindowPayload;
   /** Text is decoded when its first sequence is wanted: until then a window ahead costs its compressed bytes only. See `decodeAhead`. */
-  documents: WindowDocuments | undefined;
+  documents: WindowDocuments | CachedDocuments | undefined;
   /** Time spent on that, until a result says so. */
   decodeMs: number;
   position: PackPosition;
@@ -24,27 +26,55 @@ interface OpenWindow {
 
 interface Tools {
   readonly settings: WorkerSettings;
-  readonly encoder: DocumentEncoder | undefined;
+  readonly encoder: CountingEncoder | undefined;
+  readonly onEntry: OnTokenEntry;
 }
 
-function createTools(settings: WorkerSettings): Tools {
+interface CountingEncoder extends DocumentEncoder {
+  /** Bytes of text since the last call. */
+  takeBytes(): number;
+}
+
+function createTools(settings: WorkerSettings, onEntry: OnTokenEntry): Tools {
   const { tokenizer } = settings;
-  return { settings, encoder: tokenizer && openPreparedTokenizer(tokenizer.prepared, tokenizer.file) };
+  return { settings, encoder: tokenizer && withByteCount(openPreparedTokenizer(tokenizer.prepared, tokenizer.file)), onEntry };
 }
 
-function decode(window: OpenWindow, { settings, encoder }: Tools): WindowDocuments {
+function withByteCount(encoder: DocumentEncoder): CountingEncoder {
+  let count = 0;
+  return {
+    encodeBatch: (bytes, bounds) => {
+      count += bounds[bounds.length - 1] - bounds[0];
+      return encoder.encodeBatch(bytes, bounds);
+    },
+    takeBytes: () => {
+      const taken = count;
+      count = 0;
+      return taken;
+    },
+  };
+}
+
+function decode(window: OpenWindow, tools: Tools): WindowDocuments | CachedDocuments {
   if (window.documents !== undefined) return window.documents;
   const started = performance.now();
-  window.documents = new WindowDocuments(window.payload, {
-    encoder,
-    appendId: settings.tokenizer?.appendId,
-    idsEnd: settings.idsEnd,
-    badRows: settings.badRows,
-    invalidUtf8: settings.tokenizer?.invalidUtf8 ?? 'error',
-    decode: decodeParquetSlice,
-  });
+  window.documents = openDocuments(window.payload, tools);
   window.decodeMs += performance.now() - started;
   return window.documents;
+}
+
+function openDocuments(payload: WindowPayload, { settings, encoder, onEntry }: Tools): WindowDocuments | CachedDocuments {
+  const { tokenizer, idsEnd, badRows } = settings;
+  const options: DocumentOptions = {
+    encoder,
+    appendId: tokenizer?.appendId,
+    idsEnd,
+    badRows,
+    invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
+    decode: decodeSlice,
+  };
+  const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
+  return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
 }
 
 function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
@@ -63,7 +93,13 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
     end: window.position,
     documents: documents.count,
     done: window.position.document >= documents.count,
-    work: { decodeMs, tokenizeMs, packMs: packed - decoded - tokenizeMs, rowsSkipped },
+    work: {
+      decodeMs,
+      tokenizeMs,
+      tokenizedBytes: tools.encoder?.takeBytes() ?? 0,
+      packMs: packed - decoded - tokenizeMs,
+      rowsSkipped,
+    },
   };
 }
 
@@ -73,7 +109,7 @@ function serve(): void {
   const reply = (message: WorkerReply, transfer: readonly ArrayBuffer[] = []): void => port.postMessage(message, transfer);
   let tools: Tools;
   try {
-    tools = createTools(workerData as WorkerSettings);
+    tools = createTools(workerData as WorkerSettings, (key, entry) => reply({ type: 'tokenized', key, entry }, [entry.buffer]));
   } catch (error) {
     reply({ type: 'unusable', error: toErrorRecord(error) });
     return;

@@ -59,6 +59,16 @@ describe('headrace cache', () => {
     expect((await run('stats')).lines).toEqual([expect.objectContaining({ entries: 0, bytes: 0 })]);
   });
 
+  it('lists tokens by the rows that they are of', async () => {
+    const cache = openCache(path.join(dir, 'ranges'));
+    cache.put(JSON.stringify(['tokens', 'memory://corpus/a.parquet', 'v1', 20, 40, 'text', 'whatever follows']), bytesOf(1, 100));
+    await cache.close();
+    const { lines } = await run('ls');
+    expect(lines).toHaveLength(4);
+    expect(lines).toContainEqual({ uri: 'memory://corpus/a.parquet', etag: 'v1', startRow: 20, endRow: 40, fileBytes: expect.any(Number) });
+    expect(await run('verify')).toMatchObject({ status: 0, lines: [{ entries: 4, damaged: 0 }] });
+  });
+
   it('has nothing to show where no cache is, and names a directory that is none', async () => {
     expect(await run('ls', '--dir', path.join(dir, 'nowhere'))).toMatchObject({ status: 0, lines: [] });
     await remove();

@@ -1,0 +1,50 @@
+/** What the main thread asks the token cache: whether it has the tokens of a slice, and under which key it wants them. */
+import { VERSION } from '../core/version.js';
+import type { Shard } from '../core/shard.js';
+import type { SliceTokens } from './messages.js';
+import { readTokenEntry, TOKEN_ENTRY_VERSION } from './token-entry.js';
+
+/** The part of the local cache that it is asked of. */
+export interface KeptBytes {
+  /** The caller owns the array, which is the only view of its buffer. Errors: `ABORTED`. */
+  get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+}
+
+/** Rows [startRow, endRow) of a shard. Errors: `ABORTED`. */
+export type TokenLookup = (shard: Shard, startRow: number, endRow: number, signal: AbortSignal) => Promise<SliceTokens>;
+
+export interface TokenLookupOptions {
+  readonly cache: KeptBytes;
+  readonly column: string;
+  /** See `tokenizerFingerprint`. */
+  readonly tokenizer: string;
+  readonly invalidUtf8: 'error' | 'replace';
+  readonly badRows: 'fail' | 'skip';
+}
+
+/**
+ * The key names all that the tokens depend on: the object, its version, the rows, the tokenizer, what is taken for text; and the program, since a
+ * release may mend a tokenizer.
+ */
+export function createTokenLookup({ cache, column, tokenizer, invalidUtf8, badRows }: TokenLookupOptions): TokenLookup {
+  return async ({ uri, etag, contentId }, startRow, endRow, signal) => {
+    const key = JSON.stringify([
+      'tokens',
+      uri,
+      etag,
+      startRow,
+      endRow,
+      column,
+      contentId,
+      tokenizer,
+      invalidUtf8,
+      TOKEN_ENTRY_VERSION,
+      VERSION,
+    ]);
+    const entry = await cache.get(key, signal);
+    const read = entry && readTokenEntry(entry, endRow - startRow);
+    // under `fail`, a rejected row ends the run with an error that its text is needed for
+    const usable = read !== undefined && (badRows === 'skip' || read.rejectedRows === 0);
+    return entry !== undefined && usable ? { kind: 'kept', entry } : { kind: 'wanted', key };
+  };
+}
