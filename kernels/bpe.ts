@@ -43,6 +43,9 @@ const NONE: u32 = 0xffffffff;
 const FORM_CHANGES: u32 = 0xff;
 const FORM_COMPOSITE: u32 = 0x80;
 const FORM_COMPOSES: u32 = 0x40;
+/** Of the table of compositions in kernel-tables.ts. */
+const COMPOSITION_SLOTS: u32 = 2048;
+const COMPOSITION_SHIFT: u32 = 21;
 
 // tables, shared
 let classIndex: usize = 0;
@@ -258,12 +261,12 @@ function pointBefore(end: usize): u32 {
 }
 
 function composes(first: u32, second: u32): bool {
-  let slot = (((first * 0x9e3779b1) ^ second) * 0x85ebca77) >>> 21;
+  let slot = (((first * 0x9e3779b1) ^ second) * 0x85ebca77) >>> COMPOSITION_SHIFT;
   while (true) {
     const pair = load<u64>(compositions + (<usize>slot << 3));
     if (pair == ((<u64>first << 32) | <u64>second)) return true;
     if (pair == 0) return false;
-    slot = (slot + 1) & 2047;
+    slot = (slot + 1) & (COMPOSITION_SLOTS - 1);
   }
 }
 

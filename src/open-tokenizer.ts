@@ -2,6 +2,7 @@
 import { absoluteUri, parseStorage, type ConfigInput } from './config/config.js';
 import { createStoreSet } from './store/open-store.js';
 import { readWhole } from './store/read-whole.js';
+import { shownUri } from './store/schemes.js';
 import { parseTokenizer } from './tokenize/load-tokenizer.js';
 import type { Tokenizer, TokenizerOptions } from './tokenize/tokenizer.js';
 
@@ -21,7 +22,7 @@ export async function loadTokenizer(source: string | object, options: LoadTokeni
   const stores = createStoreSet(parseStorage(options.storage));
   try {
     const { store, path } = stores.open(uri);
-    return parseTokenizer(await readWhole(store, path, options.signal && { signal: options.signal }), uri, options);
+    return parseTokenizer(await readWhole(store, path, options.signal && { signal: options.signal }), shownUri(uri), options);
   } finally {
     await stores.close();
   }

@@ -35,6 +35,7 @@ import { checkRank, type Rank } from './plan/slots.js';
 import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
 import { createStoreSet, type StoreSet } from './store/open-store.js';
 import { readWhole } from './store/read-whole.js';
+import { shownUri } from './store/schemes.js';
 import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
@@ -378,8 +379,9 @@ interface LoadedTokenizer {
 
 async function readTokenizer(config: TokenizerConfig, stores: StoreSet, signal?: AbortSignal): Promise<LoadedTokenizer> {
   const options = signal && { signal };
-  const { file, append, eos, invalidUtf8 } = config;
-  const { store, path } = stores.open(file);
+  const { append, eos, invalidUtf8 } = config;
+  const file = shownUri(config.file);
+  const { store, path } = stores.open(config.file);
   const bytes = await readWhole(store, path, options);
   const neighbour = `${path.slice(0, path.lastIndexOf('/') + 1)}tokenizer_config.json`;
   const tokenizerConfig = await readWhole(store, neighbour, options).catch((error: unknown) => {

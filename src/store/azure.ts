@@ -5,10 +5,10 @@ import { throwIfAborted } from '../core/abort.js';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { connectContainer, type AzureEnvironment } from './azure-credentials.js';
 import { nameAzureError } from './azure-error.js';
-import { checkRange, readNothing } from './check-range.js';
+import { readNothing } from './check-range.js';
 import { bodyLimits, type Patience } from './http-answer.js';
-import { readBody } from './read-body.js';
-import { answered, guarded } from './request.js';
+import { readRangeBody } from './read-range.js';
+import { answered, createGuard } from './request.js';
 import { storeClosed, transientError } from './store-error.js';
 import type { ObjectInfo, Store } from './store.js';
 
@@ -31,8 +31,7 @@ export function azureStore(options: AzureOptions): Store {
     throwIfAborted(closing.signal);
     return (opened ??= import('@azure/storage-blob').then((sdk) => connectContainer(sdk, container, host, environment)));
   };
-  const guard = <T>(path: string, signal: AbortSignal | undefined, request: (signal: AbortSignal) => Promise<T>): Promise<T> =>
-    guarded(uri + path, [signal, closing.signal], nameAzureError, request);
+  const guard = createGuard(uri, closing.signal, nameAzureError);
   const describe = (path: string, signal: AbortSignal | undefined): Promise<ObjectInfo> =>
     guard(path, signal, async (either) => {
       const blob = (await open()).getBlobClient(path);
@@ -80,15 +79,9 @@ export function azureStore(options: AzureOptions): Store {
         );
         const body = response.readableStreamBody as Readable | undefined;
         if (body === undefined) throw transientError('STORE_READ_FAILED', `${uri}${path} came without a body`, { uri: uri + path });
-        try {
-          const { contentRange, contentLength, _response } = response;
-          const answer = { status: _response.status, etag: bare(response.etag), contentRange, contentLength };
-          const plan = checkRange(answer, uri + path, range, readOptions);
-          const bytes = readOptions.into ?? new Uint8Array(endByte - startByte);
-          return await readBody(body, plan, bytes, uri + path, range, limits, signal);
-        } finally {
-          body.destroy(); // frees the socket of a body that was not read to its end
-        }
+        const { contentRange, contentLength, _response } = response;
+        const answer = { status: _response.status, etag: bare(response.etag), contentRange, contentLength };
+        return readRangeBody(body, () => answer, uri + path, range, readOptions, limits, signal);
       });
     },
     close: () => {

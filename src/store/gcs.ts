@@ -5,8 +5,7 @@ import { defaultCredentials, type Authorize } from './gcs-auth.js';
 import { bodyLimits, readJson, readRange, type Patience } from './http-answer.js';
 import { createHttpClient, discard, type HttpAnswer } from './http-client.js';
 import { answerError } from './http-error.js';
-import { nameSilence } from './network-error.js';
-import { answered, guarded } from './request.js';
+import { answered, createGuard } from './request.js';
 import { storeClosed, transientError } from './store-error.js';
 import type { ObjectInfo, Store } from './store.js';
 
@@ -38,8 +37,7 @@ export function gcsStore(options: GcsOptions): Store {
   const closing = new AbortController();
   let renewal: Promise<string | undefined> | undefined;
 
-  const guard = <T>(path: string, signal: AbortSignal | undefined, request: (signal: AbortSignal) => Promise<T>): Promise<T> =>
-    guarded(uri + path, [signal, closing.signal], (error, name) => nameSilence(error, name, { uri: name }), request);
+  const guard = createGuard(uri, closing.signal);
   /** A GET; where its token has run out, once more with another, which all requests share that were sent with the same one. */
   const get = async (url: URL, path: string, range: string | undefined, signal: AbortSignal): Promise<HttpAnswer> => {
     const ask = async (value: string | undefined): Promise<HttpAnswer> => {

@@ -8,8 +8,7 @@ import { hubEndpoint, hubToken } from './hf-environment.js';
 import { bodyLimits, readJson, readRange, type Patience } from './http-answer.js';
 import { createHttpClient, discard, type HttpAnswer, type HttpRequest } from './http-client.js';
 import { answerError } from './http-error.js';
-import { nameSilence } from './network-error.js';
-import { answered, guarded } from './request.js';
+import { answered, createGuard } from './request.js';
 import { storeClosed, transientError } from './store-error.js';
 import type { ObjectInfo, Store } from './store.js';
 
@@ -45,8 +44,7 @@ export function hfStore(options: HfOptions): Store {
   let token: Promise<string | undefined> | undefined;
   let commit: Promise<string> | undefined;
 
-  const guard = <T>(path: string, signal: AbortSignal | undefined, request: (signal: AbortSignal) => Promise<T>): Promise<T> =>
-    guarded(uri + path, [signal, closing.signal], (error, name) => nameSilence(error, name, { uri: name }), request);
+  const guard = createGuard(uri, closing.signal);
   const send = async (
     request: Pick<HttpRequest, 'method' | 'follow'> & { readonly range?: string },
     url: string,

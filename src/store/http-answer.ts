@@ -1,10 +1,11 @@
 /** What stores make of an answer of HTTP: the bytes of a range, or a document of JSON. */
 import type { z } from 'zod';
-import { checkRange, rangeHeaders } from './check-range.js';
+import { rangeHeaders } from './check-range.js';
 import { discard, type HttpAnswer } from './http-client.js';
 import { answerError } from './http-error.js';
 import { STORE_LIMITS } from './limits.js';
-import { readBody, type BodyLimits } from './read-body.js';
+import type { BodyLimits } from './read-body.js';
+import { readRangeBody } from './read-range.js';
 import { transientError } from './store-error.js';
 import type { ByteRange, ReadOptions } from './store.js';
 
@@ -22,13 +23,13 @@ export function bodyLimits({ idleTimeoutMs, throughputWindowMs }: Patience): Bod
   };
 }
 
-/** Reads the answer to a GET of `range`. `etagOf`: its version. Errors: those of `checkRange`, `readBody` and `answerError`. */
+/** Reads the answer to a GET of `range`. `etagOf`: its version. Errors: those of `readRangeBody` and `answerError`. */
 export async function readRange(
   answer: HttpAnswer,
   etagOf: (answer: HttpAnswer) => string | undefined,
   uri: string,
   range: ByteRange,
-  { ifMatch, into }: ReadOptions,
+  readOptions: ReadOptions,
   limits: BodyLimits,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
@@ -37,18 +38,7 @@ export async function readRange(
     discard(body, 'GET');
     throw answerError(answer, uri, range);
   }
-  try {
-    const plan = checkRange(
-      { status, etag: etagOf(answer), ...rangeHeaders(answer) },
-      uri,
-      range,
-      ifMatch === undefined ? {} : { ifMatch },
-    );
-    const bytes = into ?? new Uint8Array(range.endByte - range.startByte);
-    return await readBody(body, plan, bytes, uri, range, limits, signal);
-  } finally {
-    body.destroy(); // frees the socket of a body that was not read to its end
-  }
+  return readRangeBody(body, () => ({ status, etag: etagOf(answer), ...rangeHeaders(answer) }), uri, range, readOptions, limits, signal);
 }
 
 /** Reads the body of a 200. Errors, both transient, since a proxy in trouble makes them: `STORE_READ_FAILED` (too long, or something else). */

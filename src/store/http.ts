@@ -5,8 +5,7 @@ import { readNothing, sizeOf } from './check-range.js';
 import { bodyLimits, readRange, type Patience } from './http-answer.js';
 import { createHttpClient, discard, type HttpAnswer, type HttpRequest } from './http-client.js';
 import { answerError } from './http-error.js';
-import { nameSilence } from './network-error.js';
-import { answered, guarded } from './request.js';
+import { answered, createGuard } from './request.js';
 import { storeClosed, storeError } from './store-error.js';
 import type { ObjectInfo, Store } from './store.js';
 
@@ -25,7 +24,8 @@ export function splitUrl(url: string): { readonly options: HttpOptions; readonly
   const { origin, username, password, pathname, search } = new URL(url);
   if (origin === 'null') return undefined;
   const query = search.slice(1);
-  const userinfo = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  const userinfo = decoded(`${username}:${password}`);
+  if (userinfo === undefined) return undefined;
   const options = {
     origin,
     ...(query !== '' && { query }),
@@ -35,14 +35,22 @@ export function splitUrl(url: string): { readonly options: HttpOptions; readonly
   return { options, path: pathname.slice(1) + (query === '' ? '' : `?${digest}`) };
 }
 
+/** Undefined where a percent sign begins no code. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Paths are those of URLs, as they are: percent-encoded. Errors of `list`: `CONFIG_INVALID`. */
 export function httpStore(options: HttpOptions): Store {
   const uri = `${options.origin}/`;
   const limits = bodyLimits(options);
   const client = createHttpClient();
   const closing = new AbortController();
-  const guard = <T>(path: string, signal: AbortSignal | undefined, request: (signal: AbortSignal) => Promise<T>): Promise<T> =>
-    guarded(uri + path, [signal, closing.signal], (error, name) => nameSilence(error, name, { uri: name }), request);
+  const guard = createGuard(uri, closing.signal);
   const send = (
     method: HttpRequest['method'],
     path: string,

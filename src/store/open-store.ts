@@ -3,7 +3,7 @@ import type { RangeCache } from '../cache/range-cache.js';
 import { HeadraceError } from '../core/errors.js';
 import { fileStore } from './file.js';
 import { STORE_LIMITS } from './limits.js';
-import { placeOf, SCHEME_FORMS, type StorageConfig } from './schemes.js';
+import { placeOf, SCHEME_FORMS, shownUri, type StorageConfig } from './schemes.js';
 import type { Store } from './store.js';
 import { withCache } from './with-cache.js';
 import { withCoalescing } from './with-coalescing.js';
@@ -62,7 +62,7 @@ export function createStoreSet(storage: StorageConfig, added: readonly Store[] =
         const create = (): Store => cached(decorated(place.create(), counters), place.service);
         return { store: storeOf(place.key, create), path: place.path, single: place.single };
       }
-      const shown = uri.replace(/\/\/[^/]*@/, '//…@').replace(/\?.*/s, '?…'); // a password, a signature
+      const shown = shownUri(uri);
       throw new HeadraceError('CONFIG_INVALID', `${shown} is not a place that headrace can read`, {
         detail: { uri: shown },
         hint: `Use a path, file:///PATH, or one of ${SCHEME_FORMS}.`,

@@ -1,6 +1,7 @@
 /** The life of one request over the network: its deadline, who may end it, and the names of its errors. */
 import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
 import { HeadraceError } from '../core/errors.js';
+import { nameSilence } from './network-error.js';
 import { transientError } from './store-error.js';
 
 /** Waits for the head of an answer, no longer than `timeoutMs`: the SDK's own request timeout only logs. */
@@ -23,20 +24,27 @@ export async function answered<T>(
   }
 }
 
-/** Runs a request until its caller gives up or its store is closed, and gives its errors their names. */
-export async function guarded<T>(
+/** Runs a request for `path` until its caller gives up or its store is closed, and gives its errors their names. */
+export type Guard = <T>(path: string, signal: AbortSignal | undefined, request: (signal: AbortSignal) => Promise<T>) => Promise<T>;
+
+/** `uri`: the store's. `nameError`: of what is no error of headrace yet. */
+export function createGuard(
   uri: string,
-  signals: readonly (AbortSignal | undefined)[],
-  nameError: (error: unknown, uri: string) => HeadraceError,
-  request: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  return withAnySignal(signals, async (signal) => {
-    throwIfAborted(signal);
-    try {
-      return await request(signal);
-    } catch (error) {
-      if (signal.aborted) throw abortError(signal);
-      throw error instanceof HeadraceError ? error : nameError(error, uri);
-    }
-  });
+  closing: AbortSignal,
+  nameError: (error: unknown, uri: string) => HeadraceError = nameByNode,
+): Guard {
+  return (path, callers, request) =>
+    withAnySignal([callers, closing], async (signal) => {
+      throwIfAborted(signal);
+      try {
+        return await request(signal);
+      } catch (error) {
+        if (signal.aborted) throw abortError(signal);
+        throw error instanceof HeadraceError ? error : nameError(error, uri + path);
+      }
+    });
+}
+
+function nameByNode(error: unknown, uri: string): HeadraceError {
+  return nameSilence(error, uri, { uri });
 }

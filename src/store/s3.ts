@@ -3,10 +3,10 @@ import type { Readable } from 'node:stream';
 import type * as S3 from '@aws-sdk/client-s3';
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
 import { throwIfAborted } from '../core/abort.js';
-import { checkRange, readNothing } from './check-range.js';
+import { readNothing } from './check-range.js';
 import { STORE_LIMITS } from './limits.js';
-import { readBody } from './read-body.js';
-import { guarded } from './request.js';
+import { readRangeBody } from './read-range.js';
+import { createGuard } from './request.js';
 import { nameError } from './s3-error.js';
 import { readListPage } from './s3-list.js';
 import { createResend } from './s3-resend.js';
@@ -53,12 +53,11 @@ export function s3Store(options: S3Options): Store {
     return (opened ??= openClient(options));
   };
   const ask = createResend(limits.idleTimeoutMs, options.anonymous !== true);
-  const guard = <T>(name: string, signal: AbortSignal | undefined, request: (signal: AbortSignal) => Promise<T>): Promise<T> =>
-    guarded(name, [signal, closing.signal], nameError, request);
+  const guard = createGuard(uri, closing.signal, nameError);
   const describe = async (path: string, signal: AbortSignal | undefined): Promise<ObjectInfo> => {
     const parts = await open();
     const command = { ...bucket, Key: path };
-    const { ContentLength: size, ETag: etag } = await guard(uri + path, signal, (either) =>
+    const { ContentLength: size, ETag: etag } = await guard(path, signal, (either) =>
       ask(uri + path, parts.client, either, (abortSignal) => parts.client.send(new parts.sdk.HeadObjectCommand(command), { abortSignal })),
     );
     if (size === undefined || etag === undefined)
@@ -73,7 +72,7 @@ export function s3Store(options: S3Options): Store {
       let token: string | undefined;
       do {
         const command = { ...bucket, Prefix: prefix, ...(token !== undefined && { ContinuationToken: token }) };
-        const page = await guard(uri + prefix, signal, (either) =>
+        const page = await guard(prefix, signal, (either) =>
           ask(uri + prefix, parts.client, either, (abortSignal) =>
             parts.client.send(new parts.sdk.ListObjectsV2Command(command), { abortSignal }),
           ),
@@ -94,25 +93,19 @@ export function s3Store(options: S3Options): Store {
         Range: `bytes=${startByte}-${endByte - 1}`,
         ...(readOptions.ifMatch !== undefined && { IfMatch: readOptions.ifMatch }),
       };
-      return guard(uri + path, readOptions.signal, async (signal) => {
+      return guard(path, readOptions.signal, async (signal) => {
         const response = await ask(uri + path, parts.client, signal, (abortSignal) =>
           parts.client.send(new parts.sdk.GetObjectCommand(command), { abortSignal }),
         );
         const body = response.Body as Readable | undefined;
         if (body === undefined) throw transientError('STORE_READ_FAILED', `${uri}${path} came without a body`, { uri: uri + path });
-        try {
-          const answer = {
-            status: response.$metadata.httpStatusCode,
-            etag: response.ETag,
-            contentRange: response.ContentRange,
-            contentLength: response.ContentLength,
-          };
-          const plan = checkRange(answer, uri + path, range, readOptions);
-          const bytes = readOptions.into ?? new Uint8Array(endByte - startByte);
-          return await readBody(body, plan, bytes, uri + path, range, limits, signal);
-        } finally {
-          body.destroy(); // frees the socket of a body that was not read to its end
-        }
+        const answer = {
+          status: response.$metadata.httpStatusCode,
+          etag: response.ETag,
+          contentRange: response.ContentRange,
+          contentLength: response.ContentLength,
+        };
+        return readRangeBody(body, () => answer, uri + path, range, readOptions, limits, signal);
       });
     },
     close: async () => {

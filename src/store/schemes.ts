@@ -60,6 +60,11 @@ const SCHEMES: ReadonlyMap<string, Scheme> = new Map<string, Scheme>([
 export const SCHEME_FORMS =
   's3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, https://HOST/OBJECT, hf://datasets/OWNER/NAME/PATH';
 
+/** A URI for people: without a password, or a query that may be a signature. */
+export function shownUri(uri: string): string {
+  return uri.replace(/\/\/[^/]*@/, '//…@').replace(/^(https?:[^?]*)\?.*/s, '$1?…');
+}
+
 /** Undefined: no such scheme, or not its form. */
 export function placeOf(uri: string, storage: StorageConfig): Place | undefined {
   const [, scheme, authority, path = ''] = /^([a-z][a-z0-9+.-]*):\/\/([^/]*)(?:\/(.*))?$/s.exec(uri) ?? [];

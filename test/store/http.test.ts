@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { listShards } from '../../src/manifest/list-shards.js';
 import { httpStore, splitUrl, type HttpOptions } from '../../src/store/http.js';
+import { parseStorage } from '../../src/config/config.js';
+import { loadTokenizer } from '../../src/open-tokenizer.js';
 import { createStoreSet } from '../../src/store/open-store.js';
 import type { Store } from '../../src/store/store.js';
 import { withRetry } from '../../src/store/with-retry.js';
@@ -276,5 +278,26 @@ describe('a web server that misbehaves', () => {
       expect(splitUrl('https://')).toBeUndefined();
       expect(splitUrl('http://host:99999/x')).toBeUndefined();
     });
+  });
+});
+
+describe('a URL that holds a secret', () => {
+  it('is no place where its percent signs are no codes, and is not shown', () => {
+    const open = (): unknown => createStoreSet(parseStorage()).open('https://user%zz:secret@host/object?signature');
+    expect(open).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.not.stringMatching(/secret|signature/) }));
+  });
+
+  it('is not shown where what it names is no tokenizer', async () => {
+    const origin = await startOrigin(sendObject(Buffer.from('no tokenizer'), { etag: '"1"' }));
+    try {
+      const url = `${origin.url.replace('//', '//user:secret@')}/tokenizer.json?signature`;
+      await expect(loadTokenizer(url)).rejects.toMatchObject({
+        code: 'TOKENIZER_INVALID',
+        message: expect.not.stringMatching(/secret|signature/),
+        detail: { file: expect.not.stringMatching(/secret|signature/) },
+      });
+    } finally {
+      origin.close();
+    }
   });
 });

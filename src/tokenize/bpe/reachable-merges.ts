@@ -7,6 +7,7 @@
  * for a pair of tokens by Hendrik van Antwerpen and Alexander Neubeck, "So many tokens, so little time", GitHub, 2024).
  */
 
+import { widthOf } from '../../core/utf8.js';
 import type { BpeModel } from './model.js';
 
 export interface Reachable {
@@ -68,9 +69,8 @@ function symbolsOf({ style, byteIds, tokenBytes, tokenPlaces, idsEnd }: BpeModel
   for (const id of byteIds) isSymbol[id] = 1;
   if (style === 'bytes') return isSymbol;
   for (let id = 0; id < idsEnd; id++) {
-    const lead = tokenBytes[tokenPlaces[2 * id]];
-    const width = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    if (tokenPlaces[2 * id + 1] === width) isSymbol[id] = 1;
+    const [start, length] = [tokenPlaces[2 * id], tokenPlaces[2 * id + 1]];
+    if (length > 0 && length === widthOf(tokenBytes[start])) isSymbol[id] = 1;
   }
   return isSymbol;
 }

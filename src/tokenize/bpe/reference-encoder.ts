@@ -3,6 +3,7 @@
  *
  *   document ─added tokens─▶ segments ─normal form, prefix─▶ ─automata─▶ pretokens ─symbols, merges─▶ ids
  */
+import { widthOf } from '../../core/utf8.js';
 import { classOf, CLASSES_MAX, DEAD, type Automaton, type ClassMap } from '../pattern/automaton.js';
 import type { DocumentEncoder } from '../tokenizer.js';
 import { createAddedTokenSplitter } from './added-tokens.js';
@@ -125,10 +126,6 @@ function matchAt(automaton: Automaton, classes: ClassMap, bytes: Uint8Array, sta
     at = next;
   }
   return matchesAtEnd[state] === 1 ? end : matched;
-}
-
-function widthOf(lead: number): number {
-  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
 function codePointAt(bytes: Uint8Array, at: number): number {

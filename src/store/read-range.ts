@@ -1,0 +1,24 @@
+/** From an answer to a ranged request to the bytes of the range: the same for every store that speaks HTTP. */
+import type { Readable } from 'node:stream';
+import { checkRange, type RangeAnswer } from './check-range.js';
+import { readBody, type BodyLimits } from './read-body.js';
+import type { ByteRange, ReadOptions } from './store.js';
+
+/** `describe`: what the answer says about itself. Errors: those of `describe`, `checkRange` and `readBody`. */
+export async function readRangeBody(
+  body: Readable,
+  describe: () => RangeAnswer,
+  uri: string,
+  range: ByteRange,
+  options: ReadOptions,
+  limits: BodyLimits,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  try {
+    const plan = checkRange(describe(), uri, range, options);
+    const bytes = options.into ?? new Uint8Array(range.endByte - range.startByte);
+    return await readBody(body, plan, bytes, uri, range, limits, signal);
+  } finally {
+    body.destroy(); // frees the socket of a body that was not read to its end
+  }
+}
