@@ -7,6 +7,7 @@ import { VERSION } from '../src/core/version.js';
 import type { LogFormat } from './log.js';
 import type { BenchOptions } from './commands/bench.js';
 import type { CacheAction, CacheOptions } from './commands/cache.js';
+import type { MixOptions } from './commands/mix.js';
 import type { ServeOptions } from './commands/serve.js';
 import type { WarmOptions } from './commands/warm.js';
 
@@ -14,7 +15,8 @@ type Invocation =
   | { readonly command: 'serve'; readonly options: ServeOptions }
   | { readonly command: 'bench'; readonly options: BenchOptions }
   | { readonly command: 'cache'; readonly options: CacheOptions }
-  | { readonly command: 'warm'; readonly options: WarmOptions };
+  | { readonly command: 'warm'; readonly options: WarmOptions }
+  | { readonly command: 'mix'; readonly options: MixOptions };
 
 interface GlobalOptions {
   readonly debug: boolean;
@@ -42,6 +44,12 @@ interface WarmFlags {
   readonly epoch: number;
   readonly steps?: number;
   readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+interface MixFlags {
+  readonly at: MixOptions['at'];
+  readonly ramp: number;
   readonly json: boolean;
 }
 
@@ -100,6 +108,21 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .action((configFile: string, { epoch, steps, dryRun, json }: WarmFlags) => {
       invocation = { command: 'warm', options: { configFile, epoch, steps, dryRun, json } };
     });
+  program
+    .command('mix')
+    .description('change the weights of the sources of a run that goes on, at one step on all of its machines (needs run.dir)')
+    .argument('<address>', 'of any sidecar of the run: what `headrace serve` prints')
+    .argument('<weights...>', 'SOURCE=WEIGHT; a source that is not named keeps its weight', weightArgument)
+    .requiredOption(
+      '--at <step>',
+      'the first step with the new weights; +N: N steps after the furthest that may have been made',
+      stepOption,
+    )
+    .option('--ramp <steps>', 'go from the old weights to the new ones in so many steps', countOption, 0)
+    .option('--json', 'print the change as JSON', false)
+    .action((address: string, weights: MixOptions['weights'], { at, ramp, json }: MixFlags) => {
+      invocation = { command: 'mix', options: { address, at, weights, ramp, json } };
+    });
   program.parse(argv);
   return { invocation, debug: program.opts<GlobalOptions>().debug };
 }
@@ -117,6 +140,19 @@ function countOption(text: string): number {
   return count;
 }
 
+function stepOption(text: string): MixOptions['at'] {
+  return text.startsWith('+') ? { after: countOption(text.slice(1)) } : { step: countOption(text) };
+}
+
+/** Called for each argument, with what the ones before it gave. */
+function weightArgument(text: string, before: MixOptions['weights'] = {}): MixOptions['weights'] {
+  const matched = /^([A-Za-z0-9_-]{1,64})=(\d+(?:\.\d+)?(?:e-?\d+)?)$/i.exec(text);
+  if (matched === null) throw new InvalidArgumentError('Write NAME=WEIGHT, such as web=0.7.');
+  const [, name, weight] = matched;
+  if (name in before) throw new InvalidArgumentError(`${name} is there twice.`);
+  return { ...before, [name]: Number(weight) };
+}
+
 function run(chosen: Invocation): Promise<number> {
   // loaded when needed: --help and a wrong option answer at once
   switch (chosen.command) {
@@ -126,6 +162,8 @@ function run(chosen: Invocation): Promise<number> {
       return import('./commands/bench.js').then(({ bench }) => bench(chosen.options));
     case 'cache':
       return import('./commands/cache.js').then(({ cache }) => cache(chosen.options));
+    case 'mix':
+      return import('./commands/mix.js').then(({ mix }) => mix(chosen.options));
     case 'warm':
       return import('./commands/warm.js').then(({ warm }) => warm(chosen.options));
   }

@@ -1,9 +1,11 @@
 /** Everything that a user of the package may import. A test pins this list. */
+export { changeMixture, type ChangeMixtureOptions } from './client/change-mixture.js';
 export { connect, type ConnectOptions, type SidecarClient } from './client/client.js';
 export { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';
 export { ERROR_CODES, HeadraceError, type ErrorCode, type ErrorDetail } from './core/errors.js';
 export { openPipeline, type Pipeline, type PipelineInfo, type PipelineOptions, type SourceInfo, type StreamRequest } from './pipeline.js';
 export { mergeCursors, parseCursor, type Cursor, type PlanRecord } from './plan/cursor.js';
+export type { MixtureChange } from './plan/mixture-changes.js';
 export { fileStore } from './store/file.js';
 export { memoryStore, type MemoryStore } from './store/memory.js';
 export { s3Store, type S3Options } from './store/s3.js';

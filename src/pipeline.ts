@@ -12,9 +12,9 @@ import { availableParallelism } from 'node:os';
 import type { CacheCounters } from './cache/counters.js';
 import { rangesDir } from './cache/layout.js';
 import { createRangeCache, type RangeCache } from './cache/range-cache.js';
-import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerConfig } from './config/config.js';
+import { loadConfig, parseConfig, type Config, type ConfigInput, type SourceConfig, type TokenizerConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
-import { fingerprint } from './core/canonical-json.js';
+import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
 import type { Block } from './core/shard.js';
 import type { Decoder } from './decode/decoder.js';
@@ -31,14 +31,17 @@ import {
   type LaneStates,
   type PlanRecord,
 } from './plan/cursor.js';
+import type { MixtureChange } from './plan/mixture-changes.js';
 import { checkRank, type Rank } from './plan/slots.js';
 import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
+import { openMixtureLog, type MixtureRequest, type SharedMixtureLog } from './run/mixture-log.js';
 import { createStoreSet, type StoreSet } from './store/open-store.js';
 import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
 import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
+import { MixtureTimeline } from './stream/mixture-timeline.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import type { WorkerSettings } from './stream/messages.js';
 import { SourceLane } from './stream/source-lane.js';
@@ -51,7 +54,7 @@ import { findEosId, prepareTokenizerFile, readTokenizerFile, tokenizerFingerprin
 import type { PreparedTokenizer } from './tokenize/prepared.js';
 
 /** The order of a stream is part of the product: raise this when any change of the code moves it, and say so in CHANGELOG.md. */
-const PLAN_VERSION = 1;
+const PLAN_VERSION = 2;
 
 export interface PipelineOptions {
   /** Ends opening, and the pipeline. */
@@ -107,6 +110,11 @@ export interface Pipeline {
   openStream(request?: StreamRequest): RankStream;
   /** The batches of a rank, as an async iterable; the stream is freed when the loop ends. */
   batches(request?: StreamRequest): AsyncGenerator<Batch, void, undefined>;
+  /**
+   * Changes the weights of the whole run, on all machines that share `run.dir`, from a step on that none of them has made. Resolves when it holds.
+   * Errors: `MIXTURE_REFUSED`, `RUN_DIRECTORY`; then nothing has changed.
+   */
+  changeMixture(request: MixtureRequest): Promise<MixtureChange>;
   close(): Promise<void>;
 }
 
@@ -128,7 +136,7 @@ export interface PlannedSource {
   readonly manifest: SourceManifest;
   readonly blocks: readonly Block[];
   readonly kind: 'text' | 'tokens';
-  readonly weight: number;
+  readonly config: SourceConfig;
 }
 
 /** Opens a configuration: the path of a YAML file, an object like it, or a `Config`. Errors: see docs/errors.md. */
@@ -163,7 +171,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     const decoder = createParquetDecoder(pool.countRows);
     // both take a while, and neither needs the other
     const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready()]);
-    return createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer });
+    return await createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close()]);
     await cache?.close();
@@ -183,23 +191,31 @@ interface PipelineParts {
   readonly tokenizer: LoadedTokenizer | undefined;
 }
 
-function createPipeline(parts: PipelineParts): Pipeline {
+async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const { config, cache, stores, pool, facts, workers } = parts;
   const sources = parts.manifests.map((manifest, index) => planSource(config, manifest, index));
   const plan = planRecord(config, parts);
   const stats = createPipelineStats();
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
+  const weighed = {
+    names: config.sources.map(({ name }) => name),
+    weights: config.sources.map(({ weight }) => weight),
+    scheduled: config.mixture,
+  };
+  const log: SharedMixtureLog | undefined =
+    config.runDir === undefined ? undefined : await openMixtureLog({ ...weighed, dir: config.runDir, plan });
 
   const hub = new StreamHub({
     batchSize,
     lanes,
     length: config.sequence.length,
     padId: facts.padId,
-    finite: config.epochs !== undefined,
+    finite: lanesCanEnd(config),
     last: config.last,
     plan,
     openLane: (state) => openLane(state, sources, parts, budget, stats),
+    openMixture: (taken, step) => new MixtureTimeline({ ...weighed, taken, log }, step),
   });
 
   const openStream = (request: StreamRequest = {}): RankStream => {
@@ -208,7 +224,7 @@ function createPipeline(parts: PipelineParts): Pipeline {
     if (request.expect !== undefined) checkExpectedPlan(request.expect, plan);
     const given = request.cursor === undefined ? [] : [request.cursor].flat();
     const [first] = given;
-    if (given.length === 0) return hub.open(rank, 0, firstStates(hub.lanesOf(rank), sources));
+    if (given.length === 0) return hub.open(rank, 0, firstStates(hub.lanesOf(rank), sources), []);
     for (const cursor of given) checkCursorPlan(cursor, plan);
     const cursor = given.length === 1 ? first : mergeCursors(given);
     const states = lanesOfCursor(
@@ -216,7 +232,7 @@ function createPipeline(parts: PipelineParts): Pipeline {
       hub.lanesOf(rank),
       sources.map((source) => source.plan.name),
     );
-    return hub.open(rank, cursor.step, states);
+    return hub.open(rank, cursor.step, states, cursor.mixture);
   };
 
   return {
@@ -252,9 +268,15 @@ function createPipeline(parts: PipelineParts): Pipeline {
         stream.close();
       }
     },
+    changeMixture: (request) => {
+      if (log !== undefined) return log.propose(request);
+      throw new HeadraceError('MIXTURE_REFUSED', 'the weights cannot be changed: this run has no run.dir', {
+        hint: 'Set run.dir to a directory that all machines of the run share: there they agree on the step. Or schedule the change in `mixture`.',
+      });
+    },
     close: async () => {
       hub.close();
-      await Promise.all([pool.close(), stores.close()]);
+      await Promise.all([pool.close(), stores.close(), log?.close()]);
       await cache?.close();
     },
   };
@@ -284,7 +306,7 @@ export async function buildManifests(
 
 /** `index`: of the manifest's source in the configuration. */
 export function planSource(config: Config, manifest: SourceManifest, index: number): PlannedSource {
-  const { name, kind, weight } = config.sources[index];
+  const source = config.sources[index];
   const { lanes } = config.batch;
   const windowBytes = config.shuffle?.windowBytes ?? LIMITS.windowBytesDefault;
   const blocks = cutBlocks(
@@ -292,14 +314,14 @@ export function planSource(config: Config, manifest: SourceManifest, index: numb
     { lanes, windowBytes },
   );
   const plan = createSourcePlan(blocks, {
-    name,
+    name: source.name,
     seed: config.seed,
     lanes,
     shuffleBlocks: config.shuffle?.blocks,
     windowBytes,
-    epochs: config.epochs,
+    epochs: source.epochs,
   });
-  return { plan, manifest, blocks, kind, weight };
+  return { plan, manifest, blocks, kind: source.kind, config: source };
 }
 
 function openLane(
@@ -311,7 +333,7 @@ function openLane(
 ): Lane {
   const { config, pool, decoder } = parts;
   return new Lane(
-    sources.map(({ plan, manifest, kind, weight }, sourceIndex) => {
+    sources.map(({ plan, manifest, kind, config: source }, sourceIndex) => {
       const loader = new WindowLoader({
         plan,
         shards: manifest.shards,
@@ -338,9 +360,12 @@ function openLane(
         },
         { group, window, document, token },
       );
-      return { plan, weight, lane: sourceLane };
+      // each lane delivers its part of the source's tokens
+      const tokensMax = source.maxTokens === undefined ? Infinity : Math.ceil(source.maxTokens / config.batch.lanes);
+      return { plan, lane: sourceLane, tokensMax, whenUsedUp: source.whenUsedUp };
     }),
     state,
+    config.sequence.length,
   );
 }
 
@@ -359,7 +384,7 @@ function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]
       Object.fromEntries(
         sources.map(({ plan }) => {
           const { group, window } = plan.firstPlace(lane);
-          return [plan.name, [group, window, 0, 0, 0]];
+          return [plan.name, [group, window, 0, 0, 0, 0]];
         }),
       ),
     ]),
@@ -405,6 +430,9 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     [`sources.${source.name}.column`, source.column],
     [`sources.${source.name}.kind`, source.kind],
     [`sources.${source.name}.weight`, source.weight],
+    [`sources.${source.name}.epochs`, source.epochs ?? null],
+    [`sources.${source.name}.maxTokens`, source.maxTokens ?? null],
+    [`sources.${source.name}.whenUsedUp`, source.whenUsedUp],
     [`sources.${source.name}.manifest`, manifests[index].fingerprint],
   ]);
   return {
@@ -421,10 +449,22 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     'shuffle.windowBytes': config.shuffle?.windowBytes ?? null,
     'batch.size': config.batch.size,
     'batch.lanes': config.batch.lanes,
-    epochs: config.epochs ?? null,
-    last: config.epochs === undefined ? null : config.last,
+    mixture: config.mixture.length === 0 ? null : canonicalJson(config.mixture.map(({ at, weights, ramp }) => ({ at, weights, ramp }))),
+    last: lanesCanEnd(config) ? config.last : null,
     badRows: config.badRows,
   };
+}
+
+/** Whether a lane can be without a sequence: then the other lanes fill its slots, and every rank needs them all. */
+function lanesCanEnd({ sources, mixture, runDir }: Config): boolean {
+  const ends = ({ epochs, maxTokens }: SourceConfig): boolean => epochs !== undefined || maxTokens !== undefined;
+  const keeping = sources.filter(({ whenUsedUp }) => whenUsedUp !== 'repeat');
+  const stops = sources.some((source) => source.whenUsedUp === 'stop' && ends(source));
+  // what is left when a source has ended may have no weight
+  const weightless =
+    runDir !== undefined ||
+    [...sources.map(({ weight }) => weight), ...mixture.flatMap(({ weights }) => Object.values(weights))].includes(0);
+  return stops || (keeping.length > 0 && keeping.every(ends)) || (weightless && sources.some(ends));
 }
 
 function isConfig(input: ConfigInput | Config): input is Config {

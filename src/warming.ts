@@ -72,8 +72,9 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
   if (localCache?.ranges !== true) {
     throw invalid('cache.ranges is false, or cache.size is 0: there is no cache to fill', 'cache', 'Set cache.ranges and cache.size.');
   }
-  if (config.epochs !== undefined && options.epoch >= config.epochs) {
-    const message = `there is no epoch ${options.epoch}: epochs is ${config.epochs}, and the first is 0`;
+  const epochs = Math.max(...config.sources.map((source) => source.epochs ?? Infinity));
+  if (options.epoch >= epochs) {
+    const message = `there is no epoch ${options.epoch}: epochs is ${epochs}, and the first is 0`;
     throw invalid(message, 'epochs', 'Any one epoch brings all the data.');
   }
   const dir = rangesDir(config.cacheDir);
@@ -117,14 +118,18 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
 
 /** What an entry of the cache has beside its data: 24 bytes, and its key with the address of the server, URI, path and ETag. */
 const ENTRY_BYTES_ASSUMED = 512;
+/** So small that such a source comes last. */
+const WEIGHT_MIN = 1e-9;
 
 function windowsOf(config: Config, sources: readonly PlannedSource[], { epoch, steps }: WarmingOptions): Generator<NeededWindow, void> {
   const { lanes, size } = config.batch;
-  const weights = config.sources.reduce((sum, { weight }) => sum + weight, 0);
+  // a source without a weight now may get one later
+  const shareOf = (source: SourceConfig): number => Math.max(source.weight, WEIGHT_MIN);
+  const weights = config.sources.reduce((sum, source) => sum + shareOf(source), 0);
   // a lane keeps the sequences of one step ready, and asks a worker for those of another
   const laneTokens = steps === undefined ? undefined : ((steps + 2) * size * config.sequence.length) / lanes;
   return windowsByNeed(
-    sources.map(({ plan, weight }) => ({ plan, share: weight / weights })),
+    sources.map(({ plan, config: source }) => ({ plan, share: shareOf(source) / weights })),
     { lanes, epoch, laneTokens },
   );
 }

@@ -20,7 +20,7 @@ PLAN = {"seed": 17, "sequence.length": 4}
 
 
 def cursor(step: int) -> dict[str, Any]:
-    return {"version": 1, "step": step, "plan": PLAN, "lanes": {"0": {"web": [step, 0, 0, 0, 4 * step]}}}
+    return {"version": 2, "step": step, "plan": PLAN, "mixture": [], "lanes": {"0": {"web": [step, 0, 0, 0, 4 * step, 0]}}}
 
 
 class FakeSidecar:
@@ -78,7 +78,7 @@ class FakeSidecar:
             "length": 4,
             "tokens": 3,
             "digest": digest,
-            "cursor": {key: cursor(step + 1)[key] for key in ("step", "lanes")},
+            "cursor": {key: cursor(step + 1)[key] for key in ("step", "mixture", "lanes")},
             "arrays": [{"name": name, "dtype": "uint8" if name == "loss_mask" else "int32", "shape": list(array.shape)} for name, array in arrays.items()],
         }
         self.send(identity, "BATCH", header, tuple(array.tobytes() for array in arrays.values()))

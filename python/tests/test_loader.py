@@ -462,7 +462,7 @@ def test_several_states_are_one_state_before_the_first_batch(fake: FakeSidecar) 
         (None, "CURSOR_INVALID"),
         ("state", "CURSOR_INVALID"),
         ([None], "CURSOR_INVALID"),
-        ({"version": 1, "step": 1, "plan": None, "lanes": {}}, "CURSOR_INVALID"),
+        ({"version": 2, "step": 1, "plan": None, "mixture": [], "lanes": {}}, "CURSOR_INVALID"),
         ([cursor(5), {}], "CURSOR_MISMATCH"),
         ([cursor(5), cursor(6)], "CURSOR_MISMATCH"),
     ],
@@ -566,7 +566,7 @@ def test_merging_states() -> None:
         with pytest.raises(HeadraceError) as raised:
             merge_state([one, other])
         assert (code_of(raised), raised.value.detail) == ("CURSOR_MISMATCH", {"field": field})
-    for broken in ([], [{"step": 3}], [{**one, "version": 2}]):
+    for broken in ([], [{"step": 3}], [{**one, "version": 3}]):
         with pytest.raises(HeadraceError) as raised:
             merge_state(broken)
         assert code_of(raised) == "CURSOR_INVALID"

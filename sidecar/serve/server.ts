@@ -100,6 +100,15 @@ export class Server {
       this.#hello(identity, message);
       return;
     }
+    if (message.type === 'MIX') {
+      void this.#mix(identity, message);
+      return;
+    }
+    if (message.type === 'MIXED') {
+      this.counters.badMessages++;
+      this.#refuse(identity, badMessage('MIXED is not for a sidecar'));
+      return;
+    }
     const session = this.#sessions.get(message.session);
     if (session?.options.identity.equals(identity) !== true) {
       if (message.type !== 'BYE') this.#sendError(identity, message.session, sessionUnknown(message.session));
@@ -119,6 +128,20 @@ export class Server {
       default:
         this.counters.badMessages++;
         this.#fail(session, badMessage(`${message.type} is not for a sidecar`));
+    }
+  }
+
+  async #mix(identity: Buffer, { at, after, weights, ramp }: MessageOf<'MIX'>): Promise<void> {
+    const { pipeline, socket, log } = this.#options;
+    try {
+      if ((at === null) === (after === null)) throw new HeadraceError('BAD_MESSAGE', 'MIX has either `at` or `after`');
+      const change = await pipeline.changeMixture({ at: at === null ? { after: after ?? 0 } : { step: at }, weights, ramp });
+      log.info({ at: change.at, ramp, ...weights }, 'the weights change');
+      void socket.send(identity, [encodeHeader({ type: 'MIXED', at: change.at, weights, ramp })]);
+    } catch (error) {
+      const record = toErrorRecord(error);
+      log.warn({ code: record.code }, record.message);
+      this.#refuse(identity, record);
     }
   }
 

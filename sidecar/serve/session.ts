@@ -139,11 +139,12 @@ export class Session {
   #frames(batch: Batch): Uint8Array[] {
     const { arrays, frames } = framesOfBatch(batch);
     const { step, rows, length, tokens, digest, cursor } = batch;
+    // the message owns its arrays
     const lanes = Object.fromEntries(
       Object.entries(cursor.lanes).map(([lane, state]) => [
         lane,
         Object.fromEntries(
-          Object.entries(state).map(([source, position]) => [source, [...position] as [number, number, number, number, number]]),
+          Object.entries(state).map(([source, position]) => [source, [...position] as [number, number, number, number, number, number]]),
         ),
       ]),
     );
@@ -155,7 +156,7 @@ export class Session {
       length,
       tokens,
       digest,
-      cursor: { step: cursor.step, lanes },
+      cursor: { step: cursor.step, mixture: cursor.mixture.map((change) => ({ ...change, weights: { ...change.weights } })), lanes },
       arrays,
     });
     return [header, ...frames];

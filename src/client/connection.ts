@@ -225,7 +225,8 @@ export class Connection {
     const arrays = batchOfFrames(message, frames);
     if (this.#options.verify) checkDigest(arrays, step);
     if (this.#waiting > this.#options.credits) throw defect('the sidecar sent more batches than it was asked for', { step });
-    const cursor: Cursor = { ...before, step: message.cursor.step, lanes: { ...before.lanes, ...message.cursor.lanes } };
+    const { mixture } = message.cursor;
+    const cursor: Cursor = { ...before, step: message.cursor.step, mixture, lanes: { ...before.lanes, ...message.cursor.lanes } };
     this.#received = cursor;
     this.#waiting++;
     this.#batches.offer({ ...arrays, step, cursor });

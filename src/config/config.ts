@@ -17,6 +17,17 @@ export interface SourceConfig {
   readonly column: string;
   readonly kind: 'text' | 'tokens';
   readonly weight: number;
+  /** `undefined`: for ever. */
+  readonly epochs: number | undefined;
+  readonly maxTokens: number | undefined;
+  readonly whenUsedUp: 'drop' | 'stop' | 'repeat';
+}
+
+/** See `MixtureChange`. */
+export interface WeightChange {
+  readonly at: number;
+  readonly weights: Readonly<Record<string, number>>;
+  readonly ramp: number;
 }
 
 export interface TokenizerConfig {
@@ -31,12 +42,13 @@ export interface TokenizerConfig {
 export interface Config {
   readonly seed: number;
   readonly sources: readonly SourceConfig[];
+  /** Scheduled changes of weights. */
+  readonly mixture: readonly WeightChange[];
   readonly tokenizer: TokenizerConfig | undefined;
   readonly sequence: { readonly length: number; readonly packing: 'concat'; readonly padId: number | undefined };
   /** `undefined`: file order. */
   readonly shuffle: { readonly blocks: number; readonly windowBytes: number } | undefined;
   readonly batch: { readonly size: number; readonly lanes: number };
-  readonly epochs: number | undefined;
   readonly last: 'drop' | 'pad';
   readonly storage: ParsedConfig['storage'];
   readonly cacheDir: string;
@@ -44,6 +56,8 @@ export interface Config {
   readonly localCache:
     { readonly ranges: boolean; readonly tokens: boolean; readonly bytesMax: number; readonly fsync: 'never' | 'data' } | undefined;
   readonly badRows: 'fail' | 'skip';
+  /** Shared by the machines of the run. */
+  readonly runDir: string | undefined;
   readonly serve: {
     readonly address: string | undefined;
     readonly metrics: string | undefined;
@@ -106,11 +120,15 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       column: source.tokens ?? source.text ?? 'text',
       kind: source.tokens === undefined ? 'text' : 'tokens',
       weight: source.weight,
+      epochs: source.whenUsedUp === 'repeat' ? undefined : (source.epochs ?? parsed.epochs),
+      maxTokens: source.maxTokens,
+      whenUsedUp: source.whenUsedUp,
     }));
   const untokenized = sources.find((source) => source.kind === 'text');
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(`sources.${untokenized.name} has text, so tokenizer.file is needed`, { field: 'tokenizer.file' });
   }
+  checkMixture(parsed);
   const lanes = parsed.batch.lanes ?? largestDivisor(parsed.batch.size, LIMITS.lanesDefault);
   if (parsed.batch.size % lanes !== 0) {
     throw invalid(`batch.lanes (${lanes}) does not divide batch.size (${parsed.batch.size})`, { field: 'batch.lanes' });
@@ -119,16 +137,17 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
   return {
     seed: parsed.seed,
     sources,
+    mixture: parsed.mixture,
     tokenizer: tokenizer && { ...tokenizer, file: absoluteUri(tokenizer.file, baseDir), eos: tokenizer.eos },
     sequence: { length: parsed.sequence.length, packing: parsed.sequence.packing, padId: parsed.sequence.padId },
     shuffle: parsed.shuffle === false ? undefined : parsed.shuffle,
     batch: { size: parsed.batch.size, lanes },
-    epochs: parsed.epochs,
     last: parsed.last,
     storage: parsed.storage,
     cacheDir: absolutePath(parsed.cache.dir, baseDir),
     localCache: localCacheOf(parsed.cache),
     badRows: parsed.badRows,
+    runDir: parsed.run && absolutePath(parsed.run.dir, baseDir),
     serve: {
       address: parsed.serve.address === undefined ? undefined : absoluteAddress(parsed.serve.address, baseDir),
       metrics: parsed.serve.metrics,
@@ -137,6 +156,23 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     },
     limits: { workers: parsed.limits.workers, fetchBytesMax: parsed.limits.fetchBytes },
   };
+}
+
+/** Names that exist, and after each change a weight above 0. */
+function checkMixture({ sources, mixture }: ParsedConfig): void {
+  let weights: Readonly<Record<string, number>> = Object.fromEntries(Object.entries(sources).map(([name, { weight }]) => [name, weight]));
+  for (const [index, change] of [...mixture.entries()].toSorted(([, a], [, b]) => a.at - b.at)) {
+    const unknown = Object.keys(change.weights).find((name) => !(name in sources));
+    if (unknown !== undefined) {
+      throw invalid(`mixture.${index}.weights names ${unknown}, and there is no such source`, {
+        field: `mixture.${index}.weights.${unknown}`,
+      });
+    }
+    weights = { ...weights, ...change.weights };
+    if (Object.values(weights).every((weight) => weight === 0)) {
+      throw invalid(`mixture.${index}: after step ${change.at} no source has a weight above 0`, { field: `mixture.${index}.weights` });
+    }
+  }
 }
 
 function localCacheOf({ ranges, tokens, size, fsync }: ParsedConfig['cache']): Config['localCache'] {

@@ -3,6 +3,8 @@
 export const LIMITS = {
   /** A global batch of more sequences than this is a typing error; it bounds the arrays of one step. */
   batchSizeMax: 65_536,
+  /** A run of more steps than this is a typing error: a millisecond each, they take 31 years. */
+  stepMax: 1e12,
   /** Lanes: each holds windows in memory, and more lanes than machines in a cluster buys nothing. */
   lanesMax: 1024,
   /** The design's default: eight streams shuffle eight groups against each other and let eight machines share the work. */

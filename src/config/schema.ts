@@ -25,6 +25,9 @@ const duration = (min: number, max: number) =>
     })
     .meta({ kind: 'duration' });
 
+const weight = z.number().min(0).max(1e9);
+const epochs = z.int().min(1).max(1e6);
+
 const sourceSchema = z
   .strictObject({
     uri: z
@@ -39,17 +42,45 @@ const sourceSchema = z
       .min(1)
       .optional()
       .describe('A column of lists of token ids (int32, uint16, uint32 or int64), instead of `text`: nothing is tokenized or appended.'),
-    weight: z
-      .number()
-      .positive()
-      .max(1e9)
-      .default(1)
-      .describe("The source's share of the delivered tokens, relative to the other sources' weights."),
+    weight: weight.default(1).describe("The source's share of the delivered tokens, relative to the other sources' weights. 0: none."),
+    epochs: epochs
+      .optional()
+      .describe('How often each row of this source is delivered before the source is used up. Left out: as the other sources (`epochs`).'),
+    maxTokens: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'Tokens after which the source is used up, if it was not before: each lane delivers its part, and ends with the sequence that reaches it.',
+      ),
+    whenUsedUp: z
+      .enum(['drop', 'stop', 'repeat'])
+      .default('drop')
+      .describe(
+        'What happens in a lane when the source is used up. `drop`: the weights of the others are renormalised. `stop`: the lane ends. `repeat`: the source has no end, and a lane ends when the sources that have one are used up.',
+      ),
   })
   .refine((source) => source.text === undefined || source.tokens === undefined, {
     message: 'give either text or tokens, not both',
     path: ['tokens'],
+  })
+  .refine(({ whenUsedUp, epochs: own, maxTokens }) => whenUsedUp !== 'repeat' || (own === undefined && maxTokens === undefined), {
+    message: 'a source that repeats has no end: give it neither epochs nor maxTokens',
+    path: ['whenUsedUp'],
   });
+
+const changeSchema = z.strictObject({
+  at: z.int().min(0).max(LIMITS.stepMax).describe('The first step with other weights.'),
+  weights: z.record(z.string(), weight).describe('By source; a source that is not named keeps its weight.'),
+  ramp: z
+    .int()
+    .min(0)
+    .max(LIMITS.stepMax)
+    .default(0)
+    .describe(
+      'Steps in which the weights go from the old to the new ones, in equal parts. 0: at once. The next change ends a ramp where it is.',
+    ),
+});
 
 const tokenizerSchema = z.strictObject({
   file: z
@@ -185,7 +216,9 @@ export const configSchema = z.strictObject({
   sources: z
     .record(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'a source name has 1 to 64 letters, digits, _ or -'), sourceSchema)
     .refine((sources) => Object.keys(sources).length > 0, 'at least one source is needed')
+    .refine((sources) => Object.values(sources).some((source) => source.weight > 0), 'a source with a weight above 0 is needed')
     .describe('Named sets of shards.'),
+  mixture: z.array(changeSchema).default([]).describe('Changes of the weights, by step.'),
   tokenizer: tokenizerSchema.optional().describe('Needed by sources of text.'),
   sequence: sequenceSchema.prefault({}),
   shuffle: z
@@ -193,11 +226,11 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('`false`: file order.'),
   batch: batchSchema.prefault({}),
-  epochs: z.int().min(1).max(1e6).optional().describe('How often each row is delivered. Left out: for ever.'),
+  epochs: epochs.optional().describe('How often each row is delivered. Left out: for ever.'),
   last: z
     .enum(['drop', 'pad'])
     .default('drop')
-    .describe('With `epochs`: whether the last, incomplete step is left out, or filled with sequences of padding.'),
+    .describe('Where the stream ends: whether the last, incomplete step is left out, or filled with sequences of padding.'),
   storage: storageSchema.prefault({}),
   cache: z
     .strictObject({
@@ -232,6 +265,16 @@ export const configSchema = z.strictObject({
     .describe(
       'What happens at a row without a value, with invalid UTF-8, or with token ids out of range: the run fails and names it, or the row is left out and counted.',
     ),
+  run: z
+    .strictObject({
+      dir: z
+        .string()
+        .min(1)
+        .describe(
+          'A directory of this run alone, shared by all its machines: where changes of weights that are made while running (`headrace mix`) are agreed on.',
+        ),
+    })
+    .optional(),
   serve: serveSchema.prefault({}),
   limits: limitsSchema.prefault({}),
 });

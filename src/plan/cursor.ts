@@ -1,9 +1,16 @@
 /** Cursors: where a stream stands at the end of a step, as small JSON that a checkpoint carries. `docs/wire.md` has the form. Pure. */
 import { z } from 'zod';
 import { HeadraceError } from '../core/errors.js';
+import { sameChanges, type MixtureChange } from './mixture-changes.js';
 
-/** A lane's next sequence in one source: group (over all epochs), window of the group, document of the window's order, token of the document; and the tokens delivered. */
-export type LanePosition = readonly [group: number, window: number, document: number, token: number, delivered: number];
+/**
+ * A lane's next sequence in one source: group (over all epochs), window of the group, document of the window's order, token of the document; then the
+ * tokens delivered, and the credit of the mixture (see `MixtureCandidate`).
+ */
+export type LanePosition = readonly [group: number, window: number, document: number, token: number, delivered: number, credit: number];
+
+/** Raise it when the form of a cursor changes. */
+export const CURSOR_VERSION = 2;
 
 /** By source name. */
 export type LaneState = Readonly<Record<string, LanePosition>>;
@@ -15,19 +22,23 @@ export type LaneStates = Readonly<Record<string, LaneState>>;
 export type PlanRecord = Readonly<Record<string, string | number | boolean | null>>;
 
 export interface Cursor {
-  readonly version: 1;
+  readonly version: typeof CURSOR_VERSION;
   /** Steps consumed; the next batch has this step. */
   readonly step: number;
   readonly plan: PlanRecord;
+  /** The changes of weights that were made while running, of the steps consumed; what the configuration schedules is in the plan. */
+  readonly mixture: readonly MixtureChange[];
   readonly lanes: LaneStates;
 }
 
 const count = z.int().min(0);
-const positionSchema = z.tuple([count, count, count, count, count]);
+export const positionSchema = z.tuple([count, count, count, count, count, z.int()]);
+export const changesSchema = z.array(z.object({ at: count, weights: z.record(z.string(), z.number().min(0)), ramp: count }));
 const cursorSchema = z.object({
-  version: z.literal(1),
+  version: z.literal(CURSOR_VERSION),
   step: count,
   plan: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  mixture: changesSchema,
   lanes: z.record(z.string().regex(/^\d+$/), z.record(z.string(), positionSchema)),
 });
 
@@ -38,15 +49,17 @@ export function parseCursor(value: unknown): Cursor {
   const [issue] = parsed.error.issues;
   const field = issue.path.map(String).join('.');
   const version = typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
-  const newer = typeof version === 'number' && version > 1;
+  const other = typeof version === 'number' && version !== CURSOR_VERSION;
   throw new HeadraceError(
     'CURSOR_INVALID',
-    newer
-      ? `the cursor has version ${version}; this headrace reads version 1`
+    other
+      ? `the cursor has version ${version}; this headrace reads version ${CURSOR_VERSION}`
       : `this is no cursor: ${field === '' ? '' : `${field}: `}${issue.message}`,
     {
       detail: { field },
-      hint: newer ? 'Update headrace.' : 'Pass a state that state_dict() or batch.cursor gave; a truncated checkpoint cannot be continued.',
+      hint: other
+        ? 'Continue with the version of headrace that wrote it: another one may order the stream otherwise.'
+        : 'Pass a state that state_dict() or batch.cursor gave; a truncated checkpoint cannot be continued.',
     },
   );
 }
@@ -57,7 +70,7 @@ export function checkCursorPlan(cursor: Cursor, plan: PlanRecord): void {
   if (field === undefined) return;
   throw new HeadraceError(
     'CURSOR_MISMATCH',
-    `the cursor belongs to another stream: ${field} is ${describe(cursor.plan[field])} in the cursor and ${describe(plan[field])} in this run`,
+    `the cursor belongs to another stream: ${field} is ${describeEntry(cursor.plan[field])} in the cursor and ${describeEntry(plan[field])} in this run`,
     {
       detail: { field, cursor: cursor.plan[field] ?? null, run: plan[field] ?? null },
       hint: 'Continue with the configuration and data that the cursor was made with, or start without a cursor.',
@@ -73,7 +86,7 @@ export function checkExpectedPlan(expected: PlanRecord, plan: PlanRecord): void 
   if (field === undefined) return;
   throw new HeadraceError(
     'CONFIG_MISMATCH',
-    `the sidecar runs another configuration than the trainer expects: ${field} is ${describe(plan[field])}, expected ${describe(expected[field])}`,
+    `the sidecar runs another configuration than the trainer expects: ${field} is ${describeEntry(plan[field])}, expected ${describeEntry(expected[field])}`,
     {
       detail: { field, expected: expected[field], run: plan[field] ?? null },
       hint: 'Start the sidecar with the configuration that the trainer was written for, or change what the trainer expects.',
@@ -82,7 +95,7 @@ export function checkExpectedPlan(expected: PlanRecord, plan: PlanRecord): void 
 }
 
 /**
- * Joins the cursors of several ranks, by lane: all of one step and one plan; lanes that several hold must agree.
+ * Joins the cursors of several ranks, by lane: all of one step and one plan; lanes that several hold must agree, and no lane may be missing.
  * Errors: `CURSOR_MISMATCH`, naming what differs.
  */
 export function mergeCursors(cursors: readonly Cursor[]): Cursor {
@@ -95,8 +108,13 @@ export function mergeCursors(cursors: readonly Cursor[]): Cursor {
       if (lane in lanes && !sameLaneState(lanes[lane], state)) throw mergeError(`lanes.${lane}`, `two states disagree about lane ${lane}`);
       lanes[lane] = state;
     }
+    if (!sameChanges(cursor.mixture, first.mixture)) throw mergeError('mixture', 'their weights were changed differently');
   }
-  return { version: 1, step: first.step, plan: first.plan, lanes };
+  const missing = Array.from({ length: Number(first.plan['batch.lanes'] ?? 0) }, (_, lane) => String(lane)).find(
+    (lane) => !(lane in lanes),
+  );
+  if (missing !== undefined) throw mergeError(`lanes.${missing}`, `none of them holds lane ${missing}`);
+  return { ...first, lanes };
 }
 
 /** The positions of `lanes` in a cursor. Errors: `CURSOR_MISMATCH` where it lacks one. */
@@ -127,7 +145,8 @@ function sameLaneState(a: LaneState, b: LaneState): boolean {
   );
 }
 
-function differingEntry(a: PlanRecord, b: PlanRecord): string | undefined {
+/** The first entry, by name, that two plans do not share. */
+export function differingEntry(a: PlanRecord, b: PlanRecord): string | undefined {
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].sort().find((name) => a[name] !== b[name]);
 }
 
@@ -138,6 +157,6 @@ function mergeError(field: string, message: string): HeadraceError {
   });
 }
 
-function describe(value: string | number | boolean | null | undefined): string {
+export function describeEntry(value: string | number | boolean | null | undefined): string {
   return value === undefined ? 'absent' : JSON.stringify(value);
 }

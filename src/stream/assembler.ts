@@ -8,9 +8,11 @@
  */
 import { LIMITS } from '../config/limits.js';
 import type { Sequence } from '../core/sequence.js';
-import type { LaneStates } from '../plan/cursor.js';
+import { sameLaneStates, type LaneStates } from '../plan/cursor.js';
+import { sameChanges, type MixtureChange } from '../plan/mixture-changes.js';
 import { laneOfSlot } from '../plan/slots.js';
 import type { Lane } from './lane.js';
+import type { MixtureTimeline } from './mixture-timeline.js';
 
 export interface Step {
   readonly step: number;
@@ -18,6 +20,8 @@ export interface Step {
   readonly slots: ReadonlyMap<number, Sequence>;
   /** Positions of the assembler's lanes after this step. */
   readonly lanesAfter: LaneStates;
+  /** Changes of weights that were made while running, of this step and those before it. */
+  readonly mixtureAfter: readonly MixtureChange[];
 }
 
 export interface AssemblerOptions {
@@ -27,13 +31,20 @@ export interface AssemblerOptions {
   readonly lanes: ReadonlyMap<number, Lane>;
   readonly startStep: number;
   readonly startLanes: LaneStates;
+  readonly mixture: MixtureTimeline;
   readonly last: 'drop' | 'pad';
   /** A sequence of padding only. */
   readonly padding: Sequence;
 }
 
+/** Where streams that share an assembler must agree. */
+export interface StreamPosition {
+  readonly lanes: LaneStates;
+  readonly mixture: readonly MixtureChange[];
+}
+
 interface KeptStep {
-  readonly lanesBefore: LaneStates;
+  readonly before: StreamPosition;
   readonly step: Step;
 }
 
@@ -43,7 +54,7 @@ export class Assembler {
   readonly #kept: KeptStep[] = [];
   readonly #keptMax: number;
   #nextStep: number;
-  #lanesNext: LaneStates;
+  #position: StreamPosition;
   /** The run has this many steps. */
   #endStep: number | undefined;
   #making: Promise<void> | undefined;
@@ -51,19 +62,19 @@ export class Assembler {
   constructor(options: AssemblerOptions) {
     this.#options = options;
     this.#nextStep = options.startStep;
-    this.#lanesNext = options.startLanes;
+    this.#position = { lanes: options.startLanes, mixture: options.mixture.changesBefore(options.startStep) };
     this.#slots = Array.from({ length: options.batchSize }, (_, slot) => slot).filter((slot) =>
       options.lanes.has(laneOfSlot(slot, options.lanesTotal)),
     );
     const stepBytes = this.#slots.length * options.padding.ids.byteLength;
     this.#keptMax = Math.max(1, Math.min(LIMITS.stepsRetainedMax, Math.floor(LIMITS.retainedBytesMax / stepBytes)));
-    for (const lane of options.lanes.values()) lane.start();
+    for (const lane of options.lanes.values()) lane.start(options.mixture.weights);
   }
 
-  /** Whether a stream that stands at `lanes` before `step` can go on here. */
-  holds(step: number, lanes: LaneStates, same: (a: LaneStates, b: LaneStates) => boolean): boolean {
-    const before = step === this.#nextStep ? this.#lanesNext : this.#kept.find((kept) => kept.step.step === step)?.lanesBefore;
-    return before !== undefined && same(before, lanes);
+  /** Whether a stream that stands at `position` before `step` can go on here. */
+  holds(step: number, position: StreamPosition): boolean {
+    const before = step === this.#nextStep ? this.#position : this.#kept.find((kept) => kept.step.step === step)?.before;
+    return before !== undefined && sameLaneStates(before.lanes, position.lanes) && sameChanges(before.mixture, position.mixture);
   }
 
   /** A step: undefined when the run has ended before it, `'gone'` when it is no longer kept. */
@@ -88,11 +99,12 @@ export class Assembler {
   }
 
   async #make(): Promise<void> {
-    const { lanes, lanesTotal, last, padding } = this.#options;
+    const { lanes, lanesTotal, mixture, last, padding } = this.#options;
+    const weights = await mixture.weightsOf(this.#nextStep);
     const slots = new Map<number, Sequence>();
     let padded = false;
     for (const slot of this.#slots) {
-      const sequence = padded ? undefined : await this.#takeFrom(laneOfSlot(slot, lanesTotal));
+      const sequence = padded ? undefined : await this.#takeFrom(laneOfSlot(slot, lanesTotal), weights);
       if (sequence === undefined) {
         if (slots.size === 0 || last === 'drop') {
           this.#endStep = this.#nextStep;
@@ -103,18 +115,19 @@ export class Assembler {
       slots.set(slot, sequence ?? padding);
     }
     const lanesAfter: LaneStates = Object.fromEntries([...lanes].map(([number, lane]) => [String(number), lane.state]));
-    this.#kept.push({ lanesBefore: this.#lanesNext, step: { step: this.#nextStep, slots, lanesAfter } });
+    const mixtureAfter = mixture.changesBefore(this.#nextStep + 1);
+    this.#kept.push({ before: this.#position, step: { step: this.#nextStep, slots, lanesAfter, mixtureAfter } });
     if (this.#kept.length > this.#keptMax) this.#kept.shift();
-    this.#lanesNext = lanesAfter;
+    this.#position = { lanes: lanesAfter, mixture: mixtureAfter };
     this.#nextStep++;
     if (padded) this.#endStep = this.#nextStep;
   }
 
   /** From this lane, or, where it is exhausted, from the next ones in order of number. */
-  async #takeFrom(lane: number): Promise<Sequence | undefined> {
+  async #takeFrom(lane: number, weights: readonly number[]): Promise<Sequence | undefined> {
     const { lanes, lanesTotal } = this.#options;
     for (let offset = 0; offset < lanesTotal; offset++) {
-      const sequence = await lanes.get((lane + offset) % lanesTotal)?.take();
+      const sequence = await lanes.get((lane + offset) % lanesTotal)?.take(weights);
       if (sequence !== undefined) return sequence;
     }
     return undefined;

@@ -1,14 +1,19 @@
-/** One lane: takes each sequence from the source that lags most behind its weight, and knows its own position exactly. */
+/** One lane: takes each sequence from the source whose turn it is by the weights of the step, and knows its own position exactly. */
 import type { Sequence } from '../core/sequence.js';
 import type { LanePosition, LaneState } from '../plan/cursor.js';
-import { chooseSource } from '../plan/mixture.js';
+import { chooseSource, SHARE_UNITS, sharesOfWeights } from '../plan/mixture.js';
 import type { SourcePlan } from '../plan/source-plan.js';
 import type { SourceLane } from './source-lane.js';
 
+/** What happens in a lane when a source is used up: it leaves the mixture, or the lane ends. `repeat`: it has no end, and keeps no lane from ending. */
+export type WhenUsedUp = 'drop' | 'stop' | 'repeat';
+
 export interface LaneSource {
   readonly plan: SourcePlan;
-  readonly weight: number;
   readonly lane: SourceLane;
+  /** Tokens after which the source is used up in this lane, beside its plan's end. */
+  readonly tokensMax: number;
+  readonly whenUsedUp: WhenUsedUp;
 }
 
 interface LaneEntry extends LaneSource {
@@ -17,29 +22,48 @@ interface LaneEntry extends LaneSource {
 
 export class Lane {
   readonly #entries: readonly LaneEntry[];
+  readonly #length: number;
+  /** Integer shares of the sources that are not used up, as long as neither they nor the weights change. */
+  #shares: { readonly weights: readonly number[]; readonly active: number; readonly values: readonly number[] } | undefined;
 
-  /** `state`: the position in every source. */
-  constructor(sources: readonly LaneSource[], state: LaneState) {
+  /** `state`: the position in every source. `length`: tokens of a sequence. */
+  constructor(sources: readonly LaneSource[], state: LaneState, length: number) {
     this.#entries = sources.map((source) => ({ ...source, position: state[source.plan.name] }));
+    this.#length = length;
   }
 
-  /** The next sequence; undefined when every source has ended in this lane. */
-  async take(): Promise<Sequence | undefined> {
+  /** The next sequence at these weights, in the order of the sources; undefined where no source has one, which at a weight of 0 it has not. */
+  async take(weights: readonly number[]): Promise<Sequence | undefined> {
     for (;;) {
-      const active = this.#entries.filter(({ plan, position: [group, window] }) => !plan.isPastEnd({ group, window }));
-      const entry = active.at(
-        chooseSource(active.map(({ plan, weight, position }) => ({ name: plan.name, weight, delivered: position[4] }))),
+      const active = this.#entries.filter((entry) => !isUsedUp(entry));
+      if (this.#hasEnded(active)) return undefined;
+      const shares = this.#sharesOf(active, weights);
+      const chosen = chooseSource(
+        active.map(({ plan, position }, i) => ({ name: plan.name, share: shares[i], credit: position[5] })),
+        this.#length,
       );
-      if (entry === undefined) return undefined;
+      if (chosen < 0) return undefined;
+      const entry = active[chosen];
       const next = await entry.lane.take();
-      const delivered = entry.position[4];
+      const [, , , , delivered, credit] = entry.position;
       if (next === undefined) {
         // its last windows held no tokens: the position says from now on that it has ended, so a resumed lane weighs the same sources
-        entry.position = [entry.lane.place.group, entry.lane.place.window, 0, 0, delivered];
+        entry.position = [entry.lane.place.group, entry.lane.place.window, 0, 0, delivered, credit];
         continue;
       }
       const { sequence, end } = next;
-      entry.position = [end.group, end.window, end.document, end.token, delivered + sequence.tokens];
+      entry.position = [
+        end.group,
+        end.window,
+        end.document,
+        end.token,
+        delivered + sequence.tokens,
+        credit - SHARE_UNITS * sequence.tokens,
+      ];
+      for (const [i, other] of active.entries()) {
+        const [group, window, document, token, tokens, own] = other.position;
+        other.position = [group, window, document, token, tokens, own + shares[i] * sequence.tokens];
+      }
       return sequence;
     }
   }
@@ -52,11 +76,32 @@ export class Lane {
     return this.#entries.reduce((sum, { lane }) => sum + lane.readySequences, 0);
   }
 
-  start(): void {
-    for (const { lane } of this.#entries) lane.start();
+  /** Asks for sequences ahead of need, from the sources that have a weight now. */
+  start(weights: readonly number[]): void {
+    for (const [i, entry] of this.#entries.entries()) if (weights[i] > 0 && !isUsedUp(entry)) entry.lane.start();
   }
 
   close(): void {
     for (const { lane } of this.#entries) lane.close();
   }
+
+  /** A source that stops the others is used up, or only sources are left that repeat beside others that did not. */
+  #hasEnded(active: readonly LaneEntry[]): boolean {
+    if (this.#entries.some((entry) => entry.whenUsedUp === 'stop' && !active.includes(entry))) return true;
+    const isEnding = (entry: LaneEntry): boolean => entry.whenUsedUp !== 'repeat';
+    return this.#entries.some(isEnding) && !active.some(isEnding);
+  }
+
+  #sharesOf(active: readonly LaneEntry[], weights: readonly number[]): readonly number[] {
+    // sources are used up for good, so that their number tells which are left
+    if (this.#shares?.weights !== weights || this.#shares.active !== active.length) {
+      const own = active.map((entry) => weights[this.#entries.indexOf(entry)]);
+      this.#shares = { weights, active: active.length, values: sharesOfWeights(own) };
+    }
+    return this.#shares.values;
+  }
+}
+
+function isUsedUp({ plan, tokensMax, position: [group, window, , , delivered] }: LaneEntry): boolean {
+  return plan.isPastEnd({ group, window }) || delivered >= tokensMax;
 }

@@ -3,10 +3,12 @@ import { buildBatch } from '../batch/batch.js';
 import type { BatchArrays } from '../core/batch-arrays.js';
 import { SEGMENT_FIELDS, SEGMENT_LENGTH, SOURCE_PADDING, type Sequence } from '../core/sequence.js';
 import { sequenceDigest } from '../pack/sequence-writer.js';
-import { sameLaneStates, type Cursor, type LaneState, type LaneStates, type PlanRecord } from '../plan/cursor.js';
+import { CURSOR_VERSION, type Cursor, type LaneState, type LaneStates, type PlanRecord } from '../plan/cursor.js';
+import type { MixtureChange } from '../plan/mixture-changes.js';
 import { lanesOfRank, slotsOfRank, type Rank } from '../plan/slots.js';
 import { Assembler } from './assembler.js';
 import type { Lane } from './lane.js';
+import type { MixtureTimeline } from './mixture-timeline.js';
 
 /** A rank's part of one step. */
 export interface Batch extends BatchArrays {
@@ -29,11 +31,13 @@ export interface StreamHubOptions {
   readonly lanes: number;
   readonly length: number;
   readonly padId: number;
-  /** Whether epochs are finite: then every rank needs every lane, because the others fill the slots of exhausted ones. */
+  /** Whether lanes can end: then every rank needs every lane, because the others fill the slots of exhausted ones. */
   readonly finite: boolean;
   readonly last: 'drop' | 'pad';
   readonly plan: PlanRecord;
   readonly openLane: (state: LaneState) => Lane;
+  /** `taken`: of the cursor that the stream starts from. */
+  readonly openMixture: (taken: readonly MixtureChange[], step: number) => MixtureTimeline;
 }
 
 interface SharedAssembler {
@@ -63,25 +67,25 @@ export class StreamHub {
     return [...this.#shared].reduce((sum, { assembler }) => sum + assembler.readySequences, 0);
   }
 
-  /** `lanes` holds exactly the lanes of `lanesOf(rank)`. */
-  open(rank: Rank, step: number, lanes: LaneStates): RankStream {
+  /** `lanes` holds exactly the lanes of `lanesOf(rank)`; `mixture`: see `Cursor`. */
+  open(rank: Rank, step: number, lanes: LaneStates, mixture: readonly MixtureChange[]): RankStream {
     const slots = slotsOfRank(rank, this.#options.batchSize);
     const { plan, length } = this.#options;
-    let cursor: Cursor = { version: 1, step, plan, lanes };
-    let shared = this.#join(step, lanes);
+    let cursor: Cursor = { version: CURSOR_VERSION, step, plan, mixture, lanes };
+    let shared = this.#join(cursor);
     let closed = false;
 
     const next = async (): Promise<Batch | undefined> => {
       let made = await shared.assembler.get(cursor.step);
       if (made === 'gone') {
         this.#leave(shared);
-        shared = this.#join(cursor.step, cursor.lanes);
+        shared = this.#join(cursor);
         made = await shared.assembler.get(cursor.step);
       }
       if (made === undefined || made === 'gone') return undefined;
-      const { slots: sequences, lanesAfter } = made;
+      const { slots: sequences, lanesAfter, mixtureAfter } = made;
       const own = slots.flatMap((slot) => sequences.get(slot) ?? []);
-      cursor = { version: 1, step: cursor.step + 1, plan, lanes: lanesAfter };
+      cursor = { version: CURSOR_VERSION, step: cursor.step + 1, plan, mixture: mixtureAfter, lanes: lanesAfter };
       return { ...buildBatch(own, length), step: made.step, cursor };
     };
     const close = (): void => {
@@ -96,21 +100,22 @@ export class StreamHub {
     this.#shared.clear();
   }
 
-  #join(step: number, lanes: LaneStates): SharedAssembler {
+  #join({ step, lanes, mixture }: Cursor): SharedAssembler {
     const lanesKey = Object.keys(lanes).join(' ');
     for (const shared of this.#shared) {
-      if (shared.lanesKey === lanesKey && shared.assembler.holds(step, lanes, sameLaneStates)) {
+      if (shared.lanesKey === lanesKey && shared.assembler.holds(step, { lanes, mixture })) {
         shared.users++;
         return shared;
       }
     }
-    const { batchSize, lanes: lanesTotal, last, openLane } = this.#options;
+    const { batchSize, lanes: lanesTotal, last, openLane, openMixture } = this.#options;
     const assembler = new Assembler({
       batchSize,
       lanesTotal,
       lanes: new Map(Object.entries(lanes).map(([lane, state]) => [Number(lane), openLane(state)])),
       startStep: step,
       startLanes: lanes,
+      mixture: openMixture(mixture, step),
       last,
       padding: this.#padding,
     });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 const MAGIC_0 = 0x48;
 const MAGIC_1 = 0x52;
 const PRELUDE_BYTES = 4;
@@ -14,7 +14,9 @@ const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 const planRecord = z.record(z.string(), scalar);
 /** Checked by `parseCursor`, whose error says more. */
 const cursor = z.unknown();
-const lanes = z.record(z.string(), z.record(z.string(), z.tuple([count, count, count, count, count])));
+const lanes = z.record(z.string(), z.record(z.string(), z.tuple([count, count, count, count, count, z.int()])));
+const weights = z.record(z.string(), z.number().min(0));
+const changes = z.array(z.object({ at: count, weights, ramp: count }));
 
 const arraySchema = z.object({ name: z.string(), dtype: z.enum(['int32', 'uint8', 'uint16', 'int64', 'float32']), shape: z.array(count) });
 
@@ -47,7 +49,7 @@ const SCHEMAS = {
     length: z.int().min(1),
     tokens: count,
     digest: z.string().regex(/^[0-9a-f]{64}$/),
-    cursor: z.object({ step: count, lanes }),
+    cursor: z.object({ step: count, mixture: changes, lanes }),
     arrays: z.array(arraySchema),
   }),
   END: z.object({ session, step: count }),
@@ -55,6 +57,8 @@ const SCHEMAS = {
   PING: z.object({ session }),
   PONG: z.object({ session }),
   BYE: z.object({ session }),
+  MIX: z.object({ at: count.nullable(), after: count.nullable(), weights, ramp: count }),
+  MIXED: z.object({ at: count, weights, ramp: count }),
 } as const;
 
 type Schemas = typeof SCHEMAS;
@@ -73,6 +77,8 @@ const TYPE_BYTES: Readonly<Record<MessageType, number>> = {
   PING: 7,
   PONG: 8,
   BYE: 9,
+  MIX: 10,
+  MIXED: 11,
 };
 
 const BYTES_OF_DTYPE: Readonly<Record<WireArray['dtype'], number>> = { int32: 4, uint8: 1, uint16: 2, int64: 8, float32: 4 };

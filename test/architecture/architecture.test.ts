@@ -28,10 +28,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   pack: ['core', 'config'],
   batch: ['core', 'config'],
   wire: ['core', 'config'],
+  run: ['core', 'config', 'plan'],
   // what moves between the stages: it joins them for pipeline.ts
   stream: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch'],
   client: ['core', 'config', 'plan', 'wire', 'stream'],
-  pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'stream'],
+  pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'run', 'stream'],
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'stream', 'pipeline'],
   'open-tokenizer': ['core', 'config', 'store', 'tokenize'],
   index: ['core', 'config', 'store', 'plan', 'tokenize', 'stream', 'client', 'pipeline', 'open-tokenizer'],
@@ -104,6 +105,7 @@ describe('the architecture', () => {
     expect(Object.keys(exported).sort()).toEqual([
       'ERROR_CODES',
       'HeadraceError',
+      'changeMixture',
       'connect',
       'fileStore',
       'loadConfig',

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { checkCursorPlan, checkExpectedPlan, lanesOfCursor, mergeCursors, parseCursor, type Cursor } from '../../src/plan/cursor.js';
 
 const plan = { seed: 17, 'sequence.length': 2048 };
-const cursor = (lanes: Cursor['lanes'], step = 5): Cursor => ({ version: 1, step, plan, lanes });
-const at = (group: number): Cursor['lanes'][string] => ({ web: [group, 0, 1, 2, 3] });
+const cursor = (lanes: Cursor['lanes'], step = 5): Cursor => ({ version: 2, step, plan, mixture: [], lanes });
+const at = (group: number): Cursor['lanes'][string] => ({ web: [group, 0, 1, 2, 3, -4] });
 
 describe('cursors', () => {
   it('survive JSON', () => {
@@ -13,14 +13,14 @@ describe('cursors', () => {
 
   it.each([
     ['nothing', undefined],
-    ['half of one', { version: 1, step: 3 }],
-    ['a negative place', cursor({ 0: { web: [-1, 0, 0, 0, 0] } })],
+    ['half of one', { version: 2, step: 3 }],
+    ['a negative place', cursor({ 0: { web: [-1, 0, 0, 0, 0, 0] } })],
     ['a place too short', { ...cursor({}), lanes: { 0: { web: [1, 2] } } }],
     ['a lane without a number', cursor({ x: at(0) })],
   ])('refuse %s', (_name, value) => expect(() => parseCursor(value)).toThrow(expect.objectContaining({ code: 'CURSOR_INVALID' })));
 
-  it('say so when they are of a later version', () => {
-    expect(() => parseCursor({ ...cursor({}), version: 2 })).toThrow(/version 2/);
+  it('say so when they are of another version', () => {
+    expect(() => parseCursor({ ...cursor({}), version: 3 })).toThrow(/version 3/);
   });
 
   it('are refused by another plan, which names what differs', () => {
@@ -43,6 +43,16 @@ describe('cursors', () => {
   it.each([
     ['of different steps', [cursor({ 0: at(0) }), cursor({ 1: at(1) }, 6)], 'step'],
     ['that disagree about a lane', [cursor({ 0: at(0) }), cursor({ 0: at(8) })], 'lanes.0'],
+    [
+      'that were mixed differently',
+      [cursor({ 0: at(0) }), { ...cursor({ 1: at(1) }), mixture: [{ at: 3, weights: { web: 2 }, ramp: 0 }] }],
+      'mixture',
+    ],
+    [
+      'of which none has a lane',
+      [0, 2].map((lane) => ({ ...cursor({ [lane]: at(lane) }), plan: { ...plan, 'batch.lanes': 3 } })),
+      'lanes.1',
+    ],
     ['of different plans', [cursor({}), { ...cursor({}), plan: { ...plan, seed: 1 } }], 'seed'],
   ] as const)('%s are not merged', (_name, cursors, field) => {
     expect(() => mergeCursors(cursors)).toThrow(

@@ -10,8 +10,8 @@ const PLAN = { seed: 17, 'sequence.length': 4 };
 
 export function cursorOf(
   step: number,
-): Cursor & { readonly lanes: Record<string, Record<string, [number, number, number, number, number]>> } {
-  return { version: 1, step, plan: PLAN, lanes: { '0': { web: [step, 0, 0, 0, 4 * step] } } };
+): Cursor & { readonly lanes: Record<string, Record<string, [number, number, number, number, number, number]>> } {
+  return { version: 2, step, plan: PLAN, mixture: [], lanes: { '0': { web: [step, 0, 0, 0, 4 * step, 0] } } };
 }
 
 export interface FakeSidecarOptions {
@@ -92,7 +92,8 @@ export class FakeSidecar {
     const digest = sha256(sha256(frames[0], frames[3])).toString('hex');
     if (step === this.damagedStep) batch.inputIds[0] ^= 1;
     const { lanes } = cursorOf(step + 1);
-    const header = { session: this.session, step, rows: 1, length: 4, tokens: 3, digest, cursor: { step: step + 1, lanes }, arrays };
+    const cursor = { step: step + 1, mixture: [], lanes };
+    const header = { session: this.session, step, rows: 1, length: 4, tokens: 3, digest, cursor, arrays };
     this.send({ type: 'BATCH', ...header, ...over }, frames);
   }
 
@@ -106,6 +107,8 @@ export class FakeSidecar {
       this.#credits = message.credits;
       const welcome = { session: this.session, server: 'fake/1', heartbeatMs, rows: 1, length: 4, padId: 0, vocabSize: 100 };
       this.send({ type: 'WELCOME', ...welcome, cursor: cursorOf(this.#next) });
+    } else if (message.type === 'MIX' || message.type === 'MIXED') {
+      return;
     } else if (message.session !== this.session) {
       this.send({ type: 'ERROR', session: message.session, code: 'SESSION_UNKNOWN', message: 'unknown', hint: '', detail: {} });
       return;

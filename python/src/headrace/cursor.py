@@ -10,19 +10,26 @@ from .errors import HeadraceError
 
 Cursor = dict[str, Any]
 
-_FORM = {"version": int, "step": int, "plan": dict, "lanes": dict}
+VERSION = 2
+
+_FORM = {"version": int, "step": int, "plan": dict, "mixture": list, "lanes": dict}
 
 
 def check_cursor(state: object) -> Cursor:
     """The state as a cursor. The sidecar checks the rest. Errors: ``CURSOR_INVALID``."""
+    version = state.get("version") if isinstance(state, dict) else None
+    if isinstance(version, int) and version != VERSION:
+        raise HeadraceError(
+            "CURSOR_INVALID",
+            f"the state has version {version!r}; this headrace reads version {VERSION}",
+            hint="continue with the version of headrace that wrote it: another one may order the stream otherwise",
+        )
     if not isinstance(state, dict) or not all(isinstance(state.get(key), kind) for key, kind in _FORM.items()):
         raise HeadraceError(
             "CURSOR_INVALID",
             "this is no state of a headrace.DataLoader",
             hint="pass what state_dict() gave; a truncated checkpoint cannot be continued",
         )
-    if state["version"] != 1:
-        raise HeadraceError("CURSOR_INVALID", f"the state has version {state['version']!r}; this headrace reads version 1", hint="update headrace")
     return state
 
 
@@ -40,7 +47,7 @@ def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
     """
     Joins the states of several ranks into one, by lane, for a run with another number of ranks.
 
-    All must be of one step and one plan, and must agree about lanes that several of them hold.
+    All must be of one step and one plan, must agree about lanes that several of them hold, and together must hold every lane.
     Errors: ``CURSOR_INVALID``, ``CURSOR_MISMATCH`` naming what differs.
     """
     if not states:
@@ -54,15 +61,21 @@ def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
                 raise _mismatch(f"plan.{field}", f"{field} is {first['plan'].get(field)!r} in one and {cursor['plan'].get(field)!r} in another")
         if cursor["step"] != first["step"]:
             raise _mismatch("step", f"they are of different steps ({first['step']} and {cursor['step']})")
+        if cursor["mixture"] != first["mixture"]:
+            raise _mismatch("mixture", "the weights of their runs were changed differently")
         for lane, position in cursor["lanes"].items():
             if lanes.setdefault(lane, position) != position:
                 raise _mismatch(f"lanes.{lane}", f"two of them disagree about lane {lane}")
-    return {"version": 1, "step": first["step"], "plan": first["plan"], "lanes": lanes}
+    if len(cursors) > 1:
+        for lane in map(str, range(first["plan"].get("batch.lanes", 0))):
+            if lane not in lanes:
+                raise _mismatch(f"lanes.{lane}", f"none of them holds lane {lane}")
+    return {**first, "lanes": lanes}
 
 
 def after(cursor: Cursor, delta: Mapping[str, Any]) -> Cursor:
     """The cursor after a batch, from the one before it and what the batch says."""
-    return {**cursor, "step": delta["step"], "lanes": {**cursor["lanes"], **delta["lanes"]}}
+    return {**cursor, "step": delta["step"], "mixture": delta["mixture"], "lanes": {**cursor["lanes"], **delta["lanes"]}}
 
 
 def _mismatch(field: str, problem: str) -> HeadraceError:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import HeadraceError
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"HR"
 CREDITS_MAX = 64
 # frame 0 of a message; arrays are in frames of their own
@@ -29,10 +29,12 @@ MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "PING": (7, ("session",)),
     "PONG": (8, ("session",)),
     "BYE": (9, ("session",)),
+    "MIX": (10, ("at", "after", "weights", "ramp")),
+    "MIXED": (11, ("at", "weights", "ramp")),
 }
 _NAMES = {number: name for name, (number, _) in MESSAGES.items()}
 _STRINGS = frozenset({"client", "consumer", "server", "digest", "code", "message", "hint"})
-_OBJECTS = frozenset({"expect", "cursor", "detail"})
+_OBJECTS = frozenset({"expect", "cursor", "detail", "weights"})
 _LISTS = frozenset({"cursors", "arrays"})
 # what the specification allows beside its own sizes: at least one
 _POSITIVE = frozenset({"heartbeatMs", "rows", "length", "credits"})
@@ -86,16 +88,16 @@ def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
     if not isinstance(header, dict):
         raise _bad(f"{message_type} has no JSON object")
     for key in MESSAGES[message_type][1]:
-        if key not in header or not _fits(key, header[key]):
+        if key not in header or not (_fits(key, header[key]) or (message_type == "MIX" and header[key] is None)):
             raise _bad(f"{message_type}.{key} is missing or of the wrong type")
     if message_type == "BATCH" and not _is_delta(header["cursor"]):
-        raise _bad("BATCH.cursor has no step and lanes")
+        raise _bad("BATCH.cursor has no step, mixture and lanes")
     return message_type, header
 
 
 def _is_delta(cursor: Mapping[str, Any]) -> bool:
     step, lanes = cursor.get("step"), cursor.get("lanes")
-    return isinstance(step, int) and not isinstance(step, bool) and isinstance(lanes, dict)
+    return isinstance(step, int) and not isinstance(step, bool) and isinstance(lanes, dict) and isinstance(cursor.get("mixture"), list)
 
 
 def _fits(key: str, value: object) -> bool:
