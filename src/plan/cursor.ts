@@ -32,8 +32,8 @@ export interface Cursor {
 }
 
 const count = z.int().min(0);
-export const positionSchema = z.tuple([count, count, count, count, count, z.int()]);
-export const changesSchema = z.array(z.object({ at: count, weights: z.record(z.string(), z.number().min(0)), ramp: count }));
+const positionSchema = z.tuple([count, count, count, count, count, z.int()]);
+const changesSchema = z.array(z.object({ at: count, weights: z.record(z.string(), z.number().min(0)), ramp: count }));
 const cursorSchema = z.object({
   version: z.literal(CURSOR_VERSION),
   step: count,

@@ -8,6 +8,8 @@ export const RUN_LIMITS = {
   claimLeaseMs: 60_000,
   /** When what is left of a dead sidecar's claim is deleted: long after anybody would ask what became of it. */
   claimKeptMs: 24 * 3600_000,
+  /** Tries of a change that counts from the furthest claim: each is lost only to a claim that was made in the same milliseconds. */
+  proposalsMax: 5,
   /** Changes of one run; each start reads them all. A schedule of more belongs into the configuration. */
   changesMax: 10_000,
 } as const;

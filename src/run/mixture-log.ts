@@ -110,9 +110,10 @@ export class SharedMixtureLog {
     return this.#inTurn(() => this.#inDirectory(() => this.#propose(request)));
   }
 
+  /** The claim stays until it is too old to count: trainers may go on with what they were sent. */
   async close(): Promise<void> {
     clearInterval(this.#refresh);
-    await this.#inTurn(() => rm(this.#claimFile, { force: true })).catch(() => undefined); // it dies by itself
+    await this.#turn;
   }
 
   async #claim(step: number): Promise<void> {
@@ -129,18 +130,23 @@ export class SharedMixtureLog {
     const { names } = this.#options;
     const unknown = Object.keys(weights).find((name) => !names.includes(name));
     if (unknown !== undefined) throw refused(`there is no source ${unknown}`, `The sources are ${names.join(', ')}.`, { source: unknown });
-    const furthest = await this.#furthestClaim();
-    const step = 'step' in at ? at.step : furthest.stepsEnd + at.after;
-    if (step < furthest.stepsEnd) throw tooLate(step, furthest);
-    const change: MixtureChange = { at: step, weights, ramp };
-    this.#checkWeights(change);
+    for (let tries = 1; ; tries++) {
+      let furthest = await this.#furthestClaim();
+      const step = 'step' in at ? at.step : furthest.stepsEnd + at.after;
+      if (step < furthest.stepsEnd) throw tooLate(step, furthest);
+      const change: MixtureChange = { at: step, weights, ramp };
+      this.#checkWeights(change);
 
-    const number = await this.#writeProposal(change);
-    const claimed = await this.#furthestClaim();
-    const decision = await this.#decide(number, claimed.stepsEnd > step ? 'void a sidecar has claimed its step' : 'commit');
-    if (decision !== 'commit') throw tooLate(step, await this.#furthestClaim());
-    this.#changes = await this.#readChanges(this.#stepsEnd);
-    return change;
+      const number = await this.#writeProposal(change);
+      furthest = await this.#furthestClaim();
+      const decision = await this.#decide(number, furthest.stepsEnd > step ? 'void a sidecar has claimed its step' : 'commit');
+      if (decision === 'commit') {
+        this.#changes = await this.#readChanges(this.#stepsEnd);
+        return change;
+      }
+      // a sidecar went on meanwhile: its claim is further now
+      if ('step' in at || tries === RUN_LIMITS.proposalsMax) throw tooLate(step, furthest);
+    }
   }
 
   /** Weights that are all 0 would end the run. */

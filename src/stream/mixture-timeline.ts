@@ -21,7 +21,7 @@ export interface MixtureTimelineOptions {
 
 export class MixtureTimeline {
   readonly #options: MixtureTimelineOptions;
-  /** Changes that were made while running and that steps were made with, or may be. */
+  /** Changes that were made while running and that steps were made with, or may be; in order of step, and of one step in the log's order. */
   #live: readonly MixtureChange[];
   #last: readonly number[];
 
@@ -52,7 +52,8 @@ export class MixtureTimeline {
 
   /** A change of a step that was made without it would give this stream another order than others have. */
   #take(changes: readonly MixtureChange[], step: number): void {
-    const before = changes.filter(({ at }) => at < step);
+    const ordered = changes.toSorted((a, b) => a.at - b.at);
+    const before = ordered.filter(({ at }) => at < step);
     const known = this.changesBefore(step);
     if (before.length > 0 && !sameChanges(before, known)) {
       throw new HeadraceError(
@@ -64,7 +65,7 @@ export class MixtureTimeline {
         },
       );
     }
-    this.#live = [...known, ...changes.filter(({ at }) => at >= step)];
+    this.#live = [...known, ...ordered.filter(({ at }) => at >= step)];
   }
 
   #weightsAt(step: number): readonly number[] {

@@ -3,27 +3,16 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tokenizerPath } from '../tokenize/tokenizers.js';
+import { tokenRows } from '../support/token-rows.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
 
 /** Rows that cannot be delivered, and data sets that are very small. */
 describe('odd data', () => {
   let workspace: Workspace;
-  const lists = (rows: readonly (number[] | null)[]): Uint8Array =>
-    new Uint8Array(
-      parquetWriteBuffer({
-        schema: [
-          { name: 'root', num_children: 1 },
-          { name: 'ids', converted_type: 'LIST', repetition_type: 'OPTIONAL', num_children: 1 },
-          { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
-          { name: 'element', type: 'INT32', repetition_type: 'REQUIRED' },
-        ],
-        columnData: [{ name: 'ids', data: [...rows] }],
-      }),
-    );
 
   async function config(name: string, rows: readonly (number[] | null)[], changes: Partial<ConfigInput> = {}): Promise<ConfigInput> {
     await mkdir(workspace.path(name), { recursive: true });
-    await writeFile(workspace.path(name, 'a.parquet'), lists(rows));
+    await writeFile(workspace.path(name, 'a.parquet'), tokenRows(rows));
     return {
       sources: { t: { uri: workspace.path(`${name}/`), tokens: 'ids' } },
       sequence: { length: 4, padId: 9 },
