@@ -16,6 +16,7 @@ import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerC
 import { LIMITS } from './config/limits.js';
 import { fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
+import type { Packing } from './core/packing.js';
 import type { Block } from './core/shard.js';
 import type { Decoder } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
@@ -415,7 +416,7 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     'tokenizer.append': facts.appendId ?? null,
     'tokenizer.invalidUtf8': tokenizer?.invalidUtf8 ?? null,
     'sequence.length': config.sequence.length,
-    'sequence.packing': config.sequence.packing,
+    ...packingEntries(config.sequence.packing),
     'sequence.padId': facts.padId,
     'shuffle.blocks': config.shuffle?.blocks ?? null,
     'shuffle.windowBytes': config.shuffle?.windowBytes ?? null,
@@ -424,6 +425,15 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     epochs: config.epochs ?? null,
     last: config.epochs === undefined ? null : config.last,
     badRows: config.badRows,
+  };
+}
+
+/** A packing without choices has one entry, so that its streams and cursors know nothing of the choices of others. */
+function packingEntries(packing: Packing): PlanRecord {
+  return {
+    'sequence.packing': packing.kind,
+    ...(packing.kind === 'best-fit' && { 'sequence.packingTokens': packing.groupTokens }),
+    ...(packing.kind === 'pad' && { 'sequence.long': packing.long }),
   };
 }
 
