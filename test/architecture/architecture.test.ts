@@ -34,7 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'stream'],
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'stream', 'pipeline'],
   'open-tokenizer': ['core', 'config', 'store', 'tokenize'],
-  index: ['core', 'config', 'store', 'plan', 'tokenize', 'stream', 'client', 'pipeline', 'open-tokenizer'],
+  index: ['core', 'config', 'store', 'plan', 'tokenize', 'batch', 'stream', 'client', 'pipeline', 'open-tokenizer'],
 };
 
 /** Interfaces that stages share: types only. */
@@ -106,6 +106,7 @@ describe('the architecture', () => {
       'HeadraceError',
       'connect',
       'fileStore',
+      'labelsOf',
       'loadConfig',
       'loadTokenizer',
       'memoryStore',
@@ -114,6 +115,7 @@ describe('the architecture', () => {
       'parseConfig',
       'parseCursor',
       'parseTokenizer',
+      'positionIdsOf',
       's3Store',
     ]);
   });
