@@ -19,16 +19,14 @@ export function createBestFitPacker(groupTokens: number): Packer {
     let { document, token } = from;
     while (!writer.isFull && document < documents.count) {
       const group = groupAt(documents, document, writer.length);
-      const { sequences } = group.fitted;
-      const next: PackPosition = { document: group.endDocument, token: 0 };
-      while (!writer.isFull && token < sequences) {
-        addSequence(group, token++, writer);
+      if (token < group.fitted.sequences) addSequence(group, token++, writer);
+      if (token >= group.fitted.sequences) {
         // a position has one form only: the end of a group is the start of the next
-        writer.finish(token === sequences ? next : { document, token });
+        document = group.endDocument;
+        token = 0;
+        kept = undefined;
       }
-      if (token < sequences) break;
-      ({ document, token } = next);
-      kept = undefined;
+      if (writer.filled > 0) writer.finish({ document, token });
     }
     return { document, token };
   };
