@@ -1,4 +1,5 @@
 /** Everything that a user of the package may import. A test pins this list. */
+export { labelsOf, positionIdsOf, type LabelOptions, type PositionOptions } from './batch/targets.js';
 export { changeMixture, type ChangeMixtureOptions } from './client/change-mixture.js';
 export { connect, type ConnectOptions, type SidecarClient } from './client/client.js';
 export { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';

@@ -16,6 +16,7 @@ import { loadConfig, parseConfig, type Config, type ConfigInput, type SourceConf
 import { LIMITS } from './config/limits.js';
 import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
+import type { Packing } from './core/packing.js';
 import type { Block } from './core/shard.js';
 import type { Decoder } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
@@ -443,7 +444,7 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     'tokenizer.append': facts.appendId ?? null,
     'tokenizer.invalidUtf8': tokenizer?.invalidUtf8 ?? null,
     'sequence.length': config.sequence.length,
-    'sequence.packing': config.sequence.packing,
+    ...packingEntries(config.sequence.packing),
     'sequence.padId': facts.padId,
     'shuffle.blocks': config.shuffle?.blocks ?? null,
     'shuffle.windowBytes': config.shuffle?.windowBytes ?? null,
@@ -465,6 +466,15 @@ function lanesCanEnd({ sources, mixture, runDir }: Config): boolean {
     runDir !== undefined ||
     [...sources.map(({ weight }) => weight), ...mixture.flatMap(({ weights }) => Object.values(weights))].includes(0);
   return stops || (keeping.length > 0 && keeping.every(ends)) || (weightless && sources.some(ends));
+}
+
+/** A packing without choices has one entry, so that its streams and cursors know nothing of the choices of others. */
+function packingEntries(packing: Packing): PlanRecord {
+  return {
+    'sequence.packing': packing.kind,
+    ...(packing.kind === 'best-fit' && { 'sequence.packingTokens': packing.groupTokens }),
+    ...(packing.kind === 'pad' && { 'sequence.long': packing.long }),
+  };
 }
 
 function isConfig(input: ConfigInput | Config): input is Config {

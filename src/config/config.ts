@@ -6,6 +6,7 @@ import { parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { nearestNames } from '../core/nearest-name.js';
+import type { Packing } from '../core/packing.js';
 import { LIMITS } from './limits.js';
 import { configSchema, type ConfigInput, type ParsedConfig } from './schema.js';
 
@@ -45,7 +46,7 @@ export interface Config {
   /** Scheduled changes of weights. */
   readonly mixture: readonly WeightChange[];
   readonly tokenizer: TokenizerConfig | undefined;
-  readonly sequence: { readonly length: number; readonly packing: 'concat'; readonly padId: number | undefined };
+  readonly sequence: { readonly length: number; readonly packing: Packing; readonly padId: number | undefined };
   /** `undefined`: file order. */
   readonly shuffle: { readonly blocks: number; readonly windowBytes: number } | undefined;
   readonly batch: { readonly size: number; readonly lanes: number };
@@ -139,7 +140,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     sources,
     mixture: parsed.mixture,
     tokenizer: tokenizer && { ...tokenizer, file: absoluteUri(tokenizer.file, baseDir), eos: tokenizer.eos },
-    sequence: { length: parsed.sequence.length, packing: parsed.sequence.packing, padId: parsed.sequence.padId },
+    sequence: { length: parsed.sequence.length, packing: packingOf(parsed.sequence, sources), padId: parsed.sequence.padId },
     shuffle: parsed.shuffle === false ? undefined : parsed.shuffle,
     batch: { size: parsed.batch.size, lanes },
     last: parsed.last,
@@ -171,6 +172,33 @@ function checkMixture({ sources, mixture }: ParsedConfig): void {
     weights = { ...weights, ...change.weights };
     if (Object.values(weights).every((weight) => weight === 0)) {
       throw invalid(`mixture.${index}: after step ${change.at} no source has a weight above 0`, { field: `mixture.${index}.weights` });
+    }
+  }
+}
+
+function packingOf({ packing: kind, length, packingTokens, long }: ParsedConfig['sequence'], sources: readonly SourceConfig[]): Packing {
+  if (packingTokens !== undefined && kind !== 'best-fit') {
+    throw invalid(`sequence.packingTokens is the size of a group of packing: best-fit, and packing is ${kind}`, {
+      field: 'sequence.packingTokens',
+    });
+  }
+  if (long !== undefined && kind !== 'pad') {
+    throw invalid(`sequence.long is for packing: pad, and packing is ${kind}`, { field: 'sequence.long' });
+  }
+  switch (kind) {
+    case 'concat':
+      return { kind };
+    case 'best-fit':
+      return { kind, groupTokens: packingTokens ?? Math.min(LIMITS.packingSequencesDefault * length, LIMITS.packingTokensMax) };
+    case 'pad':
+      return { kind, long: long ?? 'split' };
+    case 'none': {
+      const text = sources.find((source) => source.kind === 'text');
+      if (text === undefined) return { kind };
+      throw invalid(
+        `sequence.packing is none, which passes rows of exactly ${length} ids through, and sources.${text.name} has text: documents of text have any number of tokens`,
+        { field: 'sequence.packing' },
+      );
     }
   }
 }

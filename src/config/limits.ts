@@ -16,6 +16,10 @@ export const LIMITS = {
   /** A window is decoded at once in a worker: 1 GiB of text is the most that fits beside everything else in 24 GiB. */
   windowBytesMax: 2 ** 30,
   windowBytesDefault: 16 * 2 ** 20,
+  /** A packing group: as many tokens as the largest window of text has (1 GiB), at four bytes each. */
+  packingTokensMax: 2 ** 28,
+  /** A group wastes half a sequence at its end, on average: 0.2 % of 256; they are 1 to 2 MiB of text at 2,048 tokens. */
+  packingSequencesDefault: 256,
   shuffleBlocksMax: 1024,
   shuffleBlocksDefault: 8,
   /** A block decodes to at most this many windows: the row group of a Spark file (128 MB) becomes two or more blocks. */

@@ -112,10 +112,24 @@ const tokenizerSchema = z.strictObject({
 const sequenceSchema = z.strictObject({
   length: z.int().min(2).max(LIMITS.sequenceLengthMax).default(2048).describe('Tokens in a sequence.'),
   packing: z
-    .enum(['concat'])
+    .enum(['concat', 'best-fit', 'pad', 'none'])
     .default('concat')
     .describe(
-      'How documents become sequences. `concat`: joined and cut at `length`; a document that is cut goes on in the next sequence; only the last sequence of a window is padded.',
+      'How documents become sequences (docs/packing.md). `concat`: joined and cut at `length`; a document that is cut goes on in the next sequence; only the last sequence of a window is padded. `best-fit`: fitted together so that only documents longer than `length` are cut. `pad`: one document a sequence. `none`: rows of a token column that have exactly `length` ids pass through; a row of another length is a bad one (see `badRows`).',
+    ),
+  packingTokens: z
+    .int()
+    .min(2)
+    .max(LIMITS.packingTokensMax)
+    .optional()
+    .describe(
+      `With \`packing: best-fit\`: documents are fitted together in groups of this many tokens, or what their window has. Larger groups waste less, and take longer to the first sequence and to resume. Left out: ${LIMITS.packingSequencesDefault} × \`length\`, at most ${LIMITS.packingTokensMax}.`,
+    ),
+  long: z
+    .enum(['split', 'truncate'])
+    .optional()
+    .describe(
+      'With `packing: pad`, what happens to a document longer than `length`. `split`: it takes several sequences. `truncate`: what does not fit is dropped, and counted. Left out: `split`.',
     ),
   padId: z
     .int()

@@ -1,4 +1,4 @@
-/** The interface of packing: how the documents of one window become sequences of equal length. Stateless: a position says all. */
+/** The interface of packing: how the documents of one window become sequences of equal length. A position says all; nothing else is remembered. */
 import type { SequenceWriter } from './sequence-writer.js';
 
 /** The documents of a window, in the order in which they are packed. */
@@ -8,13 +8,21 @@ export interface DocumentSource {
   tokens(document: number): Int32Array;
 }
 
-/** The place of the next token to be packed. `document` = `count`: the window is used up. */
+/**
+ * Where packing goes on. `document` = `count`: the window is used up.
+ *
+ * - one document after the other (`concat`, `pad`, `none`): the document and the token of it that come next
+ * - `best-fit`: the first document of a packing group, and how many sequences of that group are done
+ */
 export interface PackPosition {
   readonly document: number;
   readonly token: number;
 }
 
 export interface Packer {
-  /** Writes sequences until the writer is full or the documents are used up, and says where it stopped. Loses no token. */
+  /**
+   * Writes sequences until the writer is full or the documents are used up, and says where it stopped: what follows from there is the same for every
+   * packer, whatever this one was asked before. Each token of a document is in one sequence, unless it is given to `writer.drop`.
+   */
   pack(documents: DocumentSource, from: PackPosition, writer: SequenceWriter): PackPosition;
 }

@@ -21,6 +21,7 @@ export class SequenceWriter {
   #segments: number[] = [];
   #count = 0;
   #filled = 0;
+  #dropped = 0;
 
   constructor(options: {
     readonly length: number;
@@ -51,6 +52,15 @@ export class SequenceWriter {
     const { source } = this.#provenance;
     this.#segments.push(source, this.#provenance.shard(document), this.#provenance.row(document), start, take, flags);
     this.#filled += take;
+  }
+
+  /** Tokens that are in no sequence, as the configuration says. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  drop(tokens: number): void {
+    this.#dropped += tokens;
   }
 
   /** Pads and closes the open sequence; `end` is the position after it. */

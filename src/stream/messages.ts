@@ -1,6 +1,7 @@
 /** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
 import type { EncodedSlice, PageRowRequest, PageRows } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
+import type { Packing } from '../core/packing.js';
 import type { PackPosition } from '../pack/packer.js';
 import type { SequenceChunk } from '../core/sequence.js';
 import type { PreparedTokenizer } from '../tokenize/prepared.js';
@@ -10,7 +11,7 @@ import type { IdBytes } from './token-entry.js';
 export interface WorkerSettings {
   readonly tokenizer: TokenizerSettings | undefined;
   readonly length: number;
-  readonly packing: 'concat';
+  readonly packing: Packing;
   readonly badRows: 'fail' | 'skip';
   readonly padId: number;
   /** Ids of token columns are below this. */
@@ -86,4 +87,6 @@ export interface WorkerWork {
   readonly tokenizedBytes: number;
   readonly packMs: number;
   readonly rowsSkipped: number;
+  /** Tokens of documents that were longer than a sequence, under `long: truncate`. */
+  readonly tokensTruncated: number;
 }

@@ -4,6 +4,8 @@ import type { WorkerWork } from './messages.js';
 export interface PipelineStats {
   windows: number;
   rowsSkipped: number;
+  /** Tokens left out under `sequence.long: truncate`. */
+  tokensTruncated: number;
   /** Time that windows waited for their bytes, summed over windows. */
   storeMs: number;
   /** Time of the worker threads. */
@@ -22,6 +24,7 @@ export function createPipelineStats(): PipelineStats {
   return {
     windows: 0,
     rowsSkipped: 0,
+    tokensTruncated: 0,
     storeMs: 0,
     decodeMs: 0,
     tokenizeMs: 0,
@@ -38,4 +41,5 @@ export function addWork(stats: PipelineStats, work: WorkerWork): void {
   stats.packMs += work.packMs;
   stats.tokenizedBytes += work.tokenizedBytes;
   stats.rowsSkipped += work.rowsSkipped;
+  stats.tokensTruncated += work.tokensTruncated;
 }

@@ -15,6 +15,8 @@ export interface DocumentOptions {
   readonly appendId: number | undefined;
   /** Ids of token columns are below this. */
   readonly idsEnd: number;
+  /** Rows of a token column have exactly this many ids; `undefined`: any number. */
+  readonly rowTokens: number | undefined;
   readonly badRows: 'fail' | 'skip';
   /** `replace`: what is no valid UTF-8 becomes U+FFFD; `error`: its row is a bad one. */
   readonly invalidUtf8: 'error' | 'replace';
@@ -171,8 +173,11 @@ export class WindowDocuments implements DocumentSource, Provenance {
   }
 
   #checkedIds({ ids, idsBelow }: TokenRows, start: number, end: number, document: number): Int32Array {
+    const { idsEnd, rowTokens } = this.#options;
+    if (rowTokens !== undefined && end - start !== rowTokens) {
+      return this.#reject(document, `has ${end - start} ids; with \`packing: none\` every row has the sequence's ${rowTokens}`);
+    }
     const narrow = ids instanceof Int32Array ? ids.subarray(start, end) : Int32Array.from(ids.subarray(start, end), narrowed);
-    const { idsEnd } = this.#options;
     if (idsBelow !== undefined && idsBelow <= idsEnd) return narrow;
     // without a branch an id: the sign bit of `bad` is set by any id below 0 or above the last
     let bad = 0;

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord } from '../core/errors.js';
 import { decodeSlice } from '../decode/decode-slice.js';
 import { countPageRows } from '../decode/parquet/count-page-rows.js';
-import { concatPacker } from '../pack/concat.js';
+import { createPacker } from '../pack/create-packer.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
@@ -13,14 +13,13 @@ import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSetti
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
 
-const PACKERS: Readonly<Record<WorkerSettings['packing'], Packer>> = { concat: concatPacker };
-
 interface OpenWindow {
   readonly payload: WindowPayload;
   /** Text is decoded when its first sequence is wanted: until then a window ahead costs its compressed bytes only. See `decodeAhead`. */
   documents: WindowDocuments | CachedDocuments | undefined;
   /** Time spent on that, until a result says so. */
   decodeMs: number;
+  readonly packer: Packer;
   position: PackPosition;
 }
 
@@ -64,11 +63,12 @@ function decode(window: OpenWindow, tools: Tools): WindowDocuments | CachedDocum
 }
 
 function openDocuments(payload: WindowPayload, { settings, encoder, onEntry }: Tools): WindowDocuments | CachedDocuments {
-  const { tokenizer, idsEnd, badRows } = settings;
+  const { tokenizer, idsEnd, badRows, length, packing } = settings;
   const options: DocumentOptions = {
     encoder,
     appendId: tokenizer?.appendId,
     idsEnd,
+    rowTokens: packing.kind === 'none' ? length : undefined,
     badRows,
     invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
     decode: decodeSlice,
@@ -84,7 +84,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   window.decodeMs = 0;
   const decoded = performance.now();
   const writer = new SequenceWriter({ length: settings.length, padId: settings.padId, sequencesMax, provenance: documents });
-  window.position = PACKERS[settings.packing].pack(documents, window.position, writer);
+  window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
   const { tokenizeMs, rowsSkipped } = documents.takeWork();
@@ -99,6 +99,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
       tokenizedBytes: tools.encoder?.takeBytes() ?? 0,
       packMs: packed - decoded - tokenizeMs,
       rowsSkipped,
+      tokensTruncated: writer.dropped,
     },
   };
 }
@@ -133,7 +134,13 @@ function serve(): void {
   const handle = (request: WorkerRequest): void => {
     switch (request.type) {
       case 'open':
-        windows.set(request.window, { payload: request.payload, documents: undefined, decodeMs: 0, position: request.from });
+        windows.set(request.window, {
+          payload: request.payload,
+          documents: undefined,
+          decodeMs: 0,
+          packer: createPacker(tools.settings.packing),
+          position: request.from,
+        });
         if (request.payload.kind === 'tokens') setImmediate(decodeAhead, request.window);
         return;
       case 'close':

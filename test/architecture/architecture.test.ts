@@ -35,7 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'run', 'stream'],
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'stream', 'pipeline'],
   'open-tokenizer': ['core', 'config', 'store', 'tokenize'],
-  index: ['core', 'config', 'store', 'plan', 'tokenize', 'stream', 'client', 'pipeline', 'open-tokenizer'],
+  index: ['core', 'config', 'store', 'plan', 'tokenize', 'batch', 'stream', 'client', 'pipeline', 'open-tokenizer'],
 };
 
 /** Interfaces that stages share: types only. */
@@ -108,6 +108,7 @@ describe('the architecture', () => {
       'changeMixture',
       'connect',
       'fileStore',
+      'labelsOf',
       'loadConfig',
       'loadTokenizer',
       'memoryStore',
@@ -116,6 +117,7 @@ describe('the architecture', () => {
       'parseConfig',
       'parseCursor',
       'parseTokenizer',
+      'positionIdsOf',
       's3Store',
     ]);
   });

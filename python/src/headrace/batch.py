@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable
+from typing import Any, Callable, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ Array = Any
 IGNORE_INDEX = -100
 """The label that cross-entropy leaves out, in PyTorch and Hugging Face."""
 
-_SOURCE_PADDING = -1
+PositionIds = Literal["document", "row"]
+"""Where ``position_ids`` start again at 0."""
 
 
 class Batch(Mapping[str, Array]):
@@ -28,9 +29,10 @@ class Batch(Mapping[str, Array]):
     Arrays, as attributes and by key:
 
     - ``input_ids`` [rows, length]: int32 in numpy, int64 in torch
-    - ``labels`` [rows, length]: equal to ``input_ids`` and not shifted, -100 where ``loss_mask`` is 0 (Hugging Face's convention)
+    - ``labels`` [rows, length]: equal to ``input_ids`` and not shifted, -100 where ``loss_mask`` is 0 (Hugging Face's convention);
+      with the loader's ``mask_boundaries`` also at the first token of each piece, so that none is predicted from another document
     - ``loss_mask`` [rows, length] uint8: 0 on padding
-    - ``position_ids`` [rows, length]: start again at 0 with each document
+    - ``position_ids`` [rows, length]: start again at 0 with each document's piece; with the loader's ``position_ids="row"`` with each row
     - ``cu_seqlens`` [segments + 1] int32: bounds of the documents' pieces in the flattened [rows x length]; every row starts a piece, padding is a piece
     - ``segments`` [segments, 6] int32: source, shard, row, token_start, length, flags of each piece (docs/wire.md)
 
@@ -48,6 +50,8 @@ class Batch(Mapping[str, Array]):
         digest: str,
         cursor: dict[str, Any],
         convert: Callable[[str, NDArray[Any]], Array],
+        mask_boundaries: bool = False,
+        position_ids: PositionIds = "document",
     ) -> None:
         self.step = step
         self.tokens = tokens
@@ -59,6 +63,8 @@ class Batch(Mapping[str, Array]):
             ones.flags.writeable = False
             self._arrays["loss_mask"] = ones
         self._convert = convert
+        self._mask_boundaries = mask_boundaries
+        self._position_ids = position_ids
         self._made: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
@@ -106,14 +112,19 @@ class Batch(Mapping[str, Array]):
 
     def _numpy(self, name: str) -> NDArray[Any]:
         if name == "labels":
-            return np.where(self._arrays["loss_mask"] == 0, np.int32(IGNORE_INDEX), self._arrays["input_ids"])
+            labels = np.where(self._arrays["loss_mask"] == 0, np.int32(IGNORE_INDEX), self._arrays["input_ids"])
+            if self._mask_boundaries:
+                labels.reshape(-1)[self._arrays["cu_seqlens"][:-1]] = IGNORE_INDEX
+            return labels
         if name == "position_ids":
-            return _position_ids(self._arrays["cu_seqlens"], self._arrays["input_ids"].shape)
+            rows, length = self._arrays["input_ids"].shape
+            bounds = self._arrays["cu_seqlens"] if self._position_ids == "document" else np.arange(rows + 1) * length
+            return _position_ids(bounds, (rows, length))
         return self._arrays[name]
 
 
-def _position_ids(cu_seqlens: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    starts = np.repeat(cu_seqlens[:-1], np.diff(cu_seqlens))
+def _position_ids(bounds: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    starts = np.repeat(bounds[:-1].astype(np.int32), np.diff(bounds))
     positions: NDArray[Any] = np.arange(starts.size, dtype=np.int32) - starts
     return positions.reshape(shape)
 

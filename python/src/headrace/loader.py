@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import wire
-from .batch import Array, Batch
+from .batch import Array, Batch, PositionIds
 from .connection import Connection, Received, Request
 from .cursor import Cursor, loaded_cursor
 from .errors import HeadraceError
@@ -66,6 +66,8 @@ class DataLoader:
     :param tensors: ``"torch"``, ``"numpy"``, or ``"auto"``: torch where it is installed.
     :param pin_memory: put tensors into pinned memory; default: where CUDA is available.
     :param verify: compute the digest of each batch and compare.
+    :param mask_boundaries: ``labels`` also leave out the first token of each document's piece: none is predicted from another document.
+    :param position_ids: start again at 0 with each ``"document"``'s piece, or with each ``"row"``.
     :param command: the sidecar's command, such as ``["npx", "headrace"]``.
 
     It can be given to ``torch.utils.data.DataLoader(loader.dataset(), batch_size=None, num_workers=0)`` by libraries that insist on one.
@@ -89,6 +91,8 @@ class DataLoader:
         tensors: Literal["auto", "torch", "numpy"] = "auto",
         pin_memory: bool | None = None,
         verify: bool = False,
+        mask_boundaries: bool = False,
+        position_ids: PositionIds = "document",
         command: Sequence[str] | None = None,
     ) -> None:
         if (source is None) == (address is None):
@@ -100,6 +104,10 @@ class DataLoader:
             raise HeadraceError("CONFIG_INVALID", f"prefetch is {prefetch}; it can be 1 to {wire.CREDITS_MAX}")
         if isinstance(command, str):
             raise HeadraceError("CONFIG_INVALID", f"command is the text {command!r}; it is a list of words", hint='for example ["npx", "headrace"]')
+        if position_ids not in ("document", "row"):
+            raise HeadraceError("CONFIG_INVALID", f"position_ids is {position_ids!r}; it can be document or row")
+        self._mask_boundaries = mask_boundaries
+        self._position_ids: PositionIds = position_ids
         self.rank = _from_environment("RANK", 0) if rank is None else _integer("rank", rank)
         self.world_size = _from_environment("WORLD_SIZE", 1) if world_size is None else _integer("world_size", world_size)
         self._local_rank = _from_environment("LOCAL_RANK", self.rank) if local_rank is None else _integer("local_rank", local_rank)
@@ -215,6 +223,8 @@ class DataLoader:
             digest=header["digest"],
             cursor=received.cursor,
             convert=self._convert,
+            mask_boundaries=self._mask_boundaries,
+            position_ids=self._position_ids,
         )
         if self._verify:
             batch.verify()
