@@ -38,7 +38,6 @@ export async function openSdk(
     maxAttempts: 1,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    cacheMiddleware: true,
     requestHandler: new NodeHttpHandler({ connectionTimeout: STORE_LIMITS.connectTimeoutMs, ...agents }),
   });
   return { sdk, client };
@@ -77,16 +76,15 @@ export async function placeOfBucket({ sdk, client }: OpenedSdk, bucket: string):
   const command = new sdk.GetObjectCommand({ Bucket: bucket, Key: 'any' });
   let place: BucketPlace | undefined;
   command.middlewareStack.addRelativeTo(
-    (_next: unknown, { endpointV2 }: Resolved) =>
-      () => {
-        const { url, properties, headers = {} } = endpointV2 ?? {};
-        const scheme = properties?.authSchemes?.at(0);
-        if (url !== undefined && scheme?.name === 'sigv4' && Object.keys(headers).length === 0) {
-          place = { url, region: scheme.signingRegion, service: scheme.signingName };
-        }
-        const output: GetObjectCommandOutput = { $metadata: {} };
-        return Promise.resolve({ response: {}, output });
-      },
+    (_next: unknown, context: Resolved) => () => {
+      const { url, properties, headers = {} } = context.endpointV2 ?? {};
+      const scheme = properties?.authSchemes?.at(0);
+      if (url !== undefined && scheme?.name === 'sigv4' && Object.keys(headers).length === 0) {
+        place = { url, region: scheme.signingRegion, service: scheme.signingName };
+      }
+      const output: GetObjectCommandOutput = { $metadata: {} };
+      return Promise.resolve({ response: {}, output });
+    },
     { relation: 'after', toMiddleware: 'endpointV2Middleware', name: 'placeOfBucket' },
   );
   await client.send(command);
