@@ -61,7 +61,7 @@ export function withHedging(store: Store, options: HedgingOptions): Store {
       () => false,
     );
     const isSlow = await Promise.race([ended, slow]);
-    answered.abort();
+    answered.abort(ANSWERED);
     if (!isSlow || savedBytes < length || !worth.isWorth()) return first.answer;
     savedBytes -= length;
     counters.hedges++;
@@ -103,6 +103,8 @@ export function withHedging(store: Store, options: HedgingOptions): Store {
   };
 }
 
+// made once: an error takes the time to describe its stack, and these end the waits of every read
+const ANSWERED = new HeadraceError('ABORTED', 'the read has been answered');
 const LOST = new HeadraceError('ABORTED', 'another request for the same bytes was answered first');
 
 function withoutInto({ into: _, ...options }: ReadOptions): ReadOptions {
