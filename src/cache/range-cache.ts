@@ -214,7 +214,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       } finally {
         if (--flight.waiting === 0) {
           leave(entry, flight); // whoever comes now begins anew
-          flight.aborting.abort(signal?.aborted === true ? abortError(signal) : undefined);
+          flight.aborting.abort(signal?.aborted === true ? abortError(signal) : SETTLED);
         }
       }
     },
@@ -250,6 +250,9 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   };
 }
 
+/** Ends waits that are over. Made once: an error takes the time to describe its stack, and there are two such waits in each read. */
+const SETTLED = new HeadraceError('ABORTED', 'nobody waits for it any more');
+
 /** Whether a promise settles in time. Its failure is the caller's to see. */
 async function settlesWithin(promise: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
   const timer = new AbortController();
@@ -264,6 +267,6 @@ async function settlesWithin(promise: Promise<unknown>, ms: number, clock: Clock
   try {
     return await Promise.race([settled, late]);
   } finally {
-    timer.abort();
+    timer.abort(SETTLED);
   }
 }

@@ -7,10 +7,12 @@ import { storeError } from './store-error.js';
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD';
   readonly url: URL;
+  /** What is sent instead of the path and query of `url`, which has lost its segments of dots. Not for requests that may be redirected. */
+  readonly path?: string;
   /** Names in lower case. `authorization` goes to the origin of `url` only. */
   readonly headers: Readonly<Record<string, string>>;
-  /** `origin`: a redirect to another origin is the answer. */
-  readonly follow: 'all' | 'origin';
+  /** `origin`: a redirect to another origin is the answer; `none`: any is. */
+  readonly follow: 'all' | 'origin' | 'none';
 }
 
 export interface HttpAnswer {
@@ -23,6 +25,7 @@ export interface HttpAnswer {
 }
 
 export interface HttpClient {
+  readonly agents: { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent };
   /** Resolves with the head of the last answer, whatever its status. `uri`: what messages call it. Errors: `STORE_READ_FAILED`, those of Node. */
   send(request: HttpRequest, uri: string, signal: AbortSignal): Promise<HttpAnswer>;
   /** Frees the connections that wait for use; who has one in use aborts its request. */
@@ -34,22 +37,24 @@ export function createHttpClient(): HttpClient {
   const httpAgent = new HttpAgent(options);
   const httpsAgent = new HttpsAgent(options);
 
-  const sendOnce = ({ method, headers }: HttpRequest, url: URL, signal: AbortSignal): Promise<IncomingMessage> =>
+  const sendOnce = ({ method, url, path, headers }: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
+      const common = { method, headers, signal, ...(path !== undefined && { path }) };
       const request =
         url.protocol === 'https:'
-          ? requestHttps(url, { method, headers, agent: httpsAgent, signal }, resolve)
-          : requestHttp(url, { method, headers, agent: httpAgent, signal }, resolve);
+          ? requestHttps(url, { ...common, agent: httpsAgent }, resolve)
+          : requestHttp(url, { ...common, agent: httpAgent }, resolve);
       request.on('error', reject).end();
     });
 
   return {
+    agents: { httpAgent, httpsAgent },
     send: async (first, uri, signal) => {
       const redirects: IncomingHttpHeaders[] = [];
       for (let request = first; ;) {
-        const body = await sendOnce(request, request.url, signal);
+        const body = await sendOnce(request, signal);
         const { statusCode: status = 0, headers } = body;
-        const next = REDIRECTS.has(status) ? nextUrl(headers.location, request.url, uri) : undefined;
+        const next = REDIRECTS.has(status) && first.follow !== 'none' ? nextUrl(headers.location, request.url, uri) : undefined;
         if (next === undefined || (first.follow === 'origin' && next.origin !== first.url.origin))
           return { status, headers, body, redirects };
         discard(body, request.method);

@@ -52,6 +52,14 @@ export const STORE_LIMITS = {
   hedgeBytesShare: 0.05,
   /** … saved up for no more than four large reads: an origin that is slow as a whole must not get twice its load. */
   hedgeBytesSavedMax: 64 * 2 ** 20,
+  /** Second requests are sent as long as one of three is first: of two that wait in the same queue, the second is hardly ever … */
+  hedgeWinShareMin: 1 / 3,
+  /** … in a mean that follows about so many: nine that lose in a row end it … */
+  hedgeOutcomes: 8,
+  /** … and then of so many slow reads one is asked for twice, to see whether that has changed: one of 320 reads, by the quantile above. */
+  hedgeTrialReads: 16,
+  /** A signature whose time differs by this much from the server's may have been refused for it: S3 allows 15 minutes, and its imitations may allow five. */
+  clockSkewMsMin: 4 * 60_000,
   /** Redirects that one request follows: a hub to its new name and on to a CDN are two; more than five are a loop. */
   redirectsMax: 5,
   /** A connection that nothing uses for this long is closed: longer than a window takes to be decoded, shorter than load balancers wait (60 s). */

@@ -1,6 +1,7 @@
 /** What the SDK throws, by the names of headrace, and which of it may pass. */
-import type { HeadraceError } from '../core/errors.js';
+import { HeadraceError } from '../core/errors.js';
 import { nameSilence, reasonOf } from './network-error.js';
+import { S3Refusal } from './s3-refusal.js';
 import { archivedError, storeError, transientError } from './store-error.js';
 
 const DENIED_NAMES = new Set(['AccessDenied', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'CredentialsProviderError', 'Forbidden']);
@@ -45,7 +46,14 @@ export function nameError(error: unknown, uri: string): HeadraceError {
   if (status === 429 || status >= 500 || status < 300) {
     return transientError('STORE_READ_FAILED', `the store of ${uri} answered with ${status}: ${reasonOf(error)}`, detail, error);
   }
-  return storeError('STORE_READ_FAILED', `the store refused to read ${uri}: ${status} ${reasonOf(error)}`, detail, error);
+  const refused = `the store refused to read ${uri}: ${status} ${reasonOf(error)}`;
+  const region = error instanceof S3Refusal ? error.region : undefined;
+  if (region === undefined) return storeError('STORE_READ_FAILED', refused, detail, error);
+  return new HeadraceError('STORE_READ_FAILED', refused, {
+    detail: { ...detail, region },
+    hint: `The bucket is in ${region}: set storage.s3.region.`,
+    cause: error,
+  });
 }
 
 /** S3 names the class; its imitations may not. */

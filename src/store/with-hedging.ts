@@ -1,16 +1,18 @@
 /**
  * Asks a second time for the reads that take longest; the first answer is taken. Source: Dean and Barroso, "The Tail at Scale", 2013:
- * a hedged request, sent once the first has been under way for longer than the 95th percentile.
+ * a hedged request, sent once the first has been under way for longer than the 95th percentile; and only as long as enough of them are first.
  */
 import { withAnySignal } from '../core/abort.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
+import { createHedgeWorth, type HedgeWorthOptions } from './hedge-worth.js';
 import { createLatencyWindow } from './latency-window.js';
+import { STORE_LIMITS } from './limits.js';
 import { TransientStoreError } from './store-error.js';
 import type { ByteRange, ReadOptions, Store } from './store.js';
 import { createStoreCounters, type StoreCounters } from './with-counters.js';
 
-export interface HedgingOptions {
+export interface HedgingOptions extends Partial<HedgeWorthOptions> {
   readonly hedgeQuantile: number;
   readonly hedgeSamplesMax: number;
   readonly hedgeSamplesMin: number;
@@ -38,6 +40,7 @@ export function withHedging(store: Store, options: HedgingOptions): Store {
     samplesMax: options.hedgeSamplesMax,
     samplesMin: options.hedgeSamplesMin,
   });
+  const worth = createHedgeWorth({ ...STORE_LIMITS, ...options });
   let savedBytes = 0;
 
   const ask = (path: string, range: ByteRange, { signal, ...readOptions }: ReadOptions): Try => {
@@ -58,8 +61,8 @@ export function withHedging(store: Store, options: HedgingOptions): Store {
       () => false,
     );
     const isSlow = await Promise.race([ended, slow]);
-    answered.abort();
-    if (!isSlow || savedBytes < length) return first.answer;
+    answered.abort(ANSWERED);
+    if (!isSlow || savedBytes < length || !worth.isWorth()) return first.answer;
     savedBytes -= length;
     counters.hedges++;
     const second = again();
@@ -68,6 +71,7 @@ export function withHedging(store: Store, options: HedgingOptions): Store {
     try {
       const { bytes, hedgesWon } = await Promise.any([kept, won]);
       counters.hedgesWon += hedgesWon;
+      worth.ended(hedgesWon > 0);
       return bytes;
     } catch (error) {
       throw further((error as AggregateError).errors);
@@ -99,6 +103,8 @@ export function withHedging(store: Store, options: HedgingOptions): Store {
   };
 }
 
+// made once: an error takes the time to describe its stack, and these end the waits of every read
+const ANSWERED = new HeadraceError('ABORTED', 'the read has been answered');
 const LOST = new HeadraceError('ABORTED', 'another request for the same bytes was answered first');
 
 function withoutInto({ into: _, ...options }: ReadOptions): ReadOptions {

@@ -128,6 +128,34 @@ describe('withHedging', () => {
     await Promise.all(reads);
   });
 
+  it('asks again no more where it does not help, but for a trial now and then, and does so again once that has helped', async () => {
+    const { store, asked, counters, range, after, train } = scene({
+      hedgeBytesShare: 1,
+      hedgeSamplesMax: 20,
+      hedgeWinShareMin: 0.3,
+      hedgeOutcomes: 2,
+      hedgeTrialReads: 4,
+    });
+    await train(20);
+    /** A slow read that one of its requests answers; whether it was asked for twice. */
+    const slow = async (answers: 'first' | 'second'): Promise<boolean> => {
+      const [before, sent] = [counters.hedges, asked.length];
+      const reading = store.read('a', range);
+      await after(30);
+      const hedged = counters.hedges > before;
+      asked[sent + (hedged && answers === 'second' ? 1 : 0)].answer(1);
+      await reading;
+      return hedged;
+    };
+    const lost = [];
+    for (let i = 0; i < 10; i++) lost.push(await slow('first'));
+    // shares of 1, 1/2, 1/4: two that lose, then every fourth
+    expect(lost).toEqual([true, true, false, false, false, true, false, false, false, true]);
+    const won = [];
+    for (let i = 0; i < 6; i++) won.push(await slow('second'));
+    expect(won).toEqual([false, false, false, true, true, true]);
+  });
+
   it('is in no hurry where every answer comes soon', async () => {
     const { store, asked, range, after, train } = scene({ hedgeDelayMsMin: 50 });
     await train(20);
