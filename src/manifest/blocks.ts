@@ -16,7 +16,7 @@ export interface BlockOptions {
 export function cutBlocks({ columns }: ShardTable, { lanes, windowBytes }: BlockOptions): BlockTable {
   const { unitEnds, unitStartRow, unitRows, unitDecodedBytes } = columns;
   let units = 0;
-  for (const rows of unitRows) if (rows > 0) units++;
+  for (let unit = 0; unit < unitRows.length; unit++) if (unitRows[unit] > 0) units++;
   const piecesForLanes = units === 0 ? 1 : Math.ceil((LIMITS.blocksPerLaneMin * lanes) / units);
   const blockBytesMax = LIMITS.windowsPerBlockMax * windowBytes;
 

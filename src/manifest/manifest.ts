@@ -68,7 +68,8 @@ export interface ManifestProgress {
 
 /** Errors: `NO_SHARDS`, `NO_ROWS`, `INDEX_INVALID`, those of the store and of `index`. */
 export async function buildManifest(source: SourceRequest, options: ManifestOptions): Promise<SourceManifest> {
-  const { index, shardsRead } = source.index === undefined ? await listedIndex(source, options) : await namedIndex(source.index, source, options);
+  const { index, shardsRead } =
+    source.index === undefined ? await listedIndex(source, options) : await namedIndex(source.index, source, options);
   const { request, table, fingerprint } = index;
   if (table.rows === 0) {
     throw new HeadraceError('NO_ROWS', `sources.${source.name}: its ${table.length} shards have no rows`, {
