@@ -25,7 +25,7 @@ export const LIMITS = {
   footerConcurrencyMax: 32,
   /** The file of an index: what one buffer of Node holds, and more than 8 million shards of eight row groups. */
   indexBytesMax: 2 ** 32 - 1,
-  /** It is read in ranges of this length, each of which is held twice: few requests, and next to the whole it is little. */
+  /** It is read in ranges of this length, each of which some stores hold twice: few requests, and next to the whole it is little. */
   indexReadBytes: 64 * 2 ** 20,
   /** Units of the shards whose objects are kept for the next question (some hundred bytes each, if asked for): those of all open blocks, and 25 MiB at most. */
   openUnitsMax: 64 * 1024,

@@ -44,7 +44,9 @@ export async function readIndex(store: Store, file: string, request: string, sig
   const bytes = new Uint8Array(size);
   for (let startByte = 0; startByte < size; startByte += LIMITS.indexReadBytes) {
     const range = { startByte, endByte: Math.min(size, startByte + LIMITS.indexReadBytes) };
-    bytes.set(await store.read(file, range, { ifMatch: etag, ...(signal && { signal }) }), startByte);
+    const into = bytes.subarray(range.startByte, range.endByte);
+    const read = await store.read(file, range, { ifMatch: etag, into, ...(signal && { signal }) });
+    if (read !== into) into.set(read);
   }
   let index: SavedIndex;
   try {
