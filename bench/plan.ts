@@ -50,7 +50,7 @@ interface Measured {
   readonly blocks: number;
   readonly loadMs: number;
   readonly windowMs: number;
-  /** In the same time, of all threads: what it takes on a machine that does nothing else. */
+  /** In the same time, of all threads: on a busy machine, the seconds say more of the others. */
   readonly processorMs: number;
   readonly residentMax: number;
   readonly residentNow: number;
