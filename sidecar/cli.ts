@@ -7,6 +7,7 @@ import { VERSION } from '../src/core/version.js';
 import type { LogFormat } from './log.js';
 import type { BenchOptions } from './commands/bench.js';
 import type { CacheAction, CacheOptions } from './commands/cache.js';
+import type { IndexOptions } from './commands/index-sources.js';
 import type { MixOptions } from './commands/mix.js';
 import type { ServeOptions } from './commands/serve.js';
 import type { WarmOptions } from './commands/warm.js';
@@ -16,6 +17,7 @@ type Invocation =
   | { readonly command: 'bench'; readonly options: BenchOptions }
   | { readonly command: 'cache'; readonly options: CacheOptions }
   | { readonly command: 'warm'; readonly options: WarmOptions }
+  | { readonly command: 'index'; readonly options: IndexOptions }
   | { readonly command: 'mix'; readonly options: MixOptions };
 
 interface GlobalOptions {
@@ -37,6 +39,11 @@ interface BenchFlags {
 
 interface CacheFlags {
   readonly dir?: string;
+  readonly json: boolean;
+}
+
+interface IndexFlags {
+  readonly out?: string;
   readonly json: boolean;
 }
 
@@ -96,6 +103,15 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .option('--json', 'one JSON value a line', false)
     .action((action: CacheAction, flags: CacheFlags) => {
       invocation = { command: 'cache', options: { action, dir: flags.dir, json: flags.json } };
+    });
+  program
+    .command('index')
+    .description('write what listings and footers say of the shards, so that later starts need neither (sources.NAME.index)')
+    .argument('<config>', 'the YAML configuration')
+    .option('--out <dir>', 'directory for NAME.index of each source, in place of where sources.NAME.index says')
+    .option('--json', 'one JSON value a line', false)
+    .action((configFile: string, { out, json }: IndexFlags) => {
+      invocation = { command: 'index', options: { configFile, outDir: out, json } };
     });
   program
     .command('warm')
@@ -164,6 +180,8 @@ function run(chosen: Invocation): Promise<number> {
       return import('./commands/cache.js').then(({ cache }) => cache(chosen.options));
     case 'mix':
       return import('./commands/mix.js').then(({ mix }) => mix(chosen.options));
+    case 'index':
+      return import('./commands/index-sources.js').then(({ indexSources }) => indexSources(chosen.options));
     case 'warm':
       return import('./commands/warm.js').then(({ warm }) => warm(chosen.options));
   }

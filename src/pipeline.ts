@@ -17,11 +17,11 @@ import { LIMITS } from './config/limits.js';
 import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
 import type { Packing } from './core/packing.js';
-import type { Block } from './core/shard.js';
+import type { BlockTable } from './core/shard.js';
 import type { Decoder } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
 import { cutBlocks } from './manifest/blocks.js';
-import { buildManifest, type SourceManifest } from './manifest/manifest.js';
+import { buildManifest, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
 import {
   checkCursorPlan,
   checkExpectedPlan,
@@ -89,7 +89,9 @@ export interface PipelineInfo {
 
 export interface SourceInfo {
   readonly name: string;
+  /** Their URIs; made when they are asked for. */
   readonly shards: readonly string[];
+  readonly shardCount: number;
   readonly rows: number;
   readonly blocks: number;
   readonly groupsPerEpoch: number;
@@ -135,7 +137,7 @@ const IDS_END = 2 ** 31;
 export interface PlannedSource {
   readonly plan: SourcePlan;
   readonly manifest: SourceManifest;
-  readonly blocks: readonly Block[];
+  readonly blocks: BlockTable;
   readonly kind: 'text' | 'tokens';
   readonly config: SourceConfig;
 }
@@ -246,14 +248,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       lanes,
       workers,
       tokenizer: facts,
-      sources: sources.map(({ plan: { name, groupsPerEpoch }, manifest, blocks }) => ({
-        name,
-        shards: manifest.shards.map(({ shard }) => shard.uri),
-        rows: manifest.rows,
-        blocks: blocks.length,
-        groupsPerEpoch,
-        shardsRead: manifest.shardsRead,
-      })),
+      sources: sources.map(sourceInfo),
     },
     stats,
     storeCounters: stores.counters,
@@ -283,12 +278,31 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   };
 }
 
+function sourceInfo({ plan: { name, groupsPerEpoch }, manifest, blocks }: PlannedSource): SourceInfo {
+  let uris: readonly string[] | undefined;
+  return {
+    name,
+    get shards() {
+      return (uris ??= Array.from({ length: manifest.shards.length }, (_, index) => manifest.shards.at(index).shard.uri));
+    },
+    shardCount: manifest.shards.length,
+    rows: manifest.rows,
+    blocks: blocks.length,
+    groupsPerEpoch,
+    shardsRead: manifest.shardsRead,
+  };
+}
+
+export interface ManifestsOptions extends Pick<PipelineOptions, 'signal' | 'warn'> {
+  readonly onProgress?: (progress: ManifestProgress) => void;
+}
+
 /** Of every source of the configuration, in its order. */
 export async function buildManifests(
   config: Config,
   stores: StoreSet,
   decoder: Decoder,
-  options: PipelineOptions,
+  options: ManifestsOptions,
 ): Promise<SourceManifest[]> {
   const manifests: SourceManifest[] = [];
   for (const source of config.sources) {
@@ -298,6 +312,7 @@ export async function buildManifests(
       openStore: (uri) => stores.open(uri),
       index: ({ store, object }, signal) => decoder.index(store, object, source, signal),
       warn: (message, detail) => options.warn?.(message, detail),
+      onProgress: options.onProgress,
       ...(options.signal && { signal: options.signal }),
     });
     manifests.push(manifest);
@@ -310,10 +325,7 @@ export function planSource(config: Config, manifest: SourceManifest, index: numb
   const source = config.sources[index];
   const { lanes } = config.batch;
   const windowBytes = config.shuffle?.windowBytes ?? LIMITS.windowBytesDefault;
-  const blocks = cutBlocks(
-    manifest.shards.map(({ shard }) => shard),
-    { lanes, windowBytes },
-  );
+  const blocks = cutBlocks(manifest.table, { lanes, windowBytes });
   const plan = createSourcePlan(blocks, {
     name: source.name,
     seed: config.seed,

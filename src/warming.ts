@@ -12,7 +12,6 @@ import type { CacheCounters } from './cache/counters.js';
 import type { Config, SourceConfig } from './config/config.js';
 import { throwIfAborted } from './core/abort.js';
 import { HeadraceError } from './core/errors.js';
-import type { Block } from './core/shard.js';
 import type { Decoder, ReadEstimate } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
 import { buildManifests, planSource, type PlannedSource } from './pipeline.js';
@@ -141,14 +140,20 @@ function* estimated(
   sources: readonly PlannedSource[],
   decoder: Decoder,
 ): Generator<EstimatedWindow, void> {
-  const estimates = new Map<Block, ReturnType<Decoder['estimateBlock']>>();
+  // of the blocks of the group that each lane and source is at, by shard and first row
+  const groups = new Map<string, { readonly group: number; readonly estimates: Map<string, ReturnType<Decoder['estimateBlock']>> }>();
   for (const needed of windows) {
+    const walk = `${needed.source}:${needed.lane}`;
+    const { group } = needed.place;
+    let open = groups.get(walk);
+    if (open?.group !== group) groups.set(walk, (open = { group, estimates: new Map() }));
     let [bytes, requests] = [0, 0];
     for (const { block, startRow, endRow } of needed.window.slices) {
-      const { shard } = sources[needed.source].manifest.shards[block.shard];
+      const { shard } = sources[needed.source].manifest.shards.at(block.shard);
       if (isLocalUri(shard.uri)) continue;
-      let estimate = estimates.get(block);
-      if (estimate === undefined) estimates.set(block, (estimate = decoder.estimateBlock(shard, block)));
+      const key = `${block.shard}:${block.startRow}`;
+      let estimate = open.estimates.get(key);
+      if (estimate === undefined) open.estimates.set(key, (estimate = decoder.estimateBlock(shard, block)));
       const read = estimate(startRow, endRow);
       bytes += read.bytes;
       requests += read.requests;
@@ -166,7 +171,7 @@ function needOf(windows: Iterable<EstimatedWindow>, sources: readonly PlannedSou
     bytes += needed.bytes;
     requests += needed.requests;
     for (const { block } of needed.window.slices) {
-      const { shard } = sources[needed.source].manifest.shards[block.shard];
+      const { shard } = sources[needed.source].manifest.shards.at(block.shard);
       if (!isLocalUri(shard.uri)) shards.add(shard.uri);
       exact &&= block.endRow - block.startRow === shard.units[block.unit].rows;
     }

@@ -95,7 +95,7 @@ function countBatch(served: ServedCounters, batch: Batch): void {
 
 function readyLine(pipeline: Pipeline, address: string, metricsUrl: string | undefined): string {
   const { sources, tokenizer, seed, length, batchSize, lanes } = pipeline.info;
-  const shards = sources.reduce((sum, source) => sum + source.shards.length, 0);
+  const shards = sources.reduce((sum, source) => sum + source.shardCount, 0);
   const rows = sources.reduce((sum, source) => sum + source.rows, 0);
   const parts = [
     `headrace ready at ${address}`,

@@ -14,6 +14,8 @@ export interface SourceConfig {
   readonly name: string;
   /** Absolute paths or URIs, at least one. */
   readonly uris: readonly string[];
+  /** Where the index of its shards is; `undefined`: they are listed, and read. */
+  readonly index: string | undefined;
   readonly format: 'parquet';
   readonly column: string;
   readonly kind: 'text' | 'tokens';
@@ -117,6 +119,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     .map(([name, source]): SourceConfig => ({
       name,
       uris: (typeof source.uri === 'string' ? [source.uri] : source.uri).map((uri) => absoluteUri(uri, baseDir)),
+      index: source.index === undefined ? undefined : absoluteUri(source.index, baseDir),
       format: source.format,
       column: source.tokens ?? source.text ?? 'text',
       kind: source.tokens === undefined ? 'text' : 'tokens',

@@ -29,6 +29,12 @@ export const LIMITS = {
 
   /** Footers are a few KiB; 32 at a time hide 20 ms of latency for 1,000 shards in under a second. */
   footerConcurrencyMax: 32,
+  /** The file of an index: what one buffer of Node holds, and more than 8 million shards of eight row groups. */
+  indexBytesMax: 2 ** 32 - 1,
+  /** It is read in ranges of this length, each of which some stores hold twice: few requests, and next to the whole it is little. */
+  indexReadBytes: 64 * 2 ** 20,
+  /** Units of the shards whose objects are kept for the next question (some hundred bytes each, if asked for): those of all open blocks, and 25 MiB at most. */
+  openUnitsMax: 64 * 1024,
   /** One request for the end of a file gets the footer of nearly every Parquet file (2 kB a row group with few columns). */
   footerGuessBytes: 64 * 2 ** 10,
   /** A footer of 256 MiB would describe a million column chunks: more is damage. */

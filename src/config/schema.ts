@@ -35,6 +35,13 @@ const sourceSchema = z
       .describe(
         'Where the shards are: a directory or prefix (ending in `/`), a glob, one object, or a list of these. A path, or a URI of docs/storage.md: `s3://`, `gs://`, `az://`, `hf://`, `https://`. Relative paths start at the configuration file.',
       ),
+    index: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'A file that `headrace index` wrote: a path, or any URI that a source may have. A start then lists nothing and reads no footer; an object that has changed since is `SHARD_CHANGED`, and a new one is not seen. The stream does not depend on it.',
+      ),
     format: z.enum(['parquet']).default('parquet').describe('The format of the shards.'),
     text: z.string().min(1).optional().describe('The column to tokenize. `text`, unless `tokens` is given.'),
     tokens: z

@@ -48,3 +48,9 @@ export interface Slice {
   readonly startRow: number;
   readonly endRow: number;
 }
+
+/** The blocks of a source, in canonical order: made when they are asked for. Two are the same block if shard and first row are. */
+export interface BlockTable {
+  readonly length: number;
+  at(index: number): Block;
+}

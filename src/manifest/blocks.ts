@@ -1,6 +1,8 @@
 /** Cuts the units of a source's shards into blocks. Pure: shards and plan options in, blocks out, in canonical order. */
 import { LIMITS } from '../config/limits.js';
-import type { Block, Shard } from '../core/shard.js';
+import type { Block, BlockTable } from '../core/shard.js';
+import { countUpTo } from './columns.js';
+import type { ShardTable } from './shard-table.js';
 
 export interface BlockOptions {
   readonly lanes: number;
@@ -9,28 +11,41 @@ export interface BlockOptions {
 
 /**
  * A unit is cut into row ranges of nearly equal length where it decodes to more than `windowsPerBlockMax` windows, or where the source would have fewer
- * than `blocksPerLaneMin` blocks a lane. Units without rows give no block.
+ * than `blocksPerLaneMin` blocks a lane. Units without rows give no block. Memory: 4 bytes a unit, and none a block; a block in O(log units).
  */
-export function cutBlocks(shards: readonly Shard[], { lanes, windowBytes }: BlockOptions): Block[] {
-  const units = shards.reduce((count, shard) => count + shard.units.filter((unit) => unit.rows > 0).length, 0);
+export function cutBlocks({ columns }: ShardTable, { lanes, windowBytes }: BlockOptions): BlockTable {
+  const { unitEnds, unitStartRow, unitRows, unitDecodedBytes } = columns;
+  let units = 0;
+  for (let unit = 0; unit < unitRows.length; unit++) if (unitRows[unit] > 0) units++;
   const piecesForLanes = units === 0 ? 1 : Math.ceil((LIMITS.blocksPerLaneMin * lanes) / units);
   const blockBytesMax = LIMITS.windowsPerBlockMax * windowBytes;
-  const blocks: Block[] = [];
-  for (const [shardIndex, shard] of shards.entries()) {
-    for (const [unitIndex, unit] of shard.units.entries()) {
-      const pieces = Math.min(unit.rows, Math.max(piecesForLanes, Math.ceil(unit.decodedBytes / blockBytesMax)));
-      for (let piece = 0; piece < pieces; piece++) {
-        const start = Math.floor((piece * unit.rows) / pieces);
-        const end = Math.floor(((piece + 1) * unit.rows) / pieces);
-        blocks.push({
-          shard: shardIndex,
-          unit: unitIndex,
-          startRow: unit.startRow + start,
-          endRow: unit.startRow + end,
-          decodedBytes: Math.ceil((unit.decodedBytes * (end - start)) / unit.rows),
-        });
-      }
-    }
+
+  // the blocks of unit u are [blockEnds[u − 1], blockEnds[u])
+  const blockEnds = new Uint32Array(unitRows.length);
+  let length = 0;
+  for (let unit = 0; unit < unitRows.length; unit++) {
+    length += Math.min(unitRows[unit], Math.max(piecesForLanes, Math.ceil(unitDecodedBytes[unit] / blockBytesMax)));
+    blockEnds[unit] = length;
   }
-  return blocks;
+  if (length >= 2 ** 32) throw new RangeError(`${length} blocks in one source`); // a petabyte in the smallest blocks
+
+  const at = (index: number): Block => {
+    if (!(index >= 0 && index < length)) throw new RangeError(`block ${index} of ${length}`);
+    const unit = countUpTo(blockEnds, index);
+    const shard = countUpTo(unitEnds, unit);
+    const firstBlock = unit === 0 ? 0 : blockEnds[unit - 1];
+    const pieces = blockEnds[unit] - firstBlock;
+    const piece = index - firstBlock;
+    const rows = unitRows[unit];
+    const start = Math.floor((piece * rows) / pieces);
+    const end = Math.floor(((piece + 1) * rows) / pieces);
+    return {
+      shard,
+      unit: unit - (shard === 0 ? 0 : unitEnds[shard - 1]),
+      startRow: unitStartRow[unit] + start,
+      endRow: unitStartRow[unit] + end,
+      decodedBytes: Math.ceil((unitDecodedBytes[unit] * (end - start)) / rows),
+    };
+  };
+  return { length, at };
 }

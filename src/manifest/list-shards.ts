@@ -8,6 +8,8 @@ import type { ObjectInfo, Store } from '../store/store.js';
 /** One object of a source, found but not yet read. */
 export interface ListedObject {
   readonly store: Store;
+  /** Index into the source's URIs: which of them it was found below. */
+  readonly root: number;
   readonly object: ObjectInfo;
   /** Path below the source's root: equal wherever the data set is copied to. */
   readonly path: string;
@@ -19,7 +21,12 @@ export interface ListOptions {
   readonly extensions: readonly string[];
   readonly openStore: (uri: string) => OpenedStore;
   readonly signal?: AbortSignal;
+  /** Told how many objects were found so far. */
+  readonly onListed?: (objects: number) => void;
 }
+
+/** An object of one URI. */
+type FoundObject = Omit<ListedObject, 'root'>;
 
 /** How many names an error quotes. */
 const EXAMPLES_MAX = 5;
@@ -31,16 +38,17 @@ const EXAMPLES_MAX = 5;
 export async function listShards(uris: readonly string[], options: ListOptions): Promise<ListedObject[]> {
   const found = new Map<string, ListedObject>();
   for (const [index, uri] of uris.entries()) {
-    const listed = await listUri(uri, options);
+    const before = found.size;
+    const listed = await listUri(uri, { ...options, onListed: (objects) => options.onListed?.(before + objects) });
     for (const item of listed.sort((a, b) => compareUtf8(a.path, b.path))) {
       const key = item.store.uri + item.object.path;
-      if (!found.has(key)) found.set(key, { ...item, path: uris.length === 1 ? item.path : `${index}/${item.path}` });
+      if (!found.has(key)) found.set(key, { ...item, root: index, path: uris.length === 1 ? item.path : `${index}/${item.path}` });
     }
   }
   return [...found.values()];
 }
 
-async function listUri(uri: string, options: ListOptions): Promise<ListedObject[]> {
+async function listUri(uri: string, options: ListOptions): Promise<FoundObject[]> {
   const { store, path, single = false } = options.openStore(uri);
   if (single) return listSingle(store, path, options);
   if (hasGlob(path)) return listGlob(uri, store, path, options);
@@ -51,7 +59,7 @@ async function listUri(uri: string, options: ListOptions): Promise<ListedObject[
 }
 
 /** In a store without listings: who asks for one is told by the store. What follows a `?` is a digest that changes with each signature. */
-async function listSingle(store: Store, path: string, { signal }: ListOptions): Promise<ListedObject[]> {
+async function listSingle(store: Store, path: string, { signal }: ListOptions): Promise<FoundObject[]> {
   const [bare] = path.split('?', 1);
   const name = bare.slice(bare.lastIndexOf('/') + 1);
   if (name === '' || name.includes('*')) await store.list(path)[Symbol.asyncIterator]().next();
@@ -67,14 +75,14 @@ async function headOrUndefined(store: Store, path: string, signal: AbortSignal |
   }
 }
 
-async function listPrefix(uri: string, store: Store, prefix: string, options: ListOptions): Promise<ListedObject[]> {
+async function listPrefix(uri: string, store: Store, prefix: string, options: ListOptions): Promise<FoundObject[]> {
   return collect(uri, store, prefix, options, (path) => {
     const hidden = path.split('/').some((segment) => segment.startsWith('_') || segment.startsWith('.'));
     return !hidden && options.extensions.some((extension) => path.endsWith(extension));
   });
 }
 
-async function listGlob(uri: string, store: Store, pattern: string, options: ListOptions): Promise<ListedObject[]> {
+async function listGlob(uri: string, store: Store, pattern: string, options: ListOptions): Promise<FoundObject[]> {
   const firstGlob = pattern.search(GLOB);
   const prefix = pattern.slice(0, pattern.lastIndexOf('/', firstGlob) + 1);
   const matches = picomatch(pattern.slice(prefix.length), { dot: false });
@@ -87,13 +95,15 @@ async function collect(
   prefix: string,
   options: ListOptions,
   matches: (path: string) => boolean,
-): Promise<ListedObject[]> {
-  const found: ListedObject[] = [];
+): Promise<FoundObject[]> {
+  const found: FoundObject[] = [];
   const others: string[] = [];
   for await (const object of store.list(prefix, options.signal && { signal: options.signal })) {
     const path = object.path.slice(prefix.length);
-    if (matches(path)) found.push({ store, object, path });
-    else if (others.length < EXAMPLES_MAX) others.push(path);
+    if (matches(path)) {
+      found.push({ store, object, path });
+      options.onListed?.(found.length);
+    } else if (others.length < EXAMPLES_MAX) others.push(path);
   }
   if (found.length > 0) return found;
   const seen = others.length === 0 ? 'There is nothing below this prefix.' : `Found there, but not meant: ${others.join(', ')}.`;

@@ -1,16 +1,22 @@
 /** The manifest: what exists. Lists a source's shards, pins their versions, and knows their units, from a saved index where it can. */
 import { LIMITS } from '../config/limits.js';
-import { fingerprint } from '../core/canonical-json.js';
+import { canonicalJson } from '../core/canonical-json.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { mapConcurrent } from '../core/map-concurrent.js';
 import type { Shard } from '../core/shard.js';
+import { fileStore } from '../store/file.js';
+import type { OpenedStore } from '../store/open-store.js';
 import type { Store } from '../store/store.js';
 import { listShards, type ListedObject, type ListOptions } from './list-shards.js';
-import { loadSavedIndex, saveIndex, savedIndexPath, type IndexedObject } from './saved-index.js';
+import { fingerprintOfList } from './list-fingerprint.js';
+import { readIndex, requestDigest, savedIndexPath, saveIndex, type SavedIndex } from './saved-index.js';
+import { Shards, ShardTableBuilder, type ShardFacts, type ShardPlace, type ShardTable } from './shard-table.js';
 
 export interface SourceRequest {
   readonly name: string;
   readonly uris: readonly string[];
+  /** Where the index of the shards is; `undefined`: they are listed, and read. */
+  readonly index: string | undefined;
   readonly column: string;
   readonly kind: 'text' | 'tokens';
 }
@@ -23,74 +29,187 @@ export interface PlacedShard {
   readonly path: string;
 }
 
+/** In canonical order; made when they are asked for. */
+export interface PlacedShards {
+  readonly length: number;
+  at(index: number): PlacedShard;
+}
+
 export interface SourceManifest {
   readonly name: string;
-  /** In canonical order. */
-  readonly shards: readonly PlacedShard[];
+  readonly shards: PlacedShards;
+  /** The same as columns. */
+  readonly table: ShardTable;
   readonly rows: number;
   /** Of content, not of place: a copy of the data set elsewhere has the same. */
   readonly fingerprint: string;
-  /** Shards whose metadata was read now, and not taken from the saved index. */
+  /** What an index of this manifest is for; see `SavedIndex`. */
+  readonly request: string;
+  /** Shards whose metadata was read now, and not taken from a saved index. */
   readonly shardsRead: number;
 }
 
-export interface ManifestOptions extends Omit<ListOptions, 'sourceName'> {
+export interface ManifestOptions extends Omit<ListOptions, 'sourceName' | 'onListed'> {
   readonly cacheDir: string;
   /** Reads an object's own metadata. */
-  readonly index: (listed: ListedObject, signal: AbortSignal) => Promise<Omit<IndexedObject, 'size' | 'etag'>>;
+  readonly index: (listed: ListedObject, signal: AbortSignal) => Promise<ShardFacts>;
   /** Told of what costs time but no truth: an index that cannot be loaded or saved. */
   readonly warn: (message: string, detail: Readonly<Record<string, string>>) => void;
+  readonly onProgress?: ((progress: ManifestProgress) => void) | undefined;
 }
 
-/** Errors: `NO_SHARDS`, `NO_ROWS`, those of the store and of `index`. */
-export async function buildManifest(source: SourceRequest, options: ManifestOptions): Promise<SourceManifest> {
-  const listed = await listShards(source.uris, { ...options, sourceName: source.name });
-  const file = savedIndexPath(options.cacheDir, [...source.uris, source.column, source.kind]);
-  const saved = await loadSavedIndex(file);
-  if (saved.problem !== undefined)
-    options.warn('the saved manifest is not usable; reading the shards again', { file, problem: saved.problem });
+export interface ManifestProgress {
+  readonly source: string;
+  /** Objects found so far. */
+  readonly listed: number;
+  /** Of which this many are known: their metadata was read, or is that of a saved index. */
+  readonly indexed: number;
+}
 
-  let shardsRead = 0;
-  const indexed = await mapConcurrent(
-    listed,
-    LIMITS.footerConcurrencyMax,
-    async (item, _index, signal): Promise<IndexedObject> => {
-      const { size, etag } = item.object;
-      const known = saved.index.get(uriOf(item));
-      if (known?.size === size && known.etag === etag) return known;
-      shardsRead++;
-      return { size, etag, ...(await options.index(item, signal)) };
-    },
-    options.signal,
-  );
-  const shards = listed.map((item, index): PlacedShard => {
-    const shard: Shard = { path: item.path, uri: uriOf(item), ...indexed[index] };
-    return { shard, store: item.store, path: item.object.path };
-  });
-  const rows = shards.reduce((sum, { shard }) => sum + shard.rows, 0);
-  if (rows === 0) {
-    throw new HeadraceError('NO_ROWS', `sources.${source.name}: its ${shards.length} shards have no rows`, {
+/** Errors: `NO_SHARDS`, `NO_ROWS`, `INDEX_INVALID`, those of the store and of `index`. */
+export async function buildManifest(source: SourceRequest, options: ManifestOptions): Promise<SourceManifest> {
+  const { index, shardsRead } =
+    source.index === undefined ? await listedIndex(source, options) : await namedIndex(source.index, source, options);
+  const { request, table, fingerprint } = index;
+  if (table.rows === 0) {
+    throw new HeadraceError('NO_ROWS', `sources.${source.name}: its ${table.length} shards have no rows`, {
       detail: { source: source.name },
       hint: 'Check what wrote them, or take the source out.',
     });
   }
-  if (shardsRead > 0) {
-    const index = new Map(shards.map(({ shard }, i) => [shard.uri, indexed[i]]));
-    await saveIndex(file, index).catch((error: unknown) => {
-      options.warn('cannot save the manifest; the next start will read the shards again', { file, problem: messageOf(error) });
-    });
-  }
-  return { name: source.name, shards, rows, fingerprint: fingerprintOf(source, shards), shardsRead };
+  const shards = placedShards(table, source.uris.map(options.openStore));
+  return { name: source.name, shards, table, rows: table.rows, fingerprint, request, shardsRead };
 }
 
-function fingerprintOf(source: SourceRequest, shards: readonly PlacedShard[]): string {
-  return fingerprint({
-    column: source.column,
-    kind: source.kind,
-    shards: shards.map(({ shard }) => ({ path: shard.path, size: shard.size, rows: shard.rows, contentId: shard.contentId })),
+interface FoundIndex {
+  readonly index: SavedIndex;
+  readonly shardsRead: number;
+}
+
+/** Nothing is listed: every read is conditional on the version that the index names, so that what has changed since is found by who reads it. */
+async function namedIndex(uri: string, source: SourceRequest, options: ManifestOptions): Promise<FoundIndex> {
+  const { store, path } = options.openStore(uri);
+  return { index: await readIndex(store, path, requestOf(source), options.signal), shardsRead: 0 };
+}
+
+async function listedIndex(source: SourceRequest, options: ManifestOptions): Promise<FoundIndex> {
+  const request = requestOf(source);
+  const listed = await listShards(source.uris, {
+    ...options,
+    sourceName: source.name,
+    onListed: (objects) => options.onProgress?.({ source: source.name, listed: objects, indexed: 0 }),
   });
+  const file = savedIndexPath(options.cacheDir, request);
+  const saved = await loadSaved(file, request, options);
+  const known = knownShards(listed, saved?.table);
+  if (saved !== undefined && listed.length === saved.table.length && known.every((at, index) => at === index)) {
+    return { index: saved, shardsRead: 0 };
+  }
+  const table = await readShards(source, listed, known, saved?.table, options);
+  const index: SavedIndex = { request, table, fingerprint: fingerprintOf(source, table) };
+  await saveIndex(file, index).catch((error: unknown) => {
+    options.warn('cannot save the manifest; the next start will read the shards again', { file, problem: messageOf(error) });
+  });
+  return { index, shardsRead: known.filter((at) => at < 0).length };
 }
 
-function uriOf(item: ListedObject): string {
-  return item.store.uri + item.object.path;
+async function loadSaved(file: string, request: string, { signal, warn }: ManifestOptions): Promise<SavedIndex | undefined> {
+  const store = fileStore();
+  try {
+    return await readIndex(store, file, request, signal);
+  } catch (error) {
+    const code = error instanceof HeadraceError ? error.code : 'INTERNAL';
+    if (code === 'ABORTED') throw error;
+    if (code !== 'STORE_NOT_FOUND') warn('the saved manifest is not usable; reading the shards again', { file, problem: messageOf(error) });
+    return undefined;
+  }
+}
+
+/** Where the table has the same version of each object; −1 where it has not. The table is in the order of an older listing: mostly, the next is next. */
+function knownShards(listed: readonly ListedObject[], table: ShardTable | undefined): Int32Array {
+  const known = new Int32Array(listed.length).fill(-1);
+  if (table === undefined) return known;
+  let byPlace: Map<string, number> | undefined;
+  const positionOf = (key: string): number | undefined => {
+    byPlace ??= new Map(Array.from({ length: table.length }, (_, at) => [keyOf(table.placeOf(at)), at]));
+    return byPlace.get(key);
+  };
+  let next = 0;
+  for (const [index, item] of listed.entries()) {
+    const key = keyOf(placeOf(item));
+    const at = next < table.length && keyOf(table.placeOf(next)) === key ? next : positionOf(key);
+    if (at === undefined) continue;
+    known[index] = at;
+    next = at + 1;
+  }
+  return known;
+}
+
+function placeOf({ root, object, path }: ListedObject): ShardPlace {
+  return { root, place: object.path, path, size: object.size, etag: object.etag };
+}
+
+/** Equal for one version of one object. */
+function keyOf({ root, place, path, size, etag }: ShardPlace): string {
+  return `${root}\0${place}\0${path}\0${size}\0${etag}`;
+}
+
+/** Metadata comes in any order; what is ahead of its turn waits for it. */
+async function readShards(
+  source: SourceRequest,
+  listed: readonly ListedObject[],
+  known: Int32Array,
+  table: ShardTable | undefined,
+  options: ManifestOptions,
+): Promise<ShardTable> {
+  const builder = new ShardTableBuilder();
+  const waiting = new Map<number, ShardFacts | undefined>();
+  let next = 0;
+  const add = (index: number, facts: ShardFacts | undefined): void => {
+    waiting.set(index, facts);
+    for (; waiting.has(next); next++) {
+      const own = waiting.get(next);
+      waiting.delete(next);
+      if (own !== undefined) builder.add(placeOf(listed[next]), own);
+      else if (table !== undefined) builder.addKnown(placeOf(listed[next]), table, known[next]);
+    }
+    options.onProgress?.({ source: source.name, listed: listed.length, indexed: next });
+  };
+  await mapConcurrent(
+    listed,
+    LIMITS.footerConcurrencyMax,
+    async (item, index, signal) => add(index, known[index] < 0 ? await options.index(item, signal) : undefined),
+    options.signal,
+  );
+  return builder.finish();
+}
+
+function placedShards(table: ShardTable, roots: readonly OpenedStore[]): PlacedShards {
+  const shards = new Shards(
+    table,
+    roots.map(({ store }) => store.uri),
+  );
+  return {
+    length: table.length,
+    at: (index) => {
+      const { root, place } = table.placeOf(index);
+      return { shard: shards.at(index), store: roots[root].store, path: place };
+    },
+  };
+}
+
+/** What an index depends on beside the objects. */
+function requestOf(source: SourceRequest): string {
+  return requestDigest([...source.uris, source.column, source.kind]);
+}
+
+function fingerprintOf(source: SourceRequest, table: ShardTable): string {
+  return fingerprintOfList({ column: source.column, kind: source.kind }, 'shards', shardTexts(table));
+}
+
+function* shardTexts(table: ShardTable): Generator<string, void, undefined> {
+  for (let index = 0; index < table.length; index++) {
+    const { path, size } = table.placeOf(index);
+    yield canonicalJson({ path, size, rows: table.columns.rows[index], contentId: table.contentId(index) });
+  }
 }

@@ -1,52 +1,61 @@
-/** Shard indexes kept between runs in the cache directory, so that a second start on unchanged data reads no footer. A lost or damaged file costs time, never truth. */
+/** What is known of a source's shards, kept in a file: in the cache directory between runs, and where `headrace index` writes it. */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import type { JsonValue } from '../core/canonical-json.js';
-import type { Shard } from '../core/shard.js';
+import { LIMITS } from '../config/limits.js';
+import { HeadraceError, messageOf } from '../core/errors.js';
+import type { Store } from '../store/store.js';
+import { decodeColumnFile, encodeColumnFile } from './column-file.js';
+import type { BytesColumn, NumberColumn } from './columns.js';
+import { ShardTable, type ShardColumns } from './shard-table.js';
 
-/** What is known of an object of a certain version. */
-export type IndexedObject = Pick<Shard, 'size' | 'etag' | 'contentId' | 'rows' | 'units' | 'layout'>;
-
-/** By URI. */
-export type SavedIndex = ReadonlyMap<string, IndexedObject>;
-
-const json = z.json() as z.ZodType<JsonValue>;
-const count = z.int().min(0);
-const unitSchema = z.object({ startRow: count, rows: count, decodedBytes: count, storedBytes: count, layout: json });
-const objectSchema = z.object({
-  size: count,
-  etag: z.string(),
-  contentId: z.string(),
-  rows: count,
-  units: z.array(unitSchema),
-  layout: json,
-});
-/** Raise the number when the content of `layout` changes its meaning: older files are then ignored. */
-const fileSchema = z.object({ version: z.literal(1), objects: z.record(z.string(), objectSchema) });
-
-/** Where the index of a source is kept: by what was asked for, not by the configuration's other keys. */
-export function savedIndexPath(cacheDir: string, request: readonly string[]): string {
-  const name = createHash('sha256').update(JSON.stringify(request)).digest('hex').slice(0, 32);
-  return path.join(cacheDir, 'manifests', `${name}.json`);
+export interface SavedIndex {
+  /** What was asked for, as `requestDigest` has it. */
+  readonly request: string;
+  readonly table: ShardTable;
+  /** Of the manifest. */
+  readonly fingerprint: string;
 }
 
-/** Empty where nothing usable is saved; `problem` says why, unless there simply is no file. */
-export async function loadSavedIndex(file: string): Promise<{ readonly index: SavedIndex; readonly problem?: string }> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    return { index: new Map(), ...(!missing && { problem: String(error) }) };
+/** Raise it when columns, layouts or fingerprints change their meaning: older files are then ignored. */
+const VERSION = 2;
+
+const factsSchema = z.object({ request: z.string(), fingerprint: z.string().regex(/^[0-9a-f]{64}$/), shapes: z.array(z.string()) });
+
+const NUMBER_COLUMNS = ['root', 'size', 'rows', 'unitEnds', 'unitStartRow', 'unitRows', 'unitDecodedBytes', 'unitStoredBytes'] as const;
+const BYTES_COLUMNS = ['place', 'path', 'etag', 'contentId', 'layouts'] as const;
+
+/** Of what an index is asked for: by the source's own keys, not by the configuration's others. */
+export function requestDigest(request: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(request)).digest('hex');
+}
+
+/** Where the index of a request is kept. */
+export function savedIndexPath(cacheDir: string, request: string): string {
+  return path.join(cacheDir, 'manifests', `${request.slice(0, 32)}.index`);
+}
+
+/** Errors: those of `Store.head` and `Store.read`; `INDEX_INVALID` where the file is damaged, of another version, or of another request. */
+export async function readIndex(store: Store, file: string, request: string, signal?: AbortSignal): Promise<SavedIndex> {
+  const uri = store.uri + file;
+  const { size, etag } = await store.head(file, signal && { signal });
+  if (size > LIMITS.indexBytesMax) throw invalid(uri, `it has ${size} bytes, and at most ${LIMITS.indexBytesMax} are read`);
+  const bytes = new Uint8Array(size);
+  for (let startByte = 0; startByte < size; startByte += LIMITS.indexReadBytes) {
+    const range = { startByte, endByte: Math.min(size, startByte + LIMITS.indexReadBytes) };
+    const into = bytes.subarray(range.startByte, range.endByte);
+    const read = await store.read(file, range, { ifMatch: etag, into, ...(signal && { signal }) });
+    if (read !== into) into.set(read);
   }
+  let index: SavedIndex;
   try {
-    const parsed = fileSchema.parse(JSON.parse(text));
-    return { index: new Map(Object.entries(parsed.objects)) };
+    index = decodeIndex(bytes);
   } catch (error) {
-    return { index: new Map(), problem: error instanceof SyntaxError ? error.message : 'not an index of this version' };
+    throw invalid(uri, error instanceof z.ZodError ? 'its header is not that of an index' : messageOf(error), error);
   }
+  if (index.request !== request) throw invalid(uri, 'it was made for other URIs, or another column');
+  return index;
 }
 
 /** Written under a temporary name and renamed: a reader sees the old file or the new one, never a part. */
@@ -54,10 +63,51 @@ export async function saveIndex(file: string, index: SavedIndex): Promise<void> 
   await mkdir(path.dirname(file), { recursive: true });
   const temporary = `${file}.${randomUUID()}.tmp`;
   try {
-    await writeFile(temporary, JSON.stringify({ version: 1, objects: Object.fromEntries(index) }));
+    await writeFile(temporary, encodeIndex(index));
     await rename(temporary, file);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/** The bytes of an index's file, in parts. */
+export function encodeIndex({ request, table, fingerprint }: SavedIndex): Generator<Uint8Array, void, undefined> {
+  const { columns, shapes } = table;
+  const flat = new Map<string, NumberColumn>();
+  for (const name of NUMBER_COLUMNS) flat.set(name, columns[name]);
+  for (const name of BYTES_COLUMNS) {
+    flat.set(`${name}.bytes`, columns[name].bytes);
+    flat.set(`${name}.ends`, columns[name].ends);
+  }
+  return encodeColumnFile(VERSION, { request, fingerprint, shapes }, flat);
+}
+
+/** Errors: `Error`, which says what is wrong. */
+export function decodeIndex(bytes: Uint8Array<ArrayBuffer>): SavedIndex {
+  const file = decodeColumnFile(bytes, VERSION);
+  const { request, fingerprint, shapes } = factsSchema.parse(file.facts);
+  const numbers = (name: string): NumberColumn => {
+    const column = file.columns.get(name);
+    if (column === undefined) throw new Error(`it has no column ${name}`);
+    return column;
+  };
+  const values = (name: string): BytesColumn => {
+    const bytesOfAll = numbers(`${name}.bytes`);
+    if (!(bytesOfAll instanceof Uint8Array)) throw new Error(`its column ${name} does not hold bytes`);
+    return { bytes: bytesOfAll, ends: numbers(`${name}.ends`) };
+  };
+  const columns = Object.fromEntries([
+    ...NUMBER_COLUMNS.map((name) => [name, numbers(name)] as const),
+    ...BYTES_COLUMNS.map((name) => [name, values(name)] as const),
+  ]) as unknown as ShardColumns;
+  return { request, fingerprint, table: new ShardTable(columns, shapes) };
+}
+
+function invalid(uri: string, problem: string, cause?: unknown): HeadraceError {
+  return new HeadraceError('INDEX_INVALID', `${uri} is not a usable index: ${problem}`, {
+    detail: { uri, problem },
+    hint: 'Make it again with `headrace index CONFIG`, or take sources.NAME.index out of the configuration.',
+    cause,
+  });
 }

@@ -1,5 +1,5 @@
 /** The plan of one source: which rows each window of each group holds, and in which order. Pure: no I/O, no clock, no state. */
-import type { Block, Slice } from '../core/shard.js';
+import type { Block, BlockTable, Slice } from '../core/shard.js';
 import { deriveKey } from '../core/keyed-random.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import { layoutGroups } from './groups.js';
@@ -44,7 +44,7 @@ export interface SourcePlan {
   isPastEnd(place: WindowPlace): boolean;
 }
 
-export function createSourcePlan(blocks: readonly Block[], options: SourcePlanOptions): SourcePlan {
+export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions): SourcePlan {
   const { name, seed, lanes, shuffleBlocks, windowBytes, epochs } = options;
   const layout = layoutGroups(blocks.length, lanes, shuffleBlocks ?? 1);
   const groupsEnd = epochs === undefined ? Infinity : epochs * layout.groups;
@@ -59,7 +59,7 @@ export function createSourcePlan(blocks: readonly Block[], options: SourcePlanOp
     const epoch = Math.floor(group / layout.groups);
     const order = blockOrder(epoch);
     const { start, end } = layout.range(group % layout.groups);
-    return Array.from({ length: end - start }, (_, i) => blocks[order.at(start + i)]);
+    return Array.from({ length: end - start }, (_, i) => blocks.at(order.at(start + i)));
   };
 
   const windowCount = (group: number): number => Math.max(...blocksOf(group).map((block) => sliceCount(block, sliceBytes)));

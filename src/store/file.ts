@@ -31,7 +31,7 @@ const read: Store['read'] = async (file, { startByte, endByte }, options = {}) =
     const before = infoOf(file, await handle.stat({ bigint: true }));
     if (options.ifMatch !== undefined && options.ifMatch !== before.etag) throw shardChanged(file, options.ifMatch, before.etag);
     if (startByte < 0 || endByte < startByte || endByte > before.size) throw outsideObject(file, startByte, endByte, before.size);
-    const bytes = new Uint8Array(endByte - startByte);
+    const bytes = options.into ?? new Uint8Array(endByte - startByte);
     for (let done = 0; done < bytes.length;) {
       const { bytesRead } = await handle.read(bytes, done, bytes.length - done, startByte + done);
       throwIfAborted(options.signal);

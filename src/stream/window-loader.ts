@@ -1,7 +1,7 @@
 /** Fetches the bytes of a window, or the tokens that were made of them, under the byte budget; keeps the readers of a lane's open blocks, which hold what the next window will need. */
 import type { Block, Slice } from '../core/shard.js';
 import type { BlockReader, Decoder } from '../decode/decoder.js';
-import type { PlacedShard } from '../manifest/manifest.js';
+import type { PlacedShards } from '../manifest/manifest.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import type { ByteBudget, WindowsAhead } from './byte-budget.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
@@ -10,7 +10,7 @@ import type { TokenLookup } from './token-cache.js';
 
 export interface WindowLoaderOptions {
   readonly plan: SourcePlan;
-  readonly shards: readonly PlacedShard[];
+  readonly shards: PlacedShards;
   readonly sourceIndex: number;
   readonly kind: 'text' | 'tokens';
   readonly decoder: Decoder;
@@ -23,7 +23,8 @@ export interface WindowLoaderOptions {
 /** One a lane and source: its windows are loaded in order, one at a time. */
 export class WindowLoader {
   readonly #options: WindowLoaderOptions;
-  readonly #readers = new Map<Block, BlockReader>();
+  /** By shard and first row. */
+  readonly #readers = new Map<string, BlockReader>();
   #readersGroup = -1;
   #previous: Promise<unknown> = Promise.resolve();
 
@@ -58,7 +59,7 @@ export class WindowLoader {
 
   async #loadSlice({ block, startRow, endRow }: Slice, signal: AbortSignal): Promise<WindowSlice> {
     const { shards, stats, tokens: lookUp } = this.#options;
-    const { shard } = shards[block.shard];
+    const { shard } = shards.at(block.shard);
     const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal));
     const place = { shard: block.shard, startRow, tokens };
     if (tokens?.kind === 'kept') {
@@ -72,18 +73,19 @@ export class WindowLoader {
   /** What the budget is charged for a slice before it is read: kept tokens take about as many bytes as their text at most. */
   #bytesOf({ block, startRow, endRow }: Slice): number {
     const { shards, tokens } = this.#options;
-    const { storedBytes, decodedBytes, rows } = shards[block.shard].shard.units[block.unit];
+    const { storedBytes, decodedBytes, rows } = shards.at(block.shard).shard.units[block.unit];
     const bytes = tokens === undefined ? storedBytes : Math.max(storedBytes, decodedBytes);
     return Math.ceil((bytes * (endRow - startRow)) / rows);
   }
 
   #readerOf(block: Block): BlockReader {
     const { decoder, shards } = this.#options;
-    let reader = this.#readers.get(block);
+    const key = `${block.shard}:${block.startRow}`;
+    let reader = this.#readers.get(key);
     if (reader === undefined) {
-      const { store, path, shard } = shards[block.shard];
+      const { store, path, shard } = shards.at(block.shard);
       reader = decoder.openBlock(store, path, shard, block);
-      this.#readers.set(block, reader);
+      this.#readers.set(key, reader);
     }
     return reader;
   }

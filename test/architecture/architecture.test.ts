@@ -34,6 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   client: ['core', 'config', 'plan', 'wire', 'stream'],
   pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'run', 'stream'],
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'stream', 'pipeline'],
+  indexing: ['core', 'config', 'store', 'manifest', 'decode', 'pipeline'],
   'open-tokenizer': ['core', 'config', 'store', 'tokenize'],
   index: ['core', 'config', 'store', 'plan', 'tokenize', 'batch', 'stream', 'client', 'pipeline', 'open-tokenizer'],
 };

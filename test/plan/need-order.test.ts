@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/config/limits.js';
-import type { Block } from '../../src/core/shard.js';
+import type { BlockTable } from '../../src/core/shard.js';
 import { windowsByNeed, type NeededWindow, type NeedOptions } from '../../src/plan/need-order.js';
 import { createSourcePlan, type SourcePlan } from '../../src/plan/source-plan.js';
 
@@ -8,13 +8,10 @@ const LANES = 2;
 const WINDOW_BYTES = 2 ** 20;
 
 function planOf(name: string, blockCount: number, blockBytes = WINDOW_BYTES): SourcePlan {
-  const blocks = Array.from({ length: blockCount }, (_, unit): Block => ({
-    shard: 0,
-    unit,
-    startRow: 0,
-    endRow: 100,
-    decodedBytes: blockBytes,
-  }));
+  const blocks: BlockTable = {
+    length: blockCount,
+    at: (unit) => ({ shard: 0, unit, startRow: 100 * unit, endRow: 100 * (unit + 1), decodedBytes: blockBytes }),
+  };
   return createSourcePlan(blocks, { name, seed: 1, lanes: LANES, shuffleBlocks: 1, windowBytes: WINDOW_BYTES, epochs: undefined });
 }
 

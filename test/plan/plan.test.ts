@@ -5,6 +5,7 @@ import { cutBlocks } from '../../src/manifest/blocks.js';
 import { layoutGroups } from '../../src/plan/groups.js';
 import { createSourcePlan, type SourcePlan, type WindowPlace } from '../../src/plan/source-plan.js';
 import { checkRank, laneOfSlot, lanesOfRank, slotsOfRank } from '../../src/plan/slots.js';
+import { allBlocks, tableOf } from '../support/shards.js';
 import golden from '../spec/plan.json' with { type: 'json' };
 
 /** Shards with the given rows in their units; a row decodes to `rowBytes`. */
@@ -50,7 +51,7 @@ const sizes: fc.Arbitrary<Sizes> = fc.record({
 const WINDOW_BYTES = 64 * 1024;
 
 function planOf({ rowsOfUnits, lanes, shuffleBlocks, rowBytes, epochs, seed }: Sizes): SourcePlan | undefined {
-  const blocks = cutBlocks(shardsOf(rowsOfUnits, rowBytes), { lanes, windowBytes: WINDOW_BYTES });
+  const blocks = cutBlocks(tableOf(shardsOf(rowsOfUnits, rowBytes)), { lanes, windowBytes: WINDOW_BYTES });
   if (blocks.length === 0) return undefined;
   return createSourcePlan(blocks, { name: 'web', seed, lanes, shuffleBlocks, windowBytes: WINDOW_BYTES, epochs });
 }
@@ -179,7 +180,7 @@ describe('blocks', () => {
     fc.assert(
       fc.property(sizes, ({ rowsOfUnits, lanes, rowBytes }) => {
         const shards = shardsOf(rowsOfUnits, rowBytes);
-        const blocks = cutBlocks(shards, { lanes, windowBytes: WINDOW_BYTES });
+        const blocks = allBlocks(cutBlocks(tableOf(shards), { lanes, windowBytes: WINDOW_BYTES }));
         for (const [index, shard] of shards.entries()) {
           let row = 0;
           for (const block of blocks.filter((candidate) => candidate.shard === index)) {
