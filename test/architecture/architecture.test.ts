@@ -33,7 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   client: ['core', 'config', 'plan', 'wire', 'stream'],
   pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'stream'],
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'stream', 'pipeline'],
-  'open-tokenizer': ['core', 'config', 'store', 'tokenize'],
+  'open-tokenizer': ['core', 'config', 'cache', 'store', 'tokenize'],
   index: ['core', 'config', 'store', 'plan', 'tokenize', 'stream', 'client', 'pipeline', 'open-tokenizer'],
 };
 
