@@ -59,50 +59,61 @@ function filesBelow(dir: string): string[] {
   return found.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
 }
 
+const SHARE = {
+  ...testShare(SEED),
+  proseBytes: 50_000,
+  codeBytes: 50_000,
+  languageBytes: 50_000,
+  every: 60,
+  strings: 500,
+  wordBytes: 10_000,
+  runBytes: 1000,
+};
+/** The tables are the same or not: what takes long brings nothing more. Made once, for all tokenizers. */
+const SHARED = selectCorpora(
+  sharedCorpora(SHARE),
+  '-code-points-alone,-code-points-between-letters,-code-points-in-context,-long-words',
+).map(({ name, parts }) => ({ name, documents: once(() => [...parts()]) }));
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
+
 describe.each(NAMES)('the compiled form of %s', (name) => {
   const file = readTokenizerFile(name);
-  const share = {
-    ...testShare(SEED),
-    proseBytes: 50_000,
-    codeBytes: 50_000,
-    languageBytes: 50_000,
-    every: 60,
-    strings: 500,
-    wordBytes: 10_000,
-    runBytes: 1000,
-  };
 
-  it.each(['plain', 'match'] as const)('gives the ids, the texts and the facts of the file, special tokens: %s', async (specialTokens) => {
-    const forms = memoryForms();
-    const fresh = createTokenizer(file, specialTokens);
-    const load = (): Promise<Tokenizer> => parseTokenizerWith(forms, readFileSync(file.path), file.path, { specialTokens });
-    const first = await load();
-    expect(forms.kept.size).toBe(1);
-    const [form] = forms.kept.values();
-    const second = await load();
-    expect([...forms.kept.values()]).toEqual([form]); // it was not made again
-    for (const other of [first, second]) {
-      expect([other.path, other.vocabSize, other.fingerprint]).toEqual(['kernel', fresh.vocabSize, fresh.fingerprint]);
-      expect(other.specialTokens).toEqual(fresh.specialTokens);
-      for (const token of ['the', 'Ġthe', '▁the', '</s>', '<|endoftext|>', 'no such token']) {
-        expect(other.tokenId(token)).toBe(fresh.tokenId(token));
+  it.each(['plain', 'match'] as const)(
+    'gives the ids, the texts and the facts of the file, special tokens: %s',
+    { timeout: 300_000 },
+    async (specialTokens) => {
+      const forms = memoryForms();
+      const fresh = createTokenizer(file, specialTokens);
+      const load = (): Promise<Tokenizer> => parseTokenizerWith(forms, readFileSync(file.path), file.path, { specialTokens });
+      const first = await load();
+      expect(forms.kept.size).toBe(1);
+      const [form] = forms.kept.values();
+      const second = await load();
+      expect([...forms.kept.values()]).toEqual([form]); // it was not made again
+      for (const other of [first, second]) {
+        expect([other.path, other.vocabSize, other.fingerprint]).toEqual(['kernel', fresh.vocabSize, fresh.fingerprint]);
+        expect(other.specialTokens).toEqual(fresh.specialTokens);
+        for (const token of ['the', 'Ġthe', '▁the', '</s>', '<|endoftext|>', 'no such token']) {
+          expect(other.tokenId(token)).toBe(fresh.tokenId(token));
+        }
       }
-    }
-    // the tables are the same or not: what takes long brings nothing more
-    const shared = selectCorpora(
-      sharedCorpora(share),
-      '-code-points-alone,-code-points-between-letters,-code-points-in-context,-long-words',
-    );
-    for (const corpus of [...(specialTokens === 'plain' ? shared : []), ...ownCorpora(share, file)]) {
-      for (const { bytes, bounds } of corpus.parts()) {
-        const expected = fresh.encodeBatch(bytes, bounds);
-        const actual = second.encodeBatch(bytes, bounds);
-        expect(differingDocuments({ expected, actual }), `${corpus.name}, seed ${SEED}`).toEqual([]);
-        const some = expected.ids.slice(0, 500);
-        expect(second.decode(some)).toBe(fresh.decode(some));
+      const own = ownCorpora(SHARE, file).map(({ name, parts }) => ({ name, documents: () => parts() }));
+      for (const corpus of [...(specialTokens === 'plain' ? SHARED : []), ...own]) {
+        for (const { bytes, bounds } of corpus.documents()) {
+          const expected = fresh.encodeBatch(bytes, bounds);
+          const actual = second.encodeBatch(bytes, bounds);
+          expect(differingDocuments({ expected, actual }), `${corpus.name}, seed ${SEED}`).toEqual([]);
+          const some = expected.ids.slice(0, 500);
+          expect(second.decode(some)).toBe(fresh.decode(some));
+        }
       }
-    }
-  });
+    },
+  );
 });
 
 describe('a compiled form', () => {
