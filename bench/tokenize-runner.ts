@@ -9,6 +9,8 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { parseTokenizer } from '../src/index.js';
+import { openPreparedTokenizer, readyTokenizer } from '../src/tokenize/load-tokenizer.js';
+import type { PreparedTokenizer } from '../src/tokenize/prepared.js';
 import type { Part } from './tokenize-texts.js';
 
 export const NODE_CONTESTANTS = ['headrace', '@huggingface/tokenizers', 'gpt-tokenizer'] as const;
@@ -51,8 +53,19 @@ export interface RunnerAnswer {
   /** The most memory that the process ever had. */
   readonly residentMiB: number;
   readonly digests?: readonly string[];
-  /** `workers`: bytes of all threads over the time from the common start to the last one's end. */
-  readonly workers?: { readonly bytes: number; readonly seconds: number; readonly addedMiB: number };
+  readonly workers?: WorkersAnswer;
+}
+
+/** Of all threads at once. */
+export interface WorkersAnswer {
+  readonly bytes: number;
+  /** From the common start to the last one's end. */
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  /** What the process has grown by since before there were threads: isolates, code, what they remember, their batches. The tables and the texts were there. */
+  readonly addedMiB: number;
+  /** The part of it that they took of the kernel's memory: touched or not. */
+  readonly kernelMiB: number;
 }
 
 /** Encodes one batch: what is done before the answer is a function is not timed (decoding UTF-8 for those who take strings). */
@@ -132,7 +145,7 @@ function readPart(request: RunnerRequest, part: Part): Documents {
 }
 
 /** Encodes a part in batches, as a loader does: whole documents, joined. Times the encoding only. */
-function encodePart(contestant: Contestant, { bytes, bounds }: Documents, request: RunnerRequest): Phase {
+function encodePart(contestant: Pick<Contestant, 'prepare'>, { bytes, bounds }: Documents, request: RunnerRequest): Phase {
   let tokens = 0;
   let milliseconds = 0;
   let cpuMicroseconds = 0;
@@ -143,8 +156,8 @@ function encodePart(contestant: Contestant, { bytes, bounds }: Documents, reques
     while (last < documents && bounds[last + 1] - bounds[first] <= request.batchBytes) last++;
     // a copy, as every contestant gets one: what was just joined is in the processor's cache
     const batch = contestant.prepare(
-      Uint8Array.prototype.slice.call(bytes, bounds[first], bounds[last]),
-      bounds.slice(first, last + 1).map((bound) => bound - bounds[first]),
+      new Uint8Array(bytes.subarray(bounds[first], bounds[last])),
+      Int32Array.from(bounds.subarray(first, last + 1), (bound) => bound - bounds[first]),
     );
     const cpu = process.cpuUsage();
     const started = performance.now();
@@ -182,7 +195,7 @@ async function answer(request: RunnerRequest): Promise<RunnerAnswer> {
       return { ...base, cold, held, residentMiB: residentMiB() };
     }
     case 'workers':
-      return { ...base, workers: await encodeInWorkers(request), residentMiB: residentMiB() };
+      throw new Error('workers are measured by themselves');
   }
 }
 
@@ -198,38 +211,68 @@ function digests(contestant: Contestant, request: RunnerRequest, part: Part): st
   });
 }
 
-/** Every thread loads and warms its tokenizer; then all encode `held` at once. */
-async function encodeInWorkers(request: RunnerRequest): Promise<NonNullable<RunnerAnswer['workers']>> {
-  const before = process.memoryUsage().rss;
-  const workers = Array.from({ length: request.threads }, () => new Worker(new URL(import.meta.url), { workerData: request }));
+interface WorkerTask {
+  readonly request: RunnerRequest;
+  readonly prepared: PreparedTokenizer;
+  readonly warm: Documents;
+  readonly held: Documents;
+}
+
+/** As the sidecar does it: one thread prepares the tokenizer, the others share its tables. Each warms itself; then all encode `held` at once. */
+async function answerOfWorkers(request: RunnerRequest): Promise<RunnerAnswer> {
+  const { tokenizerFile: file } = request;
+  const started = performance.now();
+  const options = { specialTokens: 'plain' } as const;
+  const { prepared } = await readyTokenizer({ bytes: readFileSync(file), file, options, forms: undefined });
+  const loadSeconds = (performance.now() - started) / 1000;
+  const task: WorkerTask = { request, prepared, warm: shared(readPart(request, 'warm')), held: shared(readPart(request, 'held')) };
+  globalThis.gc?.(); // the file's text and the tables that were copied
+  const kernelBytes = (): number => (prepared.path === 'kernel' ? prepared.tables.memory.buffer.byteLength : 0);
+  const before = { resident: process.memoryUsage().rss, kernel: kernelBytes() };
+  const workers = Array.from({ length: request.threads }, () => new Worker(new URL(import.meta.url), { workerData: task }));
   const next = (worker: Worker): Promise<number> =>
     new Promise((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
     });
   await Promise.all(workers.map(next));
-  const addedMiB = (process.memoryUsage().rss - before) / 2 ** 20;
-  const started = performance.now();
+  const cpu = process.cpuUsage();
+  const begun = performance.now();
   const encoded = workers.map(async (worker) => {
     const bytes = next(worker);
     worker.postMessage('encode');
     return bytes;
   });
   const bytes = (await Promise.all(encoded)).reduce((sum, own) => sum + own, 0);
-  const seconds = (performance.now() - started) / 1000;
+  const seconds = (performance.now() - begun) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  const addedMiB = (process.memoryUsage().rss - before.resident) / 2 ** 20;
+  const kernelMiB = (kernelBytes() - before.kernel) / 2 ** 20;
   await Promise.all(workers.map((worker) => worker.terminate()));
-  return { bytes, seconds, addedMiB };
+  const answered = { bytes, seconds, cpuSeconds: (user + system) / 1e6, addedMiB, kernelMiB };
+  return { version: prepared.path, loadSeconds, workers: answered, residentMiB: residentMiB() };
 }
 
-async function work(request: RunnerRequest): Promise<void> {
-  const contestant = await load(request);
-  encodePart(contestant, readPart(request, 'warm'), request);
-  const held = readPart(request, 'held');
-  parentPort?.once('message', () => {
-    parentPort?.postMessage(encodePart(contestant, held, request).bytes);
-  });
+/** Where all threads see it. */
+function shared({ bytes, bounds }: Documents): Documents {
+  const copy = {
+    bytes: new Uint8Array(new SharedArrayBuffer(bytes.length)),
+    bounds: new Int32Array(new SharedArrayBuffer(bounds.byteLength)),
+  };
+  copy.bytes.set(bytes);
+  copy.bounds.set(bounds);
+  return copy;
+}
+
+function work({ request, prepared, warm, held }: WorkerTask): void {
+  const encoder = openPreparedTokenizer(prepared, request.tokenizerFile);
+  const contestant: Pick<Contestant, 'prepare'> = { prepare: (bytes, bounds) => () => encoder.encodeBatch(bytes, bounds).ids.length };
+  encodePart(contestant, warm, request);
+  parentPort?.once('message', () => parentPort?.postMessage(encodePart(contestant, held, request).bytes));
   parentPort?.postMessage(0);
 }
 
-if (isMainThread) console.log(JSON.stringify(await answer(JSON.parse(process.argv[2]) as RunnerRequest)));
-else await work(workerData as RunnerRequest);
+if (isMainThread) {
+  const request = JSON.parse(process.argv[2]) as RunnerRequest;
+  console.log(JSON.stringify(await (request.mode === 'workers' ? answerOfWorkers(request) : answer(request))));
+} else work(workerData as WorkerTask);

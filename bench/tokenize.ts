@@ -18,7 +18,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { median, spread } from './processes.js';
-import type { Phase, RunnerAnswer, RunnerRequest } from './tokenize-runner.js';
+import type { Phase, RunnerAnswer, RunnerRequest, WorkersAnswer } from './tokenize-runner.js';
 import { PARTS, prepareTexts, TEXTS, type PreparedText, type TextName } from './tokenize-texts.js';
 import { tokenizerPath } from '../test/tokenize/tokenizers.js';
 
@@ -245,7 +245,11 @@ interface Scaling {
   /** One entry a repeat. */
   readonly one: number[];
   readonly many: number[];
+  /** CPU seconds a byte of one over those of all: what is left of a thread's speed beside the others, whatever else the machine does. */
+  readonly kept: number[];
+  /** Of a worker, when all run. */
   readonly addedMiB: number[];
+  readonly kernelMiB: number[];
 }
 
 /** `threads` worker threads at once beside one, in turns, on as many cores. */
@@ -259,17 +263,30 @@ async function measureWorkers(
   const scaling: Scaling[] = [];
   for (const { contestant, tokenizer, text: name } of cells.filter((cell) => cell.contestant.name === 'headrace')) {
     const text = prepared.find(({ info }) => info.name === name)!;
-    const own: Scaling = { label: contestant.label, tokenizer, text: name, threads, one: [], many: [], addedMiB: [] };
+    const own: Scaling = {
+      label: contestant.label,
+      tokenizer,
+      text: name,
+      threads,
+      one: [],
+      many: [],
+      kept: [],
+      addedMiB: [],
+      kernelMiB: [],
+    };
     for (let repeat = 0; repeat < repeats; repeat++) {
-      for (const [count, rates] of [
-        [1, own.one],
-        [threads, own.many],
-      ] as const) {
+      const run = async (count: number): Promise<WorkersAnswer> => {
         const { workers } = await measure(contestant, request(contestant, tokenizer, text, 'workers', count));
         if (workers === undefined) throw new Error('the runner answered without its workers');
-        rates.push(workers.bytes / workers.seconds / 1e6);
-        if (count === threads) own.addedMiB.push(workers.addedMiB / threads);
-      }
+        return workers;
+      };
+      const one = await run(1);
+      const all = await run(threads);
+      own.one.push(one.bytes / one.seconds / 1e6);
+      own.many.push(all.bytes / all.seconds / 1e6);
+      own.kept.push(one.cpuSeconds / one.bytes / (all.cpuSeconds / all.bytes));
+      own.addedMiB.push(all.addedMiB / threads);
+      own.kernelMiB.push(all.kernelMiB / threads);
     }
     scaling.push(own);
   }
@@ -327,11 +344,13 @@ function ratioToMark(cell: Cell, cells: readonly Cell[], phase: 'cold' | 'held')
 
 function workerTable(scaling: readonly Scaling[]): string[] {
   return [
-    '| tokenizer | text | contestant | threads | MB/s, one | MB/s, all | ratio | MiB a worker (with its texts) |',
-    `| ${Array(8).fill('---').join(' | ')} |`,
-    ...scaling.map(({ tokenizer, text, label, threads, one, many, addedMiB }) => {
+    'Threads share the tables. A thread keeps the share of its speed that its CPU time says, whatever else runs on the machine.',
+    '',
+    '| tokenizer | text | contestant | threads | MB/s, one | MB/s, all | ratio | speed kept | MiB a worker | of the kernel |',
+    `| ${Array(10).fill('---').join(' | ')} |`,
+    ...scaling.map(({ tokenizer, text, label, threads, one, many, kept, addedMiB, kernelMiB }) => {
       const ratio = median(many.map((rate, repeat) => rate / one[repeat])).toFixed(2);
-      return `| ${tokenizer} | ${text} | ${label} | ${threads} | ${spread(one, 1)} | ${spread(many, 1)} | ${ratio} | ${median(addedMiB).toFixed(0)} |`;
+      return `| ${tokenizer} | ${text} | ${label} | ${threads} | ${spread(one, 1)} | ${spread(many, 1)} | ${ratio} | ${median(kept).toFixed(2)} | ${median(addedMiB).toFixed(0)} | ${median(kernelMiB).toFixed(0)} |`;
     }),
   ];
 }

@@ -9,6 +9,7 @@
  * `retainedBytesMax` of steps for every assembler. docs/operations.md evaluates it.
  */
 import { availableParallelism } from 'node:os';
+import { openCompiledForms } from './cache/compiled-forms.js';
 import type { CacheCounters } from './cache/counters.js';
 import { rangesDir } from './cache/layout.js';
 import { createRangeCache, type RangeCache } from './cache/range-cache.js';
@@ -51,7 +52,7 @@ import { createTokenLookup, type TokenLookup } from './stream/token-cache.js';
 import { idBytesOf } from './stream/token-entry.js';
 import { WindowLoader } from './stream/window-loader.js';
 import { WorkerPool } from './stream/worker-pool.js';
-import { findEosId, prepareTokenizerFile, readTokenizerFile, tokenizerFingerprint } from './tokenize/load-tokenizer.js';
+import { findEosId, readyTokenizer, type CompiledForms } from './tokenize/load-tokenizer.js';
 import type { PreparedTokenizer } from './tokenize/prepared.js';
 
 /** The order of a stream is part of the product: raise this when any change of the code moves it, and say so in CHANGELOG.md. */
@@ -148,9 +149,10 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   const { localCache } = config;
   const cache = localCache && createRangeCache({ dir: rangesDir(config.cacheDir), ...localCache, warn: options.warn });
   const stores = createStoreSet(config.storage, options.stores, localCache?.ranges === true ? cache : undefined);
+  const forms = config.tokenizer && openCompiledForms(config.cacheDir, options.warn);
   let pool: WorkerPool | undefined;
   try {
-    const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, options.signal));
+    const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, forms, options.signal));
     const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
     const facts = factsOf(config, tokenizer);
     if (tokenizer?.prepared.path === 'hugging-face') {
@@ -172,11 +174,11 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     };
     pool = new WorkerPool(workers, settings, (key, entry) => cache?.put(key, entry));
     const decoder = createParquetDecoder(pool.countRows);
-    // both take a while, and neither needs the other
-    const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready()]);
+    // each takes a while, and none needs another; a tokenizer's form may still be being written
+    const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready(), forms?.close()]);
     return await createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer });
   } catch (error) {
-    await Promise.all([pool?.close(), stores.close()]);
+    await Promise.all([pool?.close(), stores.close(), forms?.close()]);
     await cache?.close();
     throw error;
   }
@@ -415,7 +417,12 @@ interface LoadedTokenizer {
   readonly invalidUtf8: 'error' | 'replace';
 }
 
-async function readTokenizer(config: TokenizerConfig, stores: StoreSet, signal?: AbortSignal): Promise<LoadedTokenizer> {
+async function readTokenizer(
+  config: TokenizerConfig,
+  stores: StoreSet,
+  forms: CompiledForms | undefined,
+  signal?: AbortSignal,
+): Promise<LoadedTokenizer> {
   const options = signal && { signal };
   const { append, eos, invalidUtf8 } = config;
   const file = shownUri(config.file);
@@ -426,10 +433,10 @@ async function readTokenizer(config: TokenizerConfig, stores: StoreSet, signal?:
     if (error instanceof HeadraceError && (error.code === 'STORE_NOT_FOUND' || error.code === 'STORE_DENIED')) return undefined;
     throw error;
   });
-  const read = readTokenizerFile(bytes, file);
-  const prepared = prepareTokenizerFile(read, file, config);
-  const eosId = append === 'none' && eos === undefined ? undefined : findEosId(read, { configured: eos, tokenizerConfig, file });
-  return { file, fingerprint: tokenizerFingerprint(bytes, config), prepared, vocabSize: read.vocabSize, eosId, append, invalidUtf8 };
+  const ready = await readyTokenizer({ bytes, file, options: config, forms }, signal);
+  const { fingerprint, prepared, vocabSize } = ready;
+  const eosId = append === 'none' && eos === undefined ? undefined : findEosId(ready, { configured: eos, tokenizerConfig, file });
+  return { file, fingerprint, prepared, vocabSize, eosId, append, invalidUtf8 };
 }
 
 function factsOf({ sequence }: Config, tokenizer: LoadedTokenizer | undefined): TokenizerFacts {

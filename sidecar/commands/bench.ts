@@ -1,4 +1,8 @@
 /** `headrace bench --tokenizer FILE --text PATH`: how fast this machine tokenizes one's own text with one's own tokenizer, in one thread. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { openCompiledForms } from '../../src/cache/compiled-forms.js';
 import { absoluteUri, parseStorage } from '../../src/config/config.js';
 import { LIMITS } from '../../src/config/limits.js';
 import { HeadraceError } from '../../src/core/errors.js';
@@ -6,7 +10,7 @@ import { formatSize } from '../../src/core/quantity.js';
 import { createStoreSet, type OpenedStore } from '../../src/store/open-store.js';
 import { readWhole } from '../../src/store/read-whole.js';
 import type { ObjectInfo, Store } from '../../src/store/store.js';
-import { parseTokenizer } from '../../src/tokenize/load-tokenizer.js';
+import { parseTokenizer, parseTokenizerWith } from '../../src/tokenize/load-tokenizer.js';
 import type { Tokenizer } from '../../src/tokenize/tokenizer.js';
 
 export interface BenchOptions {
@@ -53,11 +57,12 @@ export async function bench(options: BenchOptions): Promise<number> {
     const started = performance.now();
     const tokenizer = parseTokenizer(tokenizerBytes, options.tokenizer);
     const loadMs = performance.now() - started;
+    const formMs = await loadMsFromForm(tokenizerBytes, options.tokenizer);
     // every other document: both halves are of one kind, and none of the text is encoded twice
     const cold = encode(tokenizer, everyOther(documents, 0));
     const warm = encode(tokenizer, everyOther(documents, 1));
     const lines = [
-      `tokenizer  ${options.tokenizer} · ${tokenizer.vocabSize} tokens · ${tokenizer.path} · loaded in ${loadMs.toFixed(0)} ms`,
+      `tokenizer  ${options.tokenizer} · ${tokenizer.vocabSize} tokens · ${tokenizer.path} · loaded in ${loadMs.toFixed(0)} ms${formMs === undefined ? '' : ` (${formMs.toFixed(0)} ms from its compiled form)`}`,
       `text       ${options.text} · ${text.files} ${text.files === 1 ? 'file' : 'files'} · ${(documents.bytes.length / 1e6).toFixed(2)} MB${text.cut ? ' (the first of it)' : ''} · ${documents.bounds.length - 1} documents`,
       phaseLine('cold', cold),
       phaseLine('warm', warm),
@@ -67,6 +72,25 @@ export async function bench(options: BenchOptions): Promise<number> {
     return 0;
   } finally {
     await stores.close();
+  }
+}
+
+/** How long it takes where the cache directory has the compiled form; `undefined` where there is none of it. */
+async function loadMsFromForm(bytes: Uint8Array, file: string): Promise<number | undefined> {
+  const dir = await mkdtemp(path.join(tmpdir(), 'headrace-bench-'));
+  try {
+    const load = async (): Promise<{ readonly milliseconds: number; readonly path: Tokenizer['path'] }> => {
+      const forms = openCompiledForms(dir, undefined);
+      const started = performance.now();
+      const tokenizer = await parseTokenizerWith(forms, bytes, file);
+      const milliseconds = performance.now() - started;
+      await forms.close();
+      return { milliseconds, path: tokenizer.path };
+    };
+    if ((await load()).path !== 'kernel') return undefined;
+    return (await load()).milliseconds;
+  } finally {
+    await rm(dir, { recursive: true, force: true });
   }
 }
 

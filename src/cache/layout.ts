@@ -19,6 +19,11 @@ export function rangesDir(cacheDir: string): string {
   return path.join(cacheDir, 'ranges');
 }
 
+/** The part of `cache.dir` where the compiled forms of tokenizers are, laid out likewise. */
+export function tokenizersDir(cacheDir: string): string {
+  return path.join(cacheDir, 'tokenizers');
+}
+
 export function entryFile(dir: string, name: string): string {
   return path.join(dir, 'entries', name.slice(0, 2), name);
 }

@@ -3,6 +3,8 @@
 export const CACHE_LIMITS = {
   /** One entry: as much as the largest page that is read (`pageBytesMax`); readers ask for 1 to 8 MiB. */
   entryBytesMax: 2 ** 30,
+  /** All compiled forms of tokenizers: 50 of the largest, and none that was used lately has to go; beside 50 GiB of byte ranges it is little. */
+  tokenizersBytesMax: 2 ** 30,
   /** The share of the disk that stays free for others, as Mountpoint for S3 leaves it; below it, file systems fragment and slow down too. */
   freeShareMin: 0.05,
   /** A checksum goes over so much at a time, then lets the event loop run: under 1 ms at 5 GB/s, so that no heartbeat or batch waits for it. */

@@ -259,7 +259,7 @@ export const configSchema = z.strictObject({
         .string()
         .min(1)
         .default('~/.cache/headrace')
-        .describe('Where manifests, byte ranges and tokens are kept between runs. Processes may share it.'),
+        .describe('Where manifests, compiled tokenizers, byte ranges and tokens are kept between runs. Processes may share it.'),
       ranges: z.boolean().default(true).describe('Whether byte ranges of remote shards are kept. The stream does not depend on it.'),
       tokens: z
         .boolean()

@@ -1,4 +1,5 @@
 /** Loads the WebAssembly kernels that are built from `kernels/*.ts`. */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
@@ -52,6 +53,11 @@ export function kernelRuns(name: string): boolean {
   const valid = typeof WebAssembly === 'object' && WebAssembly.validate(readKernel(name));
   runs.set(name, valid);
   return valid;
+}
+
+/** SHA-256 (hex) of a kernel: what is made for one is of no use to another. */
+export function kernelDigest(name: string): string {
+  return createHash('sha256').update(readKernel(name)).digest('hex');
 }
 
 function readKernel(name: string): Uint8Array {

@@ -4,12 +4,11 @@ import { LIMITS } from '../config/limits.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { nearestNames } from '../core/nearest-name.js';
 import { toValidUtf8 } from '../core/utf8.js';
-import { scanTokenizerJson } from './bpe/scan-json.js';
-import type { TokenizerJson } from './bpe/tokenizer-json.js';
-import type { Vocabulary } from './bpe/vocabulary.js';
+import { compiledKey, readCompiled, writeCompiled, type ReadyTokenizer } from './compiled-form.js';
 import { openHuggingFace } from './hugging-face.js';
 import { openEncoder, prepareTokenizer, type PreparedTokenizer, type TokenizerSource } from './prepared.js';
 import { createTokenTexts } from './token-texts.js';
+import { invalidTokenizer, readTokenizerFile } from './tokenizer-file.js';
 import type { DocumentEncoder, TokenizedDocuments, Tokenizer, TokenizerOptions } from './tokenizer.js';
 
 /** End-of-sequence tokens of the common model families, in no order: a file must hold exactly one of them to be understood without being told. */
@@ -20,68 +19,45 @@ export function tokenizerFingerprint(bytes: Uint8Array, { specialTokens }: Token
   return createHash('sha256').update(bytes).update(specialTokens).digest('hex');
 }
 
-/** What the file says without tokenizing anything. */
-export interface TokenizerFile extends TokenizerSource {
-  /** Ids are below this. */
-  readonly vocabSize: number;
-  readonly tokenId: (token: string) => number | undefined;
+/** Where compiled forms are kept between runs. It answers what was put under a key, or nothing: never anything else. */
+export interface CompiledForms {
+  /** The caller owns the array, which is the only view of its buffer. Errors: `ABORTED`. */
+  get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /** Nobody changes `form` any more. */
+  put(key: string, form: Uint8Array): void;
 }
 
-/** `file` is for messages. Errors: `TOKENIZER_INVALID`. */
-export function readTokenizerFile(bytes: Uint8Array, file: string): TokenizerFile {
-  const scanned = scanTokenizerJson(bytes);
-  let json: unknown;
-  try {
-    json = JSON.parse(scanned?.rest ?? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
-  } catch (error) {
-    throw invalid(file, `it is not JSON (${messageOf(error)})`, error);
-  }
-  if (typeof json !== 'object' || json === null || !('model' in json) || typeof json.model !== 'object' || json.model === null) {
-    throw invalid(file, 'it has no "model"');
-  }
-  const { model } = json;
-  if (!('vocab' in model) || typeof model.vocab !== 'object' || model.vocab === null) throw invalid(file, 'its model has no "vocab"');
-  const source = { bytes, json: json as TokenizerJson, scanned };
-  const added = new Map((source.json.added_tokens ?? []).map(({ content, id }) => [content, id]));
-  const own = scanned === undefined ? listedTokens(model.vocab) : scannedTokens(scanned.vocabulary);
-  let vocabSize = own.idsEnd;
-  for (const id of added.values()) vocabSize = Math.max(vocabSize, id + 1);
-  return { ...source, vocabSize, tokenId: (token) => added.get(token) ?? own.find(token) };
+export interface TokenizerRequest {
+  readonly bytes: Uint8Array;
+  /** For messages. */
+  readonly file: string;
+  readonly options: TokenizerOptions;
+  readonly forms: CompiledForms | undefined;
 }
 
-interface Tokens {
-  readonly idsEnd: number;
-  readonly find: (token: string) => number | undefined;
+/** Makes a tokenizer ready to be opened in any thread: from its compiled form, or from the file, whose compiled form is then kept. Errors: `TOKENIZER_INVALID`, `ABORTED`. */
+export async function readyTokenizer(
+  request: TokenizerRequest,
+  signal?: AbortSignal,
+): Promise<ReadyTokenizer & { readonly fingerprint: string }> {
+  const { bytes, file, options, forms } = request;
+  const fingerprint = tokenizerFingerprint(bytes, options);
+  const key = forms && compiledKey(fingerprint);
+  const form = key === undefined ? undefined : await forms?.get(key, signal);
+  const known = form && readCompiled(form, options);
+  if (known !== undefined) return { ...known, fingerprint };
+  const read = readTokenizerFile(bytes, file);
+  const prepared = prepareTokenizerFile(read, file, options);
+  const made = key === undefined ? undefined : writeCompiled(read, prepared);
+  if (key !== undefined && made !== undefined) forms?.put(key, made);
+  return { ...read, prepared, fingerprint };
 }
 
-function scannedTokens(vocabulary: Vocabulary): Tokens {
-  return {
-    idsEnd: vocabulary.idsEnd,
-    find: (token) => {
-      const bytes = Buffer.from(token, 'utf8');
-      const id = vocabulary.find(bytes, 0, bytes.length);
-      return id < 0 ? undefined : id;
-    },
-  };
-}
-
-/** Unigram models list [token, score] pairs, whose places are the ids; WordPiece and WordLevel have an object. */
-function listedTokens(vocab: object): Tokens {
-  const pairs: readonly (readonly [string, number])[] = Array.isArray(vocab)
-    ? (vocab as readonly (readonly [string, number])[]).map(([token], id) => [token, id])
-    : Object.entries(vocab as Readonly<Record<string, number>>);
-  const ids = new Map(pairs);
-  let idsEnd = 0;
-  for (const id of ids.values()) idsEnd = Math.max(idsEnd, id + 1);
-  return { idsEnd, find: (token) => ids.get(token) };
-}
-
-/** Makes the tokenizer ready to be opened in any thread. Errors: `TOKENIZER_INVALID`. */
-export function prepareTokenizerFile(source: TokenizerSource, file: string, options: TokenizerOptions): PreparedTokenizer {
+function prepareTokenizerFile(source: TokenizerSource, file: string, options: TokenizerOptions): PreparedTokenizer {
   try {
     return prepareTokenizer(source, options);
   } catch (error) {
-    throw invalid(file, messageOf(error), error);
+    throw invalidTokenizer(file, messageOf(error), error);
   }
 }
 
@@ -90,19 +66,48 @@ export function openPreparedTokenizer(prepared: PreparedTokenizer, file: string)
   try {
     return openEncoder(prepared);
   } catch (error) {
-    throw error instanceof HeadraceError ? error : invalid(file, messageOf(error), error);
+    throw error instanceof HeadraceError ? error : invalidTokenizer(file, messageOf(error), error);
   }
 }
 
 /** A tokenizer from the bytes of a `tokenizer.json`, or from its parsed content. `file` is for messages. Errors: `TOKENIZER_INVALID`. */
 export function parseTokenizer(source: Uint8Array | object, file: string, options: Partial<TokenizerOptions> = {}): Tokenizer {
-  const settings: TokenizerOptions = { specialTokens: options.specialTokens ?? 'plain' };
-  const bytes = source instanceof Uint8Array ? source : Buffer.from(JSON.stringify(source), 'utf8');
+  const settings = withDefaults(options);
+  const bytes = bytesOf(source);
   const read = readTokenizerFile(bytes, file);
-  const { json, vocabSize, tokenId } = read;
   const prepared = prepareTokenizerFile(read, file, settings);
+  return createTokenizer({ ...read, prepared }, { bytes, file, fingerprint: tokenizerFingerprint(bytes, settings) });
+}
+
+/** The same, by way of the compiled form. Errors: `TOKENIZER_INVALID`, `ABORTED`. */
+export async function parseTokenizerWith(
+  forms: CompiledForms,
+  source: Uint8Array | object,
+  file: string,
+  { signal, ...options }: Partial<TokenizerOptions> & { readonly signal?: AbortSignal | undefined } = {},
+): Promise<Tokenizer> {
+  const bytes = bytesOf(source);
+  const ready = await readyTokenizer({ bytes, file, options: withDefaults(options), forms }, signal);
+  return createTokenizer(ready, { bytes, file, fingerprint: ready.fingerprint });
+}
+
+function withDefaults({ specialTokens = 'plain' }: Partial<TokenizerOptions>): TokenizerOptions {
+  return { specialTokens };
+}
+
+function bytesOf(source: Uint8Array | object): Uint8Array {
+  return source instanceof Uint8Array ? source : Buffer.from(JSON.stringify(source), 'utf8');
+}
+
+interface Origin {
+  readonly bytes: Uint8Array;
+  readonly file: string;
+  readonly fingerprint: string;
+}
+
+function createTokenizer(ready: ReadyTokenizer, { bytes, file, fingerprint }: Origin): Tokenizer {
+  const { json, vocabSize, tokenId, prepared } = ready;
   const encoder = openPreparedTokenizer(prepared, file);
-  const fingerprint = tokenizerFingerprint(bytes, settings);
   let texts: ((ids: Int32Array) => string) | undefined;
   const utf8 = new TextEncoder();
   return {
@@ -118,7 +123,7 @@ export function parseTokenizer(source: Uint8Array | object, file: string, option
       return encodeAny(encoder, bytes, Int32Array.of(0, bytes.length)).ids.slice();
     },
     decode: (ids) => {
-      texts ??= createTokenTexts(read) ?? decodeWithHuggingFace(bytes);
+      texts ??= createTokenTexts(ready) ?? decodeWithHuggingFace(bytes);
       return texts(ids);
     },
   };
@@ -167,7 +172,7 @@ export function findEosId(tokenizer: Pick<Tokenizer, 'tokenId'>, { configured, t
       configured,
       WELL_KNOWN_EOS.filter((token) => tokenizer.tokenId(token) !== undefined),
     );
-    throw invalid(
+    throw invalidTokenizer(
       file,
       `it has no token ${JSON.stringify(configured)}, which tokenizer.eos names${near.length > 0 ? ` (it has ${near.join(', ')})` : ''}`,
     );
@@ -195,12 +200,4 @@ function declaredEos(bytes: Uint8Array | undefined): string | undefined {
   const token = typeof json === 'object' && json !== null && 'eos_token' in json ? json.eos_token : undefined;
   const content = typeof token === 'object' && token !== null && 'content' in token ? token.content : token;
   return typeof content === 'string' ? content : undefined;
-}
-
-function invalid(file: string, problem: string, cause?: unknown): HeadraceError {
-  return new HeadraceError('TOKENIZER_INVALID', `${file} is not a usable tokenizer: ${problem}`, {
-    detail: { file },
-    hint: 'Point tokenizer.file at the tokenizer.json of a Hugging Face tokenizer.',
-    cause,
-  });
 }

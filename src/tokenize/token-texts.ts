@@ -1,15 +1,15 @@
 /** From ids back to text, for people: what the file's decoder says. */
 import { BYTE_OF_CODE_POINT } from './bpe/byte-alphabet.js';
 import { stepsOf } from './bpe/tokenizer-json.js';
-import type { TokenizerSource } from './prepared.js';
+import type { TokenizerFile } from './tokenizer-file.js';
 
 /** `undefined` where the decoder is of a kind that is not known here. */
-export function createTokenTexts({ json, scanned }: TokenizerSource): ((ids: Int32Array) => string) | undefined {
+export function createTokenTexts({ json, vocabulary }: TokenizerFile): ((ids: Int32Array) => string) | undefined {
   const steps = stepsOf(json.decoder, 'decoders').map((step) => step.type);
   const byteLevel = steps.length === 1 && steps[0] === 'ByteLevel';
   const marked = steps.includes('ByteFallback') && steps.every((type) => /^(Replace|ByteFallback|Fuse|Strip)$/.test(type));
-  if (scanned === undefined || (!byteLevel && !marked)) return undefined;
-  const { bytes: tokens, starts, ids, count } = scanned.vocabulary;
+  if (vocabulary === undefined || (!byteLevel && !marked)) return undefined;
+  const { bytes: tokens, starts, ids, count } = vocabulary;
   const added = new Map((json.added_tokens ?? []).map(({ id, content }) => [id, content]));
   const places = new Map(Array.from({ length: count }, (_, token) => [ids[token], token]));
   const encoder = new TextEncoder();

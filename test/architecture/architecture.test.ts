@@ -35,7 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'run', 'stream'],
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'stream', 'pipeline'],
   indexing: ['core', 'config', 'store', 'manifest', 'decode', 'pipeline'],
-  'open-tokenizer': ['core', 'config', 'store', 'tokenize'],
+  'open-tokenizer': ['core', 'config', 'cache', 'store', 'tokenize'],
   index: ['core', 'config', 'store', 'plan', 'tokenize', 'batch', 'stream', 'client', 'pipeline', 'open-tokenizer'],
 };
 

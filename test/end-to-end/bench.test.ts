@@ -28,7 +28,7 @@ describe('headrace bench', () => {
     const { code, out, err } = await bench(workspace.path('texts', 'a.txt'));
     expect(code, err).toBe(0);
     const [tokenizer, text, cold, warm] = out.split('\n');
-    expect(tokenizer).toMatch(/^tokenizer {2}.*tokenizer\.json · 50257 tokens · .* · loaded in \d+ ms$/);
+    expect(tokenizer).toMatch(/^tokenizer {2}.*tokenizer\.json · 50257 tokens · .* · loaded in \d+ ms \(\d+ ms from its compiled form\)$/);
     expect(text).toMatch(/^text {7}.*a\.txt · 1 file · \d+\.\d+ MB · \d+ documents$/);
     for (const [line, name] of [
       [cold, 'cold'],

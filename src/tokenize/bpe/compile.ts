@@ -46,6 +46,8 @@ const LINE_FEED = 0x0a;
 /** The mark for a space. */
 const MARK = '▁';
 const MARK_POINT = 0x2581;
+/** The first byte of its UTF-8. */
+const MARK_LEAD = 0xe2;
 /** A space, before and after it is marked. */
 const SPACES = codePointsOf(SPACE, MARK_POINT);
 
@@ -65,7 +67,7 @@ function compile(json: TokenizerJson, scanned: ScannedJson, { specialTokens }: T
   if (model.dropout !== undefined && model.dropout !== null && model.dropout !== 0) throw new NotCompilable('its model has dropout');
   if ((model.continuing_subword_prefix ?? '') !== '') throw new NotCompilable('its model marks the continuations of words');
   if ((model.end_of_word_suffix ?? '') !== '') throw new NotCompilable('its model marks the ends of words');
-  const matched = (json.added_tokens ?? []).filter((token) => token.content !== '' && (specialTokens === 'match' || !token.special));
+  const matched = matchedTokens(json, { specialTokens });
   const text = compileText(json);
   checkAdded(matched, text);
   const bpe = readModel(model, scanned, text.style);
@@ -75,6 +77,11 @@ function compile(json: TokenizerJson, scanned: ScannedJson, { specialTokens }: T
   const levels = splits.map(({ keepMatches, keepGaps }) => ({ keepMatches, keepGaps }));
   const { normalForm, prefix, prefixFirstOnly } = text;
   return { model: bpe, levels, automata, normalForm, prefix, prefixFirstOnly, matched };
+}
+
+/** Added tokens that are matched in text. */
+export function matchedTokens(json: TokenizerJson, { specialTokens }: TokenizerOptions): readonly AddedToken[] {
+  return (json.added_tokens ?? []).filter((token) => token.content !== '' && (specialTokens === 'match' || !token.special));
 }
 
 interface Split extends Level {
@@ -190,6 +197,7 @@ function safeSplits(model: BpeModel): readonly Split[] {
   const beforeMarks = new Set<number>();
   let aroundLines = true;
   for (let merged = 2; merged < model.merges.length; merged += 3) {
+    if (!mayReachOver(model, model.merges[merged])) continue;
     const token = tokenText(model, model.merges[merged]);
     if (token.lastIndexOf(MARK) > 0) for (const match of token.matchAll(/[^▁](?=▁)/gu)) beforeMarks.add(match[0].codePointAt(0) ?? 0);
     if (token.includes('\n') && !/^\n+$/.test(token)) aroundLines = false;
@@ -203,6 +211,15 @@ function safeSplits(model: BpeModel): readonly Split[] {
   const items = [word, repeated(character, 1)];
   if (aroundLines) items.push(repeated(oneOf(codePointsOf(LINE_FEED)), 1));
   return [{ pattern: { type: 'choice', items }, keepMatches: true, keepGaps: true }];
+}
+
+/** Whether a token has the first byte of a mark behind its start, or a line feed: most have neither, and need not become strings. */
+function mayReachOver({ tokenBytes, tokenPlaces }: BpeModel, id: number): boolean {
+  const start = tokenPlaces[2 * id];
+  const end = start + tokenPlaces[2 * id + 1];
+  if (tokenBytes[start] === LINE_FEED) return true;
+  for (let i = start + 1; i < end; i++) if (tokenBytes[i] === MARK_LEAD || tokenBytes[i] === LINE_FEED) return true;
+  return false;
 }
 
 /** Tokens that reach into the text beside them, or that are looked for in normalized text, would need the text as the reference holds it. */

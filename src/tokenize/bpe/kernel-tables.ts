@@ -16,6 +16,8 @@ export interface KernelTables {
   readonly memory: SharedKernelMemory;
   /** Where the descriptor lies. */
   readonly descriptor: number;
+  /** Where the tables end. */
+  readonly end: number;
 }
 
 /** What the kernel's vector reads may run over an end by. */
@@ -37,6 +39,8 @@ export function fitsKernel({ model }: CompiledBpe): boolean {
 const COMPOSITION_SLOTS = 2048;
 const COMPOSITION_SHIFT = 21;
 
+/** What `attach` reads. */
+const DESCRIPTOR_WORDS = 29;
 /** Of a level's record, in the order in which `split` and `match` read them. */
 const LEVEL_WORDS = 11;
 const PREFIXES = { none: 0, always: 1, 'unless-space': 2, 'unless-space-or-mark': 3 } as const;
@@ -101,7 +105,21 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
       merges.filterBits,
     ),
   );
-  return { memory: layout.toMemory(), descriptor };
+  return { ...layout.toMemory(), descriptor };
+}
+
+/** The tables as they lie in memory, from TABLES_START on: nobody writes there any more. */
+export function tablesImage({ memory, end }: Omit<KernelTables, 'descriptor'>): Uint8Array {
+  return new Uint8Array(memory.buffer, TABLES_START, end - TABLES_START);
+}
+
+/** Tables from their image; `undefined` where the descriptor is not in it. Whatever else is wrong in it, the kernel cannot leave its memory: it traps. */
+export function restoreKernelTables(image: Uint8Array, descriptor: number): KernelTables | undefined {
+  const end = TABLES_START + image.length;
+  if (descriptor % 16 !== 0 || descriptor < TABLES_START || descriptor + 4 * DESCRIPTOR_WORDS > end) return undefined;
+  const memory = createSharedMemory(end);
+  new Uint8Array(memory.buffer, TABLES_START).set(image);
+  return { memory, end, descriptor };
 }
 
 /** Gives arrays their places, then writes them. */
@@ -116,12 +134,12 @@ class Layout {
     return at;
   }
 
-  toMemory(): SharedKernelMemory {
+  toMemory(): Omit<KernelTables, 'descriptor'> {
     const memory = createSharedMemory(this.#end);
     for (const { at, array } of this.#arrays) {
       new Uint8Array(memory.buffer, at, array.byteLength).set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
     }
-    return memory;
+    return { memory, end: this.#end };
   }
 }
 

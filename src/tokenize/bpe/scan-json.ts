@@ -16,22 +16,30 @@ export interface ScannedJson {
 export function scanTokenizerJson(bytes: Uint8Array): ScannedJson | undefined {
   const scanner = new JsonScanner(bytes);
   try {
-    const model = scanner.member(scanner.start(), 'model');
-    const vocab = model === undefined ? undefined : scanner.member(model, 'vocab');
-    const merges = model === undefined ? undefined : scanner.member(model, 'merges');
-    if (vocab === undefined || merges === undefined || bytes[vocab] !== OPEN_OBJECT || bytes[merges] !== OPEN_ARRAY) return undefined;
+    const model = scanner.members(scanner.start()).get('model');
+    if (model === undefined) return undefined;
+    const members = scanner.members(model.at);
+    const vocab = members.get('vocab');
+    const merges = members.get('merges');
+    if (vocab === undefined || merges === undefined || bytes[vocab.at] !== OPEN_OBJECT || bytes[merges.at] !== OPEN_ARRAY) return undefined;
     const parts = [
-      { at: vocab, end: scanner.skip(vocab), stub: '{}' },
-      { at: merges, end: scanner.skip(merges), stub: '[]' },
+      { ...vocab, stub: '{}' },
+      { ...merges, stub: '[]' },
     ].sort((a, b) => a.at - b.at);
     const text = (start: number, end: number): string => Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
     const rest = text(0, parts[0].at) + parts[0].stub + text(parts[0].end, parts[1].at) + parts[1].stub + text(parts[1].end, bytes.length);
-    const vocabulary = scanner.vocabulary(vocab, scanner.skip(vocab));
-    return { rest, vocabulary, merges: scanner.merges(merges, vocabulary) };
+    const vocabulary = scanner.vocabulary(vocab);
+    return { rest, vocabulary, merges: scanner.merges(merges.at, vocabulary) };
   } catch (error) {
     if (error instanceof UnexpectedShape) return undefined;
     throw error;
   }
+}
+
+/** Of a value in the file. */
+interface Place {
+  readonly at: number;
+  readonly end: number;
 }
 
 class UnexpectedShape extends Error {
@@ -63,22 +71,23 @@ class JsonScanner {
     return this.#blank(start);
   }
 
-  /** Where the value of an object's member starts; the last one of that name. */
-  member(object: number, name: string): number | undefined {
+  /** Where the values of an object's members are, by name; of equal names the last one counts. */
+  members(object: number): Map<string, Place> {
     const bytes = this.#bytes;
     if (bytes[object] !== OPEN_OBJECT) throw new UnexpectedShape();
-    let found: number | undefined;
+    const found = new Map<string, Place>();
     for (let at = this.#blank(object + 1); bytes[at] !== CLOSE_OBJECT;) {
-      const end = this.skip(at);
-      const value = this.#blank(this.#expect(this.#blank(end), COLON));
-      if (end - at === name.length + 2 && Buffer.from(bytes.subarray(at + 1, end - 1)).toString('latin1') === name) found = value;
-      at = this.#next(this.skip(value), CLOSE_OBJECT);
+      const nameEnd = this.#skip(at);
+      const value = this.#blank(this.#expect(this.#blank(nameEnd), COLON));
+      const end = this.#skip(value);
+      found.set(Buffer.from(bytes.subarray(at + 1, nameEnd - 1)).toString('latin1'), { at: value, end });
+      at = this.#next(end, CLOSE_OBJECT);
     }
     return found;
   }
 
   /** The place behind the value that starts at `at`. */
-  skip(at: number): number {
+  #skip(at: number): number {
     const bytes = this.#bytes;
     const first = bytes[at];
     if (first === QUOTE) return this.#skipString(at);
@@ -103,7 +112,7 @@ class JsonScanner {
     return end;
   }
 
-  vocabulary(object: number, end: number): Vocabulary {
+  vocabulary({ at: object, end }: Place): Vocabulary {
     const bytes = this.#bytes;
     // a token's UTF-8 is never longer than its JSON
     const text = new Uint8Array(end - object);
@@ -136,23 +145,10 @@ class JsonScanner {
     let length = 0;
     let text = new Uint8Array(4096);
     for (let at = this.#blank(array + 1); bytes[at] !== CLOSE_ARRAY;) {
-      const end = this.skip(at);
-      if (end - at > text.length) text = new Uint8Array(2 * (end - at));
-      let middle: number;
-      let right: number;
-      if (bytes[at] === QUOTE) {
-        this.#readString(at, text, 0);
-        right = this.#stringEnd;
-        middle = text.indexOf(SPACE);
-        if (middle < 0 || middle >= right) throw new UnexpectedShape();
-        text.copyWithin(middle, middle + 1, right--);
-      } else {
-        if (bytes[at] !== OPEN_ARRAY) throw new UnexpectedShape();
-        let part = this.#readString(this.#blank(at + 1), text, 0);
-        middle = this.#stringEnd;
-        part = this.#blank(this.#expect(this.#blank(part), COMMA));
-        this.#readString(part, text, middle);
-        right = this.#stringEnd;
+      const { middle, right, end } = this.#merge(at, text);
+      if (right > text.length) {
+        text = new Uint8Array(2 * right); // what was written beyond its end was dropped
+        continue;
       }
       if (length + 3 > merges.length) merges = doubled(merges);
       const leftId = (merges[length++] = vocabulary.find(text, 0, middle));
@@ -162,6 +158,26 @@ class JsonScanner {
       at = this.#next(end, CLOSE_ARRAY);
     }
     return merges.subarray(0, length);
+  }
+
+  /** Writes the text of a merge's two parts, `"left right"` or `["left", "right"]`, to `text`: they meet at `middle`, and end at `right`. */
+  #merge(at: number, text: Uint8Array): { readonly middle: number; readonly right: number; readonly end: number } {
+    const bytes = this.#bytes;
+    if (bytes[at] === QUOTE) {
+      const end = this.#readString(at, text, 0);
+      const right = this.#stringEnd - 1;
+      if (right >= text.length) return { middle: 0, right, end };
+      let middle = 0;
+      while (middle <= right && text[middle] !== SPACE) middle++;
+      if (middle > right) throw new UnexpectedShape();
+      for (let i = middle; i < right; i++) text[i] = text[i + 1];
+      return { middle, right, end };
+    }
+    if (bytes[at] !== OPEN_ARRAY) throw new UnexpectedShape();
+    const leftEnd = this.#readString(this.#blank(at + 1), text, 0);
+    const middle = this.#stringEnd;
+    const rightEnd = this.#readString(this.#blank(this.#expect(this.#blank(leftEnd), COMMA)), text, middle);
+    return { middle, right: this.#stringEnd, end: this.#expect(this.#blank(rightEnd), CLOSE_ARRAY) };
   }
 
   /** Writes a string's UTF-8 to `to`; answers the place behind it, and leaves where the text ends in #stringEnd. */
@@ -191,9 +207,7 @@ class JsonScanner {
         point = 0x10000 + ((point - 0xd800) << 10) + (this.#hex(i + 2) - 0xdc00);
         i += 6;
       }
-      const utf8 = Buffer.from(String.fromCodePoint(point), 'utf8');
-      to.set(utf8, end);
-      end += utf8.length;
+      for (const unit of Buffer.from(String.fromCodePoint(point), 'utf8')) to[end++] = unit;
     }
     this.#stringEnd = end;
     return i + 1;
