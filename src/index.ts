@@ -2,6 +2,7 @@
 export { connect, type ConnectOptions, type SidecarClient } from './client/client.js';
 export { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';
 export { ERROR_CODES, HeadraceError, type ErrorCode, type ErrorDetail } from './core/errors.js';
+export type { SkipReason, SkipRecord } from './core/skip.js';
 export { openPipeline, type Pipeline, type PipelineInfo, type PipelineOptions, type SourceInfo, type StreamRequest } from './pipeline.js';
 export { mergeCursors, parseCursor, type Cursor, type PlanRecord } from './plan/cursor.js';
 export { fileStore } from './store/file.js';

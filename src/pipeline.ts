@@ -17,6 +17,7 @@ import { LIMITS } from './config/limits.js';
 import { fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
 import type { Block } from './core/shard.js';
+import type { SkipRecord } from './core/skip.js';
 import type { Decoder } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
 import { cutBlocks } from './manifest/blocks.js';
@@ -41,6 +42,7 @@ import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import type { WorkerSettings } from './stream/messages.js';
+import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js';
 import { SourceLane } from './stream/source-lane.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
 import { createTokenLookup, type TokenLookup } from './stream/token-cache.js';
@@ -58,6 +60,8 @@ export interface PipelineOptions {
   readonly signal?: AbortSignal;
   /** Told of what is worth a line in a log, and is no error. */
   readonly warn?: (message: string, detail: Readonly<Record<string, string | number>>) => void;
+  /** Told of rows that are left out under `badRows: skip` and `badBlocks: skip`. */
+  readonly onSkip?: (record: SkipRecord) => void;
   /** More stores, by URI prefix, such as a `memoryStore` at `memory://corpus/`. */
   readonly stores?: Parameters<typeof createStoreSet>[1];
 }
@@ -156,6 +160,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       length: config.sequence.length,
       packing: config.sequence.packing,
       badRows: config.badRows,
+      badBlocks: config.badBlocks,
       padId: facts.padId,
       idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
     };
@@ -163,7 +168,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     const decoder = createParquetDecoder(pool.countRows);
     // both take a while, and neither needs the other
     const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready()]);
-    return createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer });
+    return createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer, options });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close()]);
     await cache?.close();
@@ -181,6 +186,7 @@ interface PipelineParts {
   readonly manifests: readonly SourceManifest[];
   readonly workers: number;
   readonly tokenizer: LoadedTokenizer | undefined;
+  readonly options: PipelineOptions;
 }
 
 function createPipeline(parts: PipelineParts): Pipeline {
@@ -188,6 +194,7 @@ function createPipeline(parts: PipelineParts): Pipeline {
   const sources = parts.manifests.map((manifest, index) => planSource(config, manifest, index));
   const plan = planRecord(config, parts);
   const stats = createPipelineStats();
+  const onSkip = createSkipReporter({ stats, warn: parts.options.warn, onSkip: parts.options.onSkip });
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
 
@@ -199,7 +206,7 @@ function createPipeline(parts: PipelineParts): Pipeline {
     finite: config.epochs !== undefined,
     last: config.last,
     plan,
-    openLane: (state) => openLane(state, sources, parts, budget, stats),
+    openLane: (state) => openLane(state, sources, parts, budget, stats, onSkip),
   });
 
   const openStream = (request: StreamRequest = {}): RankStream => {
@@ -308,6 +315,7 @@ function openLane(
   parts: PipelineParts,
   budget: ByteBudget,
   stats: PipelineStats,
+  onSkip: SkipReporter,
 ): Lane {
   const { config, pool, decoder } = parts;
   return new Lane(
@@ -321,6 +329,7 @@ function openLane(
         budget,
         stats,
         tokens: tokenLookup(parts, sourceIndex),
+        badBlocks: config.badBlocks,
       });
       const [group, window, document, token] = state[plan.name];
       const sourceLane = new SourceLane(
@@ -330,11 +339,14 @@ function openLane(
           stepSequences: config.batch.size / config.batch.lanes,
           openWindow: (place, from, windowsAhead) =>
             pool.openWindow(
-              (signal) => loader.load(place, windowsAhead, signal),
+              (damaged, signal) => loader.load(place, windowsAhead, damaged, signal),
               from,
               `source ${plan.name}, group ${place.group}, window ${place.window}`,
             ),
-          onWork: (work) => addWork(stats, work),
+          onWork: (work) => {
+            addWork(stats, work);
+            for (const rows of work.skipped) onSkip(plan.name, manifest.shards[rows.shard].shard.uri, rows);
+          },
         },
         { group, window, document, token },
       );
@@ -424,6 +436,8 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     epochs: config.epochs ?? null,
     last: config.epochs === undefined ? null : config.last,
     badRows: config.badRows,
+    // only where it says something: cursors of older runs go on
+    ...(config.badBlocks === 'skip' && { badBlocks: config.badBlocks }),
   };
 }
 

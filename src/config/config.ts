@@ -44,6 +44,7 @@ export interface Config {
   readonly localCache:
     { readonly ranges: boolean; readonly tokens: boolean; readonly bytesMax: number; readonly fsync: 'never' | 'data' } | undefined;
   readonly badRows: 'fail' | 'skip';
+  readonly badBlocks: 'fail' | 'skip';
   readonly serve: {
     readonly address: string | undefined;
     readonly metrics: string | undefined;
@@ -129,6 +130,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     cacheDir: absolutePath(parsed.cache.dir, baseDir),
     localCache: localCacheOf(parsed.cache),
     badRows: parsed.badRows,
+    badBlocks: parsed.badBlocks,
     serve: {
       address: parsed.serve.address === undefined ? undefined : absoluteAddress(parsed.serve.address, baseDir),
       metrics: parsed.serve.metrics,

@@ -65,6 +65,8 @@ export const LIMITS = {
   /** Times that one window may lose its worker before the window is blamed. */
   workerStrikesMax: 3,
   workersMax: 256,
+  /** Lines in the log about rows that are left out, of each kind: enough to see what they have in common. All are counted, and told to `onSkip`. */
+  skipLinesMax: 100,
 
   /** Steps that stay in memory after all ranks have them, so that a rank that is a little behind, or connects again, needs no second computation: above the credits of any client. */
   stepsRetainedMax: 80,

@@ -232,6 +232,12 @@ export const configSchema = z.strictObject({
     .describe(
       'What happens at a row without a value, with invalid UTF-8, or with token ids out of range: the run fails and names it, or the row is left out and counted.',
     ),
+  badBlocks: z
+    .enum(['fail', 'skip'])
+    .default('fail')
+    .describe(
+      'What happens where an object is gone after the start, or its pages are damaged, also when they are read anew: the run fails and names it, or the rows of the window that need them are left out, counted, and named in the log; all other rows keep their order and places. An object that was changed, access that is denied, and a store that does not answer end the run either way.',
+    ),
   serve: serveSchema.prefault({}),
   limits: limitsSchema.prefault({}),
 });

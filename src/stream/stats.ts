@@ -4,6 +4,8 @@ import type { WorkerWork } from './messages.js';
 export interface PipelineStats {
   windows: number;
   rowsSkipped: number;
+  /** Slices of blocks that are damaged or missing: their rows are among `rowsSkipped` once their places are passed. */
+  slicesSkipped: number;
   /** Time that windows waited for their bytes, summed over windows. */
   storeMs: number;
   /** Time of the worker threads. */
@@ -22,6 +24,7 @@ export function createPipelineStats(): PipelineStats {
   return {
     windows: 0,
     rowsSkipped: 0,
+    slicesSkipped: 0,
     storeMs: 0,
     decodeMs: 0,
     tokenizeMs: 0,
