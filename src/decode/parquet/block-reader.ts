@@ -3,9 +3,10 @@ import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
-import type { BlockReader, Decoder, PageRowCounter } from '../decoder.js';
+import type { BlockReader, ColumnRequest, Decoder, PageRowCounter } from '../decoder.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
+import { createFooterSize, type FooterSize } from './footer-size.js';
 import { readParquetIndex } from './footer.js';
 import { parquetShardLayout, parquetUnitLayout, type ParquetShardLayout, type ParquetUnitLayout } from './layout.js';
 import { PageMap } from './page-map.js';
@@ -14,6 +15,8 @@ import { PageMap } from './page-map.js';
 export function createParquetDecoder(countRows: PageRowCounter): Decoder {
   // page maps outlive their readers: the blocks of one row group are read at different times, and each survey is worth keeping
   const pageMaps = new LRUCache<string, PageMap>({ maxSize: LIMITS.surveyedPagesMax, sizeCalculation: (map) => map.length + 1 });
+  // the shards of one source are asked for by one request
+  const footerSizes = new WeakMap<ColumnRequest, FooterSize>();
   const open = (store: Store, path: string, shard: Shard, block: Block, anew: boolean): BlockReader => {
     const unit = shard.units[block.unit];
     const layout = parquetUnitLayout(unit.layout);
@@ -26,7 +29,11 @@ export function createParquetDecoder(countRows: PageRowCounter): Decoder {
     return new ParquetBlockReader({ store, path, shard, block, layout, shardLayout, map, remember, countRows });
   };
   return {
-    index: readParquetIndex,
+    index: (store, object, request, signal) => {
+      const size = footerSizes.get(request) ?? createFooterSize();
+      footerSizes.set(request, size);
+      return readParquetIndex(store, object, request, size, signal);
+    },
     openBlock: (store, path, shard, block) => open(store, path, shard, block, false),
     reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block, true),
     estimateBlock,

@@ -101,9 +101,9 @@ export class PageMap {
       const before = this.#nextByte;
       if (before >= this.#layout.endByte) throw this.#invalid(`its pages hold ${this.#nextRow} rows of ${this.#rows}`);
       const bytes = await read(before, Math.min(this.#layout.endByte, before + fetchBytes), signal);
-      await this.#survey(bytes, before, countRows, signal);
+      const isFurther = await this.#survey(bytes, before, countRows, signal);
       // a page (or header) larger than what was fetched: fetch twice as much next time
-      if (this.#nextByte === before && this.#damage === undefined) {
+      if (!isFurther) {
         if (before + fetchBytes >= this.#layout.endByte)
           throw this.#invalid(`the page at byte ${before} does not end inside its column chunk`);
         fetchBytes *= 2;
@@ -124,7 +124,8 @@ export class PageMap {
     return Math.max(LIMITS.readAheadBytes, Math.min(LIMITS.surveyBytes, Math.ceil(bytesAhead)));
   }
 
-  async #survey(bytes: Uint8Array, startByte: number, countRows: PageRowCounter, signal: AbortSignal): Promise<void> {
+  /** Answers whether there was a whole page, or a damaged one. */
+  async #survey(bytes: Uint8Array, startByte: number, countRows: PageRowCounter, signal: AbortSignal): Promise<boolean> {
     const { headers, damage } = this.#headers(bytes, startByte);
     const data = headers.filter((header) => header.kind === 'data');
     const dictionary = headers.find((header) => header.kind === 'dictionary');
@@ -142,6 +143,7 @@ export class PageMap {
     this.#damage ??= counts.problem === undefined ? damage : this.#invalid(counts.problem);
     const lastHeader = headers.at(-1);
     if (lastHeader !== undefined) this.#nextByte = lastHeader.endByte;
+    return lastHeader !== undefined || this.#damage !== undefined;
   }
 
   async #count(
