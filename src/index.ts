@@ -4,6 +4,7 @@ export { changeMixture, type ChangeMixtureOptions } from './client/change-mixtur
 export { connect, type ConnectOptions, type SidecarClient } from './client/client.js';
 export { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';
 export { ERROR_CODES, HeadraceError, type ErrorCode, type ErrorDetail } from './core/errors.js';
+export type { SkipReason, SkipRecord } from './core/skip.js';
 export { openPipeline, type Pipeline, type PipelineInfo, type PipelineOptions, type SourceInfo, type StreamRequest } from './pipeline.js';
 export { mergeCursors, parseCursor, type Cursor, type PlanRecord } from './plan/cursor.js';
 export type { MixtureChange } from './plan/mixture-changes.js';

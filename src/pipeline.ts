@@ -19,6 +19,7 @@ import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
 import type { Packing } from './core/packing.js';
 import type { BlockTable } from './core/shard.js';
+import type { SkipRecord } from './core/skip.js';
 import type { Decoder } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
 import { cutBlocks } from './manifest/blocks.js';
@@ -46,6 +47,7 @@ import { Lane } from './stream/lane.js';
 import { MixtureTimeline } from './stream/mixture-timeline.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import type { WorkerSettings } from './stream/messages.js';
+import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js';
 import { SourceLane } from './stream/source-lane.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
 import { createTokenLookup, type TokenLookup } from './stream/token-cache.js';
@@ -63,6 +65,8 @@ export interface PipelineOptions {
   readonly signal?: AbortSignal;
   /** Told of what is worth a line in a log, and is no error. */
   readonly warn?: (message: string, detail: Readonly<Record<string, string | number>>) => void;
+  /** Told of rows that are left out under `badRows: skip` and `badBlocks: skip`. */
+  readonly onSkip?: (record: SkipRecord) => void;
   /** More stores, by URI prefix, such as a `memoryStore` at `memory://corpus/`. */
   readonly stores?: Parameters<typeof createStoreSet>[1];
 }
@@ -169,6 +173,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       length: config.sequence.length,
       packing: config.sequence.packing,
       badRows: config.badRows,
+      badBlocks: config.badBlocks,
       padId: facts.padId,
       idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
     };
@@ -176,7 +181,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     const decoder = createParquetDecoder(pool.countRows);
     // each takes a while, and none needs another; a tokenizer's form may still be being written
     const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready(), forms?.close()]);
-    return await createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer });
+    return await createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer, options });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close(), forms?.close()]);
     await cache?.close();
@@ -194,6 +199,7 @@ interface PipelineParts {
   readonly manifests: readonly SourceManifest[];
   readonly workers: number;
   readonly tokenizer: LoadedTokenizer | undefined;
+  readonly options: PipelineOptions;
 }
 
 async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
@@ -201,6 +207,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const sources = parts.manifests.map((manifest, index) => planSource(config, manifest, index));
   const plan = planRecord(config, parts);
   const stats = createPipelineStats();
+  const onSkip = createSkipReporter({ stats, warn: parts.options.warn, onSkip: parts.options.onSkip });
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
   const weighed = {
@@ -219,7 +226,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     finite: lanesCanEnd(config),
     last: config.last,
     plan,
-    openLane: (state) => openLane(state, sources, parts, budget, stats),
+    openLane: (state) => openLane(state, sources, parts, budget, stats, onSkip),
     openMixture: (taken, step) => new MixtureTimeline({ ...weighed, taken, log }, step),
   });
 
@@ -345,6 +352,7 @@ function openLane(
   parts: PipelineParts,
   budget: ByteBudget,
   stats: PipelineStats,
+  onSkip: SkipReporter,
 ): Lane {
   const { config, pool, decoder } = parts;
   return new Lane(
@@ -358,6 +366,7 @@ function openLane(
         budget,
         stats,
         tokens: tokenLookup(parts, sourceIndex),
+        badBlocks: config.badBlocks,
       });
       const [group, window, document, token] = state[plan.name];
       const sourceLane = new SourceLane(
@@ -367,11 +376,14 @@ function openLane(
           stepSequences: config.batch.size / config.batch.lanes,
           openWindow: (place, from, windowsAhead) =>
             pool.openWindow(
-              (signal) => loader.load(place, windowsAhead, signal),
+              (damaged, signal) => loader.load(place, windowsAhead, damaged, signal),
               from,
               `source ${plan.name}, group ${place.group}, window ${place.window}`,
             ),
-          onWork: (work) => addWork(stats, work),
+          onWork: (work) => {
+            addWork(stats, work);
+            for (const rows of work.skipped) onSkip(plan.name, manifest.shards.at(rows.shard).shard.uri, rows);
+          },
         },
         { group, window, document, token },
       );
@@ -472,6 +484,8 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     mixture: config.mixture.length === 0 ? null : canonicalJson(config.mixture.map(({ at, weights, ramp }) => ({ at, weights, ramp }))),
     last: lanesCanEnd(config) ? config.last : null,
     badRows: config.badRows,
+    // only where it says something: cursors of older runs go on
+    ...(config.badBlocks === 'skip' && { badBlocks: config.badBlocks }),
   };
 }
 

@@ -85,6 +85,7 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     length: config.sequence.length,
     packing: config.sequence.packing,
     badRows: config.badRows,
+    badBlocks: config.badBlocks,
     padId: 0,
     idsEnd: 0,
   };
@@ -106,7 +107,7 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
       missingRoomBytes: Math.max(0, need.bytes + need.requests * ENTRY_BYTES_ASSUMED - roomBytes),
       storeCounters: stores.counters,
       cacheCounters: cache.counters,
-      run: () => loadAll(windows(), sources, { config, decoder, signal: options.signal }),
+      run: () => loadAll(windows(), sources, { config, decoder, signal: options.signal, warn: options.warn }),
       close,
     };
   } catch (error) {
@@ -183,6 +184,7 @@ interface LoadOptions {
   readonly config: Config;
   readonly decoder: Decoder;
   readonly signal: AbortSignal;
+  readonly warn: WarmingOptions['warn'];
 }
 
 interface Loaded {
@@ -194,15 +196,16 @@ interface Loaded {
 async function* loadAll(
   windows: Iterable<EstimatedWindow>,
   sources: readonly PlannedSource[],
-  { config, decoder, signal }: LoadOptions,
+  { config, decoder, signal, warn }: LoadOptions,
 ): AsyncGenerator<WarmingProgress, void, undefined> {
   const { lanes } = config.batch;
+  const { badBlocks } = config;
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const stats = createPipelineStats();
   const loaders = sources.map(({ plan, manifest, kind }, sourceIndex) =>
     Array.from(
       { length: lanes },
-      () => new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats, tokens: undefined }),
+      () => new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats, tokens: undefined, badBlocks }),
     ),
   );
   const ending = new AbortController();
@@ -210,8 +213,11 @@ async function* loadAll(
   signal.addEventListener('abort', onAbort, { once: true });
   const running = new Set<Promise<Loaded>>();
   const begin = ({ source, lane, place, bytes }: EstimatedWindow): void => {
-    const load = loaders[source][lane].load(place, () => 0, ending.signal);
-    const loading: Promise<Loaded> = load.then(() => ({ bytes, loading }));
+    const load = loaders[source][lane].load(place, () => 0, [], ending.signal);
+    const loading: Promise<Loaded> = load.then(({ slices }) => {
+      for (const { encoded } of slices) if (encoded.format === 'rejected') warn(`left out: ${encoded.problem}`, { uri: encoded.uri });
+      return { bytes, loading };
+    });
     loading.catch(() => undefined); // heard by whoever waits for the next one
     running.add(loading);
   };

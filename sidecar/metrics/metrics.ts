@@ -40,8 +40,13 @@ export function createRegistry({ pipeline, server, served }: MetricsSources): Re
   counter('headrace_tokens_total', 'Tokens sent to trainers, without padding.', () => served.tokens);
   counter('headrace_padding_tokens_total', 'Tokens of padding sent to trainers.', () => served.padding);
   counter('headrace_documents_total', 'Documents whose last token was sent to a trainer.', () => served.documents);
-  counter('headrace_rows_skipped_total', 'Rows left out under badRows: skip.', () => pipeline.stats.rowsSkipped);
   counter('headrace_tokens_truncated_total', 'Tokens left out under sequence.long: truncate.', () => pipeline.stats.tokensTruncated);
+  counter('headrace_rows_skipped_total', 'Rows left out under badRows: skip and badBlocks: skip.', () => pipeline.stats.rowsSkipped);
+  counter(
+    'headrace_slices_skipped_total',
+    'Slices of damaged or missing blocks left out under badBlocks: skip.',
+    () => pipeline.stats.slicesSkipped,
+  );
   counter('headrace_windows_total', 'Windows fetched.', () => pipeline.stats.windows);
   counter('headrace_store_read_bytes_total', 'Bytes read from stores.', () => pipeline.storeCounters.bytes);
   counter('headrace_store_requests_total', 'Requests to stores.', () => pipeline.storeCounters.requests);

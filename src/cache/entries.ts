@@ -26,6 +26,8 @@ export interface Entries {
   find(key: string): Promise<Uint8Array | undefined>;
   /** Makes room and writes. Errors: those of the disk; then there is no entry, and no part of one. */
   write(entry: Entry, data: Uint8Array): Promise<void>;
+  /** Deletes an entry, if it is there. Errors: those of the disk. */
+  remove(name: string): Promise<void>;
   /** Makes the directories, and sweeps what dead processes left. Lookups need not wait for it. Errors: those of the disk. */
   ready(): Promise<void>;
   /** Of the entries that are known, with those that are being written. */
@@ -228,6 +230,10 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
     read,
     find,
     write,
+    remove: async (name) => {
+      index.delete(name);
+      await unlessMissing(disk.remove(entryFile(dir, name)));
+    },
     ready,
     get bytes() {
       return index.calculatedSize;

@@ -43,6 +43,8 @@ export interface RangeCache {
   get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
   /** Begins to write `bytes`, which nobody changes any more, under `key`; leaves it where the disk is behind, full or failing. */
   put(key: string, bytes: Uint8Array): void;
+  /** Deletes the `dataBytes` bytes of `key`; who reads them now fetches them. */
+  forget(key: string, dataBytes: number): Promise<void>;
   /** Ends reads with `ABORTED`, and waits for what is being written, up to `closeWaitMs`. */
   close(): Promise<void>;
 }
@@ -235,6 +237,16 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       if (closing.signal.aborted || writes.has(entry.name)) return;
       if (hasRoom(entry) && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) beginWrite(entry, bytes, undefined);
       else counters.bypassed++;
+    },
+    forget: async (key, dataBytes) => {
+      const { name } = entryOf(key, dataBytes);
+      flights.delete(name); // whoever comes now begins anew
+      await writes.get(name)?.done;
+      try {
+        await entries.remove(name);
+      } catch (error) {
+        troubles.writeFailed(error);
+      }
     },
     close: async () => {
       closing.abort(new HeadraceError('ABORTED', `the cache in ${dir} was closed`, { detail: { dir } }));

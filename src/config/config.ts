@@ -61,6 +61,7 @@ export interface Config {
   readonly badRows: 'fail' | 'skip';
   /** Shared by the machines of the run. */
   readonly runDir: string | undefined;
+  readonly badBlocks: 'fail' | 'skip';
   readonly serve: {
     readonly address: string | undefined;
     readonly metrics: string | undefined;
@@ -151,7 +152,8 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     cacheDir: absolutePath(parsed.cache.dir, baseDir),
     localCache: localCacheOf(parsed.cache),
     badRows: parsed.badRows,
-    runDir: parsed.run && absolutePath(parsed.run.dir, baseDir),
+    runDir: parsed.run.dir === undefined ? undefined : absolutePath(parsed.run.dir, baseDir),
+    badBlocks: parsed.badBlocks,
     serve: {
       address: parsed.serve.address === undefined ? undefined : absoluteAddress(parsed.serve.address, baseDir),
       metrics: parsed.serve.metrics,

@@ -291,11 +291,18 @@ export const configSchema = z.strictObject({
       dir: z
         .string()
         .min(1)
+        .optional()
         .describe(
           'A directory of this run alone, shared by all its machines: where changes of weights that are made while running (`headrace mix`) are agreed on.',
         ),
     })
-    .optional(),
+    .prefault({}),
+  badBlocks: z
+    .enum(['fail', 'skip'])
+    .default('fail')
+    .describe(
+      'What happens where an object is gone after the start, or its pages are damaged, also when they are read anew: the run fails and names it, or the rows of the window that need them are left out, counted, and named in the log; all other rows keep their order and places. An object that was changed, access that is denied, and a store that does not answer end the run either way.',
+    ),
   serve: serveSchema.prefault({}),
   limits: limitsSchema.prefault({}),
 });

@@ -1,13 +1,15 @@
 /** From the bytes of a slice to its rows, whatever their format: the worker's half of `Decoder`. */
-import type { EncodedSlice, Rows } from './decoder.js';
+import type { EncodedSlice, SliceRows } from './decoder.js';
 import { decodeParquetSlice } from './parquet/decode-slice.js';
 
 /** The rows of an omitted slice are empty texts, which hold the places of those that nobody asks for. Errors: `SHARD_INVALID`. */
-export function decodeSlice(slice: EncodedSlice): Rows {
+export function decodeSlice(slice: EncodedSlice): SliceRows {
   switch (slice.format) {
     case 'parquet':
       return decodeParquetSlice(slice);
     case 'omitted':
       return { kind: 'text', count: slice.rows, bounds: new Int32Array(slice.rows + 1), bytes: new Uint8Array(0), valid: undefined };
+    case 'rejected':
+      return { kind: 'rejected', count: slice.rows };
   }
 }

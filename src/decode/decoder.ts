@@ -1,6 +1,6 @@
 /** The two halves of a format: what to fetch (main thread, I/O only), and what the bytes mean (worker thread, no I/O). */
 import type { Block, Shard } from '../core/shard.js';
-import type { ObjectInfo, Store } from '../store/store.js';
+import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
 import type { EncodedParquetSlice } from './parquet/encoded-slice.js';
 
 /** Which column is wanted, and as what. */
@@ -23,7 +23,18 @@ export interface OmittedSlice {
   readonly rows: number;
 }
 
-export type EncodedSlice = FetchedSlice | OmittedSlice;
+/** Rows that are left out, since their bytes are not to be had: they keep their places. */
+export interface RejectedSlice {
+  readonly format: 'rejected';
+  /** For messages. */
+  readonly uri: string;
+  readonly rows: number;
+  readonly reason: 'missing' | 'damaged';
+  /** One line for people. */
+  readonly problem: string;
+}
+
+export type EncodedSlice = FetchedSlice | OmittedSlice | RejectedSlice;
 
 /** Rows of a slice, decoded. Arrays are views that the caller may read until it drops them. */
 export type Rows =
@@ -51,6 +62,9 @@ export type Rows =
       readonly release?: () => void;
     };
 
+/** Rows, or as many that are left out. */
+export type SliceRows = Rows | { readonly kind: 'rejected'; readonly count: number };
+
 /** Counts the rows that start in each page of a nested column: bulk work, done in a worker thread. */
 export type PageRowCounter = (request: PageRowRequest, signal: AbortSignal) => Promise<PageRows>;
 
@@ -65,10 +79,14 @@ export interface PageRows {
   readonly rows: Int32Array;
   /** 1 where a page begins in the middle of a row. */
   readonly continued: Uint8Array;
+  /** What is wrong with the page after these. */
+  readonly problem: string | undefined;
 }
 
 /** Reads the slices of one block, in ascending order; holds the bytes that the next slice will need. */
 export interface BlockReader {
+  /** What the object was read in, as far as its bytes are still held or were in the last slice. */
+  readonly ranges: readonly ByteRange[];
   /** Rows [startRow, endRow) of the shard. Errors: those of `Store.read`, `SHARD_INVALID`. */
   slice(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedSlice>;
 }
@@ -84,6 +102,8 @@ export interface Decoder {
   /** Reads an object's own metadata: no row. Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
   index(store: Store, object: ObjectInfo, request: ColumnRequest, signal?: AbortSignal): Promise<ShardIndex>;
   openBlock(store: Store, path: string, shard: Shard, block: Block): BlockReader;
+  /** The same, with nothing that was known of the block: a part of what was read of it, in `ranges`, is damaged, maybe on its way. */
+  reopenBlock(store: Store, path: string, shard: Shard, block: Block, ranges: readonly ByteRange[]): BlockReader;
   /**
    * The same without reading: answers for the slices of the block, which are asked for in ascending order. The bytes of a block that is a whole unit are
    * exact in sum; those of a part leave out what is read again at its borders, and to find it.

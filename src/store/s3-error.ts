@@ -30,7 +30,7 @@ export function nameError(error: unknown, uri: string): HeadraceError {
     return storeError(
       'STORE_NOT_FOUND',
       name === 'NoSuchBucket' ? `the bucket of ${uri} does not exist` : `${uri} does not exist`,
-      detail,
+      { ...detail, ...(name === 'NoSuchBucket' && { missing: 'bucket' }) },
       error,
     );
   }

@@ -25,6 +25,8 @@ export interface ReadOptions {
    * Decorators give it, with `ifMatch` always, so that a range which is read in pieces is written once.
    */
   readonly into?: Uint8Array;
+  /** Not from a cache; and what a cache has of these ranges, which the bytes were read in before, is forgotten: it was damaged when it was kept. */
+  readonly fresh?: { readonly forget: readonly ByteRange[] };
 }
 
 export interface Store {

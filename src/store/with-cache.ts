@@ -18,7 +18,17 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
       const { ifMatch, signal } = options;
       const { startByte, endByte } = range;
       if (ifMatch === undefined || startByte < 0 || endByte <= startByte) return store.read(path, range, options);
-      const key = JSON.stringify([origin, store.uri, path, ifMatch, startByte, endByte]);
+      const keyOf = (start: number, end: number): string => JSON.stringify([origin, store.uri, path, ifMatch, start, end]);
+      const key = keyOf(startByte, endByte);
+      if (options.fresh !== undefined) {
+        const { forget } = options.fresh;
+        return withAnySignal([signal, closing.signal], async (either) => {
+          for (const old of [...forget, range]) await cache.forget(keyOf(old.startByte, old.endByte), old.endByte - old.startByte);
+          const bytes = await store.read(path, range, { ifMatch, signal: either });
+          cache.put(key, bytes.slice());
+          return bytes;
+        });
+      }
       return withAnySignal([signal, closing.signal], (either) =>
         cache.read(key, endByte - startByte, (signal) => store.read(path, range, { ifMatch, signal }), either),
       );

@@ -5,6 +5,7 @@
  *   kept    entry ────────────────────────────────────▶ tokens
  *   wanted  rows ──WindowDocuments (tokenizes)──▶ tokens ──all rows known──▶ entry
  */
+import type { SkippedRows } from '../core/skip.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
@@ -26,7 +27,9 @@ export interface CachedDocumentOptions extends DocumentOptions {
 
 type SliceDocuments =
   | { readonly kind: 'kept'; readonly entry: TokenEntry }
-  | { readonly kind: 'wanted'; readonly key: string; readonly writer: TokenEntryWriter };
+  | { readonly kind: 'wanted'; readonly key: string; readonly writer: TokenEntryWriter }
+  /** Its rows are left out, whatever there may be of them. */
+  | { readonly kind: 'rejected' };
 
 const NO_TOKENS = new Int32Array(0);
 
@@ -39,21 +42,24 @@ export class CachedDocuments implements DocumentSource, Provenance {
   /** First row of each slice, counted in the window. */
   readonly #starts: readonly number[];
   readonly #order: Permutation;
+  readonly #payload: WindowPayload;
   #rowsSkipped = 0;
+  #skipped: SkippedRows[] = [];
   /** A document of an entry, with what is appended to it: a long one is asked for once a sequence. */
   #readDocument = -1;
   #readIds: Int32Array = NO_TOKENS;
 
   constructor(payload: WindowPayload, options: CachedDocumentOptions) {
     this.#options = options;
+    this.#payload = payload;
     // something is appended in any case, so that a row that is left out differs from one without tokens
     this.#tokenized = new WindowDocuments(payload, { ...options, appendId: options.appendId ?? 0 });
     const starts: number[] = [];
     let count = 0;
-    this.#slices = payload.slices.map(({ encoded: { rows }, tokens }) => {
+    this.#slices = payload.slices.map(({ encoded, tokens }) => {
       starts.push(count);
-      count += rows;
-      return sliceDocuments(tokens, rows, options.idBytes);
+      count += encoded.rows;
+      return encoded.format === 'rejected' ? { kind: 'rejected' } : sliceDocuments(tokens, encoded.rows, options.idBytes);
     });
     this.#starts = starts;
     this.count = count;
@@ -72,7 +78,14 @@ export class CachedDocuments implements DocumentSource, Provenance {
     while (this.#starts[at] > row) at--;
     const slice = this.#slices[at];
     const sliceRow = row - this.#starts[at];
-    return slice.kind === 'kept' ? this.#read(slice.entry, sliceRow, document) : this.#tokenize(slice, sliceRow, document);
+    switch (slice.kind) {
+      case 'kept':
+        return this.#read(slice.entry, at, sliceRow, document);
+      case 'wanted':
+        return this.#tokenize(slice, sliceRow, document);
+      case 'rejected':
+        return this.#tokenized.tokens(document);
+    }
   }
 
   shard(document: number): number {
@@ -85,15 +98,20 @@ export class CachedDocuments implements DocumentSource, Provenance {
 
   /** What was done since the last call. */
   takeWork(): ReturnType<WindowDocuments['takeWork']> {
-    const { tokenizeMs, rowsSkipped } = this.#tokenized.takeWork();
-    const work = { tokenizeMs, rowsSkipped: rowsSkipped + this.#rowsSkipped };
+    const { tokenizeMs, rowsSkipped, skipped } = this.#tokenized.takeWork();
+    const work = { tokenizeMs, rowsSkipped: rowsSkipped + this.#rowsSkipped, skipped: [...skipped, ...this.#skipped] };
     this.#rowsSkipped = 0;
+    this.#skipped = [];
     return work;
   }
 
-  #read(entry: TokenEntry, row: number, document: number): Int32Array {
+  #read(entry: TokenEntry, at: number, row: number, document: number): Int32Array {
     if (entry.isRejected(row)) {
       this.#rowsSkipped++;
+      const { shard, blockStartRow, startRow, encoded } = this.#payload.slices[at];
+      const shardRow = startRow + row;
+      const problem = `row ${shardRow} of ${encoded.uri} was a bad one when its slice was tokenized`;
+      this.#skipped.push({ shard, blockStartRow, startRow: shardRow, endRow: shardRow + 1, reason: 'bad-row', problem });
       return NO_TOKENS;
     }
     const { appendId } = this.#options;

@@ -2,6 +2,8 @@
 import type { EncodedSlice, PageRowRequest, PageRows } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
 import type { Packing } from '../core/packing.js';
+import type { SkippedRows } from '../core/skip.js';
+import type { ByteRange } from '../store/store.js';
 import type { PackPosition } from '../pack/packer.js';
 import type { SequenceChunk } from '../core/sequence.js';
 import type { PreparedTokenizer } from '../tokenize/prepared.js';
@@ -13,6 +15,7 @@ export interface WorkerSettings {
   readonly length: number;
   readonly packing: Packing;
   readonly badRows: 'fail' | 'skip';
+  readonly badBlocks: 'fail' | 'skip';
   readonly padId: number;
   /** Ids of token columns are below this. */
   readonly idsEnd: number;
@@ -43,6 +46,10 @@ export interface WindowSlice {
   readonly shard: number;
   /** The slice's first row, counted in the shard. */
   readonly startRow: number;
+  /** First row of the slice's block, counted in the shard. */
+  readonly blockStartRow: number;
+  /** It was read anew, since it had been damaged. */
+  readonly again: boolean;
   /** What the token cache has to do with it; `undefined`: nothing. */
   readonly tokens: SliceTokens | undefined;
 }
@@ -52,6 +59,14 @@ export type SliceTokens =
   | { readonly kind: 'kept'; readonly entry: Uint8Array }
   /** It wants them, under this key. */
   | { readonly kind: 'wanted'; readonly key: string };
+
+/** A slice whose bytes are to be read anew. */
+export interface DamagedSlice {
+  /** Index into the window's slices. */
+  readonly slice: number;
+  /** What the object was read in to have it. */
+  readonly ranges: readonly ByteRange[];
+}
 
 export type WorkerRequest =
   | { readonly type: 'open'; readonly window: number; readonly payload: WindowPayload; readonly from: PackPosition }
@@ -66,6 +81,8 @@ export type WorkerReply =
   | { readonly type: 'counted'; readonly id: number; readonly result: PageRows }
   /** All rows of a slice are tokenized: for the token cache. Transferred. */
   | { readonly type: 'tokenized'; readonly key: string; readonly entry: Uint8Array<ArrayBuffer> }
+  /** The window is to be closed, and opened again with these slices read anew. */
+  | { readonly type: 'damaged'; readonly id: number; readonly slices: readonly DamagedSlice[] }
   | { readonly type: 'failed'; readonly id: number; readonly error: ErrorRecord };
 
 export interface PackResult {
@@ -89,4 +106,5 @@ export interface WorkerWork {
   readonly rowsSkipped: number;
   /** Tokens of documents that were longer than a sequence, under `long: truncate`. */
   readonly tokensTruncated: number;
+  readonly skipped: readonly SkippedRows[];
 }

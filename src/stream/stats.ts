@@ -6,6 +6,8 @@ export interface PipelineStats {
   rowsSkipped: number;
   /** Tokens left out under `sequence.long: truncate`. */
   tokensTruncated: number;
+  /** Slices of blocks that are damaged or missing: their rows are among `rowsSkipped` once their places are passed. */
+  slicesSkipped: number;
   /** Time that windows waited for their bytes, summed over windows. */
   storeMs: number;
   /** Time of the worker threads. */
@@ -25,6 +27,7 @@ export function createPipelineStats(): PipelineStats {
     windows: 0,
     rowsSkipped: 0,
     tokensTruncated: 0,
+    slicesSkipped: 0,
     storeMs: 0,
     decodeMs: 0,
     tokenizeMs: 0,

@@ -1,9 +1,10 @@
 /** The documents of one window in a worker: decoded rows, visited in the window's order, tokenized a little ahead of the packer. */
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
+import type { SkippedRows } from '../core/skip.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import { toValidUtf8 } from '../core/utf8.js';
-import type { EncodedSlice, Rows } from '../decode/decoder.js';
+import type { EncodedSlice, Rows, SliceRows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
@@ -20,7 +21,7 @@ export interface DocumentOptions {
   readonly badRows: 'fail' | 'skip';
   /** `replace`: what is no valid UTF-8 becomes U+FFFD; `error`: its row is a bad one. */
   readonly invalidUtf8: 'error' | 'replace';
-  readonly decode: (slice: EncodedSlice) => Rows;
+  readonly decode: (slice: EncodedSlice) => SliceRows;
 }
 
 type TokenRows = Extract<Rows, { kind: 'tokens' }>;
@@ -33,9 +34,10 @@ export class WindowDocuments implements DocumentSource, Provenance {
   /** Time spent in the tokenizer since the last `takeWork`. */
   #tokenizeMs = 0;
   #rowsSkipped = 0;
+  #skipped: SkippedRows[];
   readonly #options: DocumentOptions;
   readonly #slices: readonly WindowSlice[];
-  readonly #rows: readonly Rows[];
+  readonly #rows: readonly SliceRows[];
   /** First row of each slice, counted in the window. */
   readonly #starts: readonly number[];
   readonly #order: Permutation;
@@ -48,6 +50,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
     this.#options = options;
     this.#slices = payload.slices;
     this.#rows = payload.slices.map((slice) => options.decode(slice.encoded));
+    this.#skipped = payload.slices.flatMap(rejectedRows);
     const starts: number[] = [];
     let count = 0;
     for (const rows of this.#rows) {
@@ -85,10 +88,11 @@ export class WindowDocuments implements DocumentSource, Provenance {
   }
 
   /** What was done since the last call. */
-  takeWork(): { readonly tokenizeMs: number; readonly rowsSkipped: number } {
-    const work = { tokenizeMs: this.#tokenizeMs, rowsSkipped: this.#rowsSkipped };
+  takeWork(): { readonly tokenizeMs: number; readonly rowsSkipped: number; readonly skipped: readonly SkippedRows[] } {
+    const work = { tokenizeMs: this.#tokenizeMs, rowsSkipped: this.#rowsSkipped, skipped: this.#skipped };
     this.#tokenizeMs = 0;
     this.#rowsSkipped = 0;
+    this.#skipped = [];
     return work;
   }
 
@@ -107,6 +111,12 @@ export class WindowDocuments implements DocumentSource, Provenance {
     const rows = this.#rows[slice];
     if (rows.kind === 'text') {
       this.#tokenizeAhead(first);
+      return;
+    }
+    if (rows.kind === 'rejected') {
+      this.#rowsSkipped++;
+      this.#aheadIds = NO_TOKENS;
+      this.#aheadBounds = new Int32Array(2);
       return;
     }
     const index = row - this.#starts[slice];
@@ -157,6 +167,10 @@ export class WindowDocuments implements DocumentSource, Provenance {
     const row = this.#order.at(document);
     const slice = this.#sliceOf(row);
     const rows = this.#rows[slice];
+    if (rows.kind === 'rejected') {
+      this.#rowsSkipped++;
+      return undefined;
+    }
     if (rows.kind !== 'text') throw new Error('a window of one source with two kinds of rows');
     const index = row - this.#starts[slice];
     if (rows.valid?.[index] === 0) {
@@ -191,17 +205,33 @@ export class WindowDocuments implements DocumentSource, Provenance {
 
   /** A row that cannot be delivered: fails the run or leaves the row out, as the configuration says. */
   #reject(document: number, problem: string, code: 'BAD_ROW' | 'TOKEN_OUT_OF_RANGE' = 'BAD_ROW'): Int32Array {
+    const { encoded, shard, blockStartRow } = this.#slices[this.#sliceOf(this.#order.at(document))];
+    const { uri } = encoded;
+    const row = this.row(document);
     if (this.#options.badRows === 'skip') {
       this.#rowsSkipped++;
+      this.#skipped.push({
+        shard,
+        blockStartRow,
+        startRow: row,
+        endRow: row + 1,
+        reason: 'bad-row',
+        problem: `row ${row} of ${uri} ${problem}`,
+      });
       return NO_TOKENS;
     }
-    const uri = this.#slices[this.#sliceOf(this.#order.at(document))].encoded.uri;
-    const row = this.row(document);
     throw new HeadraceError(code, `row ${row} of ${uri} ${problem}`, {
       detail: { uri, row },
       hint: 'Mend the data, or set `badRows: skip` to leave such rows out (they are counted).',
     });
   }
+}
+
+/** Of a slice that is left out. */
+function rejectedRows({ encoded, shard, blockStartRow, startRow }: WindowSlice): SkippedRows[] {
+  if (encoded.format !== 'rejected') return [];
+  const { rows, reason, problem } = encoded;
+  return [{ shard, blockStartRow, startRow, endRow: startRow + rows, reason, problem }];
 }
 
 /** −1, which is out of range, for what does not fit. */

@@ -1,10 +1,13 @@
 /** Fetches the bytes of a window, or the tokens that were made of them, under the byte budget; keeps the readers of a lane's open blocks, which hold what the next window will need. */
 import type { Block, Slice } from '../core/shard.js';
-import type { BlockReader, Decoder } from '../decode/decoder.js';
+import { HeadraceError } from '../core/errors.js';
+import type { BlockReader, Decoder, EncodedSlice } from '../decode/decoder.js';
 import type { PlacedShards } from '../manifest/manifest.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import type { ByteBudget, WindowsAhead } from './byte-budget.js';
-import type { WindowPayload, WindowSlice } from './messages.js';
+import type { ByteRange } from '../store/store.js';
+import { isDamage } from './damage.js';
+import type { DamagedSlice, WindowPayload, WindowSlice } from './messages.js';
 import type { PipelineStats } from './stats.js';
 import type { TokenLookup } from './token-cache.js';
 
@@ -18,6 +21,8 @@ export interface WindowLoaderOptions {
   readonly stats: PipelineStats;
   /** Of text whose tokens are kept. */
   readonly tokens: TokenLookup | undefined;
+  /** `skip`: what is damaged or gone is left out, and its rows keep their places. */
+  readonly badBlocks: 'fail' | 'skip';
 }
 
 /** One a lane and source: its windows are loaded in order, one at a time. */
@@ -32,15 +37,20 @@ export class WindowLoader {
     this.#options = options;
   }
 
-  /** Errors: those of `Store.read`, `SHARD_INVALID`. */
-  load(place: WindowPlace, windowsAhead: WindowsAhead, signal: AbortSignal): Promise<WindowPayload> {
+  /** `damaged`: what was read wrongly is read anew. Errors: those of `Store.read`, `SHARD_INVALID`. */
+  load(place: WindowPlace, windowsAhead: WindowsAhead, damaged: readonly DamagedSlice[], signal: AbortSignal): Promise<WindowPayload> {
     // in turn: two windows of one block share its reader
-    const loading = this.#previous.then(() => this.#load(place, windowsAhead, signal));
+    const loading = this.#previous.then(() => this.#load(place, windowsAhead, damaged, signal));
     this.#previous = loading.catch(() => undefined); // its caller hears of it
     return loading;
   }
 
-  async #load(place: WindowPlace, windowsAhead: WindowsAhead, signal: AbortSignal): Promise<WindowPayload> {
+  async #load(
+    place: WindowPlace,
+    windowsAhead: WindowsAhead,
+    damaged: readonly DamagedSlice[],
+    signal: AbortSignal,
+  ): Promise<WindowPayload> {
     const { plan, budget, stats, sourceIndex, kind } = this.#options;
     if (place.group !== this.#readersGroup) {
       this.#readers.clear();
@@ -50,24 +60,57 @@ export class WindowLoader {
     const bytes = window.slices.reduce((sum, slice) => sum + this.#bytesOf(slice), 0);
     return budget.use(bytes, windowsAhead, signal, async () => {
       const started = performance.now();
-      const slices = await Promise.all(window.slices.map((slice) => this.#loadSlice(slice, signal)));
+      const rangesOf = (index: number): readonly ByteRange[] | undefined => damaged.find(({ slice }) => slice === index)?.ranges;
+      const slices = await Promise.all(window.slices.map((slice, index) => this.#loadSlice(slice, rangesOf(index), signal)));
       stats.storeMs += performance.now() - started;
       stats.windows++;
       return { sourceIndex, kind, slices, orderKey: window.orderKey };
     });
   }
 
-  async #loadSlice({ block, startRow, endRow }: Slice, signal: AbortSignal): Promise<WindowSlice> {
+  async #loadSlice(slice: Slice, damaged: readonly ByteRange[] | undefined, signal: AbortSignal): Promise<WindowSlice> {
+    const { block, startRow, endRow } = slice;
     const { shards, stats, tokens: lookUp } = this.#options;
     const { shard } = shards.at(block.shard);
     const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal));
-    const place = { shard: block.shard, startRow, tokens };
+    const place = { shard: block.shard, startRow, blockStartRow: block.startRow, tokens, again: false };
     if (tokens?.kind === 'kept') {
       stats.slicesKept++;
       return { ...place, encoded: { format: 'omitted', uri: shard.uri, rows: endRow - startRow } };
     }
     if (tokens !== undefined) stats.slicesWanted++;
-    return { ...place, encoded: await this.#readerOf(block).slice(startRow, endRow, signal) };
+    try {
+      return { ...place, ...(await this.#readSlice(slice, damaged, signal)) };
+    } catch (error) {
+      const reason = reasonToSkip(error);
+      if (this.#options.badBlocks === 'fail' || reason === undefined) throw error;
+      const problem = (error as HeadraceError).message;
+      return { ...place, tokens: undefined, encoded: { format: 'rejected', uri: shard.uri, rows: endRow - startRow, reason, problem } };
+    }
+  }
+
+  /** What is damaged is read anew, once; what shows in its pages only, a worker finds. */
+  async #readSlice(
+    { block, startRow, endRow }: Slice,
+    damaged: readonly ByteRange[] | undefined,
+    signal: AbortSignal,
+  ): Promise<{ readonly encoded: EncodedSlice; readonly again: boolean }> {
+    let ranges = damaged;
+    if (ranges === undefined) {
+      const reader = this.#readerOf(block);
+      try {
+        return { encoded: await reader.slice(startRow, endRow, signal), again: false };
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        ranges = reader.ranges;
+      }
+    }
+    const { decoder, shards } = this.#options;
+    const { store, path, shard } = shards.at(block.shard);
+    const reader = decoder.reopenBlock(store, path, shard, block, ranges);
+    const encoded = await reader.slice(startRow, endRow, signal);
+    this.#readers.set(keyOf(block), reader); // what the other one holds, and knows of the pages, may be damaged as well
+    return { encoded, again: true };
   }
 
   /** What the budget is charged for a slice before it is read: kept tokens take about as many bytes as their text at most. */
@@ -80,7 +123,7 @@ export class WindowLoader {
 
   #readerOf(block: Block): BlockReader {
     const { decoder, shards } = this.#options;
-    const key = `${block.shard}:${block.startRow}`;
+    const key = keyOf(block);
     let reader = this.#readers.get(key);
     if (reader === undefined) {
       const { store, path, shard } = shards.at(block.shard);
@@ -89,4 +132,18 @@ export class WindowLoader {
     }
     return reader;
   }
+}
+
+/** Blocks are made when they are asked for: the same one may come as another object. */
+function keyOf(block: Block): string {
+  return `${block.shard}:${block.startRow}`;
+}
+
+/**
+ * Why rows may be left out: their object is gone, or it is damaged. Not what may pass, nor what a person must see to: another version, no access. A bucket
+ * that is gone is no damage to a data set, but another place.
+ */
+function reasonToSkip(error: unknown): 'missing' | 'damaged' | undefined {
+  if (isDamage(error)) return 'damaged';
+  return error instanceof HeadraceError && error.code === 'STORE_NOT_FOUND' && error.detail.missing !== 'bucket' ? 'missing' : undefined;
 }

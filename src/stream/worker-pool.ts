@@ -9,11 +9,12 @@ import { abortError, untilAborted } from '../core/abort.js';
 import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
 import type { PageRowCounter, PageRows } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
-import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
+import { WindowDamaged } from './damage.js';
+import type { DamagedSlice, PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import type { OnTokenEntry } from './token-entry.js';
 
-/** Fetches a window's bytes. Called again when the worker that had them is lost. */
-export type LoadWindow = (signal: AbortSignal) => Promise<WindowPayload>;
+/** Fetches a window's bytes, of `damaged` slices anew. Called again when the worker that had them is lost, or when slices turned out to be damaged. */
+export type LoadWindow = (damaged: readonly DamagedSlice[], signal: AbortSignal) => Promise<WindowPayload>;
 
 interface Pending {
   readonly resolve: (result: PackResult | PageRows) => void;
@@ -92,7 +93,8 @@ class WorkerSlot {
     const pending = this.#pending.get(reply.id);
     if (pending === undefined) return;
     this.#pending.delete(reply.id);
-    if (reply.type === 'failed') pending.reject(fromErrorRecord(reply.error));
+    if (reply.type === 'damaged') pending.reject(new WindowDamaged(reply.slices));
+    else if (reply.type === 'failed') pending.reject(fromErrorRecord(reply.error));
     else pending.resolve(reply.result);
   }
 }
@@ -169,6 +171,7 @@ export class WindowHandle {
   #placement: Promise<Placement>;
   #position: PackPosition;
   #strikes = 0;
+  #damaged: readonly DamagedSlice[] = [];
 
   constructor(load: LoadWindow, from: PackPosition, label: string, chooseSlot: () => WorkerSlot, newWindow: () => number) {
     this.#load = load;
@@ -191,6 +194,12 @@ export class WindowHandle {
         return result;
       } catch (error) {
         if (this.#closing.signal.aborted) throw abortError(this.#closing.signal);
+        if (error instanceof WindowDamaged && placement !== undefined) {
+          this.#leave(placement);
+          this.#damaged = [...this.#damaged, ...error.slices]; // each once: what was read anew is not asked for again
+          this.#placement = this.#place();
+          continue;
+        }
         if (!(error instanceof WorkerLost)) throw error;
         this.#strikes++;
         if (this.#strikes >= LIMITS.workerStrikesMax) throw this.#blame(error);
@@ -204,12 +213,14 @@ export class WindowHandle {
   close(): void {
     this.#closing.abort();
     this.#placement.then(
-      ({ slot, window }) => {
-        slot.windows--;
-        if (!slot.isLost) slot.post({ type: 'close', window });
-      },
+      (placement) => this.#leave(placement),
       () => undefined, // it was never opened
     );
+  }
+
+  #leave({ slot, window }: Placement): void {
+    slot.windows--;
+    if (!slot.isLost) slot.post({ type: 'close', window });
   }
 
   #place(): Promise<Placement> {
@@ -219,7 +230,7 @@ export class WindowHandle {
   }
 
   async #loadAndPost(): Promise<Placement> {
-    const payload = await this.#load(this.#closing.signal);
+    const payload = await this.#load(this.#damaged, this.#closing.signal);
     const slot = this.#chooseSlot();
     const window = this.#newWindow();
     slot.post({ type: 'open', window, payload, from: this.#position }, transferables(payload));

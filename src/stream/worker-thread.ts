@@ -1,7 +1,6 @@
 /** A worker thread: holds open windows, and turns their bytes into sequences when asked. It does no I/O. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord } from '../core/errors.js';
-import { decodeSlice } from '../decode/decode-slice.js';
 import { countPageRows } from '../decode/parquet/count-page-rows.js';
 import { createPacker } from '../pack/create-packer.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
@@ -9,6 +8,8 @@ import { SequenceWriter } from '../pack/sequence-writer.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import { CachedDocuments } from './cached-documents.js';
+import { WindowDamaged } from './damage.js';
+import { decodeWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
@@ -62,8 +63,9 @@ function decode(window: OpenWindow, tools: Tools): WindowDocuments | CachedDocum
   return window.documents;
 }
 
-function openDocuments(payload: WindowPayload, { settings, encoder, onEntry }: Tools): WindowDocuments | CachedDocuments {
+function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: Tools): WindowDocuments | CachedDocuments {
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
+  const { payload, decode } = decodeWindow(fetched, settings.badBlocks);
   const options: DocumentOptions = {
     encoder,
     appendId: tokenizer?.appendId,
@@ -71,7 +73,7 @@ function openDocuments(payload: WindowPayload, { settings, encoder, onEntry }: T
     rowTokens: packing.kind === 'none' ? length : undefined,
     badRows,
     invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
-    decode: decodeSlice,
+    decode,
   };
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
@@ -87,7 +89,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
-  const { tokenizeMs, rowsSkipped } = documents.takeWork();
+  const { tokenizeMs, rowsSkipped, skipped } = documents.takeWork();
   return {
     chunk,
     end: window.position,
@@ -100,6 +102,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
       packMs: packed - decoded - tokenizeMs,
       rowsSkipped,
       tokensTruncated: writer.dropped,
+      skipped,
     },
   };
 }
@@ -166,7 +169,8 @@ function serve(): void {
     try {
       handle(request);
     } catch (error) {
-      if (request.type === 'pack' || request.type === 'count') reply({ type: 'failed', id: request.id, error: toErrorRecord(error) });
+      if (request.type === 'pack' && error instanceof WindowDamaged) reply({ type: 'damaged', id: request.id, slices: error.slices });
+      else if (request.type === 'pack' || request.type === 'count') reply({ type: 'failed', id: request.id, error: toErrorRecord(error) });
       else throw error;
     }
   });

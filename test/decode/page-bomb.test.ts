@@ -32,7 +32,10 @@ const textSlice = (change: Partial<EncodedParquetSlice>, codec = 'SNAPPY'): Enco
   kind: 'text',
   uri: 's3://bucket/bomb.parquet',
   dictionary: new Uint8Array(0),
+  dictionaryByte: 4,
   pages: page('data', 100, 1, BODY),
+  pagesByte: 4,
+  ranges: [],
   pageRows: 1,
   skipRows: 0,
   rows: 1,
@@ -81,7 +84,8 @@ describe('pages that claim more than they can hold are refused by name, and noth
   });
 
   it('a page of lists whose rows are counted first, by the name of its shard', async () => {
-    expect(() => countPageRows({ codec: 'GZIP', bytes: page('data', 2 ** 30, 1, BODY) })).toThrow(/claims 1073741824 decoded/);
+    const counted = countPageRows({ codec: 'GZIP', bytes: page('data', 2 ** 30, 1, BODY) });
+    expect(counted).toMatchObject({ rows: new Int32Array(0), problem: expect.stringMatching(/claims 1073741824 decoded/) });
     const bomb = page('data', 2 ** 30, 1, BODY);
     const store = memoryStore('memory://bombs/', { 'b.parquet': bomb });
     const { etag } = await store.head('b.parquet');

@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import { openPipeline, type ConfigInput } from 'headrace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { startHttpProxy } from '../support/http-proxy.js';
 import { MINIO_BINARY, startMinio, type Minio } from '../support/minio.js';
 import { CLI, runCli } from '../support/sidecar.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
@@ -153,6 +155,47 @@ describe.skipIf(MINIO_BINARY === undefined)('headrace warm', { timeout: 300_000 
     expect(after.bytes - footers.bytes).toBe(need.bytes);
     for (const range of before.ranges) expect(after.ranges).toContain(range);
     expect(await stream(config, Infinity)).toMatchObject({ bytes: 0 });
+  });
+
+  it('ends soon and says so when it is interrupted, and goes on where it stopped', async () => {
+    const whole = await warm(await write('uninterrupted', configOf('uninterrupted')));
+    // slow enough that requests are under way whenever the signal comes
+    const proxy = await startHttpProxy(minio.endpoint, { firstByteMs: 100, totalBytesPerSecond: whole.need.bytes / 10 });
+    try {
+      const file = await write('interrupted', {
+        ...configOf('interrupted'),
+        storage: { s3: { endpoint: proxy.endpoint, forcePathStyle: true } },
+      });
+      const { need } = await warm(file, '--dry-run');
+      const asked = proxy.requests.length;
+      const child = spawn(process.execPath, [CLI, 'warm', file, '--json'], { env: process.env, stdio: ['ignore', 'pipe', 'pipe'] });
+      const exited = once(child, 'exit');
+      let [out, err] = ['', ''];
+      child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+      child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+      // when ranges have come, and not all of them
+      while (proxy.requests.filter(({ bytes }) => bytes > 0).length < asked + 4 && child.exitCode === null) await setImmediate();
+      const underWay = performance.now();
+      child.kill('SIGINT');
+      const [code] = (await exited) as [number | null];
+      expect(code, err).toBe(130);
+      expect(performance.now() - underWay).toBeLessThan(5_000); // of the ten seconds and more that it would take
+      expect(err).not.toContain('error ');
+      const outcome = JSON.parse(out.trim().split('\n').at(-1)!) as Outcome;
+      expect(outcome.outcome).toBe('interrupted');
+      const first = await kept('interrupted');
+
+      const second = await warm(file);
+      expect([second.code, second.outcome.outcome]).toEqual([0, 'done']);
+      const all = await kept('interrupted');
+      for (const range of first.ranges) expect(all.ranges).toContain(range);
+      // what was under way is fetched again, and nothing else
+      expect(outcome.bytesFetched + second.outcome.bytesFetched).toBeLessThanOrEqual(1.5 * need.bytes);
+      // joined reads bring what lies between them
+      expect(second.outcome.bytesFetched).toBeLessThanOrEqual(1.01 * (all.bytes - first.bytes));
+    } finally {
+      await proxy.stop();
+    }
   });
 
   it('says what is missing: room, a cache, an epoch; and that files of this machine need none', async () => {

@@ -2,6 +2,7 @@
 
 write DOCUMENTS.json DIR            eight shards in several codecs and layouts
 tokens DIR TOKENIZER EOS            a line for each row: shard index, row, SHA-256 of its ids (int32) with EOS
+checksums DIR                       the files of page-checksums.test.ts and bad-blocks.test.ts
 columns DIR                         the files of decode.test.ts, and what is in them, as JSON
 """
 
@@ -101,5 +102,23 @@ def columns(directory: str) -> None:
     print(json.dumps({"texts": texts, "lists": lists, "fixed": fixed, "layouts": list(layouts)}))
 
 
+def checksums(directory: str) -> None:
+    rng = np.random.default_rng(11)
+    rows = 4000
+    texts = [f"row {i} " + "".join(chr(97 + c) for c in rng.integers(0, 26, 600)) for i in range(rows)]
+    lists = [rng.integers(0, 50_000, int(rng.integers(20, 300))).tolist() for _ in range(rows)]
+    few = [f"value {i % 50} " * 40 for i in range(rows)]
+    table = pa.table({"text": texts, "few": few, "ids": pa.array(lists, pa.list_(pa.int32()))})
+    layouts = {
+        "v1": {"compression": "none"},
+        "v2": {"compression": "zstd", "data_page_version": "2.0"},
+        "index": {"compression": "snappy", "write_page_index": True},
+        "unchecked": {"compression": "none", "write_page_checksum": False},
+    }
+    for name, options in layouts.items():
+        options = {"write_page_checksum": True, "row_group_size": 2000, "data_page_size": 32768, "write_batch_size": 64, **options}
+        pq.write_table(table, f"{directory}/{name}.parquet", **options)
+
+
 if __name__ == "__main__":
-    {"write": write, "tokens": tokens, "columns": columns}[sys.argv[1]](*sys.argv[2:])
+    {"write": write, "tokens": tokens, "columns": columns, "checksums": checksums}[sys.argv[1]](*sys.argv[2:])

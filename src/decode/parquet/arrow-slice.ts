@@ -25,8 +25,16 @@ const load = createRequire(import.meta.url);
 export function decodeWithArrow(slice: EncodedParquetSlice): Rows {
   const { readParquet } = load('parquet-wasm') as typeof ParquetWasm;
   const { tableFromIPC } = load('apache-arrow') as typeof Arrow;
-  const table = readParquet(toParquetFile(slice), { batchSize: Math.max(1, slice.pageRows) });
-  const arrow = tableFromIPC(table.intoIPCStream());
+  const file = toParquetFile(slice);
+  let stream: Uint8Array;
+  try {
+    stream = readParquet(file, { batchSize: Math.max(1, slice.pageRows) }).intoIPCStream();
+  } catch (error) {
+    // a trap leaves its memory as it was in the middle of something: the next slice gets another instance
+    if (error instanceof Error && error.name === 'RuntimeError') Reflect.deleteProperty(load.cache, load.resolve('parquet-wasm'));
+    throw error;
+  }
+  const arrow = tableFromIPC(stream);
   if (arrow.numRows !== slice.pageRows || arrow.batches.length !== 1) {
     throw new Error(`${arrow.numRows} rows in ${arrow.batches.length} batches where the metadata says ${slice.pageRows} rows`);
   }

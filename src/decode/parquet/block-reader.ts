@@ -2,10 +2,11 @@
 import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
-import type { Store } from '../../store/store.js';
-import type { BlockReader, Decoder, PageRowCounter } from '../decoder.js';
+import type { ByteRange, Store } from '../../store/store.js';
+import type { BlockReader, ColumnRequest, Decoder, PageRowCounter } from '../decoder.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
+import { createFooterSize, type FooterSize } from './footer-size.js';
 import { readParquetIndex } from './footer.js';
 import { parquetShardLayout, parquetUnitLayout, type ParquetShardLayout, type ParquetUnitLayout } from './layout.js';
 import { PageMap } from './page-map.js';
@@ -14,21 +15,34 @@ import { PageMap } from './page-map.js';
 export function createParquetDecoder(countRows: PageRowCounter): Decoder {
   // page maps outlive their readers: the blocks of one row group are read at different times, and each survey is worth keeping
   const pageMaps = new LRUCache<string, PageMap>({ maxSize: LIMITS.surveyedPagesMax, sizeCalculation: (map) => map.length + 1 });
+  // the shards of one source are asked for by one request
+  const footerSizes = new WeakMap<ColumnRequest, FooterSize>();
+  const open = (store: Store, path: string, shard: Shard, block: Block, anew: boolean): BlockReader => {
+    const unit = shard.units[block.unit];
+    const layout = parquetUnitLayout(unit.layout);
+    const shardLayout = parquetShardLayout(shard.layout);
+    const key = `${shard.uri}@${shard.etag}#${layout.startByte}`; // a column chunk, which two sources may want different ones of
+    const map = (anew ? undefined : pageMaps.get(key)) ?? new PageMap(unit, layout, shardLayout.nested, shard.uri);
+    // at once, so that blocks of one row group that are opened together share one survey; and again when it has grown
+    const remember = (): void => void pageMaps.set(key, map);
+    remember();
+    return new ParquetBlockReader({ store, path, shard, block, layout, shardLayout, map, remember, countRows });
+  };
   return {
-    index: readParquetIndex,
-    openBlock: (store, path, shard, block) => {
-      const unit = shard.units[block.unit];
-      const layout = parquetUnitLayout(unit.layout);
-      const shardLayout = parquetShardLayout(shard.layout);
-      const key = `${shard.uri}@${shard.etag}#${layout.startByte}`; // a column chunk, which two sources may want different ones of
-      const map = pageMaps.get(key) ?? new PageMap(unit, layout, shardLayout.nested, shard.uri);
-      // at once, so that blocks of one row group that are opened together share one survey; and again when it has grown
-      const remember = (): void => void pageMaps.set(key, map);
-      remember();
-      return new ParquetBlockReader({ store, path, shard, block, layout, shardLayout, map, remember, countRows });
+    index: (store, object, request, signal) => {
+      const size = footerSizes.get(request) ?? createFooterSize();
+      footerSizes.set(request, size);
+      return readParquetIndex(store, object, request, size, signal);
     },
+    openBlock: (store, path, shard, block) => open(store, path, shard, block, false),
+    reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block, true),
     estimateBlock,
   };
+}
+
+/** Nothing comes from a cache, which may have kept what was damaged on its way. */
+function withFreshReads(store: Store, forget: readonly ByteRange[]): Store {
+  return { ...store, read: (path, range, options) => store.read(path, range, { ...options, fresh: { forget } }) };
 }
 
 interface ReaderParts {
@@ -49,9 +63,16 @@ class ParquetBlockReader implements BlockReader {
   #bytes: Uint8Array = new Uint8Array(0);
   #startByte = 0;
   #dictionary: Uint8Array | undefined;
+  /** What the object was read in to have `#bytes`, and the dictionary. */
+  #ranges: ByteRange[] = [];
+  #dictionaryRanges: readonly ByteRange[] = [];
 
   constructor(parts: ReaderParts) {
     this.#parts = parts;
+  }
+
+  get ranges(): readonly ByteRange[] {
+    return [...this.#dictionaryRanges, ...this.#ranges];
   }
 
   async slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedParquetSlice> {
@@ -76,7 +97,10 @@ class ParquetBlockReader implements BlockReader {
       kind: shardLayout.nested ? 'tokens' : 'text',
       uri: shard.uri,
       dictionary: dictionary.slice(),
+      dictionaryByte: map.dictionary?.startByte ?? layout.startByte,
       pages: bytes.slice(0, last.endByte - first.startByte),
+      pagesByte: first.startByte,
+      ranges: this.ranges,
       pageRows: last.endRow - first.startRow,
       skipRows: startRow - unitStartRow - first.startRow,
       rows: endRow - startRow,
@@ -84,17 +108,19 @@ class ParquetBlockReader implements BlockReader {
       schema: shardLayout.schema,
     };
     // the last page may hold rows of the next slice
-    this.#dropBefore(endRow - unitStartRow < last.endRow ? last.startByte : last.endByte);
+    const lastStart = pages.findLast(({ continued }) => !continued) ?? first;
+    this.#dropBefore(endRow - unitStartRow < last.endRow ? lastStart.startByte : last.endByte);
     return slice;
   }
 
   async #readDictionary(signal: AbortSignal): Promise<Uint8Array> {
     const range = this.#parts.map.dictionary;
     if (range === undefined) return new Uint8Array(0);
-    this.#dictionary ??= Uint8Array.from(
-      this.#holds(range.startByte, range.endByte)
-        ? this.#view(range.startByte, range.endByte)
-        : await this.#fetch(range.startByte, range.endByte, signal),
+    if (this.#dictionary !== undefined) return this.#dictionary;
+    const isHeld = this.#holds(range.startByte, range.endByte);
+    this.#dictionaryRanges = isHeld ? this.#ranges.filter(({ startByte }) => startByte < range.endByte) : [range];
+    this.#dictionary = Uint8Array.from(
+      isHeld ? this.#view(range.startByte, range.endByte) : await this.#fetch(range.startByte, range.endByte, signal),
     );
     return this.#dictionary;
   }
@@ -104,12 +130,14 @@ class ParquetBlockReader implements BlockReader {
     if (!this.#holds(startByte, endByte)) {
       const heldEnd = this.#startByte + this.#bytes.length;
       if (startByte >= this.#startByte && startByte < heldEnd) {
+        this.#ranges.push({ startByte: heldEnd, endByte });
         const rest = await this.#fetch(heldEnd, endByte, signal);
         const joined = new Uint8Array(endByte - startByte);
         joined.set(this.#bytes.subarray(startByte - this.#startByte));
         joined.set(rest, heldEnd - startByte);
         this.#bytes = joined;
       } else {
+        this.#ranges = [{ startByte, endByte }];
         this.#bytes = await this.#fetch(startByte, endByte, signal);
       }
       this.#startByte = startByte;
@@ -134,5 +162,6 @@ class ParquetBlockReader implements BlockReader {
     const heldEnd = this.#startByte + this.#bytes.length;
     this.#bytes = byte < heldEnd && byte >= this.#startByte ? this.#view(byte, heldEnd).slice() : new Uint8Array(0);
     this.#startByte = byte;
+    this.#ranges = this.#ranges.filter(({ endByte }) => endByte > byte);
   }
 }

@@ -2,20 +2,24 @@
 import type { CompressionCodec } from 'hyparquet';
 import { decompressPage } from 'hyparquet/src/datapage.js';
 import { compressors } from 'hyparquet-compressors';
-import { HeadraceError, messageOf } from '../../core/errors.js';
+import { messageOf } from '../../core/errors.js';
 import type { PageRowRequest, PageRows } from '../decoder.js';
-import { pagesOf } from './pages.js';
+import { checkPage, pagesOf } from './pages.js';
 import { snappyPrefix } from './snappy-prefix.js';
 
 /**
  * Counts the rows that start in each data page (version 1) of a list column, from its repetition levels: 0 starts a row.
- * Source: Apache Parquet format, "Nested Encoding" and "Run Length Encoding / Bit-Packing Hybrid". Errors: `SHARD_INVALID`.
+ * Source: Apache Parquet format, "Nested Encoding" and "Run Length Encoding / Bit-Packing Hybrid".
+ * Ends before the first page that is damaged: what lies behind it depends on it.
  */
 export function countPageRows(request: PageRowRequest): PageRows {
   const rows: number[] = [];
   const continued: number[] = [];
+  let problem: string | undefined;
   try {
-    for (const { header, body } of pagesOf(request.bytes, request.codec)) {
+    for (const page of pagesOf(request.bytes, request.codec)) {
+      const { header, body } = page;
+      checkPage(page);
       if (header.data_page_header === undefined) {
         rows.push(header.data_page_header_v2?.num_rows ?? 0);
         continued.push(0);
@@ -26,9 +30,9 @@ export function countPageRows(request: PageRowRequest): PageRows {
       continued.push(levels.first === 0 ? 0 : 1);
     }
   } catch (error) {
-    throw new HeadraceError('SHARD_INVALID', `cannot read the pages of a list column: ${messageOf(error)}`, { cause: error });
+    problem = messageOf(error);
   }
-  return { rows: Int32Array.from(rows), continued: Uint8Array.from(continued) };
+  return { rows: Int32Array.from(rows), continued: Uint8Array.from(continued), problem };
 }
 
 /** The decoded page as far as its repetition levels go, which come first, after their length in 4 bytes; or more of it. */

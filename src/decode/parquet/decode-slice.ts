@@ -4,16 +4,44 @@ import type { Rows } from '../decoder.js';
 import { decodeWithArrow } from './arrow-slice.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
 import { decodeLists } from './list-kernel.js';
+import { checkPage, PageChecksumError, pagesOf } from './pages.js';
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
+  const { uri, unit, dictionary, dictionaryByte, pages, pagesByte } = slice;
+  checkPart(slice, dictionary, dictionaryByte);
+  checkPart(slice, pages, pagesByte);
   try {
     return decodeLists(slice) ?? decodeWithArrow(slice);
   } catch (error) {
-    throw new HeadraceError('SHARD_INVALID', `cannot decode column ${slice.unit.path[0]} of ${slice.uri}: ${messageOf(error)}`, {
-      detail: { uri: slice.uri, column: slice.unit.path[0] },
-      hint: 'Write the file again, or take it out of the source.',
-      cause: error,
+    throw invalid(slice, `cannot decode column ${unit.path[0]} of ${uri}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Before anything is decoded: what is damaged may well decode, to something else. */
+function checkPart(slice: EncodedParquetSlice, part: Uint8Array, startByte: number): void {
+  const { uri, unit } = slice;
+  try {
+    for (const page of pagesOf(part, unit.codec)) checkPage(page);
+  } catch (error) {
+    if (!(error instanceof PageChecksumError)) {
+      throw invalid(slice, `cannot decode column ${unit.path[0]} of ${uri}: ${messageOf(error)}`, { cause: error });
+    }
+    const { offset, expected, found } = error;
+    throw invalid(slice, `column ${unit.path[0]} of ${uri} is damaged at byte ${startByte + offset}: ${error.message}`, {
+      detail: { startByte: startByte + offset, expected, found },
     });
   }
+}
+
+function invalid(
+  { uri, unit }: EncodedParquetSlice,
+  message: string,
+  { detail, cause }: { readonly detail?: Readonly<Record<string, number>>; readonly cause?: unknown },
+): HeadraceError {
+  return new HeadraceError('SHARD_INVALID', message, {
+    detail: { uri, column: unit.path[0], ...detail },
+    hint: 'Write the file again, or take it out of the source; `badBlocks: skip` leaves damaged rows out.',
+    cause,
+  });
 }

@@ -1,4 +1,5 @@
 /** A slice of a Parquet column on its way to a worker: the dictionary and the data pages that hold its rows, as they are in the file. */
+import type { ByteRange } from '../../store/store.js';
 import type { ParquetShardLayout, ParquetUnitLayout } from './layout.js';
 
 export interface EncodedParquetSlice {
@@ -8,8 +9,13 @@ export interface EncodedParquetSlice {
   readonly uri: string;
   /** The dictionary page with its header; empty where there is none. Owns its buffer. */
   readonly dictionary: Uint8Array<ArrayBuffer>;
+  /** Where it is in the object, for messages. */
+  readonly dictionaryByte: number;
   /** Consecutive data pages with their headers. Owns its buffer. */
   readonly pages: Uint8Array<ArrayBuffer>;
+  readonly pagesByte: number;
+  /** What the object was read in to have them: to be read anew, where they are damaged. */
+  readonly ranges: readonly ByteRange[];
   /** Rows in the pages. */
   readonly pageRows: number;
   /** The slice is rows [skipRows, skipRows + rows) of the pages. */

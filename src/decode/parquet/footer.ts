@@ -7,6 +7,7 @@ import { nearestNames } from '../../core/nearest-name.js';
 import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import type { ColumnRequest, ShardIndex } from '../decoder.js';
+import type { FooterSize } from './footer-size.js';
 import type { ParquetUnitLayout } from './layout.js';
 
 /** `PAR1`, at both ends of a file; `PARE` where the footer is encrypted. */
@@ -24,10 +25,11 @@ export async function readParquetIndex(
   store: Store,
   object: ObjectInfo,
   request: ColumnRequest,
+  size: FooterSize,
   signal?: AbortSignal,
 ): Promise<ShardIndex> {
   const uri = store.uri + object.path;
-  const footer = await readFooter(store, object, uri, signal);
+  const footer = await readFooter(store, object, uri, size, signal);
   let metadata: FileMetaData;
   try {
     // hyparquet parses a whole file's end: the footer, its length and the magic
@@ -51,11 +53,17 @@ export async function readParquetIndex(
   };
 }
 
-/** The footer with its trailer, in a buffer of its own. One request, or two where the footer is large. */
-async function readFooter(store: Store, object: ObjectInfo, uri: string, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+/** The footer with its trailer, in a buffer of its own. One request, or two where the footer is larger than those before. */
+async function readFooter(
+  store: Store,
+  object: ObjectInfo,
+  uri: string,
+  size: FooterSize,
+  signal?: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>> {
   const options = { ifMatch: object.etag, ...(signal && { signal }) };
   if (object.size < TRAILER_BYTES + MAGIC.length) throw invalid(uri, `it has only ${object.size} bytes`);
-  const guess = Math.min(object.size, LIMITS.footerGuessBytes);
+  const guess = Math.min(object.size, size.guessBytes);
   const tail = await store.read(object.path, { startByte: object.size - guess, endByte: object.size }, options);
   const magic = Buffer.from(tail.subarray(guess - MAGIC.length)).toString('latin1');
   if (magic === MAGIC_ENCRYPTED) {
@@ -70,8 +78,13 @@ async function readFooter(store: Store, object: ObjectInfo, uri: string, signal?
   if (footerBytes > object.size - MAGIC.length || footerBytes > LIMITS.footerBytesMax) {
     throw invalid(uri, `its footer claims ${footerBytes} bytes of ${object.size}`);
   }
+  size.learn(footerBytes);
   if (footerBytes <= guess) return tail.slice(guess - footerBytes);
-  return Uint8Array.from(await store.read(object.path, { startByte: object.size - footerBytes, endByte: object.size }, options));
+  const front = await store.read(object.path, { startByte: object.size - footerBytes, endByte: object.size - guess }, options);
+  const footer = new Uint8Array(footerBytes);
+  footer.set(front);
+  footer.set(tail, front.length);
+  return footer;
 }
 
 interface Column {

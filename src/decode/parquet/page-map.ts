@@ -5,7 +5,10 @@
  *   rows                       0 …   856 … 1712 …           else from page headers, as far as was asked for
  *
  * Writers leave the offset index out by default (pyarrow, Spark). Flat columns then still say the rows of a page in its header; pages of lists (version 1)
- * do not, so a worker counts them. Where a writer lets a list cross pages, the whole chunk is one page to us.
+ * do not, so a worker counts them. Where a writer lets a list cross pages, a slice has them all, from the last one that begins with a row.
+ *
+ * Which pages a slice has depends on the file alone, and not on what was asked for before: a damaged page takes down the slices that need it (or that lie
+ * behind it, where nobody but it says where they begin), and no other.
  */
 import { readOffsetIndex } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
@@ -15,12 +18,15 @@ import type { Unit } from '../../core/shard.js';
 import type { PageRowCounter } from '../decoder.js';
 import type { ParquetUnitLayout } from './layout.js';
 
-/** A data page, or several that cannot be told apart by rows. Rows are counted in the unit. */
+/** A data page. Rows are counted in the unit. */
 export interface Page {
   readonly startByte: number;
   readonly endByte: number;
   readonly startRow: number;
+  /** Of the rows that begin in it. */
   readonly endRow: number;
+  /** It begins in the middle of a row. */
+  readonly continued: boolean;
 }
 
 /** Reads bytes [startByte, endByte) of the object. */
@@ -44,6 +50,10 @@ export class PageMap {
   #nextByte: number;
   #nextRow = 0;
   #work: Promise<void> = Promise.resolve();
+  /** Rows were counted from levels: the last one may go on in the next page. */
+  #counted = false;
+  /** What ended the survey, for all that lies behind. */
+  #damage: HeadraceError | undefined;
 
   constructor(unit: Unit, layout: ParquetUnitLayout, nested: boolean, uri: string) {
     this.#layout = layout;
@@ -76,26 +86,35 @@ export class PageMap {
     const survey = this.#work.then(() => this.#surveyUntil(endRow, read, countRows, signal));
     this.#work = survey.catch(() => undefined);
     await survey;
-    const first = this.#pages.findIndex((page) => page.endRow > startRow);
-    const last = this.#pages.findIndex((page) => page.endRow >= endRow);
+    let first = this.#pages.findIndex((page) => page.endRow > startRow);
+    while (first > 0 && this.#pages[first].continued) first--;
+    let last = this.#pages.findIndex((page) => page.endRow >= endRow);
+    while (this.#pages[last].endRow === endRow && this.#pages.at(last + 1)?.continued === true) last++;
     return this.#pages.slice(first, last + 1);
   }
 
   async #surveyUntil(endRow: number, read: ReadBytes, countRows: PageRowCounter, signal: AbortSignal): Promise<void> {
     if (this.#layout.offsetIndex !== undefined && this.#pages.length === 0) await this.#readOffsetIndex(read, signal);
     let fetchBytes = this.#stepBytes(endRow);
-    while (this.#nextRow < endRow) {
+    while (!this.#isSettled(endRow)) {
+      if (this.#damage !== undefined) throw this.#damage;
       const before = this.#nextByte;
       if (before >= this.#layout.endByte) throw this.#invalid(`its pages hold ${this.#nextRow} rows of ${this.#rows}`);
       const bytes = await read(before, Math.min(this.#layout.endByte, before + fetchBytes), signal);
-      await this.#survey(bytes, before, countRows, signal);
+      const isFurther = await this.#survey(bytes, before, countRows, signal);
       // a page (or header) larger than what was fetched: fetch twice as much next time
-      if (this.#nextByte === before) {
+      if (!isFurther) {
         if (before + fetchBytes >= this.#layout.endByte)
           throw this.#invalid(`the page at byte ${before} does not end inside its column chunk`);
         fetchBytes *= 2;
       }
     }
+  }
+
+  /** Whether all bytes of the rows before this one are known. */
+  #isSettled(endRow: number): boolean {
+    if (this.#nextRow !== endRow) return this.#nextRow > endRow;
+    return !this.#counted || this.#nextByte >= this.#layout.endByte;
   }
 
   /** Far from the wanted rows, large requests; near them, small ones, whose bytes are the wanted pages themselves. */
@@ -105,58 +124,66 @@ export class PageMap {
     return Math.max(LIMITS.readAheadBytes, Math.min(LIMITS.surveyBytes, Math.ceil(bytesAhead)));
   }
 
-  async #survey(bytes: Uint8Array, startByte: number, countRows: PageRowCounter, signal: AbortSignal): Promise<void> {
-    const headers = this.#headers(bytes, startByte);
+  /** Answers whether there was a whole page, or a damaged one. */
+  async #survey(bytes: Uint8Array, startByte: number, countRows: PageRowCounter, signal: AbortSignal): Promise<boolean> {
+    const { headers, damage } = this.#headers(bytes, startByte);
     const data = headers.filter((header) => header.kind === 'data');
     const dictionary = headers.find((header) => header.kind === 'dictionary');
     if (dictionary !== undefined) this.#dictionaryEndByte = dictionary.endByte;
-    const lastHeader = headers.at(-1);
-    if (lastHeader === undefined) return;
-    if (data.some((page) => page.rows === undefined)) {
-      await this.#countAndAppend(data, bytes, startByte, countRows, signal);
-    } else {
-      for (const page of data) this.#append(page.startByte, page.endByte, page.rows ?? 0);
+    const counts = data.some((page) => page.rows === undefined)
+      ? await this.#count(data, bytes, startByte, countRows, signal)
+      : { rows: data.map((page) => page.rows ?? 0), continued: [], problem: undefined };
+    try {
+      for (const [index, rows] of counts.rows.entries()) {
+        this.#append(data[index].startByte, data[index].endByte, rows, counts.continued.at(index) === 1);
+      }
+    } catch (error) {
+      this.#damage = error as HeadraceError;
     }
-    this.#nextByte = Math.max(this.#nextByte, lastHeader.endByte);
+    this.#damage ??= counts.problem === undefined ? damage : this.#invalid(counts.problem);
+    const lastHeader = headers.at(-1);
+    if (lastHeader !== undefined) this.#nextByte = lastHeader.endByte;
+    return lastHeader !== undefined || this.#damage !== undefined;
   }
 
-  async #countAndAppend(
+  async #count(
     data: readonly Header[],
     bytes: Uint8Array,
     startByte: number,
     countRows: PageRowCounter,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<{ readonly rows: readonly number[]; readonly continued: Uint8Array; readonly problem: string | undefined }> {
     const first = data[0].startByte;
     const last = data[data.length - 1].endByte;
     const copy = bytes.slice(first - startByte, last - startByte);
-    const { rows, continued } = await countRows({ codec: this.#layout.codec, bytes: copy }, signal).catch((error: unknown) => {
-      // the worker knows the bytes only, and not what they are of
-      throw error instanceof HeadraceError && error.code === 'SHARD_INVALID' ? this.#invalid(error.message) : error;
-    });
-    if (rows.length !== data.length) throw this.#invalid(`${rows.length} pages where ${data.length} were expected`);
-    if (continued.includes(1)) {
-      this.#pages = [];
-      this.#nextRow = 0;
-      this.#append(this.#dictionaryEndByte ?? this.#layout.startByte, this.#layout.endByte, this.#rows);
-      this.#nextByte = this.#layout.endByte;
-      return;
-    }
-    for (const [index, page] of data.entries()) this.#append(page.startByte, page.endByte, rows[index]);
+    const { rows, continued, problem } = await countRows({ codec: this.#layout.codec, bytes: copy }, signal);
+    this.#counted = true;
+    const wrong = problem === undefined && rows.length !== data.length;
+    return {
+      rows: Array.from(rows.subarray(0, data.length)),
+      continued,
+      problem: wrong ? `${rows.length} pages where ${data.length} were expected` : problem,
+    };
   }
 
   /** The headers of consecutive pages: of flat columns as long as headers lie in `bytes`, of nested ones as long as whole pages do. */
-  #headers(bytes: Uint8Array, startByte: number): Header[] {
+  #headers(bytes: Uint8Array, startByte: number): { readonly headers: readonly Header[]; readonly damage: HeadraceError | undefined } {
     const headers: Header[] = [];
+    let damage: HeadraceError | undefined;
     let byte = startByte;
     const endByte = startByte + bytes.byteLength;
     while (byte < endByte && byte < this.#layout.endByte) {
-      const header = this.#header(bytes, byte - startByte, byte);
+      let header: Header | undefined;
+      try {
+        header = this.#header(bytes, byte - startByte, byte);
+      } catch (error) {
+        damage = error as HeadraceError; // those before it are as good as ever
+      }
       if (header === undefined || (this.#nested && header.endByte > endByte)) break;
       headers.push(header);
       byte = header.endByte;
     }
-    return headers;
+    return { headers, damage };
   }
 
   #header(bytes: Uint8Array, offset: number, startByte: number): Header | undefined {
@@ -189,28 +216,31 @@ export class PageMap {
       for (const [index, location] of locations.entries()) {
         const startByte = Number(location.offset);
         const nextRow = index + 1 < locations.length ? Number(locations[index + 1].first_row_index) : this.#rows;
-        this.#append(startByte, startByte + location.compressed_page_size, nextRow - Number(location.first_row_index));
+        this.#append(startByte, startByte + location.compressed_page_size, nextRow - Number(location.first_row_index), false);
       }
+      const [firstPage] = this.#pages;
+      if (firstPage.startByte > this.#layout.startByte) this.#dictionaryEndByte = firstPage.startByte;
     } catch (error) {
+      this.#pages = []; // all or nothing: the next caller fails as well
+      this.#nextRow = 0;
       throw this.#invalid(`its offset index cannot be read (${messageOf(error)})`);
     }
-    const [firstPage] = this.#pages;
-    if (firstPage.startByte > this.#layout.startByte) this.#dictionaryEndByte = firstPage.startByte;
     this.#nextByte = this.#layout.endByte;
   }
 
-  #append(startByte: number, endByte: number, rows: number): void {
+  #append(startByte: number, endByte: number, rows: number, continued: boolean): void {
     const endRow = this.#nextRow + rows;
     if (!(
       rows >= 0 &&
       endRow <= this.#rows &&
       startByte >= this.#layout.startByte &&
       endByte <= this.#layout.endByte &&
-      endByte > startByte
+      endByte > startByte &&
+      !(continued && this.#pages.length === 0)
     )) {
       throw this.#invalid(`the page at byte ${startByte} claims rows ${this.#nextRow} to ${endRow} of ${this.#rows}`);
     }
-    this.#pages.push({ startByte, endByte, startRow: this.#nextRow, endRow });
+    this.#pages.push({ startByte, endByte, startRow: this.#nextRow, endRow, continued });
     this.#nextRow = endRow;
   }
 
