@@ -2,6 +2,7 @@
  * The product in one file: how the stages make a stream of batches out of a configuration.
  *
  *   config ─▶ stores ─▶ manifest ─▶ blocks ─▶ plan                                        once, at the start
+ *                   └─▶ lists of excluded documents ─▶ selection of rows, of each split
  *   plan ─▶ window's bytes ─▶ worker: rows, tokens, sequences ─▶ lanes ─▶ steps ─▶ batches of a rank
  *        └▶ slices' tokens, kept ─▶ worker ─▶ tokens of whole slices, to be kept                 with `cache.tokens`
  *
@@ -33,6 +34,9 @@ import {
 } from './plan/cursor.js';
 import { checkRank, type Rank } from './plan/slots.js';
 import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
+import type { BuiltExclusions } from './select/excluded.js';
+import { readExclusions } from './select/read-exclusions.js';
+import { needsIds, type RowSelection, type Split } from './select/selection.js';
 import { createStoreSet, type StoreSet } from './store/open-store.js';
 import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
@@ -63,6 +67,8 @@ export interface PipelineOptions {
 }
 
 export interface StreamRequest extends Partial<Rank> {
+  /** Which documents: those of training (the default), or those that `validation` holds out, once and in a fixed order. */
+  readonly split?: Split;
   /** Where to go on: none to start at step 0, one, or those of all ranks of a checkpoint. */
   readonly cursor?: Cursor | readonly Cursor[];
   /** Plan entries that the caller relies on, such as `{'sequence.length': 2048}`. */
@@ -71,6 +77,7 @@ export interface StreamRequest extends Partial<Rank> {
 
 /** What a pipeline is about to deliver. */
 export interface PipelineInfo {
+  /** Of training. */
   readonly plan: PlanRecord;
   /** SHA-256 of the plan: equal plans have equal streams. */
   readonly planFingerprint: string;
@@ -103,7 +110,7 @@ export interface Pipeline {
   readonly heldBytes: () => number;
   /** Sequences that wait in lanes for their step. */
   readonly readySequences: () => number;
-  /** Opens the stream of a rank. Errors: `WORLD_SIZE`, `CURSOR_MISMATCH`, `CONFIG_MISMATCH`. */
+  /** Opens the stream of a rank. Errors: `WORLD_SIZE`, `CURSOR_MISMATCH`, `CONFIG_MISMATCH`, `CONFIG_INVALID` where no validation is configured. */
   openStream(request?: StreamRequest): RankStream;
   /** The batches of a rank, as an async iterable; the stream is freed when the loop ends. */
   batches(request?: StreamRequest): AsyncGenerator<Batch, void, undefined>;
@@ -129,6 +136,8 @@ export interface PlannedSource {
   readonly blocks: readonly Block[];
   readonly kind: 'text' | 'tokens';
   readonly weight: number;
+  /** `undefined`: all rows are taken. */
+  readonly selection: RowSelection | undefined;
 }
 
 /** Opens a configuration: the path of a YAML file, an object like it, or a `Config`. Errors: see docs/errors.md. */
@@ -163,7 +172,8 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     const decoder = createParquetDecoder(pool.countRows);
     // both take a while, and neither needs the other
     const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready()]);
-    return createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer });
+    const exclusions = await readAllExclusions(config, manifests, stores, options.signal);
+    return createPipeline({ config, cache, stores, pool, decoder, facts, manifests, exclusions, workers, tokenizer });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close()]);
     await cache?.close();
@@ -179,32 +189,43 @@ interface PipelineParts {
   readonly decoder: Decoder;
   readonly facts: TokenizerFacts;
   readonly manifests: readonly SourceManifest[];
+  /** By source. */
+  readonly exclusions: readonly BuiltExclusions[];
   readonly workers: number;
   readonly tokenizer: LoadedTokenizer | undefined;
 }
 
 function createPipeline(parts: PipelineParts): Pipeline {
   const { config, cache, stores, pool, facts, workers } = parts;
-  const sources = parts.manifests.map((manifest, index) => planSource(config, manifest, index));
-  const plan = planRecord(config, parts);
+  const planSplit = (split: Split): readonly PlannedSource[] =>
+    parts.manifests.map((manifest, index) => planSource(config, manifest, index, { split, exclusions: parts.exclusions[index] }));
   const stats = createPipelineStats();
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
 
-  const hub = new StreamHub({
-    batchSize,
-    lanes,
-    length: config.sequence.length,
-    padId: facts.padId,
-    finite: config.epochs !== undefined,
-    last: config.last,
-    plan,
-    openLane: (state) => openLane(state, sources, parts, budget, stats),
-  });
+  const serve = (split: Split): SplitService => {
+    const sources = planSplit(split);
+    const plan = planRecord(config, parts, split);
+    const hub = new StreamHub({
+      batchSize,
+      lanes,
+      length: config.sequence.length,
+      padId: facts.padId,
+      finite: split === 'validation' || config.epochs !== undefined,
+      last: split === 'validation' ? 'pad' : config.last,
+      plan,
+      openLane: (state) => openLane(state, sources, parts, budget, stats),
+    });
+    return { sources, plan, hub };
+  };
+  const training = serve('train');
+  const validation = config.validation && serve('validation');
+  const { sources, plan } = training;
 
   const openStream = (request: StreamRequest = {}): RankStream => {
     const rank: Rank = { rank: request.rank ?? 0, worldSize: request.worldSize ?? 1 };
     checkRank(rank, batchSize);
+    const { sources, plan, hub } = serviceOf(request.split ?? 'train', training, validation);
     if (request.expect !== undefined) checkExpectedPlan(request.expect, plan);
     const given = request.cursor === undefined ? [] : [request.cursor].flat();
     const [first] = given;
@@ -242,7 +263,7 @@ function createPipeline(parts: PipelineParts): Pipeline {
     storeCounters: stores.counters,
     cacheCounters: cache?.counters,
     heldBytes: () => budget.heldBytes,
-    readySequences: () => hub.readySequences,
+    readySequences: () => training.hub.readySequences + (validation?.hub.readySequences ?? 0),
     openStream,
     batches: async function* (request) {
       const stream = openStream(request);
@@ -253,11 +274,45 @@ function createPipeline(parts: PipelineParts): Pipeline {
       }
     },
     close: async () => {
-      hub.close();
+      training.hub.close();
+      validation?.hub.close();
       await Promise.all([pool.close(), stores.close()]);
       await cache?.close();
     },
   };
+}
+
+/** What serves the streams of one split. */
+interface SplitService {
+  readonly sources: readonly PlannedSource[];
+  readonly plan: PlanRecord;
+  readonly hub: StreamHub;
+}
+
+/** Errors: `CONFIG_INVALID`. */
+function serviceOf(split: Split, training: SplitService, validation: SplitService | undefined): SplitService {
+  if (split === 'train') return training;
+  if (validation !== undefined) return validation;
+  throw new HeadraceError('CONFIG_INVALID', 'the validation split was asked for, and this configuration has none', {
+    detail: { field: 'validation' },
+    hint: 'Set validation.share, and start again: training then leaves these documents out.',
+  });
+}
+
+/** What the lists of each source leave out. Errors: `EXCLUSION_INVALID`, those of stores. */
+export async function readAllExclusions(
+  config: Config,
+  manifests: readonly SourceManifest[],
+  stores: StoreSet,
+  signal?: AbortSignal,
+): Promise<BuiltExclusions[]> {
+  const exclusions: BuiltExclusions[] = [];
+  for (const [index, { name, exclude, id }] of config.sources.entries()) {
+    const lists = exclude.map((uri) => ({ uri, ...stores.open(uri) }));
+    const shards = manifests[index].shards.map(({ shard }) => shard);
+    exclusions.push(await readExclusions({ name, lists, hasIds: id !== undefined, shards }, signal));
+  }
+  return exclusions;
 }
 
 /** Of every source of the configuration, in its order. */
@@ -282,8 +337,14 @@ export async function buildManifests(
   return manifests;
 }
 
+/** Which documents of a source are taken. */
+interface SourceChoice {
+  readonly split: Split;
+  readonly exclusions: BuiltExclusions;
+}
+
 /** `index`: of the manifest's source in the configuration. */
-export function planSource(config: Config, manifest: SourceManifest, index: number): PlannedSource {
+export function planSource(config: Config, manifest: SourceManifest, index: number, { split, exclusions }: SourceChoice): PlannedSource {
   const { name, kind, weight } = config.sources[index];
   const { lanes } = config.batch;
   const windowBytes = config.shuffle?.windowBytes ?? LIMITS.windowBytesDefault;
@@ -296,10 +357,22 @@ export function planSource(config: Config, manifest: SourceManifest, index: numb
     seed: config.seed,
     lanes,
     shuffleBlocks: config.shuffle?.blocks,
+    // the same windows, so that what is kept of their slices serves both splits
+    unshuffled: split === 'validation',
     windowBytes,
-    epochs: config.epochs,
+    epochs: split === 'validation' ? 1 : config.epochs,
   });
-  return { plan, manifest, blocks, kind, weight };
+  return { plan, manifest, blocks, kind, weight, selection: selectionOf(config, name, split, exclusions) };
+}
+
+function selectionOf(
+  { validation }: Config,
+  source: string,
+  split: Split,
+  { ids, rows, count }: BuiltExclusions,
+): RowSelection | undefined {
+  if (validation === undefined && count === 0) return undefined;
+  return { source, split, excluded: count === 0 ? undefined : { ids, rows }, heldOut: validation };
 }
 
 function openLane(
@@ -311,7 +384,7 @@ function openLane(
 ): Lane {
   const { config, pool, decoder } = parts;
   return new Lane(
-    sources.map(({ plan, manifest, kind, weight }, sourceIndex) => {
+    sources.map(({ plan, manifest, kind, weight, selection }, sourceIndex) => {
       const loader = new WindowLoader({
         plan,
         shards: manifest.shards,
@@ -320,7 +393,8 @@ function openLane(
         decoder,
         budget,
         stats,
-        tokens: tokenLookup(parts, sourceIndex),
+        tokens: tokenLookup(parts, sourceIndex, selection),
+        selection,
       });
       const [group, window, document, token] = state[plan.name];
       const sourceLane = new SourceLane(
@@ -344,12 +418,23 @@ function openLane(
   );
 }
 
-/** Of a source of text, where tokens are kept. */
-function tokenLookup({ config, cache, tokenizer }: PipelineParts, sourceIndex: number): TokenLookup | undefined {
+/** Of a source of text, where tokens are kept. Validation takes what training has kept, and tokenizes no more than its own documents. */
+function tokenLookup(
+  { config, cache, tokenizer }: PipelineParts,
+  sourceIndex: number,
+  selection: RowSelection | undefined,
+): TokenLookup | undefined {
   const { kind, column } = config.sources[sourceIndex];
   if (cache === undefined || config.localCache?.tokens !== true || tokenizer === undefined || kind !== 'text') return undefined;
   const { fingerprint, invalidUtf8 } = tokenizer;
-  return createTokenLookup({ cache, column, tokenizer: fingerprint, invalidUtf8, badRows: config.badRows });
+  return createTokenLookup({
+    cache,
+    column,
+    tokenizer: fingerprint,
+    invalidUtf8,
+    badRows: config.badRows,
+    wanted: selection?.split !== 'validation',
+  });
 }
 
 function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]): LaneStates {
@@ -400,17 +485,27 @@ function factsOf({ sequence }: Config, tokenizer: LoadedTokenizer | undefined): 
 }
 
 /** Every entry that the stream depends on. Whatever is not here must not be able to move it. */
-function planRecord(config: Config, { manifests, facts, tokenizer }: PipelineParts): PlanRecord {
+function planRecord(config: Config, parts: PipelineParts, split: Split): PlanRecord {
+  const { manifests, facts, tokenizer } = parts;
   const sources = config.sources.flatMap((source, index) => [
     [`sources.${source.name}.column`, source.column],
     [`sources.${source.name}.kind`, source.kind],
     [`sources.${source.name}.weight`, source.weight],
     [`sources.${source.name}.manifest`, manifests[index].fingerprint],
+    ...selectionEntries(config, index, split, parts.exclusions[index]),
   ]);
+  const ofTraining = split === 'train';
   return {
     version: PLAN_VERSION,
-    seed: config.seed,
+    // the order of validation does not depend on it
+    seed: ofTraining ? config.seed : null,
     ...(Object.fromEntries(sources) as PlanRecord),
+    ...(config.validation && {
+      split,
+      'validation.share': config.validation.share,
+      'validation.by': config.validation.by,
+      'validation.seed': config.validation.seed,
+    }),
     'tokenizer.file': tokenizer?.fingerprint ?? null,
     'tokenizer.append': facts.appendId ?? null,
     'tokenizer.invalidUtf8': tokenizer?.invalidUtf8 ?? null,
@@ -421,10 +516,21 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     'shuffle.windowBytes': config.shuffle?.windowBytes ?? null,
     'batch.size': config.batch.size,
     'batch.lanes': config.batch.lanes,
-    epochs: config.epochs ?? null,
-    last: config.epochs === undefined ? null : config.last,
+    epochs: ofTraining ? (config.epochs ?? null) : 1,
+    last: ofTraining ? (config.epochs === undefined ? null : config.last) : 'pad',
     badRows: config.badRows,
   };
+}
+
+/** What decides about single documents: by its content, so that where a list lies and how it is written moves nothing. */
+function selectionEntries(config: Config, index: number, split: Split, exclusions: BuiltExclusions): [string, string][] {
+  const { name, id } = config.sources[index];
+  const selection = selectionOf(config, name, split, exclusions);
+  const { fingerprint: excluded } = exclusions;
+  return [
+    ...(selection !== undefined && needsIds(selection) && id !== undefined ? [[`sources.${name}.id`, id] as [string, string]] : []),
+    ...(excluded === undefined ? [] : [[`sources.${name}.exclude`, excluded] as [string, string]]),
+  ];
 }
 
 function isConfig(input: ConfigInput | Config): input is Config {

@@ -15,8 +15,9 @@ import { HeadraceError } from './core/errors.js';
 import type { Block } from './core/shard.js';
 import type { Decoder, ReadEstimate } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
-import { buildManifests, planSource, type PlannedSource } from './pipeline.js';
+import { buildManifests, planSource, readAllExclusions, type PlannedSource } from './pipeline.js';
 import { windowsByNeed, type NeededWindow } from './plan/need-order.js';
+import { needsIds } from './select/selection.js';
 import { createStoreSet, isLocalUri } from './store/open-store.js';
 import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
@@ -97,7 +98,10 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     const decoder = createParquetDecoder(pool.countRows);
     const remote: Config = { ...config, sources: config.sources.filter(isRemote) };
     const manifests = await buildManifests(remote, stores, decoder, options);
-    const sources = manifests.map((manifest, index) => planSource(remote, manifest, index));
+    const exclusions = await readAllExclusions(remote, manifests, stores, options.signal);
+    const sources = manifests.map((manifest, index) =>
+      planSource(remote, manifest, index, { split: 'train', exclusions: exclusions[index] }),
+    );
     const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(config, sources, options), sources, decoder);
     const need = needOf(windows(), sources);
     const roomBytes = await cacheRoomBytes(localDisk, dir, localCache.bytesMax);
@@ -140,10 +144,12 @@ function* estimated(
   for (const needed of windows) {
     let [bytes, requests] = [0, 0];
     for (const { block, startRow, endRow } of needed.window.slices) {
-      const { shard } = sources[needed.source].manifest.shards[block.shard];
+      const { manifest, selection } = sources[needed.source];
+      const { shard } = manifest.shards[block.shard];
       if (isLocalUri(shard.uri)) continue;
+      const withIds = selection !== undefined && needsIds(selection);
       let estimate = estimates.get(block);
-      if (estimate === undefined) estimates.set(block, (estimate = decoder.estimateBlock(shard, block)));
+      if (estimate === undefined) estimates.set(block, (estimate = decoder.estimateBlock(shard, block, withIds)));
       const read = estimate(startRow, endRow);
       bytes += read.bytes;
       requests += read.requests;
@@ -189,10 +195,10 @@ async function* loadAll(
   const { lanes } = config.batch;
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const stats = createPipelineStats();
-  const loaders = sources.map(({ plan, manifest, kind }, sourceIndex) =>
+  const loaders = sources.map(({ plan, manifest, kind, selection }, sourceIndex) =>
     Array.from(
       { length: lanes },
-      () => new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats, tokens: undefined }),
+      () => new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats, tokens: undefined, selection }),
     ),
   );
   const ending = new AbortController();

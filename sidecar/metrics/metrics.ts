@@ -41,6 +41,7 @@ export function createRegistry({ pipeline, server, served }: MetricsSources): Re
   counter('headrace_padding_tokens_total', 'Tokens of padding sent to trainers.', () => served.padding);
   counter('headrace_documents_total', 'Documents whose last token was sent to a trainer.', () => served.documents);
   counter('headrace_rows_skipped_total', 'Rows left out under badRows: skip.', () => pipeline.stats.rowsSkipped);
+  counter('headrace_rows_excluded_total', 'Rows left out by exclude.', () => pipeline.stats.rowsExcluded);
   counter('headrace_windows_total', 'Windows fetched.', () => pipeline.stats.windows);
   counter('headrace_store_read_bytes_total', 'Bytes read from stores.', () => pipeline.storeCounters.bytes);
   counter('headrace_store_requests_total', 'Requests to stores.', () => pipeline.storeCounters.requests);

@@ -16,6 +16,10 @@ export interface SourceConfig {
   readonly format: 'parquet';
   readonly column: string;
   readonly kind: 'text' | 'tokens';
+  /** The column of the documents' ids. */
+  readonly id: string | undefined;
+  /** Absolute paths or URIs of lists of documents. */
+  readonly exclude: readonly string[];
   readonly weight: number;
 }
 
@@ -38,6 +42,8 @@ export interface Config {
   readonly batch: { readonly size: number; readonly lanes: number };
   readonly epochs: number | undefined;
   readonly last: 'drop' | 'pad';
+  /** A share of the documents that is held out of training. */
+  readonly validation: { readonly share: number; readonly by: 'id' | 'row'; readonly seed: number } | undefined;
   readonly storage: ParsedConfig['storage'];
   readonly cacheDir: string;
   /** Of byte ranges and tokens. `undefined`: neither is kept. */
@@ -101,15 +107,22 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, source]): SourceConfig => ({
       name,
-      uris: (typeof source.uri === 'string' ? [source.uri] : source.uri).map((uri) => absoluteUri(uri, baseDir)),
+      uris: [source.uri].flat().map((uri) => absoluteUri(uri, baseDir)),
       format: source.format,
       column: source.tokens ?? source.text ?? 'text',
       kind: source.tokens === undefined ? 'text' : 'tokens',
+      id: source.id,
+      exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
       weight: source.weight,
     }));
   const untokenized = sources.find((source) => source.kind === 'text');
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(`sources.${untokenized.name} has text, so tokenizer.file is needed`, { field: 'tokenizer.file' });
+  }
+  const nameless = sources.find((source) => source.id === undefined);
+  if (parsed.validation?.by === 'id' && nameless !== undefined) {
+    const field = `sources.${nameless.name}.id`;
+    throw invalid(`validation.by is id, so ${field} is needed`, { field });
   }
   const lanes = parsed.batch.lanes ?? largestDivisor(parsed.batch.size, LIMITS.lanesDefault);
   if (parsed.batch.size % lanes !== 0) {
@@ -125,6 +138,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     batch: { size: parsed.batch.size, lanes },
     epochs: parsed.epochs,
     last: parsed.last,
+    validation: parsed.validation,
     storage: parsed.storage,
     cacheDir: absolutePath(parsed.cache.dir, baseDir),
     localCache: localCacheOf(parsed.cache),

@@ -1,6 +1,6 @@
 /** From the bytes of a slice to its rows, whatever their format: the worker's half of `Decoder`. */
-import type { EncodedSlice, Rows } from './decoder.js';
-import { decodeParquetSlice } from './parquet/decode-slice.js';
+import type { DocumentIds, EncodedSlice, FetchedIds, Rows } from './decoder.js';
+import { decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
 
 /** The rows of an omitted slice are empty texts, which hold the places of those that nobody asks for. Errors: `SHARD_INVALID`. */
 export function decodeSlice(slice: EncodedSlice): Rows {
@@ -10,4 +10,9 @@ export function decodeSlice(slice: EncodedSlice): Rows {
     case 'omitted':
       return { kind: 'text', count: slice.rows, bounds: new Int32Array(slice.rows + 1), bytes: new Uint8Array(0), valid: undefined };
   }
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeIds(ids: FetchedIds): DocumentIds {
+  return decodeParquetIds(ids);
 }

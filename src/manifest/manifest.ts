@@ -13,6 +13,8 @@ export interface SourceRequest {
   readonly uris: readonly string[];
   readonly column: string;
   readonly kind: 'text' | 'tokens';
+  /** The column of the documents' ids, where one is configured. */
+  readonly id?: string | undefined;
 }
 
 /** A shard, and where to read it. */
@@ -45,7 +47,12 @@ export interface ManifestOptions extends Omit<ListOptions, 'sourceName'> {
 /** Errors: `NO_SHARDS`, `NO_ROWS`, those of the store and of `index`. */
 export async function buildManifest(source: SourceRequest, options: ManifestOptions): Promise<SourceManifest> {
   const listed = await listShards(source.uris, { ...options, sourceName: source.name });
-  const file = savedIndexPath(options.cacheDir, [...source.uris, source.column, source.kind]);
+  const file = savedIndexPath(options.cacheDir, [
+    ...source.uris,
+    source.column,
+    source.kind,
+    ...(source.id === undefined ? [] : [`id:${source.id}`]),
+  ]);
   const saved = await loadSavedIndex(file);
   if (saved.problem !== undefined)
     options.warn('the saved manifest is not usable; reading the shards again', { file, problem: saved.problem });

@@ -4,10 +4,15 @@
  *
  *   kept    entry ────────────────────────────────────▶ tokens
  *   wanted  rows ──WindowDocuments (tokenizes)──▶ tokens ──all rows known──▶ entry
+ *   neither rows ──WindowDocuments (tokenizes)──▶ tokens
+ *
+ * An entry does not depend on what is excluded or held out, so that it is of use to every list and to both splits: of a slice that is wanted the rows
+ * that are left out are tokenized as well, and not delivered.
  */
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
+import { ROW_EXCLUDED, ROW_TAKEN } from '../select/selection.js';
 import type { SliceTokens, WindowPayload } from './messages.js';
 import {
   createTokenEntryWriter,
@@ -26,7 +31,8 @@ export interface CachedDocumentOptions extends DocumentOptions {
 
 type SliceDocuments =
   | { readonly kind: 'kept'; readonly entry: TokenEntry }
-  | { readonly kind: 'wanted'; readonly key: string; readonly writer: TokenEntryWriter };
+  | { readonly kind: 'wanted'; readonly key: string; readonly writer: TokenEntryWriter }
+  | { readonly kind: 'neither' };
 
 const NO_TOKENS = new Int32Array(0);
 
@@ -40,6 +46,7 @@ export class CachedDocuments implements DocumentSource, Provenance {
   readonly #starts: readonly number[];
   readonly #order: Permutation;
   #rowsSkipped = 0;
+  #rowsExcluded = 0;
   /** A document of an entry, with what is appended to it: a long one is asked for once a sequence. */
   #readDocument = -1;
   #readIds: Int32Array = NO_TOKENS;
@@ -72,7 +79,9 @@ export class CachedDocuments implements DocumentSource, Provenance {
     while (this.#starts[at] > row) at--;
     const slice = this.#slices[at];
     const sliceRow = row - this.#starts[at];
-    return slice.kind === 'kept' ? this.#read(slice.entry, sliceRow, document) : this.#tokenize(slice, sliceRow, document);
+    if (slice.kind === 'kept') return this.#read(slice.entry, sliceRow, document);
+    const tokens = this.#tokenize(slice, sliceRow, document);
+    return this.#tokenized.fate(document) === ROW_TAKEN ? tokens : NO_TOKENS;
   }
 
   shard(document: number): number {
@@ -85,13 +94,19 @@ export class CachedDocuments implements DocumentSource, Provenance {
 
   /** What was done since the last call. */
   takeWork(): ReturnType<WindowDocuments['takeWork']> {
-    const { tokenizeMs, rowsSkipped } = this.#tokenized.takeWork();
-    const work = { tokenizeMs, rowsSkipped: rowsSkipped + this.#rowsSkipped };
+    const { tokenizeMs, rowsSkipped, rowsExcluded } = this.#tokenized.takeWork();
+    const work = { tokenizeMs, rowsSkipped: rowsSkipped + this.#rowsSkipped, rowsExcluded: rowsExcluded + this.#rowsExcluded };
     this.#rowsSkipped = 0;
+    this.#rowsExcluded = 0;
     return work;
   }
 
   #read(entry: TokenEntry, row: number, document: number): Int32Array {
+    const fate = this.#tokenized.fate(document);
+    if (fate !== ROW_TAKEN) {
+      if (fate === ROW_EXCLUDED) this.#rowsExcluded++;
+      return NO_TOKENS;
+    }
     if (entry.isRejected(row)) {
       this.#rowsSkipped++;
       return NO_TOKENS;
@@ -106,19 +121,22 @@ export class CachedDocuments implements DocumentSource, Provenance {
     return tokens;
   }
 
-  #tokenize({ key, writer }: Extract<SliceDocuments, { kind: 'wanted' }>, row: number, document: number): Int32Array {
+  #tokenize(slice: Exclude<SliceDocuments, { kind: 'kept' }>, row: number, document: number): Int32Array {
     const appended = this.#tokenized.tokens(document);
     const tokens = appended.subarray(0, Math.max(0, appended.length - 1));
-    if (appended.length === 0) writer.reject(row);
-    else writer.add(row, tokens);
-    const entry = writer.take();
-    if (entry !== undefined) this.#options.onEntry(key, entry);
+    if (slice.kind === 'wanted') {
+      const { key, writer } = slice;
+      if (appended.length === 0) writer.reject(row);
+      else writer.add(row, tokens);
+      const entry = writer.take();
+      if (entry !== undefined) this.#options.onEntry(key, entry);
+    }
     return this.#options.appendId === undefined ? tokens : appended;
   }
 }
 
 function sliceDocuments(tokens: SliceTokens | undefined, rows: number, idBytes: IdBytes): SliceDocuments {
-  if (tokens === undefined) throw new Error('a slice that the token cache was not asked for');
+  if (tokens === undefined) return { kind: 'neither' };
   if (tokens.kind === 'wanted') return { kind: 'wanted', key: tokens.key, writer: createTokenEntryWriter(rows, idBytes) };
   const entry = readTokenEntry(tokens.entry, rows);
   if (entry === undefined) throw new Error('an entry of the token cache that the main thread has read is none');

@@ -1,8 +1,9 @@
 /** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
-import type { EncodedSlice, PageRowRequest, PageRows } from '../decode/decoder.js';
+import type { EncodedSlice, FetchedIds, PageRowRequest, PageRows } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
 import type { PackPosition } from '../pack/packer.js';
 import type { SequenceChunk } from '../core/sequence.js';
+import type { RowSelection } from '../select/selection.js';
 import type { PreparedTokenizer } from '../tokenize/prepared.js';
 import type { IdBytes } from './token-entry.js';
 
@@ -35,11 +36,17 @@ export interface WindowPayload {
   readonly slices: readonly WindowSlice[];
   /** Key of the permutation of the window's rows; `undefined`: as they lie. */
   readonly orderKey: Uint32Array | undefined;
+  /** Which of the rows are taken; `undefined`: all. The others keep their places in the order. */
+  readonly selection: RowSelection | undefined;
 }
 
 export interface WindowSlice {
   readonly encoded: EncodedSlice;
   readonly shard: number;
+  /** Of the shard, below the source's root. */
+  readonly path: string;
+  /** Of its rows, where the selection asks for them. */
+  readonly ids: FetchedIds | undefined;
   /** The slice's first row, counted in the shard. */
   readonly startRow: number;
   /** What the token cache has to do with it; `undefined`: nothing. */
@@ -86,4 +93,5 @@ export interface WorkerWork {
   readonly tokenizedBytes: number;
   readonly packMs: number;
   readonly rowsSkipped: number;
+  readonly rowsExcluded: number;
 }

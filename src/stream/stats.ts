@@ -3,7 +3,10 @@ import type { WorkerWork } from './messages.js';
 
 export interface PipelineStats {
   windows: number;
+  /** Under `badRows: skip`. */
   rowsSkipped: number;
+  /** By `exclude`. */
+  rowsExcluded: number;
   /** Time that windows waited for their bytes, summed over windows. */
   storeMs: number;
   /** Time of the worker threads. */
@@ -22,6 +25,7 @@ export function createPipelineStats(): PipelineStats {
   return {
     windows: 0,
     rowsSkipped: 0,
+    rowsExcluded: 0,
     storeMs: 0,
     decodeMs: 0,
     tokenizeMs: 0,
@@ -38,4 +42,5 @@ export function addWork(stats: PipelineStats, work: WorkerWork): void {
   stats.packMs += work.packMs;
   stats.tokenizedBytes += work.tokenizedBytes;
   stats.rowsSkipped += work.rowsSkipped;
+  stats.rowsExcluded += work.rowsExcluded;
 }

@@ -3,11 +3,13 @@ import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import { toValidUtf8 } from '../core/utf8.js';
-import type { EncodedSlice, Rows } from '../decode/decoder.js';
+import type { DocumentIds, EncodedSlice, FetchedIds, Rows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
+import { ROW_EXCLUDED, ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
+import { rowFates } from './row-fates.js';
 
 export interface DocumentOptions {
   readonly encoder: DocumentEncoder | undefined;
@@ -19,6 +21,7 @@ export interface DocumentOptions {
   /** `replace`: what is no valid UTF-8 becomes U+FFFD; `error`: its row is a bad one. */
   readonly invalidUtf8: 'error' | 'replace';
   readonly decode: (slice: EncodedSlice) => Rows;
+  readonly decodeIds: (ids: FetchedIds) => DocumentIds;
 }
 
 type TokenRows = Extract<Rows, { kind: 'tokens' }>;
@@ -31,12 +34,15 @@ export class WindowDocuments implements DocumentSource, Provenance {
   /** Time spent in the tokenizer since the last `takeWork`. */
   #tokenizeMs = 0;
   #rowsSkipped = 0;
+  #rowsExcluded = 0;
   readonly #options: DocumentOptions;
   readonly #slices: readonly WindowSlice[];
   readonly #rows: readonly Rows[];
   /** First row of each slice, counted in the window. */
   readonly #starts: readonly number[];
   readonly #order: Permutation;
+  /** By row; undefined where all are taken. */
+  readonly #fates: Uint8Array | undefined;
   /** Tokens of the documents [#aheadStart, #aheadStart + #aheadBounds.length − 1). */
   #aheadStart = 0;
   #aheadIds: Int32Array = NO_TOKENS;
@@ -53,6 +59,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
       count += rows.count;
     }
     this.#starts = starts;
+    this.#fates = rowFates(payload, options.decodeIds);
     this.count = count;
     this.source = payload.sourceIndex;
     this.#order = payload.orderKey === undefined ? identityPermutation(count) : createPermutation(payload.orderKey, count);
@@ -82,11 +89,17 @@ export class WindowDocuments implements DocumentSource, Provenance {
     return this.#slices[slice].startRow + row - this.#starts[slice];
   }
 
+  /** What becomes of a document: `ROW_TAKEN`, `ROW_EXCLUDED`, `ROW_OF_OTHER_SPLIT`. */
+  fate(document: number): number {
+    return this.#fates === undefined ? ROW_TAKEN : this.#fates[this.#order.at(document)];
+  }
+
   /** What was done since the last call. */
-  takeWork(): { readonly tokenizeMs: number; readonly rowsSkipped: number } {
-    const work = { tokenizeMs: this.#tokenizeMs, rowsSkipped: this.#rowsSkipped };
+  takeWork(): { readonly tokenizeMs: number; readonly rowsSkipped: number; readonly rowsExcluded: number } {
+    const work = { tokenizeMs: this.#tokenizeMs, rowsSkipped: this.#rowsSkipped, rowsExcluded: this.#rowsExcluded };
     this.#tokenizeMs = 0;
     this.#rowsSkipped = 0;
+    this.#rowsExcluded = 0;
     return work;
   }
 
@@ -108,8 +121,9 @@ export class WindowDocuments implements DocumentSource, Provenance {
       return;
     }
     const index = row - this.#starts[slice];
-    this.#aheadIds =
-      rows.valid?.[index] === 0
+    this.#aheadIds = this.#isLeftOut(first)
+      ? NO_TOKENS
+      : rows.valid?.[index] === 0
         ? this.#reject(first, 'is null, or holds a null')
         : this.#checkedIds(rows, rows.bounds[index], rows.bounds[index + 1], first);
     this.#aheadBounds = Int32Array.of(0, this.#aheadIds.length);
@@ -156,6 +170,9 @@ export class WindowDocuments implements DocumentSource, Provenance {
     const slice = this.#sliceOf(row);
     const rows = this.#rows[slice];
     if (rows.kind !== 'text') throw new Error('a window of one source with two kinds of rows');
+    const { tokens: kept } = this.#slices[slice];
+    // a slice whose tokens are to be kept is tokenized whole, so that they serve any selection; see `CachedDocuments`
+    if (kept?.kind !== 'kept' && this.#isLeftOut(document) && kept?.kind !== 'wanted') return undefined;
     const index = row - this.#starts[slice];
     if (rows.valid?.[index] === 0) {
       this.#reject(document, 'is null');
@@ -184,8 +201,16 @@ export class WindowDocuments implements DocumentSource, Provenance {
     return narrow;
   }
 
-  /** A row that cannot be delivered: fails the run or leaves the row out, as the configuration says. */
+  /** Whether the selection leaves it out; counts it then. */
+  #isLeftOut(document: number): boolean {
+    const fate = this.fate(document);
+    if (fate === ROW_EXCLUDED) this.#rowsExcluded++;
+    return fate !== ROW_TAKEN;
+  }
+
+  /** A row that cannot be delivered: fails the run or leaves the row out, as the configuration says. One that nobody wants may be as it is. */
   #reject(document: number, problem: string, code: 'BAD_ROW' | 'TOKEN_OUT_OF_RANGE' = 'BAD_ROW'): Int32Array {
+    if (this.fate(document) !== ROW_TAKEN) return NO_TOKENS;
     if (this.#options.badRows === 'skip') {
       this.#rowsSkipped++;
       return NO_TOKENS;

@@ -1,8 +1,9 @@
 /** Fetches the bytes of a window, or the tokens that were made of them, under the byte budget; keeps the readers of a lane's open blocks, which hold what the next window will need. */
 import type { Block, Slice } from '../core/shard.js';
-import type { BlockReader, Decoder } from '../decode/decoder.js';
+import type { BlockReader, Decoder, EncodedSlice } from '../decode/decoder.js';
 import type { PlacedShard } from '../manifest/manifest.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
+import { needsIds, type RowSelection } from '../select/selection.js';
 import type { ByteBudget, WindowsAhead } from './byte-budget.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
 import type { PipelineStats } from './stats.js';
@@ -18,6 +19,8 @@ export interface WindowLoaderOptions {
   readonly stats: PipelineStats;
   /** Of text whose tokens are kept. */
   readonly tokens: TokenLookup | undefined;
+  /** `undefined`: all rows are taken. */
+  readonly selection: RowSelection | undefined;
 }
 
 /** One a lane and source: its windows are loaded in order, one at a time. */
@@ -40,7 +43,7 @@ export class WindowLoader {
   }
 
   async #load(place: WindowPlace, windowsAhead: WindowsAhead, signal: AbortSignal): Promise<WindowPayload> {
-    const { plan, budget, stats, sourceIndex, kind } = this.#options;
+    const { plan, budget, stats, sourceIndex, kind, selection } = this.#options;
     if (place.group !== this.#readersGroup) {
       this.#readers.clear();
       this.#readersGroup = place.group;
@@ -52,7 +55,7 @@ export class WindowLoader {
       const slices = await Promise.all(window.slices.map((slice) => this.#loadSlice(slice, signal)));
       stats.storeMs += performance.now() - started;
       stats.windows++;
-      return { sourceIndex, kind, slices, orderKey: window.orderKey };
+      return { sourceIndex, kind, slices, orderKey: window.orderKey, selection };
     });
   }
 
@@ -60,21 +63,28 @@ export class WindowLoader {
     const { shards, stats, tokens: lookUp } = this.#options;
     const { shard } = shards[block.shard];
     const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal));
-    const place = { shard: block.shard, startRow, tokens };
-    if (tokens?.kind === 'kept') {
-      stats.slicesKept++;
-      return { ...place, encoded: { format: 'omitted', uri: shard.uri, rows: endRow - startRow } };
-    }
-    if (tokens !== undefined) stats.slicesWanted++;
-    return { ...place, encoded: await this.#readerOf(block).slice(startRow, endRow, signal) };
+    const [encoded, ids] = await Promise.all([
+      tokens?.kind === 'kept' ? omitted(shard.uri, endRow - startRow) : this.#readerOf(block).slice(startRow, endRow, signal),
+      this.#readsIds ? this.#readerOf(block).ids(startRow, endRow, signal) : undefined,
+    ]);
+    if (tokens?.kind === 'kept') stats.slicesKept++;
+    if (tokens?.kind === 'wanted') stats.slicesWanted++;
+    return { shard: block.shard, path: shard.path, startRow, tokens, encoded, ids };
+  }
+
+  get #readsIds(): boolean {
+    const { selection } = this.#options;
+    return selection !== undefined && needsIds(selection);
   }
 
   /** What the budget is charged for a slice before it is read: kept tokens take about as many bytes as their text at most. */
   #bytesOf({ block, startRow, endRow }: Slice): number {
-    const { shards, tokens } = this.#options;
-    const { storedBytes, decodedBytes, rows } = shards[block.shard].shard.units[block.unit];
+    const { shards, tokens, decoder } = this.#options;
+    const unit = shards[block.shard].shard.units[block.unit];
+    const { storedBytes, decodedBytes, rows } = unit;
     const bytes = tokens === undefined ? storedBytes : Math.max(storedBytes, decodedBytes);
-    return Math.ceil((bytes * (endRow - startRow)) / rows);
+    const idBytes = this.#readsIds ? decoder.storedIdBytes(unit) : 0;
+    return Math.ceil(((bytes + idBytes) * (endRow - startRow)) / rows);
   }
 
   #readerOf(block: Block): BlockReader {
@@ -87,4 +97,8 @@ export class WindowLoader {
     }
     return reader;
   }
+}
+
+function omitted(uri: string, rows: number): EncodedSlice {
+  return { format: 'omitted', uri, rows };
 }

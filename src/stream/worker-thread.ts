@@ -1,7 +1,7 @@
 /** A worker thread: holds open windows, and turns their bytes into sequences when asked. It does no I/O. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord } from '../core/errors.js';
-import { decodeSlice } from '../decode/decode-slice.js';
+import { decodeIds, decodeSlice } from '../decode/decode-slice.js';
 import { countPageRows } from '../decode/parquet/count-page-rows.js';
 import { concatPacker } from '../pack/concat.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
@@ -72,6 +72,7 @@ function openDocuments(payload: WindowPayload, { settings, encoder, onEntry }: T
     badRows,
     invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
     decode: decodeSlice,
+    decodeIds,
   };
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
@@ -87,7 +88,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   window.position = PACKERS[settings.packing].pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
-  const { tokenizeMs, rowsSkipped } = documents.takeWork();
+  const { tokenizeMs, rowsSkipped, rowsExcluded } = documents.takeWork();
   return {
     chunk,
     end: window.position,
@@ -99,6 +100,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
       tokenizedBytes: tools.encoder?.takeBytes() ?? 0,
       packMs: packed - decoded - tokenizeMs,
       rowsSkipped,
+      rowsExcluded,
     },
   };
 }

@@ -24,15 +24,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   manifest: ['core', 'config', 'store'],
   decode: ['core', 'config', 'store'],
   plan: ['core', 'config'],
+  // which rows of a source a stream takes
+  select: ['core', 'config', 'store'],
   tokenize: ['core', 'config'],
   pack: ['core', 'config'],
   batch: ['core', 'config'],
   wire: ['core', 'config'],
   // what moves between the stages: it joins them for pipeline.ts
-  stream: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch'],
-  client: ['core', 'config', 'plan', 'wire', 'stream'],
-  pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'stream'],
-  warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'stream', 'pipeline'],
+  stream: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'select', 'tokenize', 'pack', 'batch'],
+  client: ['core', 'config', 'plan', 'select', 'wire', 'stream'],
+  pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'select', 'tokenize', 'pack', 'batch', 'stream'],
+  warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'select', 'stream', 'pipeline'],
   'open-tokenizer': ['core', 'config', 'store', 'tokenize'],
   index: ['core', 'config', 'store', 'plan', 'tokenize', 'stream', 'client', 'pipeline', 'open-tokenizer'],
 };

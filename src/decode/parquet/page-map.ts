@@ -13,7 +13,7 @@ import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { Unit } from '../../core/shard.js';
 import type { PageRowCounter } from '../decoder.js';
-import type { ParquetUnitLayout } from './layout.js';
+import type { ParquetChunkLayout } from './layout.js';
 
 /** A data page, or several that cannot be told apart by rows. Rows are counted in the unit. */
 export interface Page {
@@ -35,7 +35,7 @@ interface Header {
 }
 
 export class PageMap {
-  readonly #layout: ParquetUnitLayout;
+  readonly #layout: ParquetChunkLayout;
   readonly #rows: number;
   readonly #nested: boolean;
   readonly #uri: string;
@@ -45,7 +45,7 @@ export class PageMap {
   #nextRow = 0;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(unit: Unit, layout: ParquetUnitLayout, nested: boolean, uri: string) {
+  constructor(unit: Unit, layout: ParquetChunkLayout, nested: boolean, uri: string) {
     this.#layout = layout;
     this.#rows = unit.rows;
     this.#nested = nested;
