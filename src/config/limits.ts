@@ -36,7 +36,7 @@ export const LIMITS = {
   /** Pages whose places are remembered over all row groups (40 bytes each): 256 Ki pages are 256 GiB of data at 1 MiB a page, 10 MiB of memory. */
   surveyedPagesMax: 256 * 1024,
 
-  /** Documents that one source leaves out by name: 8 bytes each in memory, so 80 MB, and read in well under a minute. */
+  /** Documents that one source leaves out by name: 8 bytes each in memory, so 80 MB. */
   exclusionEntriesMax: 10_000_000,
   /** Of a list, at a time: as large as an object store likes. */
   exclusionReadBytes: 8 * 2 ** 20,
