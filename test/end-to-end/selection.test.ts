@@ -132,6 +132,46 @@ describe('exclusions and validation, end to end', () => {
     expect(left.documents).toEqual(validation.documents.filter((document) => !chosen.includes(document)));
   });
 
+  it("validation has nothing of what training's sources, schedules and run directory say", async () => {
+    const two = (prose: object, other: object): Partial<ConfigInput> => ({
+      badRows: 'skip',
+      badBlocks: 'skip',
+      validation: { share: 0.2 },
+      sources: {
+        prose: { uri: workspace.path('data/0.parquet'), weight: 2, ...prose },
+        other: { uri: workspace.path('data/1.parquet'), ...other },
+      },
+    });
+    const plain = await run(config(two({}, {})), { split: 'validation' });
+    const sources = new Set(plain.batches.flatMap(({ segments }) => [...segments].filter((_, i) => i % SEGMENT_FIELDS === 0)));
+    expect([...sources].filter((source) => source >= 0).sort()).toEqual([0, 1]);
+    expect(plain.batches.at(-1)?.cursor.mixture).toEqual([]);
+    const {
+      epochs: _,
+      last: __,
+      ...endless
+    } = config({
+      ...two({ whenUsedUp: 'repeat' }, { epochs: 2, maxTokens: 500, whenUsedUp: 'stop' }),
+      mixture: [{ at: 2, weights: { prose: 0.5 } }],
+      run: { dir: workspace.path('run') },
+    });
+    const pipeline = await openPipeline(endless);
+    try {
+      await pipeline.changeMixture({ at: { step: 1000 }, weights: { other: 0 }, ramp: 0 });
+      const batches: Batch[] = [];
+      for await (const batch of pipeline.batches({ split: 'validation' })) batches.push(batch);
+      expect(digests({ batches })).toEqual(digests(plain));
+      expect(batches[0].cursor.plan).toEqual(plain.batches[0].cursor.plan);
+      const { cursor } = batches[0];
+      const stream = pipeline.openStream({ split: 'validation', cursor });
+      expect((await stream.next())?.digest).toBe(batches[1].digest);
+      stream.close();
+      expect(pipeline.info.plan).toMatchObject({ split: 'train', 'sources.other.maxTokens': 500, mixture: expect.any(String) });
+    } finally {
+      await pipeline.close();
+    }
+  });
+
   it('goes on from any batch of either split, with another number of ranks, and mixes no two', async () => {
     const input = config({
       batch: { size: 4, lanes: 2 },
