@@ -2,6 +2,7 @@
  * The product in one file: how the stages make a stream of batches out of a configuration.
  *
  *   config ─▶ stores ─▶ manifest ─▶ blocks ─▶ plan                                        once, at the start
+ *                   └─▶ lists of excluded documents ─▶ selection of rows, of each split
  *   plan ─▶ window's bytes ─▶ worker: rows, tokens, sequences ─▶ lanes ─▶ steps ─▶ batches of a rank
  *        └▶ slices' tokens, kept ─▶ worker ─▶ tokens of whole slices, to be kept                 with `cache.tokens`
  *
@@ -38,13 +39,16 @@ import type { MixtureChange } from './plan/mixture-changes.js';
 import { checkRank, type Rank } from './plan/slots.js';
 import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
 import { openMixtureLog, type MixtureRequest, type SharedMixtureLog } from './run/mixture-log.js';
+import type { BuiltExclusions } from './select/excluded.js';
+import { readExclusions } from './select/read-exclusions.js';
+import { needsIds, type RowSelection, type Split } from './select/selection.js';
 import { createStoreSet, type StoreSet } from './store/open-store.js';
 import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
 import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
-import { MixtureTimeline } from './stream/mixture-timeline.js';
+import { MixtureTimeline, type MixtureTimelineOptions } from './stream/mixture-timeline.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import type { WorkerSettings } from './stream/messages.js';
 import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js';
@@ -72,6 +76,8 @@ export interface PipelineOptions {
 }
 
 export interface StreamRequest extends Partial<Rank> {
+  /** Which documents: those of training (the default), or those that `validation` holds out, once and in a fixed order. */
+  readonly split?: Split;
   /** Where to go on: none to start at step 0, one, or those of all ranks of a checkpoint. */
   readonly cursor?: Cursor | readonly Cursor[];
   /** Plan entries that the caller relies on, such as `{'sequence.length': 2048}`. */
@@ -80,6 +86,7 @@ export interface StreamRequest extends Partial<Rank> {
 
 /** What a pipeline is about to deliver. */
 export interface PipelineInfo {
+  /** Of training. */
   readonly plan: PlanRecord;
   /** SHA-256 of the plan: equal plans have equal streams. */
   readonly planFingerprint: string;
@@ -114,7 +121,7 @@ export interface Pipeline {
   readonly heldBytes: () => number;
   /** Sequences that wait in lanes for their step. */
   readonly readySequences: () => number;
-  /** Opens the stream of a rank. Errors: `WORLD_SIZE`, `CURSOR_MISMATCH`, `CONFIG_MISMATCH`. */
+  /** Opens the stream of a rank. Errors: `WORLD_SIZE`, `CURSOR_MISMATCH`, `CONFIG_MISMATCH`, `CONFIG_INVALID` where no validation is configured. */
   openStream(request?: StreamRequest): RankStream;
   /** The batches of a rank, as an async iterable; the stream is freed when the loop ends. */
   batches(request?: StreamRequest): AsyncGenerator<Batch, void, undefined>;
@@ -144,7 +151,10 @@ export interface PlannedSource {
   readonly manifest: SourceManifest;
   readonly blocks: BlockTable;
   readonly kind: 'text' | 'tokens';
+  /** As it holds for the split. */
   readonly config: SourceConfig;
+  /** `undefined`: all rows are taken. */
+  readonly selection: RowSelection | undefined;
 }
 
 /** Opens a configuration: the path of a YAML file, an object like it, or a `Config`. Errors: see docs/errors.md. */
@@ -181,7 +191,8 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     const decoder = createParquetDecoder(pool.countRows);
     // each takes a while, and none needs another; a tokenizer's form may still be being written
     const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready(), forms?.close()]);
-    return await createPipeline({ config, cache, stores, pool, decoder, facts, manifests, workers, tokenizer, options });
+    const exclusions = await readAllExclusions(config, manifests, stores, options.signal);
+    return await createPipeline({ config, cache, stores, pool, decoder, facts, manifests, exclusions, workers, tokenizer, options });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close(), forms?.close()]);
     await cache?.close();
@@ -197,6 +208,8 @@ interface PipelineParts {
   readonly decoder: Decoder;
   readonly facts: TokenizerFacts;
   readonly manifests: readonly SourceManifest[];
+  /** By source. */
+  readonly exclusions: readonly BuiltExclusions[];
   readonly workers: number;
   readonly tokenizer: LoadedTokenizer | undefined;
   readonly options: PipelineOptions;
@@ -204,35 +217,38 @@ interface PipelineParts {
 
 async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const { config, cache, stores, pool, facts, workers } = parts;
-  const sources = parts.manifests.map((manifest, index) => planSource(config, manifest, index));
-  const plan = planRecord(config, parts);
   const stats = createPipelineStats();
   const onSkip = createSkipReporter({ stats, warn: parts.options.warn, onSkip: parts.options.onSkip });
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
-  const weighed = {
-    names: config.sources.map(({ name }) => name),
-    weights: config.sources.map(({ weight }) => weight),
-    scheduled: config.mixture,
-  };
-  const log: SharedMixtureLog | undefined =
-    config.runDir === undefined ? undefined : await openMixtureLog({ ...weighed, dir: config.runDir, plan });
 
-  const hub = new StreamHub({
-    batchSize,
-    lanes,
-    length: config.sequence.length,
-    padId: facts.padId,
-    finite: lanesCanEnd(config),
-    last: config.last,
-    plan,
-    openLane: (state) => openLane(state, sources, parts, budget, stats, onSkip),
-    openMixture: (taken, step) => new MixtureTimeline({ ...weighed, taken, log }, step),
-  });
+  const serve = (planned: PlannedSplit, changes: SharedMixtureLog | undefined): SplitService => {
+    const { config: own, sources, plan } = planned;
+    const hub = new StreamHub({
+      batchSize,
+      lanes,
+      length: config.sequence.length,
+      padId: facts.padId,
+      finite: lanesCanEnd(own),
+      last: own.last,
+      plan,
+      openLane: (state) => openLane(state, sources, parts, budget, stats, onSkip),
+      openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: changes }, step),
+    });
+    return { ...planned, hub };
+  };
+  const ofTraining = planSplit(parts, 'train');
+  const ofValidation = config.validation && planSplit(parts, 'validation');
+  const { sources, plan } = ofTraining;
+  // what changes while running is training
+  const log = config.runDir === undefined ? undefined : await openMixtureLog({ ...weighed(config), dir: config.runDir, plan });
+  const training = serve(ofTraining, log);
+  const validation = ofValidation && serve(ofValidation, undefined);
 
   const openStream = (request: StreamRequest = {}): RankStream => {
     const rank: Rank = { rank: request.rank ?? 0, worldSize: request.worldSize ?? 1 };
     checkRank(rank, batchSize);
+    const { sources, plan, hub } = serviceOf(request.split ?? 'train', training, validation);
     if (request.expect !== undefined) checkExpectedPlan(request.expect, plan);
     const given = request.cursor === undefined ? [] : [request.cursor].flat();
     const [first] = given;
@@ -263,7 +279,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     storeCounters: stores.counters,
     cacheCounters: cache?.counters,
     heldBytes: () => budget.heldBytes,
-    readySequences: () => hub.readySequences,
+    readySequences: () => training.hub.readySequences + (validation?.hub.readySequences ?? 0),
     openStream,
     batches: async function* (request) {
       const stream = openStream(request);
@@ -280,7 +296,8 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       });
     },
     close: async () => {
-      hub.close();
+      training.hub.close();
+      validation?.hub.close();
       await Promise.all([pool.close(), stores.close(), log?.close()]);
       await cache?.close();
     },
@@ -300,6 +317,66 @@ function sourceInfo({ plan: { name, groupsPerEpoch }, manifest, blocks }: Planne
     groupsPerEpoch,
     shardsRead: manifest.shardsRead,
   };
+}
+
+/** What the streams of one split are made of. */
+interface PlannedSplit {
+  /** As it holds for the split. */
+  readonly config: Config;
+  readonly sources: readonly PlannedSource[];
+  readonly plan: PlanRecord;
+}
+
+/** What serves the streams of one split. */
+interface SplitService extends PlannedSplit {
+  readonly hub: StreamHub;
+}
+
+function planSplit(parts: PipelineParts, split: Split): PlannedSplit {
+  const config = configOfSplit(parts.config, split);
+  const sources = parts.manifests.map((manifest, index) =>
+    planSource(config, manifest, index, { split, exclusions: parts.exclusions[index] }),
+  );
+  return { config, sources, plan: planRecord(config, parts, split) };
+}
+
+/** Validation is the same whatever training does: every document once, by the weights that the sources have in the configuration, to the last one. */
+function configOfSplit(config: Config, split: Split): Config {
+  if (split === 'train') return config;
+  const sources = config.sources.map((source) => ({ ...source, epochs: 1, maxTokens: undefined, whenUsedUp: 'drop' as const }));
+  return { ...config, sources, mixture: [], runDir: undefined, last: 'pad' };
+}
+
+/** Errors: `CONFIG_INVALID`. */
+function serviceOf(split: Split, training: SplitService, validation: SplitService | undefined): SplitService {
+  if (split === 'train') return training;
+  if (validation !== undefined) return validation;
+  throw new HeadraceError('CONFIG_INVALID', 'the validation split was asked for, and this configuration has none', {
+    detail: { field: 'validation' },
+    hint: 'Set validation.share, and start again: training then leaves these documents out.',
+  });
+}
+
+/** Weights of a split's sources, and how they change by the configuration. */
+function weighed({ sources, mixture }: Config): Pick<MixtureTimelineOptions, 'names' | 'weights' | 'scheduled'> {
+  return { names: sources.map(({ name }) => name), weights: sources.map(({ weight }) => weight), scheduled: mixture };
+}
+
+/** What the lists of each source leave out. Errors: `EXCLUSION_INVALID`, those of stores. */
+export async function readAllExclusions(
+  config: Config,
+  manifests: readonly SourceManifest[],
+  stores: StoreSet,
+  signal?: AbortSignal,
+): Promise<BuiltExclusions[]> {
+  const exclusions: BuiltExclusions[] = [];
+  for (const [index, { name, exclude, id }] of config.sources.entries()) {
+    const lists = exclude.map((uri) => ({ uri, ...stores.open(uri) }));
+    const { shards } = manifests[index];
+    const excludable = { length: shards.length, at: (shard: number) => shards.at(shard).shard };
+    exclusions.push(await readExclusions({ name, lists, hasIds: id !== undefined, shards: excludable }, signal));
+  }
+  return exclusions;
 }
 
 export interface ManifestsOptions extends Pick<PipelineOptions, 'signal' | 'warn'> {
@@ -329,8 +406,14 @@ export async function buildManifests(
   return manifests;
 }
 
+/** Which documents of a source are taken. */
+interface SourceChoice {
+  readonly split: Split;
+  readonly exclusions: BuiltExclusions;
+}
+
 /** `index`: of the manifest's source in the configuration. */
-export function planSource(config: Config, manifest: SourceManifest, index: number): PlannedSource {
+export function planSource(config: Config, manifest: SourceManifest, index: number, { split, exclusions }: SourceChoice): PlannedSource {
   const source = config.sources[index];
   const { lanes } = config.batch;
   const windowBytes = config.shuffle?.windowBytes ?? LIMITS.windowBytesDefault;
@@ -340,10 +423,22 @@ export function planSource(config: Config, manifest: SourceManifest, index: numb
     seed: config.seed,
     lanes,
     shuffleBlocks: config.shuffle?.blocks,
+    // the same windows, so that what is kept of their slices serves both splits
+    unshuffled: split === 'validation',
     windowBytes,
     epochs: source.epochs,
   });
-  return { plan, manifest, blocks, kind: source.kind, config: source };
+  return { plan, manifest, blocks, kind: source.kind, config: source, selection: selectionOf(config, source.name, split, exclusions) };
+}
+
+function selectionOf(
+  { validation }: Config,
+  source: string,
+  split: Split,
+  { ids, rows, count }: BuiltExclusions,
+): RowSelection | undefined {
+  if (validation === undefined && count === 0) return undefined;
+  return { source, split, excluded: count === 0 ? undefined : { ids, rows }, heldOut: validation };
 }
 
 function openLane(
@@ -356,7 +451,7 @@ function openLane(
 ): Lane {
   const { config, pool, decoder } = parts;
   return new Lane(
-    sources.map(({ plan, manifest, kind, config: source }, sourceIndex) => {
+    sources.map(({ plan, manifest, kind, config: source, selection }, sourceIndex) => {
       const loader = new WindowLoader({
         plan,
         shards: manifest.shards,
@@ -365,8 +460,9 @@ function openLane(
         decoder,
         budget,
         stats,
-        tokens: tokenLookup(parts, sourceIndex),
+        tokens: tokenLookup(parts, sourceIndex, selection),
         badBlocks: config.badBlocks,
+        selection,
       });
       const [group, window, document, token] = state[plan.name];
       const sourceLane = new SourceLane(
@@ -396,12 +492,23 @@ function openLane(
   );
 }
 
-/** Of a source of text, where tokens are kept. */
-function tokenLookup({ config, cache, tokenizer }: PipelineParts, sourceIndex: number): TokenLookup | undefined {
+/** Of a source of text, where tokens are kept. Validation takes what training has kept, and tokenizes no more than its own documents. */
+function tokenLookup(
+  { config, cache, tokenizer }: PipelineParts,
+  sourceIndex: number,
+  selection: RowSelection | undefined,
+): TokenLookup | undefined {
   const { kind, column } = config.sources[sourceIndex];
   if (cache === undefined || config.localCache?.tokens !== true || tokenizer === undefined || kind !== 'text') return undefined;
   const { fingerprint, invalidUtf8 } = tokenizer;
-  return createTokenLookup({ cache, column, tokenizer: fingerprint, invalidUtf8, badRows: config.badRows });
+  return createTokenLookup({
+    cache,
+    column,
+    tokenizer: fingerprint,
+    invalidUtf8,
+    badRows: config.badRows,
+    wanted: selection?.split !== 'validation',
+  });
 }
 
 function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]): LaneStates {
@@ -457,7 +564,8 @@ function factsOf({ sequence }: Config, tokenizer: LoadedTokenizer | undefined): 
 }
 
 /** Every entry that the stream depends on. Whatever is not here must not be able to move it. */
-function planRecord(config: Config, { manifests, facts, tokenizer }: PipelineParts): PlanRecord {
+function planRecord(config: Config, parts: PipelineParts, split: Split): PlanRecord {
+  const { manifests, facts, tokenizer } = parts;
   const sources = config.sources.flatMap((source, index) => [
     [`sources.${source.name}.column`, source.column],
     [`sources.${source.name}.kind`, source.kind],
@@ -466,11 +574,20 @@ function planRecord(config: Config, { manifests, facts, tokenizer }: PipelinePar
     [`sources.${source.name}.maxTokens`, source.maxTokens ?? null],
     [`sources.${source.name}.whenUsedUp`, source.whenUsedUp],
     [`sources.${source.name}.manifest`, manifests[index].fingerprint],
+    ...selectionEntries(config, index, split, parts.exclusions[index]),
   ]);
+  const ofTraining = split === 'train';
   return {
     version: PLAN_VERSION,
-    seed: config.seed,
+    // the order of validation does not depend on it
+    seed: ofTraining ? config.seed : null,
     ...(Object.fromEntries(sources) as PlanRecord),
+    ...(config.validation && {
+      split,
+      'validation.share': config.validation.share,
+      'validation.by': config.validation.by,
+      'validation.seed': config.validation.seed,
+    }),
     'tokenizer.file': tokenizer?.fingerprint ?? null,
     'tokenizer.append': facts.appendId ?? null,
     'tokenizer.invalidUtf8': tokenizer?.invalidUtf8 ?? null,
@@ -508,6 +625,17 @@ function packingEntries(packing: Packing): PlanRecord {
     ...(packing.kind === 'best-fit' && { 'sequence.packingTokens': packing.groupTokens }),
     ...(packing.kind === 'pad' && { 'sequence.long': packing.long }),
   };
+}
+
+/** What decides about single documents: by its content, so that where a list lies and how it is written moves nothing. */
+function selectionEntries(config: Config, index: number, split: Split, exclusions: BuiltExclusions): [string, string][] {
+  const { name, id } = config.sources[index];
+  const selection = selectionOf(config, name, split, exclusions);
+  const { fingerprint: excluded } = exclusions;
+  return [
+    ...(selection !== undefined && needsIds(selection) && id !== undefined ? [[`sources.${name}.id`, id] as [string, string]] : []),
+    ...(excluded === undefined ? [] : [[`sources.${name}.exclude`, excluded] as [string, string]]),
+  ];
 }
 
 function isConfig(input: ConfigInput | Config): input is Config {

@@ -14,8 +14,9 @@ import { throwIfAborted } from './core/abort.js';
 import { HeadraceError } from './core/errors.js';
 import type { Decoder, ReadEstimate } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
-import { buildManifests, planSource, type PlannedSource } from './pipeline.js';
+import { buildManifests, planSource, readAllExclusions, type PlannedSource } from './pipeline.js';
 import { windowsByNeed, type NeededWindow } from './plan/need-order.js';
+import { needsIds } from './select/selection.js';
 import { createStoreSet, isLocalUri } from './store/open-store.js';
 import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
@@ -98,7 +99,10 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     const decoder = createParquetDecoder(pool.countRows);
     const remote: Config = { ...config, sources: config.sources.filter(isRemote) };
     const manifests = await buildManifests(remote, stores, decoder, options);
-    const sources = manifests.map((manifest, index) => planSource(remote, manifest, index));
+    const exclusions = await readAllExclusions(remote, manifests, stores, options.signal);
+    const sources = manifests.map((manifest, index) =>
+      planSource(remote, manifest, index, { split: 'train', exclusions: exclusions[index] }),
+    );
     const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(config, sources, options), sources, decoder);
     const need = needOf(windows(), sources);
     const roomBytes = await cacheRoomBytes(localDisk, dir, localCache.bytesMax);
@@ -150,11 +154,13 @@ function* estimated(
     if (open?.group !== group) groups.set(walk, (open = { group, estimates: new Map() }));
     let [bytes, requests] = [0, 0];
     for (const { block, startRow, endRow } of needed.window.slices) {
-      const { shard } = sources[needed.source].manifest.shards.at(block.shard);
+      const { manifest, selection } = sources[needed.source];
+      const { shard } = manifest.shards.at(block.shard);
       if (isLocalUri(shard.uri)) continue;
+      const withIds = selection !== undefined && needsIds(selection);
       const key = `${block.shard}:${block.startRow}`;
       let estimate = open.estimates.get(key);
-      if (estimate === undefined) open.estimates.set(key, (estimate = decoder.estimateBlock(shard, block)));
+      if (estimate === undefined) open.estimates.set(key, (estimate = decoder.estimateBlock(shard, block, withIds)));
       const read = estimate(startRow, endRow);
       bytes += read.bytes;
       requests += read.requests;
@@ -202,10 +208,22 @@ async function* loadAll(
   const { badBlocks } = config;
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const stats = createPipelineStats();
-  const loaders = sources.map(({ plan, manifest, kind }, sourceIndex) =>
+  const loaders = sources.map(({ plan, manifest, kind, selection }, sourceIndex) =>
     Array.from(
       { length: lanes },
-      () => new WindowLoader({ plan, shards: manifest.shards, sourceIndex, kind, decoder, budget, stats, tokens: undefined, badBlocks }),
+      () =>
+        new WindowLoader({
+          plan,
+          shards: manifest.shards,
+          sourceIndex,
+          kind,
+          decoder,
+          budget,
+          stats,
+          tokens: undefined,
+          badBlocks,
+          selection,
+        }),
     ),
   );
   const ending = new AbortController();

@@ -245,3 +245,32 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_training_and_validation_share_the_documents_between_them(config: str, workspace: Path) -> None:
+    def documents(loader: DataLoader) -> list[tuple[int, int]]:
+        return [(int(shard), int(row)) for batch in loader for source, shard, row, _, _, flags in batch.segments.tolist() if source >= 0 and flags & 1]
+
+    with loader_of(config, split="validation") as loader, pytest.raises(HeadraceError, match="this configuration has none") as refused:
+        next(loader)
+    assert refused.value.code == "CONFIG_INVALID"
+
+    held = workspace / "held.yaml"
+    held.write_text(json.dumps({**json.loads(Path(config).read_text()), "validation": {"share": 0.2}}))
+    with loader_of(str(held)) as train, loader_of(str(held), split="validation", verify=True) as validation:
+        trained, first = documents(train), documents(validation)
+        assert len(first) > 10
+        assert sorted(trained + first) == [(shard, row) for shard in range(4) for row in range(60)]
+        state = validation.state_dict()
+        assert state["plan"]["split"] == "validation"
+        validation.load_state_dict({})  # the next evaluation
+        assert documents(validation) == first
+        train.load_state_dict(state)
+        with pytest.raises(HeadraceError, match="split") as mixed:
+            next(train)
+        assert mixed.value.code == "CURSOR_MISMATCH"
+
+
+def test_a_split_that_does_not_exist_is_refused(config: str) -> None:
+    with pytest.raises(HeadraceError, match="split is 'test'"):
+        loader_of(config, split="test")

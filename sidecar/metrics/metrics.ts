@@ -47,6 +47,7 @@ export function createRegistry({ pipeline, server, served }: MetricsSources): Re
     'Slices of damaged or missing blocks left out under badBlocks: skip.',
     () => pipeline.stats.slicesSkipped,
   );
+  counter('headrace_rows_excluded_total', 'Rows left out by exclude.', () => pipeline.stats.rowsExcluded);
   counter('headrace_windows_total', 'Windows fetched.', () => pipeline.stats.windows);
   counter('headrace_store_read_bytes_total', 'Bytes read from stores.', () => pipeline.storeCounters.bytes);
   counter('headrace_store_requests_total', 'Requests to stores.', () => pipeline.storeCounters.requests);

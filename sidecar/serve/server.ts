@@ -156,7 +156,8 @@ export class Server {
 
   #hello(identity: Buffer, hello: MessageOf<'HELLO'>): void {
     const { pipeline, log } = this.#options;
-    const key = JSON.stringify([hello.consumer, hello.rank, hello.worldSize]);
+    const split = hello.split ?? 'train';
+    const key = JSON.stringify([hello.consumer, hello.rank, hello.worldSize, split]);
     const known = this.#byKey.get(key);
     try {
       // the same trainer, come back: it has left its session
@@ -171,6 +172,7 @@ export class Server {
       const stream = pipeline.openStream({
         rank: hello.rank,
         worldSize: hello.worldSize,
+        split,
         expect: hello.expect,
         ...(hello.cursors.length > 0 && { cursor: hello.cursors.map(parseCursor) }),
       });
@@ -181,14 +183,14 @@ export class Server {
       this.#byKey.set(key, session);
       this.#welcome(session);
       log.info(
-        { session: session.options.id, rank: hello.rank, worldSize: hello.worldSize, client: hello.client, step: stream.start.step },
+        { session: session.options.id, rank: hello.rank, worldSize: hello.worldSize, split, client: hello.client, step: stream.start.step },
         'trainer connected',
       );
     } catch (error) {
       this.counters.refused++;
       const record = toErrorRecord(error);
       log.warn(
-        { rank: hello.rank, worldSize: hello.worldSize, client: hello.client, code: record.code },
+        { rank: hello.rank, worldSize: hello.worldSize, split, client: hello.client, code: record.code },
         `trainer refused: ${record.message}`,
       );
       this.#refuse(identity, record);

@@ -6,7 +6,7 @@ import { encodeHeader } from '../../src/wire/messages.js';
 
 export interface SessionOptions {
   readonly id: number;
-  /** Which stream, for whom: `consumer`, `rank`, `worldSize`. */
+  /** Which stream, for whom: `consumer`, `rank`, `worldSize`, `split`. */
   readonly key: string;
   readonly incarnation: number;
   readonly identity: Buffer;

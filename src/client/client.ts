@@ -2,6 +2,7 @@
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError, type ErrorCode } from '../core/errors.js';
 import type { Cursor, PlanRecord } from '../plan/cursor.js';
+import type { Split } from '../select/selection.js';
 import type { Batch } from '../stream/rank-stream.js';
 import { parseAddress } from '../wire/address.js';
 import { Connection, type ConnectionOptions } from './connection.js';
@@ -13,6 +14,8 @@ export interface ConnectOptions {
   readonly rank?: number;
   /** Default 1. */
   readonly worldSize?: number;
+  /** Which documents: those of training (the default), or those that `validation` holds out, once and in a fixed order. */
+  readonly split?: Split;
   /** Where to go on: a batch's `cursor`, or those of all ranks of a checkpoint. */
   readonly cursor?: Cursor | readonly Cursor[];
   /** Names this consumer among several of the same rank (tensor, pipeline, context parallel); default `default`. */
@@ -119,7 +122,7 @@ function iterate(next: () => Promise<Batch | undefined>, close: () => void): Asy
 
 /** Errors: `ADDRESS_INVALID`, `CONFIG_INVALID`. */
 function requestOf(options: ConnectOptions): Omit<ConnectionOptions, 'received'> {
-  const { address, rank = 0, worldSize = 1, cursor, consumer = 'default', expect = {}, verify = false } = options;
+  const { address, rank = 0, worldSize = 1, split = 'train', cursor, consumer = 'default', expect = {}, verify = false } = options;
   const { prefetch = LIMITS.creditsDefault, timeoutMs = LIMITS.clientTimeoutMsDefault } = options;
   const parsed = parseAddress(address);
   if (parsed.transport === 'tcp' && !(Number(parsed.port) > 0)) {
@@ -136,7 +139,7 @@ function requestOf(options: ConnectOptions): Omit<ConnectionOptions, 'received'>
     if (!Number.isInteger(value)) throw invalidOption(name, value, 'it is an integer');
   const cursors = cursor === undefined ? [] : [cursor].flat();
   const incarnation = Math.round((performance.timeOrigin + performance.now()) * 1000);
-  return { address, rank, worldSize, consumer, incarnation, cursors, expect, credits: prefetch, timeoutMs, verify };
+  return { address, rank, worldSize, split, consumer, incarnation, cursors, expect, credits: prefetch, timeoutMs, verify };
 }
 
 function invalidOption(name: string, value: number, allowed: string): HeadraceError {

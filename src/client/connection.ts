@@ -6,6 +6,7 @@ import { BoundedQueue } from '../core/bounded-queue.js';
 import { fromErrorRecord, HeadraceError, messageOf, type ErrorDetail } from '../core/errors.js';
 import { VERSION } from '../core/version.js';
 import { parseCursor, type Cursor, type PlanRecord } from '../plan/cursor.js';
+import type { Split } from '../select/selection.js';
 import type { Batch } from '../stream/rank-stream.js';
 import { batchDigest } from '../wire/batch-digest.js';
 import { batchOfFrames } from '../wire/batch-frames.js';
@@ -15,6 +16,7 @@ export interface ConnectionOptions {
   readonly address: string;
   readonly rank: number;
   readonly worldSize: number;
+  readonly split: Split;
   readonly consumer: string;
   /** Orders this client among others that ask for the same rank: the younger one wins. Microseconds since 1970. */
   readonly incarnation: number;
@@ -252,11 +254,12 @@ export class Connection {
     this.#session = undefined;
     await this.#awaitRoom();
     if (this.#isClosed()) return;
-    const { rank, worldSize, consumer, incarnation, cursors, expect, credits } = this.#options;
+    const { rank, worldSize, split, consumer, incarnation, cursors, expect, credits } = this.#options;
     const received = this.#received;
     const room = credits - this.#waiting;
     const asked = Math.max(1, room);
     this.#creditsOwed = room - asked;
+    const named = split === 'train' ? {} : { split };
     this.#send({
       type: 'HELLO',
       client: `node/${VERSION}`,
@@ -266,8 +269,10 @@ export class Connection {
       worldSize,
       credits: asked,
       // a sidecar that was restarted with another configuration is no continuation
-      expect: received?.plan ?? expect,
+      // and one that knows no splits would not hear which is asked for: it has no such entry in its plan
+      expect: received?.plan ?? { ...expect, ...named },
       cursors: received === undefined ? [...cursors] : [received],
+      ...named,
     });
   }
 

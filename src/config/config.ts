@@ -19,6 +19,10 @@ export interface SourceConfig {
   readonly format: 'parquet';
   readonly column: string;
   readonly kind: 'text' | 'tokens';
+  /** The column of the documents' ids. */
+  readonly id: string | undefined;
+  /** Absolute paths or URIs of lists of documents. */
+  readonly exclude: readonly string[];
   readonly weight: number;
   /** `undefined`: for ever. */
   readonly epochs: number | undefined;
@@ -53,6 +57,8 @@ export interface Config {
   readonly shuffle: { readonly blocks: number; readonly windowBytes: number } | undefined;
   readonly batch: { readonly size: number; readonly lanes: number };
   readonly last: 'drop' | 'pad';
+  /** A share of the documents that is held out of training. */
+  readonly validation: { readonly share: number; readonly by: 'id' | 'row'; readonly seed: number } | undefined;
   readonly storage: ParsedConfig['storage'];
   readonly cacheDir: string;
   /** Of byte ranges and tokens. `undefined`: neither is kept. */
@@ -119,11 +125,13 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, source]): SourceConfig => ({
       name,
-      uris: (typeof source.uri === 'string' ? [source.uri] : source.uri).map((uri) => absoluteUri(uri, baseDir)),
+      uris: [source.uri].flat().map((uri) => absoluteUri(uri, baseDir)),
       index: source.index === undefined ? undefined : absoluteUri(source.index, baseDir),
       format: source.format,
       column: source.tokens ?? source.text ?? 'text',
       kind: source.tokens === undefined ? 'text' : 'tokens',
+      id: source.id,
+      exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
       weight: source.weight,
       epochs: source.whenUsedUp === 'repeat' ? undefined : (source.epochs ?? parsed.epochs),
       maxTokens: source.maxTokens,
@@ -134,6 +142,11 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     throw invalid(`sources.${untokenized.name} has text, so tokenizer.file is needed`, { field: 'tokenizer.file' });
   }
   checkMixture(parsed);
+  const nameless = sources.find((source) => source.id === undefined);
+  if (parsed.validation?.by === 'id' && nameless !== undefined) {
+    const field = `sources.${nameless.name}.id`;
+    throw invalid(`validation.by is id, so ${field} is needed`, { field });
+  }
   const lanes = parsed.batch.lanes ?? largestDivisor(parsed.batch.size, LIMITS.lanesDefault);
   if (parsed.batch.size % lanes !== 0) {
     throw invalid(`batch.lanes (${lanes}) does not divide batch.size (${parsed.batch.size})`, { field: 'batch.lanes' });
@@ -148,6 +161,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     shuffle: parsed.shuffle === false ? undefined : parsed.shuffle,
     batch: { size: parsed.batch.size, lanes },
     last: parsed.last,
+    validation: parsed.validation,
     storage: parsed.storage,
     cacheDir: absolutePath(parsed.cache.dir, baseDir),
     localCache: localCacheOf(parsed.cache),

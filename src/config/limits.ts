@@ -54,6 +54,13 @@ export const LIMITS = {
   /** Pages whose places are remembered over all row groups (40 bytes each): 256 Ki pages are 256 GiB of data at 1 MiB a page, 10 MiB of memory. */
   surveyedPagesMax: 256 * 1024,
 
+  /** Documents that one source leaves out by name: 8 bytes each in memory, so 80 MB. */
+  exclusionEntriesMax: 10_000_000,
+  /** Of a list, at a time: as large as an object store likes. */
+  exclusionReadBytes: 8 * 2 ** 20,
+  /** One line of a list: an id is a name or a URL, and whatever else stands beside it is not a document. */
+  exclusionLineBytesMax: 2 ** 20,
+
   /**
    * A document of text: ten thousand times a web page. In the worst case (no space in it) 64 MiB take 3.5 GiB while they are merged, and 32 bits
    * address 4 GiB.

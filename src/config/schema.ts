@@ -49,6 +49,17 @@ const sourceSchema = z
       .min(1)
       .optional()
       .describe('A column of lists of token ids (int32, uint16, uint32 or int64), instead of `text`: nothing is tokenized or appended.'),
+    id: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('A column of strings or integers that names each document. Read only where `exclude` or `validation` asks for ids.'),
+    exclude: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+      .optional()
+      .describe(
+        'Lists of documents to leave out, by id or by shard and row: paths or URIs that end in `.txt`, `.jsonl`, `.csv`, `.tsv` or `.parquet` (docs/concepts.md has the forms). The order of the others stays as it is. Part of the plan by content.',
+      ),
     weight: weight.default(1).describe("The source's share of the delivered tokens, relative to the other sources' weights. 0: none."),
     epochs: epochs
       .optional()
@@ -170,6 +181,21 @@ const batchSchema = z.strictObject({
     ),
 });
 
+const validationSchema = z.strictObject({
+  share: z.number().gt(0).lt(1).describe('The share of the documents that is held out of training and served as `split: validation`.'),
+  by: z
+    .enum(['id', 'row'])
+    .default('row')
+    .describe(
+      'What decides about a document, with the name of its source: its `id`, so that it stays in its split wherever it moves to, or the path of its shard and its row.',
+    ),
+  seed: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('Chooses other documents. `seed` does not: runs that differ in their order are validated on the same documents.'),
+});
+
 const storageSchema = z.strictObject({
   s3: z
     .strictObject({
@@ -252,6 +278,9 @@ export const configSchema = z.strictObject({
     .enum(['drop', 'pad'])
     .default('drop')
     .describe('Where the stream ends: whether the last, incomplete step is left out, or filled with sequences of padding.'),
+  validation: validationSchema
+    .optional()
+    .describe('A fixed share of the documents of all sources that is never served to training. Left out: none.'),
   storage: storageSchema.prefault({}),
   cache: z
     .strictObject({

@@ -20,6 +20,7 @@ export const ERROR_CODES = [
   'COLUMN_MISSING',
   'COLUMN_TYPE',
   'BAD_ROW',
+  'EXCLUSION_INVALID',
   // tokenizer
   'TOKENIZER_INVALID',
   'TOKEN_OUT_OF_RANGE',

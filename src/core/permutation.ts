@@ -59,7 +59,8 @@ function bitsFor(size: number): number {
   return bits;
 }
 
-function mix(word: number): number {
+/** 32 bits of which each depends on all 32 of the word. */
+export function mix(word: number): number {
   let h = word;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);

@@ -1,6 +1,6 @@
 /** From the bytes of a slice to its rows, whatever their format: the worker's half of `Decoder`. */
-import type { EncodedSlice, SliceRows } from './decoder.js';
-import { decodeParquetSlice } from './parquet/decode-slice.js';
+import type { DocumentIds, EncodedSlice, FetchedIds, SliceRows } from './decoder.js';
+import { decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
 
 /** The rows of an omitted slice are empty texts, which hold the places of those that nobody asks for. Errors: `SHARD_INVALID`. */
 export function decodeSlice(slice: EncodedSlice): SliceRows {
@@ -12,4 +12,9 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
     case 'rejected':
       return { kind: 'rejected', count: slice.rows };
   }
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeIds(ids: FetchedIds): DocumentIds {
+  return decodeParquetIds(ids);
 }

@@ -1,12 +1,14 @@
 /** The two halves of a format: what to fetch (main thread, I/O only), and what the bytes mean (worker thread, no I/O). */
-import type { Block, Shard } from '../core/shard.js';
+import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
-import type { EncodedParquetSlice } from './parquet/encoded-slice.js';
+import type { EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
 
 /** Which column is wanted, and as what. */
 export interface ColumnRequest {
   readonly column: string;
   readonly kind: 'text' | 'tokens';
+  /** A column of text or integers that names the documents: the index says where it is, and nothing of it is read. */
+  readonly id?: string | undefined;
 }
 
 /** What a format's metadata says of one object. */
@@ -14,6 +16,12 @@ export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
 export type FetchedSlice = EncodedParquetSlice;
+
+/** The ids of a slice's rows, on their way like the rows themselves. */
+export type FetchedIds = EncodedParquetIds;
+
+/** By row: integers in decimal, null where there is none. */
+export type DocumentIds = readonly (string | null)[];
 
 /** Rows of text that were not fetched, since nobody will ask for them: their tokens are at hand. */
 export interface OmittedSlice {
@@ -89,6 +97,8 @@ export interface BlockReader {
   readonly ranges: readonly ByteRange[];
   /** Rows [startRow, endRow) of the shard. Errors: those of `Store.read`, `SHARD_INVALID`. */
   slice(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedSlice>;
+  /** The ids of the same rows, where the index was asked for them: nobody else reads a byte of them. Errors: as of `slice`. */
+  ids(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedIds>;
 }
 
 /** What reading a slice after those before it will fetch, as far as metadata says. */
@@ -106,7 +116,9 @@ export interface Decoder {
   reopenBlock(store: Store, path: string, shard: Shard, block: Block, ranges: readonly ByteRange[]): BlockReader;
   /**
    * The same without reading: answers for the slices of the block, which are asked for in ascending order. The bytes of a block that is a whole unit are
-   * exact in sum; those of a part leave out what is read again at its borders, and to find it.
+   * exact in sum; those of a part leave out what is read again at its borders, and to find it. `withIds`: the ids of the rows are read as well.
    */
-  estimateBlock(shard: Shard, block: Block): (startRow: number, endRow: number) => ReadEstimate;
+  estimateBlock(shard: Shard, block: Block, withIds?: boolean): (startRow: number, endRow: number) => ReadEstimate;
+  /** Stored bytes of the ids of a unit's rows; 0 where the index was not asked for them. */
+  storedIdBytes(unit: Unit): number;
 }

@@ -19,6 +19,8 @@ export interface SourceRequest {
   readonly index: string | undefined;
   readonly column: string;
   readonly kind: 'text' | 'tokens';
+  /** The column of the documents' ids, where one is configured. */
+  readonly id?: string | undefined;
 }
 
 /** A shard, and where to read it. */
@@ -200,7 +202,7 @@ function placedShards(table: ShardTable, roots: readonly OpenedStore[]): PlacedS
 
 /** What an index depends on beside the objects. */
 function requestOf(source: SourceRequest): string {
-  return requestDigest([...source.uris, source.column, source.kind]);
+  return requestDigest([...source.uris, source.column, source.kind, ...(source.id === undefined ? [] : [`id:${source.id}`])]);
 }
 
 function fingerprintOf(source: SourceRequest, table: ShardTable): string {

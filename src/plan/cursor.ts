@@ -145,9 +145,9 @@ function sameLaneState(a: LaneState, b: LaneState): boolean {
   );
 }
 
-/** The first entry, by name, that two plans do not share. */
+/** The first entry, by name, that two plans do not share; `split` before all, since two splits differ in other entries as well. */
 export function differingEntry(a: PlanRecord, b: PlanRecord): string | undefined {
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].sort().find((name) => a[name] !== b[name]);
+  return ['split', ...[...Object.keys(a), ...Object.keys(b)].sort()].find((name) => a[name] !== b[name]);
 }
 
 function mergeError(field: string, message: string): HeadraceError {

@@ -10,6 +10,8 @@ export interface SourcePlanOptions {
   readonly lanes: number;
   /** `undefined`: file order, in windows of `windowBytes`. */
   readonly shuffleBlocks: number | undefined;
+  /** The windows of a shuffled plan, but blocks and rows as they lie: what does not depend on the seed. */
+  readonly unshuffled?: boolean;
   readonly windowBytes: number;
   /** `undefined`: for ever. */
   readonly epochs: number | undefined;
@@ -45,15 +47,14 @@ export interface SourcePlan {
 }
 
 export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions): SourcePlan {
-  const { name, seed, lanes, shuffleBlocks, windowBytes, epochs } = options;
+  const { name, seed, lanes, shuffleBlocks, unshuffled = false, windowBytes, epochs } = options;
+  const shuffled = shuffleBlocks !== undefined && !unshuffled;
   const layout = layoutGroups(blocks.length, lanes, shuffleBlocks ?? 1);
   const groupsEnd = epochs === undefined ? Infinity : epochs * layout.groups;
   const sliceBytes = windowBytes / layout.blocksMax;
 
   const blockOrder = (epoch: number): Permutation =>
-    shuffleBlocks === undefined
-      ? identityPermutation(blocks.length)
-      : createPermutation(deriveKey('blocks', seed, name, epoch), blocks.length);
+    shuffled ? createPermutation(deriveKey('blocks', seed, name, epoch), blocks.length) : identityPermutation(blocks.length);
 
   const blocksOf = (group: number): Block[] => {
     const epoch = Math.floor(group / layout.groups);
@@ -73,7 +74,7 @@ export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions)
       return {
         slices,
         rows: slices.reduce((rows, slice) => rows + slice.endRow - slice.startRow, 0),
-        orderKey: shuffleBlocks === undefined ? undefined : deriveKey('rows', seed, name, group, window),
+        orderKey: shuffled ? deriveKey('rows', seed, name, group, window) : undefined,
       };
     },
     firstPlace: (lane) => ({ group: lane, window: 0 }),

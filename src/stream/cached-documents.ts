@@ -4,11 +4,16 @@
  *
  *   kept    entry ────────────────────────────────────▶ tokens
  *   wanted  rows ──WindowDocuments (tokenizes)──▶ tokens ──all rows known──▶ entry
+ *   neither rows ──WindowDocuments (tokenizes)──▶ tokens
+ *
+ * An entry does not depend on what is excluded or held out, so that it is of use to every list and to both splits: of a slice that is wanted the rows
+ * that are left out are tokenized as well, and not delivered.
  */
 import type { SkippedRows } from '../core/skip.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
+import { ROW_EXCLUDED, ROW_TAKEN } from '../select/selection.js';
 import type { SliceTokens, WindowPayload } from './messages.js';
 import {
   createTokenEntryWriter,
@@ -28,8 +33,8 @@ export interface CachedDocumentOptions extends DocumentOptions {
 type SliceDocuments =
   | { readonly kind: 'kept'; readonly entry: TokenEntry }
   | { readonly kind: 'wanted'; readonly key: string; readonly writer: TokenEntryWriter }
-  /** Its rows are left out, whatever there may be of them. */
-  | { readonly kind: 'rejected' };
+  /** The cache has nothing to do with it: its rows are tokenized for this stream only, or are rejected. */
+  | { readonly kind: 'neither' };
 
 const NO_TOKENS = new Int32Array(0);
 
@@ -44,6 +49,7 @@ export class CachedDocuments implements DocumentSource, Provenance {
   readonly #order: Permutation;
   readonly #payload: WindowPayload;
   #rowsSkipped = 0;
+  #rowsExcluded = 0;
   #skipped: SkippedRows[] = [];
   /** A document of an entry, with what is appended to it: a long one is asked for once a sequence. */
   #readDocument = -1;
@@ -59,7 +65,7 @@ export class CachedDocuments implements DocumentSource, Provenance {
     this.#slices = payload.slices.map(({ encoded, tokens }) => {
       starts.push(count);
       count += encoded.rows;
-      return encoded.format === 'rejected' ? { kind: 'rejected' } : sliceDocuments(tokens, encoded.rows, options.idBytes);
+      return sliceDocuments(tokens, encoded.rows, options.idBytes);
     });
     this.#starts = starts;
     this.count = count;
@@ -78,14 +84,9 @@ export class CachedDocuments implements DocumentSource, Provenance {
     while (this.#starts[at] > row) at--;
     const slice = this.#slices[at];
     const sliceRow = row - this.#starts[at];
-    switch (slice.kind) {
-      case 'kept':
-        return this.#read(slice.entry, at, sliceRow, document);
-      case 'wanted':
-        return this.#tokenize(slice, sliceRow, document);
-      case 'rejected':
-        return this.#tokenized.tokens(document);
-    }
+    if (slice.kind === 'kept') return this.#read(slice.entry, at, sliceRow, document);
+    const tokens = this.#tokenize(slice, sliceRow, document);
+    return this.#tokenized.fate(document) === ROW_TAKEN ? tokens : NO_TOKENS;
   }
 
   shard(document: number): number {
@@ -98,14 +99,25 @@ export class CachedDocuments implements DocumentSource, Provenance {
 
   /** What was done since the last call. */
   takeWork(): ReturnType<WindowDocuments['takeWork']> {
-    const { tokenizeMs, rowsSkipped, skipped } = this.#tokenized.takeWork();
-    const work = { tokenizeMs, rowsSkipped: rowsSkipped + this.#rowsSkipped, skipped: [...skipped, ...this.#skipped] };
+    const { tokenizeMs, rowsSkipped, rowsExcluded, skipped } = this.#tokenized.takeWork();
+    const work = {
+      tokenizeMs,
+      rowsSkipped: rowsSkipped + this.#rowsSkipped,
+      rowsExcluded: rowsExcluded + this.#rowsExcluded,
+      skipped: [...skipped, ...this.#skipped],
+    };
     this.#rowsSkipped = 0;
+    this.#rowsExcluded = 0;
     this.#skipped = [];
     return work;
   }
 
   #read(entry: TokenEntry, at: number, row: number, document: number): Int32Array {
+    const fate = this.#tokenized.fate(document);
+    if (fate !== ROW_TAKEN) {
+      if (fate === ROW_EXCLUDED) this.#rowsExcluded++;
+      return NO_TOKENS;
+    }
     if (entry.isRejected(row)) {
       this.#rowsSkipped++;
       const { shard, blockStartRow, startRow, encoded } = this.#payload.slices[at];
@@ -124,19 +136,22 @@ export class CachedDocuments implements DocumentSource, Provenance {
     return tokens;
   }
 
-  #tokenize({ key, writer }: Extract<SliceDocuments, { kind: 'wanted' }>, row: number, document: number): Int32Array {
+  #tokenize(slice: Exclude<SliceDocuments, { kind: 'kept' }>, row: number, document: number): Int32Array {
     const appended = this.#tokenized.tokens(document);
     const tokens = appended.subarray(0, Math.max(0, appended.length - 1));
-    if (appended.length === 0) writer.reject(row);
-    else writer.add(row, tokens);
-    const entry = writer.take();
-    if (entry !== undefined) this.#options.onEntry(key, entry);
+    if (slice.kind === 'wanted') {
+      const { key, writer } = slice;
+      if (appended.length === 0) writer.reject(row);
+      else writer.add(row, tokens);
+      const entry = writer.take();
+      if (entry !== undefined) this.#options.onEntry(key, entry);
+    }
     return this.#options.appendId === undefined ? tokens : appended;
   }
 }
 
 function sliceDocuments(tokens: SliceTokens | undefined, rows: number, idBytes: IdBytes): SliceDocuments {
-  if (tokens === undefined) throw new Error('a slice that the token cache was not asked for');
+  if (tokens === undefined) return { kind: 'neither' };
   if (tokens.kind === 'wanted') return { kind: 'wanted', key: tokens.key, writer: createTokenEntryWriter(rows, idBytes) };
   const entry = readTokenEntry(tokens.entry, rows);
   if (entry === undefined) throw new Error('an entry of the token cache that the main thread has read is none');

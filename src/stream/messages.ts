@@ -1,11 +1,12 @@
 /** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
-import type { EncodedSlice, PageRowRequest, PageRows } from '../decode/decoder.js';
+import type { EncodedSlice, FetchedIds, PageRowRequest, PageRows } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
 import type { Packing } from '../core/packing.js';
 import type { SkippedRows } from '../core/skip.js';
 import type { ByteRange } from '../store/store.js';
 import type { PackPosition } from '../pack/packer.js';
 import type { SequenceChunk } from '../core/sequence.js';
+import type { RowSelection } from '../select/selection.js';
 import type { PreparedTokenizer } from '../tokenize/prepared.js';
 import type { IdBytes } from './token-entry.js';
 
@@ -39,11 +40,17 @@ export interface WindowPayload {
   readonly slices: readonly WindowSlice[];
   /** Key of the permutation of the window's rows; `undefined`: as they lie. */
   readonly orderKey: Uint32Array | undefined;
+  /** Which of the rows are taken; `undefined`: all. The others keep their places in the order. */
+  readonly selection: RowSelection | undefined;
 }
 
 export interface WindowSlice {
   readonly encoded: EncodedSlice;
   readonly shard: number;
+  /** Of the shard, below the source's root. */
+  readonly path: string;
+  /** Of its rows, where the selection asks for them. */
+  readonly ids: FetchedIds | undefined;
   /** The slice's first row, counted in the shard. */
   readonly startRow: number;
   /** First row of the slice's block, counted in the shard. */
@@ -107,4 +114,5 @@ export interface WorkerWork {
   /** Tokens of documents that were longer than a sequence, under `long: truncate`. */
   readonly tokensTruncated: number;
   readonly skipped: readonly SkippedRows[];
+  readonly rowsExcluded: number;
 }

@@ -151,7 +151,7 @@ export class SourceLane {
     if (next.group - this.#deliveredGroup <= EMPTY_EPOCHS_MAX * plan.groupsPerEpoch || plan.isPastEnd(next)) return;
     throw new HeadraceError('NO_ROWS', `sources.${plan.name}: not one row of ${EMPTY_EPOCHS_MAX} epochs could be delivered`, {
       detail: { source: plan.name },
-      hint: 'Every row was empty, or was left out by `badRows: skip` or `badBlocks: skip`: set them to fail to see the first one.',
+      hint: 'Every row was empty, excluded, held out, or left out by `badRows: skip` or `badBlocks: skip`: set them to fail to see the first one.',
     });
   }
 

@@ -3,11 +3,14 @@ import type { WorkerWork } from './messages.js';
 
 export interface PipelineStats {
   windows: number;
+  /** Under `badRows: skip`. */
   rowsSkipped: number;
   /** Tokens left out under `sequence.long: truncate`. */
   tokensTruncated: number;
   /** Slices of blocks that are damaged or missing: their rows are among `rowsSkipped` once their places are passed. */
   slicesSkipped: number;
+  /** By `exclude`. */
+  rowsExcluded: number;
   /** Time that windows waited for their bytes, summed over windows. */
   storeMs: number;
   /** Time of the worker threads. */
@@ -28,6 +31,7 @@ export function createPipelineStats(): PipelineStats {
     rowsSkipped: 0,
     tokensTruncated: 0,
     slicesSkipped: 0,
+    rowsExcluded: 0,
     storeMs: 0,
     decodeMs: 0,
     tokenizeMs: 0,
@@ -45,4 +49,5 @@ export function addWork(stats: PipelineStats, work: WorkerWork): void {
   stats.tokenizedBytes += work.tokenizedBytes;
   stats.rowsSkipped += work.rowsSkipped;
   stats.tokensTruncated += work.tokensTruncated;
+  stats.rowsExcluded += work.rowsExcluded;
 }

@@ -10,8 +10,8 @@ export interface KeptBytes {
   get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
 }
 
-/** Rows [startRow, endRow) of a shard. Errors: `ABORTED`. */
-export type TokenLookup = (shard: Shard, startRow: number, endRow: number, signal: AbortSignal) => Promise<SliceTokens>;
+/** Rows [startRow, endRow) of a shard; undefined: the cache has nothing, and wants nothing. Errors: `ABORTED`. */
+export type TokenLookup = (shard: Shard, startRow: number, endRow: number, signal: AbortSignal) => Promise<SliceTokens | undefined>;
 
 export interface TokenLookupOptions {
   readonly cache: KeptBytes;
@@ -20,13 +20,15 @@ export interface TokenLookupOptions {
   readonly tokenizer: string;
   readonly invalidUtf8: 'error' | 'replace';
   readonly badRows: 'fail' | 'skip';
+  /** Whether tokens that it does not have are wanted: a stream that takes few rows would have to tokenize all of them. */
+  readonly wanted: boolean;
 }
 
 /**
  * The key names all that the tokens depend on: the object, its version, the rows, the tokenizer, what is taken for text; and the program, since a
- * release may mend a tokenizer.
+ * release may mend a tokenizer. What is excluded or held out is not in it: an entry has the tokens of all rows of its slice.
  */
-export function createTokenLookup({ cache, column, tokenizer, invalidUtf8, badRows }: TokenLookupOptions): TokenLookup {
+export function createTokenLookup({ cache, column, tokenizer, invalidUtf8, badRows, wanted }: TokenLookupOptions): TokenLookup {
   return async ({ uri, etag, contentId }, startRow, endRow, signal) => {
     const key = JSON.stringify([
       'tokens',
@@ -45,6 +47,7 @@ export function createTokenLookup({ cache, column, tokenizer, invalidUtf8, badRo
     const read = entry && readTokenEntry(entry, endRow - startRow);
     // under `fail`, a rejected row ends the run with an error that its text is needed for
     const usable = read !== undefined && (badRows === 'skip' || read.rejectedRows === 0);
-    return entry !== undefined && usable ? { kind: 'kept', entry } : { kind: 'wanted', key };
+    if (entry !== undefined && usable) return { kind: 'kept', entry };
+    return wanted ? { kind: 'wanted', key } : undefined;
   };
 }

@@ -4,11 +4,13 @@ import { HeadraceError } from '../core/errors.js';
 import type { SkippedRows } from '../core/skip.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import { toValidUtf8 } from '../core/utf8.js';
-import type { EncodedSlice, Rows, SliceRows } from '../decode/decoder.js';
+import type { DocumentIds, EncodedSlice, FetchedIds, Rows, SliceRows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
+import { ROW_EXCLUDED, ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
+import { rowFates } from './row-fates.js';
 
 export interface DocumentOptions {
   readonly encoder: DocumentEncoder | undefined;
@@ -22,6 +24,7 @@ export interface DocumentOptions {
   /** `replace`: what is no valid UTF-8 becomes U+FFFD; `error`: its row is a bad one. */
   readonly invalidUtf8: 'error' | 'replace';
   readonly decode: (slice: EncodedSlice) => SliceRows;
+  readonly decodeIds: (ids: FetchedIds) => DocumentIds;
 }
 
 type TokenRows = Extract<Rows, { kind: 'tokens' }>;
@@ -34,6 +37,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
   /** Time spent in the tokenizer since the last `takeWork`. */
   #tokenizeMs = 0;
   #rowsSkipped = 0;
+  #rowsExcluded = 0;
   #skipped: SkippedRows[];
   readonly #options: DocumentOptions;
   readonly #slices: readonly WindowSlice[];
@@ -41,6 +45,8 @@ export class WindowDocuments implements DocumentSource, Provenance {
   /** First row of each slice, counted in the window. */
   readonly #starts: readonly number[];
   readonly #order: Permutation;
+  /** By row; undefined where all are taken. */
+  readonly #fates: Uint8Array | undefined;
   /** Tokens of the documents [#aheadStart, #aheadStart + #aheadBounds.length − 1). */
   #aheadStart = 0;
   #aheadIds: Int32Array = NO_TOKENS;
@@ -58,6 +64,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
       count += rows.count;
     }
     this.#starts = starts;
+    this.#fates = rowFates(payload, options.decodeIds);
     this.count = count;
     this.source = payload.sourceIndex;
     this.#order = payload.orderKey === undefined ? identityPermutation(count) : createPermutation(payload.orderKey, count);
@@ -87,11 +94,27 @@ export class WindowDocuments implements DocumentSource, Provenance {
     return this.#slices[slice].startRow + row - this.#starts[slice];
   }
 
+  /** What becomes of a document: `ROW_TAKEN`, `ROW_EXCLUDED`, `ROW_OF_OTHER_SPLIT`. */
+  fate(document: number): number {
+    return this.#fates === undefined ? ROW_TAKEN : this.#fates[this.#order.at(document)];
+  }
+
   /** What was done since the last call. */
-  takeWork(): { readonly tokenizeMs: number; readonly rowsSkipped: number; readonly skipped: readonly SkippedRows[] } {
-    const work = { tokenizeMs: this.#tokenizeMs, rowsSkipped: this.#rowsSkipped, skipped: this.#skipped };
+  takeWork(): {
+    readonly tokenizeMs: number;
+    readonly rowsSkipped: number;
+    readonly rowsExcluded: number;
+    readonly skipped: readonly SkippedRows[];
+  } {
+    const work = {
+      tokenizeMs: this.#tokenizeMs,
+      rowsSkipped: this.#rowsSkipped,
+      rowsExcluded: this.#rowsExcluded,
+      skipped: this.#skipped,
+    };
     this.#tokenizeMs = 0;
     this.#rowsSkipped = 0;
+    this.#rowsExcluded = 0;
     this.#skipped = [];
     return work;
   }
@@ -120,8 +143,9 @@ export class WindowDocuments implements DocumentSource, Provenance {
       return;
     }
     const index = row - this.#starts[slice];
-    this.#aheadIds =
-      rows.valid?.[index] === 0
+    this.#aheadIds = this.#isLeftOut(first)
+      ? NO_TOKENS
+      : rows.valid?.[index] === 0
         ? this.#reject(first, 'is null, or holds a null')
         : this.#checkedIds(rows, rows.bounds[index], rows.bounds[index + 1], first);
     this.#aheadBounds = Int32Array.of(0, this.#aheadIds.length);
@@ -172,6 +196,9 @@ export class WindowDocuments implements DocumentSource, Provenance {
       return undefined;
     }
     if (rows.kind !== 'text') throw new Error('a window of one source with two kinds of rows');
+    const { tokens: kept } = this.#slices[slice];
+    // a slice whose tokens are to be kept is tokenized whole, so that they serve any selection; see `CachedDocuments`
+    if (kept?.kind !== 'kept' && this.#isLeftOut(document) && kept?.kind !== 'wanted') return undefined;
     const index = row - this.#starts[slice];
     if (rows.valid?.[index] === 0) {
       this.#reject(document, 'is null');
@@ -203,8 +230,16 @@ export class WindowDocuments implements DocumentSource, Provenance {
     return narrow;
   }
 
-  /** A row that cannot be delivered: fails the run or leaves the row out, as the configuration says. */
+  /** Whether the selection leaves it out; counts it then. */
+  #isLeftOut(document: number): boolean {
+    const fate = this.fate(document);
+    if (fate === ROW_EXCLUDED) this.#rowsExcluded++;
+    return fate !== ROW_TAKEN;
+  }
+
+  /** A row that cannot be delivered: fails the run or leaves the row out, as the configuration says. One that nobody wants may be as it is. */
   #reject(document: number, problem: string, code: 'BAD_ROW' | 'TOKEN_OUT_OF_RANGE' = 'BAD_ROW'): Int32Array {
+    if (this.fate(document) !== ROW_TAKEN) return NO_TOKENS;
     const { encoded, shard, blockStartRow } = this.#slices[this.#sliceOf(this.#order.at(document))];
     const { uri } = encoded;
     const row = this.row(document);

@@ -4,6 +4,7 @@ import { HeadraceError } from '../core/errors.js';
 import type { BlockReader, Decoder, EncodedSlice } from '../decode/decoder.js';
 import type { PlacedShards } from '../manifest/manifest.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
+import { needsIds, type RowSelection } from '../select/selection.js';
 import type { ByteBudget, WindowsAhead } from './byte-budget.js';
 import type { ByteRange } from '../store/store.js';
 import { isDamage } from './damage.js';
@@ -23,6 +24,8 @@ export interface WindowLoaderOptions {
   readonly tokens: TokenLookup | undefined;
   /** `skip`: what is damaged or gone is left out, and its rows keep their places. */
   readonly badBlocks: 'fail' | 'skip';
+  /** `undefined`: all rows are taken. */
+  readonly selection: RowSelection | undefined;
 }
 
 /** One a lane and source: its windows are loaded in order, one at a time. */
@@ -51,7 +54,7 @@ export class WindowLoader {
     damaged: readonly DamagedSlice[],
     signal: AbortSignal,
   ): Promise<WindowPayload> {
-    const { plan, budget, stats, sourceIndex, kind } = this.#options;
+    const { plan, budget, stats, sourceIndex, kind, selection } = this.#options;
     if (place.group !== this.#readersGroup) {
       this.#readers.clear();
       this.#readersGroup = place.group;
@@ -64,7 +67,7 @@ export class WindowLoader {
       const slices = await Promise.all(window.slices.map((slice, index) => this.#loadSlice(slice, rangesOf(index), signal)));
       stats.storeMs += performance.now() - started;
       stats.windows++;
-      return { sourceIndex, kind, slices, orderKey: window.orderKey };
+      return { sourceIndex, kind, slices, orderKey: window.orderKey, selection };
     });
   }
 
@@ -73,52 +76,68 @@ export class WindowLoader {
     const { shards, stats, tokens: lookUp } = this.#options;
     const { shard } = shards.at(block.shard);
     const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal));
-    const place = { shard: block.shard, startRow, blockStartRow: block.startRow, tokens, again: false };
-    if (tokens?.kind === 'kept') {
-      stats.slicesKept++;
-      return { ...place, encoded: { format: 'omitted', uri: shard.uri, rows: endRow - startRow } };
-    }
-    if (tokens !== undefined) stats.slicesWanted++;
+    const isKept = tokens?.kind === 'kept';
+    if (isKept) stats.slicesKept++;
+    if (tokens?.kind === 'wanted') stats.slicesWanted++;
+    const place = { shard: block.shard, path: shard.path, startRow, blockStartRow: block.startRow };
     try {
-      return { ...place, ...(await this.#readSlice(slice, damaged, signal)) };
+      return { ...place, tokens, ...(await this.#readSlice(slice, isKept, damaged, signal)) };
     } catch (error) {
       const reason = reasonToSkip(error);
       if (this.#options.badBlocks === 'fail' || reason === undefined) throw error;
       const problem = (error as HeadraceError).message;
-      return { ...place, tokens: undefined, encoded: { format: 'rejected', uri: shard.uri, rows: endRow - startRow, reason, problem } };
+      const encoded: EncodedSlice = { format: 'rejected', uri: shard.uri, rows: endRow - startRow, reason, problem };
+      return { ...place, tokens: undefined, encoded, ids: undefined, again: false };
     }
   }
 
-  /** What is damaged is read anew, once; what shows in its pages only, a worker finds. */
+  /** What is damaged is read anew, once; what shows in its pages only, a worker finds. `isKept`: its tokens are at hand. */
   async #readSlice(
     { block, startRow, endRow }: Slice,
+    isKept: boolean,
     damaged: readonly ByteRange[] | undefined,
     signal: AbortSignal,
-  ): Promise<{ readonly encoded: EncodedSlice; readonly again: boolean }> {
+  ): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'again'>> {
+    const { decoder, shards } = this.#options;
+    const { store, path, shard } = shards.at(block.shard);
+    const omitted: EncodedSlice = { format: 'omitted', uri: shard.uri, rows: endRow - startRow };
+    if (isKept && !this.#readsIds) return { encoded: omitted, ids: undefined, again: false };
+
+    const read = async (reader: BlockReader): Promise<Pick<WindowSlice, 'encoded' | 'ids'>> => {
+      const encoded = isKept ? Promise.resolve(omitted) : reader.slice(startRow, endRow, signal);
+      const ids = this.#readsIds ? reader.ids(startRow, endRow, signal) : Promise.resolve(undefined);
+      await Promise.allSettled([encoded, ids]); // what fails waits for the other, which writes to the reader
+      return { encoded: await encoded, ids: await ids };
+    };
     let ranges = damaged;
     if (ranges === undefined) {
       const reader = this.#readerOf(block);
       try {
-        return { encoded: await reader.slice(startRow, endRow, signal), again: false };
+        return { ...(await read(reader)), again: false };
       } catch (error) {
         if (!isDamage(error)) throw error;
         ranges = reader.ranges;
       }
     }
-    const { decoder, shards } = this.#options;
-    const { store, path, shard } = shards.at(block.shard);
     const reader = decoder.reopenBlock(store, path, shard, block, ranges);
-    const encoded = await reader.slice(startRow, endRow, signal);
+    const parts = await read(reader);
     this.#readers.set(keyOf(block), reader); // what the other one holds, and knows of the pages, may be damaged as well
-    return { encoded, again: true };
+    return { ...parts, again: true };
+  }
+
+  get #readsIds(): boolean {
+    const { selection } = this.#options;
+    return selection !== undefined && needsIds(selection);
   }
 
   /** What the budget is charged for a slice before it is read: kept tokens take about as many bytes as their text at most. */
   #bytesOf({ block, startRow, endRow }: Slice): number {
-    const { shards, tokens } = this.#options;
-    const { storedBytes, decodedBytes, rows } = shards.at(block.shard).shard.units[block.unit];
+    const { shards, tokens, decoder } = this.#options;
+    const unit = shards.at(block.shard).shard.units[block.unit];
+    const { storedBytes, decodedBytes, rows } = unit;
     const bytes = tokens === undefined ? storedBytes : Math.max(storedBytes, decodedBytes);
-    return Math.ceil((bytes * (endRow - startRow)) / rows);
+    const idBytes = this.#readsIds ? decoder.storedIdBytes(unit) : 0;
+    return Math.ceil(((bytes + idBytes) * (endRow - startRow)) / rows);
   }
 
   #readerOf(block: Block): BlockReader {

@@ -248,8 +248,9 @@ export class WindowHandle {
 }
 
 function transferables(payload: WindowPayload): ArrayBuffer[] {
-  return payload.slices.flatMap(({ encoded, tokens }) => [
+  return payload.slices.flatMap(({ encoded, ids, tokens }) => [
     ...(encoded.format === 'parquet' ? [encoded.dictionary.buffer, encoded.pages.buffer] : []),
+    ...(ids === undefined ? [] : [ids.dictionary.buffer, ids.pages.buffer]),
     ...(tokens?.kind === 'kept' ? [tokens.entry.buffer as ArrayBuffer] : []),
   ]);
 }

@@ -30,6 +30,7 @@ const SCHEMAS = {
     credits: z.int().min(1).max(LIMITS.creditsMax),
     expect: planRecord,
     cursors: z.array(cursor),
+    split: z.enum(['train', 'validation']).optional(),
   }),
   WELCOME: z.object({
     session,

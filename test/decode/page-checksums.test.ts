@@ -10,7 +10,7 @@ import { HeadraceError } from '../../src/core/errors.js';
 import type { BlockReader, Decoder, FetchedSlice } from '../../src/decode/decoder.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { countPageRows } from '../../src/decode/parquet/count-page-rows.js';
-import { decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
+import { decodeParquetIds, decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
 import { parquetUnitLayout } from '../../src/decode/parquet/layout.js';
 import { pagesOf } from '../../src/decode/parquet/pages.js';
 import { memoryStore } from '../../src/store/memory.js';
@@ -112,6 +112,33 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
         detail: { uri: 'memory://m/f', column: 'text', startByte, expected: dictionary.header.crc! >>> 0, found: expect.any(Number) },
       }),
     );
+  });
+
+  it('ids are checked like rows', async () => {
+    const bytes = files.get('index')!.slice();
+    const openWithIds = async () => {
+      const store = memoryStore('memory://m/', { f: bytes });
+      const object = await store.head('f');
+      const index = await newDecoder().index(store, object, { column: 'text', kind: 'text', id: 'few' });
+      return { store, shard: { path: 'f', uri: 'memory://m/f', size: object.size, etag: object.etag, ...index } satisfies Shard };
+    };
+    const opened = await openWithIds();
+    const reader = readerOf(opened, newDecoder());
+    expect(decodeParquetIds(await reader.ids(0, SLICE_ROWS, signal))).toHaveLength(SLICE_ROWS);
+    const { id } = parquetUnitLayout(opened.shard.units[0].layout);
+    const [, page] = pagesOf(bytes.slice(id!.startByte, id!.endByte), id!.codec);
+    bytes[id!.startByte + page.body.byteOffset + (page.body.length >> 1)] ^= 4;
+    const damaged = readerOf(await openWithIds(), newDecoder());
+    expect(await outcomeOf(damaged.slice(0, SLICE_ROWS, signal))).not.toBe('damaged');
+    const ids = await damaged.ids(0, SLICE_ROWS, signal);
+    expect(() => decodeParquetIds(ids)).toThrow(
+      expect.objectContaining({
+        code: 'SHARD_INVALID',
+        message: expect.stringMatching(/^column few of memory:\/\/m\/f is damaged at byte/),
+      }),
+    );
+    // what is to be read anew: all that was read of the block
+    expect(damaged.ranges).toEqual(expect.arrayContaining([...ids.ranges]));
   });
 
   it('which slices a damage takes down depends on the file alone, and not on what was read before', async () => {

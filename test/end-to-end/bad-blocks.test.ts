@@ -1,6 +1,7 @@
 import { openPipeline, memoryStore, type Batch, type ConfigInput, type Pipeline, type SkipRecord, type Store } from 'headrace';
 import { parquetMetadata } from 'hyparquet';
 import { parquetWriteBuffer } from 'hyparquet-writer';
+import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parquetOf } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
@@ -242,6 +243,54 @@ describe('blocks that are damaged or gone', { timeout: 120_000 }, () => {
     await expect(run(config({ ...changes, cache: tokens, badBlocks: 'fail' }), steps)).rejects.toMatchObject({ code: 'SHARD_INVALID' });
     corrupt = (_path, _startByte, bytes) => bytes;
     expect((await run(config({ ...changes, cache: tokens }), steps)).hashes).toEqual(clean.hashes);
+  });
+
+  it('rows whose ids are damaged are left out with them, whether their tokens are kept or not', async () => {
+    const texts = sampleDocuments(SHARDS * SHARD_ROWS).filter(({ text }) => text.length < 5000);
+    const shards = Array.from({ length: SHARDS }, (_, shard) =>
+      parquetOf(
+        texts.filter((_, i) => i % SHARDS === shard),
+        BLOCK_ROWS,
+      ),
+    );
+    for (const [shard, bytes] of shards.entries()) ids.put(`part-${shard}.parquet`, bytes);
+    const exclude = workspace.path('ids.txt');
+    await writeFile(exclude, texts.flatMap(({ id }, i) => (i % 9 === 0 ? [`${id}\n`] : [])).join(''));
+    const changes: Partial<ConfigInput> = {
+      sources: { t: { uri: 'memory://corpus/', id: 'id', exclude } },
+      tokenizer: { file: TOKENIZER_FILE },
+      sequence: { length: 512 },
+    };
+    const cache = { dir: workspace.path('tokens-of-ids'), tokens: true };
+    const steps = 80;
+    const clean = await run(config({ ...changes, cache }), steps);
+    const { columns } = parquetMetadata(shards[1].slice().buffer).row_groups[1];
+    const at = Number(columns.find(({ meta_data }) => meta_data?.path_in_schema[0] === 'id')!.meta_data!.data_page_offset);
+    const spoil: typeof corrupt = (path, startByte, bytes) => {
+      if (path === 'part-1.parquet')
+        for (let i = at; i < at + 32; i++) if (i >= startByte && i < startByte + bytes.length) bytes[i - startByte] = 0xff;
+      return bytes;
+    };
+    corrupt = spoil;
+    const faulty = await run(config(changes), steps);
+    expectOnlyGaps(faulty, clean);
+    expect([...rowsOf(faulty.skips)].every((row) => row.startsWith('1:'))).toBe(true);
+    expect(faulty.stats.rowsExcluded).toBeGreaterThan(0);
+    const kept = await run(config({ ...changes, cache }), steps);
+    expect(kept.hashes).toEqual(faulty.hashes);
+    expect(kept.stats.slicesKept).toBeGreaterThan(0);
+    await expect(run(config({ ...changes, badBlocks: 'fail' }), steps)).rejects.toMatchObject({
+      code: 'SHARD_INVALID',
+      message: expect.stringContaining('part-1.parquet'),
+    });
+    // damaged on its way, once
+    let spoiled = 0;
+    corrupt = (path, startByte, bytes) => {
+      const reaches = path === 'part-1.parquet' && startByte <= at && at < startByte + bytes.length;
+      return reaches && spoiled++ === 0 ? spoil(path, startByte, bytes) : bytes;
+    };
+    expect((await run(config({ ...changes, badBlocks: 'fail' }), steps)).hashes).toEqual(clean.hashes);
+    expect(spoiled).toBeGreaterThan(1);
   });
 
   it('bad rows are told by the same way, with a line each up to a bound', async () => {

@@ -97,6 +97,24 @@ describe('headrace index', () => {
     });
   });
 
+  it('knows where the ids are, and is refused where it does not', async () => {
+    const exclude = workspace.path('ids.txt');
+    await writeFile(exclude, `${sampleDocuments(200)[7].id}\n`);
+    const written = async (dir: string, source: Partial<ConfigInput['sources'][string]>): Promise<string> => {
+      await runCli(['index', await workspace.config(`${dir}.yaml`, config({}, source)), '--out', workspace.path(dir)]);
+      return workspace.path(dir, 'prose.index');
+    };
+    const withIds = await written('with-ids', { id: 'id' });
+    const without = await written('without-ids', {});
+    const listed = await openPipeline(config({}, { id: 'id', exclude }));
+    const expected = await collect(listed);
+    expect(listed.stats.rowsExcluded).toBe(1);
+    const named = await openPipeline(config({}, { id: 'id', exclude, index: withIds }));
+    expect(await collect(named)).toEqual(expected);
+    await expect(openPipeline(config({}, { id: 'id', index: without }))).rejects.toMatchObject({ code: 'INDEX_INVALID' });
+    await expect(openPipeline(config({}, { index: withIds }))).rejects.toMatchObject({ code: 'INDEX_INVALID' });
+  });
+
   it('in the cache directory costs time where it is damaged, and never truth', async () => {
     const dir = workspace.path('own-cache');
     const reference = await collect(await openPipeline(config({ cache: { dir } })));

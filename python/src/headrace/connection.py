@@ -37,6 +37,8 @@ class Request:
     address: str
     rank: int
     world_size: int
+    # "train" or "validation"
+    split: str
     consumer: str
     credits: int
     timeout_s: float
@@ -289,6 +291,8 @@ class Connection:
             credits = max(1, request.credits - self._waiting)
             # a batch too many is paid back with the next that is taken
             self._credits_owed = min(0, request.credits - self._waiting - credits)
+        # a sidecar that knows no splits would not hear which one is asked for, and has no such entry in its plan
+        split = {} if request.split == "train" else {"split": request.split}
         hello = {
             "client": f"python/{__version__}",
             "consumer": request.consumer,
@@ -297,8 +301,9 @@ class Connection:
             "worldSize": request.world_size,
             "credits": credits,
             # a sidecar that was restarted with another configuration is no continuation
-            "expect": dict(request.expect) if received is None else received["plan"],
+            "expect": {**request.expect, **split} if received is None else received["plan"],
             "cursors": list(request.cursors) if received is None else [received],
+            **split,
         }
         self._send(dealer, "HELLO", hello)
 

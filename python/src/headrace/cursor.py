@@ -56,7 +56,8 @@ def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
     first = cursors[0]
     lanes: dict[str, Any] = {}
     for cursor in cursors:
-        for field in sorted({*first["plan"], *cursor["plan"]}):
+        # two splits differ in other entries as well
+        for field in ["split", *sorted({*first["plan"], *cursor["plan"]})]:
             if first["plan"].get(field) != cursor["plan"].get(field):
                 raise _mismatch(f"plan.{field}", f"{field} is {first['plan'].get(field)!r} in one and {cursor['plan'].get(field)!r} in another")
         if cursor["step"] != first["step"]:

@@ -58,6 +58,8 @@ class DataLoader:
     :param address: of a sidecar that runs already (``ipc://…`` or ``tcp://127.0.0.1:…``), instead of starting one.
     :param rank, world_size: the data-parallel rank and the number of such ranks; default: RANK and WORLD_SIZE, as torchrun sets them, else 0 of 1.
     :param local_rank: default: LOCAL_RANK, else ``rank``.
+    :param split: ``"train"``, or ``"validation"``: the documents that the configuration's ``validation`` holds out of training, once and in a fixed order.
+        ``load_state_dict({})`` starts it again.
     :param consumer: names this consumer among several of the same rank (tensor, pipeline, context parallel): they get the same batches.
     :param prefetch: batches asked for ahead, 1 to 64.
     :param timeout: seconds; the longest wait for a batch, and for a sidecar that went away.
@@ -83,6 +85,7 @@ class DataLoader:
         rank: int | None = None,
         world_size: int | None = None,
         local_rank: int | None = None,
+        split: Literal["train", "validation"] = "train",
         consumer: str = "default",
         prefetch: int = 4,
         timeout: float = 300.0,
@@ -102,6 +105,9 @@ class DataLoader:
         self._prefetch = _integer("prefetch", prefetch)
         if not 1 <= self._prefetch <= wire.CREDITS_MAX:
             raise HeadraceError("CONFIG_INVALID", f"prefetch is {prefetch}; it can be 1 to {wire.CREDITS_MAX}")
+        if split not in wire.SPLITS:
+            raise HeadraceError("CONFIG_INVALID", f"split is {split!r}; it can be train or validation")
+        self._split = split
         if isinstance(command, str):
             raise HeadraceError("CONFIG_INVALID", f"command is the text {command!r}; it is a list of words", hint='for example ["npx", "headrace"]')
         if position_ids not in ("document", "row"):
@@ -243,6 +249,7 @@ class DataLoader:
                 address=address,
                 rank=self.rank,
                 world_size=self.world_size,
+                split=self._split,
                 consumer=self._consumer,
                 credits=self._prefetch,
                 timeout_s=self._timeout,

@@ -14,13 +14,14 @@ from .errors import HeadraceError
 
 VERSION = 2
 MAGIC = b"HR"
+SPLITS = ("train", "validation")
 CREDITS_MAX = 64
 # frame 0 of a message; arrays are in frames of their own
 HEADER_BYTES_MAX = 1 << 20
 
 # type byte, and the keys of the JSON in the order of the specification
 MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
-    "HELLO": (1, ("client", "consumer", "incarnation", "rank", "worldSize", "credits", "expect", "cursors")),
+    "HELLO": (1, ("client", "consumer", "incarnation", "rank", "worldSize", "credits", "expect", "cursors", "split")),
     "WELCOME": (2, ("session", "server", "heartbeatMs", "rows", "length", "padId", "vocabSize", "cursor")),
     "CREDIT": (3, ("session", "credits")),
     "BATCH": (4, ("session", "step", "rows", "length", "tokens", "digest", "cursor", "arrays")),
@@ -32,6 +33,8 @@ MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "MIX": (10, ("at", "after", "weights", "ramp")),
     "MIXED": (11, ("at", "weights", "ramp")),
 }
+# keys that may be left out
+_OPTIONAL = frozenset({"split"})
 _NAMES = {number: name for name, (number, _) in MESSAGES.items()}
 _STRINGS = frozenset({"client", "consumer", "server", "digest", "code", "message", "hint"})
 _OBJECTS = frozenset({"expect", "cursor", "detail", "weights"})
@@ -55,7 +58,7 @@ class Message:
 def encode_header(message_type: str, header: Mapping[str, Any]) -> bytes:
     """Frame 0 of a message. Keys are written in the specification's order."""
     number, keys = MESSAGES[message_type]
-    body = json.dumps({key: header[key] for key in keys}, ensure_ascii=False, separators=(",", ":"))
+    body = json.dumps({key: header[key] for key in keys if key in header or key not in _OPTIONAL}, ensure_ascii=False, separators=(",", ":"))
     return MAGIC + bytes((VERSION, number)) + body.encode("utf-8")
 
 
@@ -88,6 +91,8 @@ def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
     if not isinstance(header, dict):
         raise _bad(f"{message_type} has no JSON object")
     for key in MESSAGES[message_type][1]:
+        if key not in header and key in _OPTIONAL:
+            continue
         if key not in header or not (_fits(key, header[key]) or (message_type == "MIX" and header[key] is None)):
             raise _bad(f"{message_type}.{key} is missing or of the wrong type")
     if message_type == "BATCH" and not _is_delta(header["cursor"]):
@@ -101,6 +106,8 @@ def _is_delta(cursor: Mapping[str, Any]) -> bool:
 
 
 def _fits(key: str, value: object) -> bool:
+    if key == "split":
+        return value in SPLITS
     if key in _STRINGS:
         return isinstance(value, str)
     if key in _OBJECTS:

@@ -11,8 +11,8 @@ import type { CompressionCodec, Encoding, ParquetType } from 'hyparquet';
 import { ByteWriter } from 'hyparquet-writer';
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js';
 import { LIMITS } from '../../config/limits.js';
-import type { Rows } from '../decoder.js';
-import type { EncodedParquetSlice } from './encoded-slice.js';
+import type { DocumentIds, Rows } from '../decoder.js';
+import type { EncodedChunk, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
 import { pagesOf } from './pages.js';
 
 /** `PAR1`, little-endian. */
@@ -23,6 +23,40 @@ const load = createRequire(import.meta.url);
 
 /** Throws what parquet-wasm throws, or an Error that says what is wrong. */
 export function decodeWithArrow(slice: EncodedParquetSlice): Rows {
+  const column = arrowColumn(slice);
+  const { skipRows: start, rows: count } = slice;
+  const bounds = (column.valueOffsets as Int32Array).subarray(start, start + count + 1);
+  const valid = validity(column, bounds, start, count);
+  if (slice.kind === 'text') return { kind: 'text', count, bounds, bytes: column.values as Uint8Array, valid };
+  return { kind: 'tokens', count, bounds, ids: column.children[0].values as Int32Array | BigInt64Array, valid, idsBelow: undefined };
+}
+
+/** As `decodeWithArrow`. */
+export function decodeIdsWithArrow({ kind, ...chunk }: EncodedParquetIds): DocumentIds {
+  const column = arrowColumn(chunk);
+  const idOf = kind === 'string' ? stringAt(column) : integerAt(column.values as Int32Array | BigInt64Array, kind === 'unsigned');
+  return Array.from({ length: chunk.rows }, (_, i) => (column.getValid(chunk.skipRows + i) ? idOf(chunk.skipRows + i) : null));
+}
+
+function stringAt(column: Arrow.Data): (row: number) => string {
+  const bounds = column.valueOffsets as Int32Array;
+  const bytes = column.values as Uint8Array;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return (row) => text.toString('utf8', bounds[row], bounds[row + 1]);
+}
+
+/** Without their annotation, integers without a sign come with one. */
+function integerAt(values: Int32Array | BigInt64Array, unsigned: boolean): (row: number) => string {
+  const own: Int32Array | Uint32Array | BigInt64Array | BigUint64Array = !unsigned
+    ? values
+    : values instanceof Int32Array
+      ? new Uint32Array(values.buffer, values.byteOffset, values.length)
+      : new BigUint64Array(values.buffer, values.byteOffset, values.length);
+  return (row) => String(own[row]);
+}
+
+/** The one column of the pages, of `pageRows` rows. */
+function arrowColumn(slice: EncodedChunk): Arrow.Data {
   const { readParquet } = load('parquet-wasm') as typeof ParquetWasm;
   const { tableFromIPC } = load('apache-arrow') as typeof Arrow;
   const file = toParquetFile(slice);
@@ -38,12 +72,7 @@ export function decodeWithArrow(slice: EncodedParquetSlice): Rows {
   if (arrow.numRows !== slice.pageRows || arrow.batches.length !== 1) {
     throw new Error(`${arrow.numRows} rows in ${arrow.batches.length} batches where the metadata says ${slice.pageRows} rows`);
   }
-  const column = arrow.batches[0].data.children[0];
-  const { skipRows: start, rows: count } = slice;
-  const bounds = (column.valueOffsets as Int32Array).subarray(start, start + count + 1);
-  const valid = validity(column, bounds, start, count);
-  if (slice.kind === 'text') return { kind: 'text', count, bounds, bytes: column.values as Uint8Array, valid };
-  return { kind: 'tokens', count, bounds, ids: column.children[0].values as Int32Array | BigInt64Array, valid, idsBelow: undefined };
+  return arrow.batches[0].data.children[0];
 }
 
 /** 0 where a row is null, or is a list that holds a null: neither is a row of tokens or text. */
@@ -59,7 +88,7 @@ function validity(column: Arrow.Data, bounds: Int32Array, start: number, count: 
   return valid;
 }
 
-function toParquetFile(slice: EncodedParquetSlice): Uint8Array {
+function toParquetFile(slice: EncodedChunk): Uint8Array {
   const { dictionary, pages, unit, schema, pageRows } = slice;
   const values = countValues([dictionary, pages], unit.codec);
   // a row has a value or a level of its own, so more rows than values are none, and nothing is allocated for them

@@ -4,11 +4,11 @@ import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import type { BlockReader, ColumnRequest, Decoder, PageRowCounter } from '../decoder.js';
-import type { EncodedParquetSlice } from './encoded-slice.js';
+import type { EncodedChunk } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
 import { createFooterSize, type FooterSize } from './footer-size.js';
 import { readParquetIndex } from './footer.js';
-import { parquetShardLayout, parquetUnitLayout, type ParquetShardLayout, type ParquetUnitLayout } from './layout.js';
+import { parquetShardLayout, parquetUnitLayout, type ParquetChunkLayout, type ParquetShardLayout } from './layout.js';
 import { PageMap } from './page-map.js';
 
 /** The Parquet decoder's half in the main thread. `countRows` runs in a worker. */
@@ -19,14 +19,32 @@ export function createParquetDecoder(countRows: PageRowCounter): Decoder {
   const footerSizes = new WeakMap<ColumnRequest, FooterSize>();
   const open = (store: Store, path: string, shard: Shard, block: Block, anew: boolean): BlockReader => {
     const unit = shard.units[block.unit];
-    const layout = parquetUnitLayout(unit.layout);
-    const shardLayout = parquetShardLayout(shard.layout);
-    const key = `${shard.uri}@${shard.etag}#${layout.startByte}`; // a column chunk, which two sources may want different ones of
-    const map = (anew ? undefined : pageMaps.get(key)) ?? new PageMap(unit, layout, shardLayout.nested, shard.uri);
-    // at once, so that blocks of one row group that are opened together share one survey; and again when it has grown
-    const remember = (): void => void pageMaps.set(key, map);
-    remember();
-    return new ParquetBlockReader({ store, path, shard, block, layout, shardLayout, map, remember, countRows });
+    const { id: idLayout, ...layout } = parquetUnitLayout(unit.layout);
+    const { id: idColumn, ...column } = parquetShardLayout(shard.layout);
+    const openChunk = (chunk: ParquetChunkLayout, schema: ParquetShardLayout['schema'], nested: boolean): ChunkReader => {
+      const key = `${shard.uri}@${shard.etag}#${chunk.startByte}`; // two sources may want different column chunks
+      const map = (anew ? undefined : pageMaps.get(key)) ?? new PageMap(unit, chunk, nested, shard.uri);
+      // at once, so that blocks of one row group that are opened together share one survey; and again when it has grown
+      const remember = (): void => void pageMaps.set(key, map);
+      remember();
+      return new ChunkReader({ store, path, shard, block, layout: chunk, schema, map, remember, countRows });
+    };
+    const chunk = openChunk(layout, column.schema, column.nested);
+    let idChunk: ChunkReader | undefined;
+    return {
+      get ranges() {
+        return [...chunk.ranges, ...(idChunk?.ranges ?? [])];
+      },
+      slice: async (startRow, endRow, signal) => ({
+        ...(await chunk.read(startRow, endRow, signal)),
+        kind: column.nested ? 'tokens' : 'text',
+      }),
+      ids: async (startRow, endRow, signal) => {
+        if (idLayout === undefined || idColumn === undefined) throw new Error(`the index of ${shard.uri} was not asked for ids`);
+        idChunk ??= openChunk(idLayout, idColumn.schema, false);
+        return { ...(await idChunk.read(startRow, endRow, signal)), kind: idColumn.type };
+      },
+    };
   };
   return {
     index: (store, object, request, signal) => {
@@ -37,6 +55,10 @@ export function createParquetDecoder(countRows: PageRowCounter): Decoder {
     openBlock: (store, path, shard, block) => open(store, path, shard, block, false),
     reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block, true),
     estimateBlock,
+    storedIdBytes: (unit) => {
+      const { id } = parquetUnitLayout(unit.layout);
+      return id === undefined ? 0 : id.endByte - id.startByte;
+    },
   };
 }
 
@@ -50,14 +72,15 @@ interface ReaderParts {
   readonly path: string;
   readonly shard: Shard;
   readonly block: Block;
-  readonly layout: ParquetUnitLayout;
-  readonly shardLayout: ParquetShardLayout;
+  readonly layout: ParquetChunkLayout;
+  readonly schema: ParquetShardLayout['schema'];
   readonly map: PageMap;
   readonly remember: () => void;
   readonly countRows: PageRowCounter;
 }
 
-class ParquetBlockReader implements BlockReader {
+/** Of one column chunk. */
+class ChunkReader {
   readonly #parts: ReaderParts;
   /** Bytes [#startByte, #startByte + #bytes.length) of the object. */
   #bytes: Uint8Array = new Uint8Array(0);
@@ -75,11 +98,12 @@ class ParquetBlockReader implements BlockReader {
     return [...this.#dictionaryRanges, ...this.#ranges];
   }
 
-  async slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedParquetSlice> {
-    const { shard, block, layout, shardLayout, map, remember, countRows } = this.#parts;
+  /** Rows [startRow, endRow) of the shard, after those of the calls before. */
+  async read(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedChunk> {
+    const { shard, block, layout, schema, map, remember, countRows } = this.#parts;
     const unitStartRow = shard.units[block.unit].startRow;
-    const read = (start: number, end: number): Promise<Uint8Array> => this.#read(start, end, signal);
-    const pages = await map.locate(startRow - unitStartRow, endRow - unitStartRow, read, countRows, signal);
+    const readBytes = (start: number, end: number): Promise<Uint8Array> => this.#read(start, end, signal);
+    const pages = await map.locate(startRow - unitStartRow, endRow - unitStartRow, readBytes, countRows, signal);
     remember();
     const first = pages[0];
     const last = pages[pages.length - 1];
@@ -92,9 +116,8 @@ class ParquetBlockReader implements BlockReader {
     ] as const;
     await Promise.allSettled(reads);
     const [dictionary, bytes] = await Promise.all(reads);
-    const slice: EncodedParquetSlice = {
+    const slice: EncodedChunk = {
       format: 'parquet',
-      kind: shardLayout.nested ? 'tokens' : 'text',
       uri: shard.uri,
       dictionary: dictionary.slice(),
       dictionaryByte: map.dictionary?.startByte ?? layout.startByte,
@@ -105,7 +128,7 @@ class ParquetBlockReader implements BlockReader {
       skipRows: startRow - unitStartRow - first.startRow,
       rows: endRow - startRow,
       unit: { codec: layout.codec, encodings: layout.encodings, type: layout.type, path: layout.path },
-      schema: shardLayout.schema,
+      schema,
     };
     // the last page may hold rows of the next slice
     const lastStart = pages.findLast(({ continued }) => !continued) ?? first;

@@ -1,25 +1,34 @@
 /** The worker's half of the Parquet decoder: pages in, rows out. */
 import { HeadraceError, messageOf } from '../../core/errors.js';
-import type { Rows } from '../decoder.js';
-import { decodeWithArrow } from './arrow-slice.js';
-import type { EncodedParquetSlice } from './encoded-slice.js';
+import type { DocumentIds, Rows } from '../decoder.js';
+import { decodeIdsWithArrow, decodeWithArrow } from './arrow-slice.js';
+import type { EncodedChunk, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
 import { decodeLists } from './list-kernel.js';
 import { checkPage, PageChecksumError, pagesOf } from './pages.js';
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
+  return decoded(slice, () => decodeLists(slice) ?? decodeWithArrow(slice));
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeParquetIds(slice: EncodedParquetIds): DocumentIds {
+  return decoded(slice, () => decodeIdsWithArrow(slice));
+}
+
+function decoded<T>(slice: EncodedChunk, decode: () => T): T {
   const { uri, unit, dictionary, dictionaryByte, pages, pagesByte } = slice;
   checkPart(slice, dictionary, dictionaryByte);
   checkPart(slice, pages, pagesByte);
   try {
-    return decodeLists(slice) ?? decodeWithArrow(slice);
+    return decode();
   } catch (error) {
     throw invalid(slice, `cannot decode column ${unit.path[0]} of ${uri}: ${messageOf(error)}`, { cause: error });
   }
 }
 
 /** Before anything is decoded: what is damaged may well decode, to something else. */
-function checkPart(slice: EncodedParquetSlice, part: Uint8Array, startByte: number): void {
+function checkPart(slice: EncodedChunk, part: Uint8Array, startByte: number): void {
   const { uri, unit } = slice;
   try {
     for (const page of pagesOf(part, unit.codec)) checkPage(page);
@@ -35,7 +44,7 @@ function checkPart(slice: EncodedParquetSlice, part: Uint8Array, startByte: numb
 }
 
 function invalid(
-  { uri, unit }: EncodedParquetSlice,
+  { uri, unit }: EncodedChunk,
   message: string,
   { detail, cause }: { readonly detail?: Readonly<Record<string, number>>; readonly cause?: unknown },
 ): HeadraceError {

@@ -1,10 +1,10 @@
 /** A slice of a Parquet column on its way to a worker: the dictionary and the data pages that hold its rows, as they are in the file. */
 import type { ByteRange } from '../../store/store.js';
-import type { ParquetShardLayout, ParquetUnitLayout } from './layout.js';
+import type { ParquetChunkLayout, ParquetIdType, ParquetShardLayout } from './layout.js';
 
-export interface EncodedParquetSlice {
+/** Of any column. */
+export interface EncodedChunk {
   readonly format: 'parquet';
-  readonly kind: 'text' | 'tokens';
   /** For messages. */
   readonly uri: string;
   /** The dictionary page with its header; empty where there is none. Owns its buffer. */
@@ -21,6 +21,14 @@ export interface EncodedParquetSlice {
   /** The slice is rows [skipRows, skipRows + rows) of the pages. */
   readonly skipRows: number;
   readonly rows: number;
-  readonly unit: Pick<ParquetUnitLayout, 'codec' | 'encodings' | 'type' | 'path'>;
+  readonly unit: Pick<ParquetChunkLayout, 'codec' | 'encodings' | 'type' | 'path'>;
   readonly schema: ParquetShardLayout['schema'];
+}
+
+export interface EncodedParquetSlice extends EncodedChunk {
+  readonly kind: 'text' | 'tokens';
+}
+
+export interface EncodedParquetIds extends EncodedChunk {
+  readonly kind: ParquetIdType;
 }

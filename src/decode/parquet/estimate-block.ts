@@ -1,14 +1,28 @@
 /** What the block reader will fetch, from the footer alone: as if all rows of a column chunk had the same length. */
 import { LIMITS } from '../../config/limits.js';
-import type { Block, Shard } from '../../core/shard.js';
+import type { Block, Shard, Unit } from '../../core/shard.js';
 import { STORE_LIMITS } from '../../store/limits.js';
 import type { ReadEstimate } from '../decoder.js';
-import { parquetUnitLayout } from './layout.js';
+import { parquetUnitLayout, type ParquetChunkLayout } from './layout.js';
+
+/** The projected column's, and the ids' where they are read. */
+export function estimateBlock(shard: Shard, block: Block, withIds = false): (startRow: number, endRow: number) => ReadEstimate {
+  const { id, ...chunk } = parquetUnitLayout(shard.units[block.unit].layout);
+  const estimates = [chunk, ...(withIds && id !== undefined ? [id] : [])].map((layout) =>
+    estimateChunk(layout, shard.units[block.unit], block),
+  );
+  return (startRow, endRow) =>
+    estimates
+      .map((estimate) => estimate(startRow, endRow))
+      .reduce((sum, { bytes, requests }) => ({ bytes: sum.bytes + bytes, requests: sum.requests + requests }));
+}
 
 /** Follows the reader, which has fetched what lies before `held`; but a block that is a part of its unit is taken to end with its own rows. */
-export function estimateBlock(shard: Shard, block: Block): (startRow: number, endRow: number) => ReadEstimate {
-  const unit = shard.units[block.unit];
-  const { offsetIndex, startByte, endByte } = parquetUnitLayout(unit.layout);
+function estimateChunk(
+  { offsetIndex, startByte, endByte }: ParquetChunkLayout,
+  unit: Unit,
+  block: Block,
+): (startRow: number, endRow: number) => ReadEstimate {
   const byteOf = (row: number): number => startByte + Math.floor(((endByte - startByte) * (row - unit.startRow)) / unit.rows);
   const blockEnd = byteOf(block.endRow);
   let held = byteOf(block.startRow);

@@ -1,4 +1,4 @@
-/** Reads the footer of a Parquet file and keeps what the plan and the block reader need of the projected column. */
+/** Reads the footer of a Parquet file and keeps what the plan and the block reader need of the projected column, and of that of the ids. */
 import { createHash } from 'node:crypto';
 import { parquetMetadata, type ColumnChunk, type FileMetaData, type RowGroup, type SchemaElement } from 'hyparquet';
 import { LIMITS } from '../../config/limits.js';
@@ -8,7 +8,7 @@ import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import type { ColumnRequest, ShardIndex } from '../decoder.js';
 import type { FooterSize } from './footer-size.js';
-import type { ParquetUnitLayout } from './layout.js';
+import type { ParquetChunkLayout, ParquetIdType, ParquetUnitLayout } from './layout.js';
 
 /** `PAR1`, at both ends of a file; `PARE` where the footer is encrypted. */
 const MAGIC = 'PAR1';
@@ -18,7 +18,9 @@ const TRAILER_BYTES = 8;
 
 const CODECS = new Set(['UNCOMPRESSED', 'SNAPPY', 'GZIP', 'BROTLI', 'ZSTD', 'LZ4', 'LZ4_RAW']);
 const TEXT_TYPES = new Set(['UTF8', 'JSON', 'ENUM']);
-const TOKEN_TYPES = new Set(['INT32', 'INT64']);
+const INTEGER_TYPES = new Set(['INT32', 'INT64']);
+/** INT32 and INT64 are also dates, times and decimals, which are no ids. */
+const INTEGER_ANNOTATION = /^U?INT_(8|16|32|64)$/;
 
 /** Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
 export async function readParquetIndex(
@@ -38,10 +40,11 @@ export async function readParquetIndex(
     throw invalid(uri, `its footer cannot be parsed (${messageOf(error)})`, error);
   }
   const column = findColumn(metadata.schema, request, uri);
+  const id = request.id === undefined ? undefined : findIdColumn(metadata.schema, request.id, uri);
   const units: Unit[] = [];
   let startRow = 0;
   for (const [index, rowGroup] of metadata.row_groups.entries()) {
-    const unit = unitOf(rowGroup, index, startRow, column, object, uri);
+    const unit = unitOf(rowGroup, index, startRow, { column, id, object, uri });
     units.push(unit);
     startRow += unit.rows;
   }
@@ -49,7 +52,11 @@ export async function readParquetIndex(
     contentId: createHash('sha256').update(footer).digest('hex'),
     rows: startRow,
     units,
-    layout: { schema: column.schema.map(plainElement), nested: request.kind === 'tokens' },
+    layout: {
+      schema: column.schema.map(plainElement),
+      nested: request.kind === 'tokens',
+      ...(id && { id: { schema: id.schema.map(plainElement), type: id.type } }),
+    },
   };
 }
 
@@ -93,18 +100,12 @@ interface Column {
   readonly name: string;
 }
 
+interface IdColumn extends Column {
+  readonly type: ParquetIdType;
+}
+
 function findColumn(schema: readonly SchemaElement[], request: ColumnRequest, uri: string): Column {
-  const columns = topLevelColumns(schema);
-  const elements = columns.get(request.column);
-  if (elements === undefined) {
-    const near = nearestNames(request.column, [...columns.keys()]);
-    const suggestion =
-      near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its columns are ${[...columns.keys()].slice(0, 20).join(', ')}.`;
-    throw new HeadraceError('COLUMN_MISSING', `${uri} has no column ${request.column}`, {
-      detail: { uri, column: request.column, columns: [...columns.keys()].slice(0, 50).join(', ') },
-      hint: suggestion,
-    });
-  }
+  const elements = elementsOf(schema, request.column, uri);
   const leaves = elements.filter((element) => element.type !== undefined);
   const leaf = leaves.at(0);
   const fits =
@@ -122,7 +123,46 @@ function findColumn(schema: readonly SchemaElement[], request: ColumnRequest, ur
       },
     );
   }
-  return { schema: [{ name: 'schema', num_children: 1 }, ...elements.map(withoutLogicalType)], name: request.column };
+  return columnOf(elements, request.column);
+}
+
+function findIdColumn(schema: readonly SchemaElement[], name: string, uri: string): IdColumn {
+  const elements = elementsOf(schema, name, uri);
+  const type = idTypeOf(elements);
+  if (type !== undefined) return { ...columnOf(elements, name), type };
+  throw new HeadraceError('COLUMN_TYPE', `column ${name} of ${uri} is ${describe(elements)}, not text or an integer`, {
+    detail: { uri, column: name, type: describe(elements) },
+    hint: 'Name a column of strings or integers in `id`.',
+  });
+}
+
+/** A column's elements, in the depth-first order of the footer. */
+function elementsOf(schema: readonly SchemaElement[], name: string, uri: string): SchemaElement[] {
+  const columns = topLevelColumns(schema);
+  const elements = columns.get(name);
+  if (elements !== undefined) return elements;
+  const near = nearestNames(name, [...columns.keys()]);
+  const suggestion =
+    near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its columns are ${[...columns.keys()].slice(0, 20).join(', ')}.`;
+  throw new HeadraceError('COLUMN_MISSING', `${uri} has no column ${name}`, {
+    detail: { uri, column: name, columns: [...columns.keys()].slice(0, 50).join(', ') },
+    hint: suggestion,
+  });
+}
+
+function columnOf(elements: readonly SchemaElement[], name: string): Column {
+  return { schema: [{ name: 'schema', num_children: 1 }, ...elements.map(withoutLogicalType)], name };
+}
+
+/** Undefined: no column of ids. */
+function idTypeOf(elements: readonly SchemaElement[]): ParquetIdType | undefined {
+  const [leaf] = elements;
+  if (isText(elements, leaf)) return 'string';
+  const { type, converted_type: converted, logical_type: logical } = leaf;
+  if (elements.length > 1 || leaf.repetition_type === 'REPEATED' || type === undefined || !INTEGER_TYPES.has(type)) return undefined;
+  if (logical !== undefined && logical.type !== 'INTEGER') return undefined;
+  if (converted !== undefined && !INTEGER_ANNOTATION.test(converted)) return undefined;
+  return converted?.startsWith('U') === true || (logical?.type === 'INTEGER' && !logical.isSigned) ? 'unsigned' : 'integer';
 }
 
 /** Each top-level column's elements, in the depth-first order of the footer. */
@@ -147,7 +187,7 @@ function isText(elements: readonly SchemaElement[], leaf: SchemaElement): boolea
 function isTokenList(elements: readonly SchemaElement[], leaf: SchemaElement): boolean {
   const repeated = elements.filter((element) => element.repetition_type === 'REPEATED').length;
   return (
-    repeated === 1 && elements.length <= 3 && leaf.type !== undefined && TOKEN_TYPES.has(leaf.type) && leaf.converted_type !== 'DECIMAL'
+    repeated === 1 && elements.length <= 3 && leaf.type !== undefined && INTEGER_TYPES.has(leaf.type) && leaf.converted_type !== 'DECIMAL'
   );
 }
 
@@ -161,7 +201,27 @@ function plainElement(element: SchemaElement): Record<string, string | number> {
   return Object.fromEntries(Object.entries(element).filter((entry): entry is [string, string | number] => entry[1] !== undefined));
 }
 
-function unitOf(rowGroup: RowGroup, index: number, startRow: number, column: Column, object: ObjectInfo, uri: string): Unit {
+interface IndexedFile {
+  readonly column: Column;
+  readonly id: IdColumn | undefined;
+  readonly object: ObjectInfo;
+  readonly uri: string;
+}
+
+function unitOf(rowGroup: RowGroup, index: number, startRow: number, { column, id, object, uri }: IndexedFile): Unit {
+  const rows = Number(rowGroup.num_rows);
+  if (!(Number.isSafeInteger(rows) && rows >= 0)) throw invalid(uri, `row group ${index} claims ${rows} rows`);
+  const { chunk, decodedBytes } = chunkOf(rowGroup, index, column, object, uri);
+  const layout: ParquetUnitLayout = { ...chunk, ...(id && { id: chunkOf(rowGroup, index, id, object, uri).chunk }) };
+  return { startRow, rows, decodedBytes, storedBytes: chunk.endByte - chunk.startByte, layout: { ...layout } };
+}
+
+interface FoundChunk {
+  readonly chunk: ParquetChunkLayout;
+  readonly decodedBytes: number;
+}
+
+function chunkOf(rowGroup: RowGroup, index: number, column: Column, object: ObjectInfo, uri: string): FoundChunk {
   const chunk = rowGroup.columns.find((candidate) => candidate.meta_data?.path_in_schema[0] === column.name);
   const meta = chunk?.meta_data;
   if (chunk === undefined || meta === undefined) throw invalid(uri, `row group ${index} has no column chunk for ${column.name}`);
@@ -181,11 +241,10 @@ function unitOf(rowGroup: RowGroup, index: number, startRow: number, column: Col
   const dictionaryByte = Number(meta.dictionary_page_offset ?? 0);
   const startByte = dictionaryByte > 0 && dictionaryByte < dataStartByte ? dictionaryByte : dataStartByte;
   const endByte = startByte + Number(meta.total_compressed_size);
-  const rows = Number(rowGroup.num_rows);
-  if (!(startByte >= 0 && endByte <= object.size && endByte >= startByte && Number.isSafeInteger(rows) && rows >= 0)) {
+  if (!(startByte >= 0 && endByte <= object.size && endByte >= startByte)) {
     throw invalid(uri, `row group ${index} claims bytes ${startByte} to ${endByte} of ${object.size}`);
   }
-  const layout: ParquetUnitLayout = {
+  const layout: ParquetChunkLayout = {
     startByte,
     endByte,
     codec: meta.codec,
@@ -195,10 +254,10 @@ function unitOf(rowGroup: RowGroup, index: number, startRow: number, column: Col
     dataStartByte,
     ...offsetIndexOf(chunk, object.size),
   };
-  return { startRow, rows, decodedBytes: Number(meta.total_uncompressed_size), storedBytes: endByte - startByte, layout: { ...layout } };
+  return { chunk: layout, decodedBytes: Number(meta.total_uncompressed_size) };
 }
 
-function offsetIndexOf(chunk: ColumnChunk, objectSize: number): Pick<ParquetUnitLayout, 'offsetIndex'> {
+function offsetIndexOf(chunk: ColumnChunk, objectSize: number): Pick<ParquetChunkLayout, 'offsetIndex'> {
   const startByte = Number(chunk.offset_index_offset ?? 0);
   const endByte = startByte + (chunk.offset_index_length ?? 0);
   return startByte > 0 && endByte > startByte && endByte <= objectSize ? { offsetIndex: { startByte, endByte } } : {};

@@ -5,14 +5,21 @@ import type { JsonValue } from '../../core/canonical-json.js';
 
 const byte = z.int().min(0);
 
+/** A column's part of the schema, root first, without logical types: they would change how parquet-wasm presents the values. */
+const columnSchema = z.array(z.record(z.string(), z.union([z.string(), z.number()])));
+
+const idTypeSchema = z.enum(['string', 'integer', 'unsigned']);
+
 const shardLayoutSchema = z.object({
-  /** The projected column's part of the schema, root first, without logical types: they would change how parquet-wasm presents the values. */
-  schema: z.array(z.record(z.string(), z.union([z.string(), z.number()]))),
+  /** Of the projected column. */
+  schema: columnSchema,
   /** Lists: their pages need not say how many rows they hold. */
   nested: z.boolean(),
+  /** Of the column of ids, where one is configured. */
+  id: z.object({ schema: columnSchema, type: idTypeSchema }).optional(),
 });
 
-const unitLayoutSchema = z.object({
+const chunkLayoutSchema = z.object({
   startByte: byte,
   endByte: byte,
   codec: z.string(),
@@ -25,11 +32,21 @@ const unitLayoutSchema = z.object({
   dataStartByte: byte,
 });
 
+const unitLayoutSchema = chunkLayoutSchema.extend({
+  /** The column chunk of the ids. */
+  id: chunkLayoutSchema.optional(),
+});
+
+export type ParquetIdType = z.output<typeof idTypeSchema>;
+
 export interface ParquetShardLayout {
   readonly schema: readonly SchemaElement[];
   readonly nested: boolean;
+  readonly id?: { readonly schema: readonly SchemaElement[]; readonly type: ParquetIdType };
 }
 
+/** Where a column chunk is, and how it is stored. */
+export type ParquetChunkLayout = Readonly<z.output<typeof chunkLayoutSchema>>;
 export type ParquetUnitLayout = Readonly<z.output<typeof unitLayoutSchema>>;
 
 export function parquetShardLayout(layout: JsonValue): ParquetShardLayout {

@@ -16,7 +16,7 @@ import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { Unit } from '../../core/shard.js';
 import type { PageRowCounter } from '../decoder.js';
-import type { ParquetUnitLayout } from './layout.js';
+import type { ParquetChunkLayout } from './layout.js';
 
 /** A data page. Rows are counted in the unit. */
 export interface Page {
@@ -41,7 +41,7 @@ interface Header {
 }
 
 export class PageMap {
-  readonly #layout: ParquetUnitLayout;
+  readonly #layout: ParquetChunkLayout;
   readonly #rows: number;
   readonly #nested: boolean;
   readonly #uri: string;
@@ -55,7 +55,7 @@ export class PageMap {
   /** What ended the survey, for all that lies behind. */
   #damage: HeadraceError | undefined;
 
-  constructor(unit: Unit, layout: ParquetUnitLayout, nested: boolean, uri: string) {
+  constructor(unit: Unit, layout: ParquetChunkLayout, nested: boolean, uri: string) {
     this.#layout = layout;
     this.#rows = unit.rows;
     this.#nested = nested;
