@@ -18,7 +18,7 @@ export function rowsOf(batch: BatchArrays, start: number, end: number): BatchArr
     digest,
     inputIds: batch.inputIds.subarray(start * length, end * length),
     lossMask: batch.lossMask.subarray(start * length, end * length),
-    cuSeqlens: cuSeqlens.slice(first, last + 1).map((bound) => bound - start * length),
+    cuSeqlens: cuSeqlens.subarray(first, last + 1).map((bound) => bound - start * length),
     segments,
   };
 }

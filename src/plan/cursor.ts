@@ -36,7 +36,7 @@ export interface Cursor {
   readonly mixture: readonly MixtureChange[];
   readonly lanes: LaneStates;
   /** Of the middle of a step only. Sidecars serve whole steps: it is the client's, and does not travel. */
-  readonly rows?: RowsGiven;
+  readonly rows?: RowsGiven | undefined;
 }
 
 const count = z.int().min(0);
@@ -134,6 +134,26 @@ export function rowsGivenOf({ rows, step, plan }: Cursor, worldSize: number, mic
   return rows.given;
 }
 
+/** What all of them say. Errors: `CURSOR_MISMATCH`, where they say different things. */
+function commonRows(cursors: readonly Cursor[]): RowsGiven | undefined {
+  const rows = cursors.at(0)?.rows;
+  if (cursors.some((cursor) => cursor.rows?.given !== rows?.given || cursor.rows?.of !== rows?.of))
+    throw mergeError('rows', `their ranks were at different rows of step ${cursors[0].step}`);
+  return rows;
+}
+
+/** Cursors of one checkpoint, as those of whole steps and the rows that were given out besides; these are checked as by `rowsGivenOf`. */
+export function splitRows(
+  cursors: readonly Cursor[],
+  worldSize: number,
+  microBatch: number | undefined,
+): { readonly cursors: readonly Cursor[]; readonly rows: RowsGiven | undefined } {
+  const rows = commonRows(cursors);
+  if (rows === undefined) return { cursors, rows };
+  rowsGivenOf(cursors[0], worldSize, microBatch);
+  return { cursors: cursors.map(betweenSteps), rows };
+}
+
 /** Where a sidecar goes on: at whole steps. */
 export function betweenSteps({ version, step, plan, mixture, lanes }: Cursor): Cursor {
   return { version, step, plan, mixture, lanes };
@@ -149,8 +169,7 @@ export function mergeCursors(cursors: readonly Cursor[]): Cursor {
   for (const cursor of rest) {
     checkCursorPlan(cursor, first.plan);
     if (cursor.step !== first.step) throw mergeError('step', `the states are of different steps (${first.step} and ${cursor.step})`);
-    if (cursor.rows?.given !== first.rows?.given || cursor.rows?.of !== first.rows?.of)
-      throw mergeError('rows', `their ranks were at different rows of step ${first.step}`);
+    commonRows([first, cursor]);
     for (const [lane, state] of Object.entries(cursor.lanes)) {
       if (lane in lanes && !sameLaneState(lanes[lane], state)) throw mergeError(`lanes.${lane}`, `two states disagree about lane ${lane}`);
       lanes[lane] = state;

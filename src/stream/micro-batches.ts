@@ -1,8 +1,8 @@
 /** A rank's steps as micro-batches: the same rows in the same order, some at a time, for gradient accumulation. */
 import { rowsOf } from '../batch/rows.js';
 import { HeadraceError } from '../core/errors.js';
-import { betweenSteps, rowsGivenOf, type Cursor } from '../plan/cursor.js';
-import type { Batch } from './rank-stream.js';
+import { betweenSteps, rowsGivenOf, type Cursor, type RowsGiven } from '../plan/cursor.js';
+import type { Batch, RankStream } from './rank-stream.js';
 
 /** Some rows of a rank's part of a step. Its arrays are views of the step's, but for `cuSeqlens`, which starts at 0 again. */
 export interface MicroBatch extends Batch {
@@ -29,7 +29,8 @@ export class MicroBatches {
   /** Errors: `CONFIG_INVALID`. */
   constructor(options: MicroBatchOptions) {
     const { microBatch } = options;
-    if (!Number.isInteger(microBatch) || microBatch < 1) throw invalid(`microBatch is ${microBatch}; it is an integer of at least 1`, microBatch);
+    if (!Number.isInteger(microBatch) || microBatch < 1)
+      throw invalid(`microBatch is ${microBatch}; it is an integer of at least 1`, microBatch);
     this.#options = options;
   }
 
@@ -37,7 +38,11 @@ export class MicroBatches {
   begin(batch: Batch, before: Cursor): void {
     const { microBatch, worldSize } = this.#options;
     if (batch.rows % microBatch !== 0) {
-      throw invalid(`microBatch is ${microBatch}, which does not divide the ${batch.rows} rows of a step that a rank has`, microBatch, batch.rows);
+      throw invalid(
+        `microBatch is ${microBatch}, which does not divide the ${batch.rows} rows of a step that a rank has`,
+        microBatch,
+        batch.rows,
+      );
     }
     this.#given = rowsGivenOf(before, worldSize, microBatch);
     this.#before = betweenSteps(before);
@@ -56,6 +61,20 @@ export class MicroBatches {
     this.#given = end;
     if (isLastMicroStep) this.#batch = undefined;
     return { ...rowsOf(batch, start, end), step: batch.step, cursor, microStep, isLastMicroStep, stepTokens: batch.tokens };
+  }
+}
+
+/** The micro-batches of a stream. `rows`: of the first step, those that were given out before. */
+export async function* microBatchesOf(
+  { start, next }: Pick<RankStream, 'start' | 'next'>,
+  rows: RowsGiven | undefined,
+  steps: MicroBatches,
+): AsyncGenerator<MicroBatch, void, undefined> {
+  let before: Cursor = rows === undefined ? start : { ...start, rows };
+  for (let batch = await next(); batch !== undefined; batch = await next()) {
+    steps.begin(batch, before);
+    for (let part = steps.next(); part !== undefined; part = steps.next()) yield part;
+    before = batch.cursor;
   }
 }
 
