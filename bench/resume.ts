@@ -1,6 +1,6 @@
 /**
  * What going on from a state costs: fresh sidecars, from the first trainer's HELLO to its first batch, at the start of an epoch and at 10, 50 and 90 % of
- * it, in turns. `npm run bench -- resume [--repeats 5] [--megabytes 24]`: raw text packed online, and a column of token ids, on local disk.
+ * it, in turns. `npm run bench -- resume [--repeats 5] [--megabytes 16] [--window 1MiB]`: raw text packed online, and a column of token ids, on local disk.
  */
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { spawn } from 'node:child_process';
@@ -27,7 +27,11 @@ const DOCUMENT_TOKENS = 1000;
 const POSITIONS = [0, 0.1, 0.5, 0.9];
 
 const { values: options } = parseArgs({
-  options: { repeats: { type: 'string', default: '5' }, megabytes: { type: 'string', default: '24' } },
+  options: {
+    repeats: { type: 'string', default: '5' },
+    megabytes: { type: 'string', default: '16' },
+    window: { type: 'string', default: '1MiB' },
+  },
   allowPositionals: true,
 });
 
@@ -53,7 +57,9 @@ async function main(): Promise<void> {
     );
     await writeTokens(path.join(dir, 'tokens'), bytes / 4);
     console.log(`machine: ${cpus()[0].model}, ${availableParallelism()} cores, load ${loadavg()[0].toFixed(0)}; Node ${process.version}`);
-    console.log(`command: npm run bench -- resume --repeats ${options.repeats} --megabytes ${options.megabytes}; median (min–max)\n`);
+    console.log(
+      `command: npm run bench -- resume --repeats ${options.repeats} --megabytes ${options.megabytes} --window ${options.window}; median (min–max)\n`,
+    );
     console.log(
       '| data | at | HELLO to first batch, ms | ratio to a cold start | processor time, ms | ratio | since the process began, ms |',
     );
@@ -89,7 +95,7 @@ async function measureData(name: string, dir: string, source: ConfigInput['sourc
   const config: ConfigInput = {
     sources: { data: source },
     ...(source.tokens === undefined && { tokenizer: { file: TOKENIZER_FILE } }),
-    shuffle: { windowBytes: '1MiB' },
+    shuffle: { windowBytes: options.window },
     batch: { size: 16 },
     epochs: 1,
     cache: { dir: path.join(dir, 'cache') },
