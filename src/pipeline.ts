@@ -30,6 +30,7 @@ import {
   checkExpectedPlan,
   lanesOfCursor,
   mergeCursors,
+  splitRows,
   type Cursor,
   type LaneState,
   type LaneStates,
@@ -48,6 +49,7 @@ import { shownUri } from './store/schemes.js';
 import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
+import { MicroBatches, microBatchesOf, type MicroBatch } from './stream/micro-batches.js';
 import { MixtureTimeline, type MixtureTimelineOptions } from './stream/mixture-timeline.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import type { WorkerSettings } from './stream/messages.js';
@@ -125,6 +127,8 @@ export interface Pipeline {
   openStream(request?: StreamRequest): RankStream;
   /** The batches of a rank, as an async iterable; the stream is freed when the loop ends. */
   batches(request?: StreamRequest): AsyncGenerator<Batch, void, undefined>;
+  /** The same rows in the same order, `microBatch` of them at a time, which divides the rank's rows of a step. */
+  microBatches(request: StreamRequest & { readonly microBatch: number }): AsyncGenerator<MicroBatch, void, undefined>;
   /**
    * Changes the weights of the whole run, on all machines that share `run.dir`, from a step on that none of them has made. Resolves when it holds.
    * Errors: `MIXTURE_REFUSED`, `RUN_DIRECTORY`; then nothing has changed.
@@ -250,7 +254,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     checkRank(rank, batchSize);
     const { sources, plan, hub } = serviceOf(request.split ?? 'train', training, validation);
     if (request.expect !== undefined) checkExpectedPlan(request.expect, plan);
-    const given = request.cursor === undefined ? [] : [request.cursor].flat();
+    const given = request.cursor === undefined ? [] : splitRows([request.cursor].flat(), rank.worldSize, undefined).cursors;
     const [first] = given;
     if (given.length === 0) return hub.open(rank, 0, firstStates(hub.lanesOf(rank), sources), []);
     for (const cursor of given) checkCursorPlan(cursor, plan);
@@ -285,6 +289,17 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       const stream = openStream(request);
       try {
         for (let batch = await stream.next(); batch !== undefined; batch = await stream.next()) yield batch;
+      } finally {
+        stream.close();
+      }
+    },
+    microBatches: async function* ({ microBatch, ...request }) {
+      const { worldSize = 1, cursor = [] } = request;
+      const steps = new MicroBatches({ microBatch, worldSize });
+      const { cursors, rows } = splitRows([cursor].flat(), worldSize, microBatch);
+      const stream = openStream({ ...request, cursor: cursors });
+      try {
+        yield* microBatchesOf(stream, rows, steps);
       } finally {
         stream.close();
       }

@@ -19,16 +19,17 @@ GOLDEN: dict[str, Any] = json.loads((ROOT / "test" / "spec" / "wire.json").read_
 PLAN = {"seed": 17, "sequence.length": 4}
 
 
-def cursor(step: int) -> dict[str, Any]:
-    return {"version": 2, "step": step, "plan": PLAN, "mixture": [], "lanes": {"0": {"web": [step, 0, 0, 0, 4 * step, 0]}}}
+def cursor(step: int, rows: int = 1) -> dict[str, Any]:
+    return {"version": 2, "step": step, "plan": {**PLAN, "batch.size": rows}, "mixture": [], "lanes": {"0": {"web": [step, 0, 0, 0, 4 * step, 0]}}}
 
 
 class FakeSidecar:
-    """A ROUTER that answers HELLO, and sends one-row batches of ``steps`` steps against credits. ``script`` may take a message over."""
+    """A ROUTER that answers HELLO, and sends batches of ``steps`` steps, alike in all rows, against credits. ``script`` may take a message over."""
 
-    def __init__(self, address: str, steps: int = 20, script: Callable[[FakeSidecar, bytes, wire.Message], bool] | None = None) -> None:
+    def __init__(self, address: str, steps: int = 20, rows: int = 1, script: Callable[[FakeSidecar, bytes, wire.Message], bool] | None = None) -> None:
         self.address = address
         self.steps = steps
+        self.rows = rows
         self.script = script
         self.hellos: list[dict[str, Any]] = []
         self.received: list[str] = []
@@ -62,11 +63,12 @@ class FakeSidecar:
         self._socket.send_multipart([identity, *frames])
 
     def send_batch(self, identity: bytes, step: int) -> None:
+        rows = self.rows
         arrays = {
-            "input_ids": np.array([[step, step + 1, 7, 0]], dtype="<i4"),
-            "loss_mask": np.array([[1, 1, 1, 0]], dtype="u1"),
-            "cu_seqlens": np.array([0, 2, 3, 4], dtype="<i4"),
-            "segments": np.array([[0, 0, step, 0, 2, 3], [0, 0, step + 1, 0, 1, 1], [-1, 0, 0, 0, 1, 0]], dtype="<i4"),
+            "input_ids": np.array([[step, step + 1, 7, 0]] * rows, dtype="<i4"),
+            "loss_mask": np.array([[1, 1, 1, 0]] * rows, dtype="u1"),
+            "cu_seqlens": np.array([0] + [4 * row + end for row in range(rows) for end in (2, 3, 4)], dtype="<i4"),
+            "segments": np.array([[0, 0, step, 0, 2, 3], [0, 0, step + 1, 0, 1, 1], [-1, 0, 0, 0, 1, 0]] * rows, dtype="<i4"),
         }
         digest = batch_digest(arrays)
         if step == self.damaged_step:
@@ -74,11 +76,11 @@ class FakeSidecar:
         header = {
             "session": self.session,
             "step": step,
-            "rows": 1,
+            "rows": rows,
             "length": 4,
-            "tokens": 3,
+            "tokens": 3 * rows,
             "digest": digest,
-            "cursor": {key: cursor(step + 1)[key] for key in ("step", "mixture", "lanes")},
+            "cursor": {key: cursor(step + 1, rows)[key] for key in ("step", "mixture", "lanes")},
             "arrays": [{"name": name, "dtype": "uint8" if name == "loss_mask" else "int32", "shape": list(array.shape)} for name, array in arrays.items()],
         }
         self.send(identity, "BATCH", header, tuple(array.tobytes() for array in arrays.values()))
@@ -100,8 +102,8 @@ class FakeSidecar:
             start = message.header["cursors"][0]["step"] if message.header["cursors"] else 0
             self.session += 1
             self._next, self._credits = start, message.header["credits"]
-            welcome = {"session": self.session, "server": "fake/1", "heartbeatMs": 200, "rows": 1, "length": 4, "padId": 0, "vocabSize": 100}
-            self.send(identity, "WELCOME", {**welcome, "cursor": cursor(start)})
+            welcome = {"session": self.session, "server": "fake/1", "heartbeatMs": 200, "rows": self.rows, "length": 4, "padId": 0, "vocabSize": 100}
+            self.send(identity, "WELCOME", {**welcome, "cursor": cursor(start, self.rows)})
         elif message.header["session"] != self.session:
             unknown = {"session": message.header["session"], "code": "SESSION_UNKNOWN", "message": "unknown", "hint": "", "detail": {}}
             self.send(identity, "ERROR", unknown)

@@ -1,8 +1,9 @@
 /** The Node client of a sidecar: an async iterable of a rank's batches, equal byte for byte to those of `openPipeline`. */
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError, type ErrorCode } from '../core/errors.js';
-import type { Cursor, PlanRecord } from '../plan/cursor.js';
 import type { Split } from '../select/selection.js';
+import { splitRows, type Cursor, type PlanRecord } from '../plan/cursor.js';
+import { MicroBatches, type MicroBatch } from '../stream/micro-batches.js';
 import type { Batch } from '../stream/rank-stream.js';
 import { parseAddress } from '../wire/address.js';
 import { Connection, type ConnectionOptions } from './connection.js';
@@ -30,14 +31,19 @@ export interface ConnectOptions {
   readonly verify?: boolean;
 }
 
-export interface SidecarClient extends AsyncIterable<Batch> {
+export interface MicroBatchedOptions extends ConnectOptions {
+  /** Rows that are given out at a time, for gradient accumulation; it divides the rank's rows of a step. Their order stays the same. */
+  readonly microBatch: number;
+}
+
+export interface SidecarClient<Each extends Batch = Batch> extends AsyncIterable<Each> {
   /**
    * The next batch; undefined after the last, and whenever asked again. Errors: `TIMEOUT` (call again to go on waiting), `SIDECAR_UNREACHABLE`
    * and `DIGEST_MISMATCH` (call again to connect again), `ABORTED` once closed, `FENCED`, `STALE_CLIENT`, `CURSOR_MISMATCH`, `CONFIG_MISMATCH`,
    * `WORLD_SIZE`, and whatever the sidecar's pipeline failed with.
    */
-  next(): Promise<Batch | undefined>;
-  /** After the last batch taken: what a checkpoint keeps. Undefined until the first one, unless the sidecar has told where it starts. */
+  next(): Promise<Each | undefined>;
+  /** After the last batch taken: what a checkpoint keeps. In the middle of a step, between two micro-batches, as many ranks only can go on with it. Undefined until the first one, unless the sidecar has told where it starts. */
   readonly cursor: Cursor | undefined;
   /** Ends the session; a `next` that waits is `ABORTED`. May be called again. A `for await` loop does so by itself when it is left, by an error too. */
   close(): void;
@@ -48,9 +54,17 @@ const CONNECTS_AGAIN = new Set<ErrorCode>(['SIDECAR_UNREACHABLE', 'DIGEST_MISMAT
 /** The longest that a timer of Node can wait. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
-/** Connects to a sidecar. Returns at once; the first `next` waits for it. Errors: `ADDRESS_INVALID`, `CONFIG_INVALID`. */
-export function connect(options: ConnectOptions): SidecarClient {
-  const request = requestOf(options);
+/**
+ * Connects to a sidecar. Returns at once; the first `next` waits for it. Errors: `ADDRESS_INVALID`, `CONFIG_INVALID`, and `CURSOR_MISMATCH` where a
+ * cursor of the middle of a step cannot be continued by such ranks and micro-batches.
+ */
+export function connect(options: MicroBatchedOptions): SidecarClient<MicroBatch>;
+export function connect(options: ConnectOptions): SidecarClient;
+export function connect(options: ConnectOptions & Partial<MicroBatchedOptions>): SidecarClient {
+  const { worldSize = 1, microBatch, cursor = [] } = options;
+  const micro = microBatch === undefined ? undefined : new MicroBatches({ microBatch, worldSize });
+  const { cursors, rows } = splitRows([cursor].flat(), worldSize, microBatch);
+  const request = requestOf({ ...options, cursor: cursors });
   let connection: Connection | undefined;
   let taken: Cursor | undefined;
   let start: Cursor | undefined;
@@ -61,12 +75,13 @@ export function connect(options: ConnectOptions): SidecarClient {
     void made.run();
     return made;
   };
-  const next = async (): Promise<Batch | undefined> => {
+  const nextStep = async (): Promise<Batch | undefined> => {
     if (state === 'ended') return undefined;
     if (state === 'closed') throw closedError();
     const own = (connection ??= openConnection());
     try {
       const batch = await own.take();
+      start ??= own.start;
       if (batch === undefined) state = 'ended';
       else taken = batch.cursor;
       return batch;
@@ -79,17 +94,60 @@ export function connect(options: ConnectOptions): SidecarClient {
       throw error;
     }
   };
+  const startCursor = (): Cursor | undefined => {
+    const known = start ?? connection?.start;
+    return known === undefined || rows === undefined ? known : { ...known, rows };
+  };
   const close = (): void => {
     if (state === 'open') state = 'closed';
     connection?.close(closedError());
+  };
+  const parts = micro && partsOf(nextStep, micro, startCursor);
+  const next = async (): Promise<Batch | undefined> => {
+    if (state === 'closed') throw closedError();
+    return parts === undefined ? nextStep() : parts.next();
   };
   return {
     next,
     close,
     get cursor() {
-      return taken ?? start ?? connection?.start;
+      return (parts === undefined ? taken : parts.cursor) ?? startCursor();
     },
     [Symbol.asyncIterator]: () => iterate(next, close),
+  };
+}
+
+interface Parts {
+  next(): Promise<MicroBatch | undefined>;
+  /** After the last one that was given out. */
+  readonly cursor: Cursor | undefined;
+}
+
+/** The micro-batches of steps, one call after the other. */
+function partsOf(nextStep: () => Promise<Batch | undefined>, micro: MicroBatches, startCursor: () => Cursor | undefined): Parts {
+  let cursor: Cursor | undefined;
+  let turn: Promise<unknown> = Promise.resolve();
+
+  const take = async (): Promise<MicroBatch | undefined> => {
+    let part = micro.next();
+    if (part === undefined) {
+      const batch = await nextStep();
+      if (batch === undefined) return undefined;
+      micro.begin(batch, cursor ?? startCursor() ?? batch.cursor);
+      part = micro.next();
+    }
+    cursor = part?.cursor;
+    return part;
+  };
+  return {
+    next: () => {
+      const taking = turn.then(take);
+      turn = taking.catch(() => undefined);
+      return taking;
+    },
+    get cursor() {
+      return cursor;
+    },
   };
 }
 

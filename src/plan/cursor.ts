@@ -21,6 +21,12 @@ export type LaneStates = Readonly<Record<string, LaneState>>;
 /** Every entry that the stream depends on, flat: equal plans have equal streams. */
 export type PlanRecord = Readonly<Record<string, string | number | boolean | null>>;
 
+/** A client's micro-batches: so many of a rank's rows of the next step were given out; more than 0, and not all of them. */
+export interface RowsGiven {
+  readonly given: number;
+  readonly of: number;
+}
+
 export interface Cursor {
   readonly version: typeof CURSOR_VERSION;
   /** Steps consumed; the next batch has this step. */
@@ -29,6 +35,8 @@ export interface Cursor {
   /** The changes of weights that were made while running, of the steps consumed; what the configuration schedules is in the plan. */
   readonly mixture: readonly MixtureChange[];
   readonly lanes: LaneStates;
+  /** Of the middle of a step only. Sidecars serve whole steps: it is the client's, and does not travel. */
+  readonly rows?: RowsGiven | undefined;
 }
 
 const count = z.int().min(0);
@@ -40,6 +48,10 @@ const cursorSchema = z.object({
   plan: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
   mixture: changesSchema,
   lanes: z.record(z.string().regex(/^\d+$/), z.record(z.string(), positionSchema)),
+  rows: z
+    .strictObject({ given: count.min(1), of: count })
+    .refine(({ given, of }) => given < of, 'they are no part of a step')
+    .optional(),
 });
 
 /** Checks the form of a cursor that came from outside. Errors: `CURSOR_INVALID`. */
@@ -95,7 +107,60 @@ export function checkExpectedPlan(expected: PlanRecord, plan: PlanRecord): void 
 }
 
 /**
- * Joins the cursors of several ranks, by lane: all of one step and one plan; lanes that several hold must agree, and no lane may be missing.
+ * How many of its rows of the next step a rank has had already: 0 between steps. `microBatch`: `undefined` for whole steps.
+ * Errors: `CURSOR_MISMATCH`, where ranks have other rows than in the run that saved the cursor, or micro-batches would begin elsewhere.
+ */
+export function rowsGivenOf({ rows, step, plan }: Cursor, worldSize: number, microBatch: number | undefined): number {
+  if (rows === undefined) return 0;
+  const refuse = (problem: string, hint: string): HeadraceError =>
+    new HeadraceError(
+      'CURSOR_MISMATCH',
+      `the cursor is of the middle of step ${step}, after ${rows.given} of ${rows.of} rows of a rank; ${problem}`,
+      { detail: { field: 'rows' }, hint },
+    );
+  if (rows.of * worldSize !== plan['batch.size']) {
+    throw refuse(
+      `with world size ${worldSize} ranks have other rows`,
+      'Continue with as many ranks as saved it, or from a checkpoint between two steps, which any number of ranks can continue.',
+    );
+  }
+  const size = microBatch ?? rows.of;
+  if (rows.given % size !== 0) {
+    throw refuse(
+      `no micro-batch of ${size} rows begins there`,
+      'Ask for micro-batches of a size that divides both, such as the one that it was saved with.',
+    );
+  }
+  return rows.given;
+}
+
+/** What all of them say. Errors: `CURSOR_MISMATCH`, where they say different things. */
+function commonRows(cursors: readonly Cursor[]): RowsGiven | undefined {
+  const rows = cursors.at(0)?.rows;
+  if (cursors.some((cursor) => cursor.rows?.given !== rows?.given || cursor.rows?.of !== rows?.of))
+    throw mergeError('rows', `their ranks were at different rows of step ${cursors[0].step}`);
+  return rows;
+}
+
+/** Cursors of one checkpoint, as those of whole steps and the rows that were given out besides; these are checked as by `rowsGivenOf`. */
+export function splitRows(
+  cursors: readonly Cursor[],
+  worldSize: number,
+  microBatch: number | undefined,
+): { readonly cursors: readonly Cursor[]; readonly rows: RowsGiven | undefined } {
+  const rows = commonRows(cursors);
+  if (rows === undefined) return { cursors, rows };
+  rowsGivenOf(cursors[0], worldSize, microBatch);
+  return { cursors: cursors.map(betweenSteps), rows };
+}
+
+/** Where a sidecar goes on: at whole steps. */
+export function betweenSteps({ version, step, plan, mixture, lanes }: Cursor): Cursor {
+  return { version, step, plan, mixture, lanes };
+}
+
+/**
+ * Joins the cursors of several ranks, by lane: all of one step (and, in the middle of it, as many rows) and one plan; lanes that several hold must agree, and no lane may be missing.
  * Errors: `CURSOR_MISMATCH`, naming what differs.
  */
 export function mergeCursors(cursors: readonly Cursor[]): Cursor {
@@ -104,6 +169,7 @@ export function mergeCursors(cursors: readonly Cursor[]): Cursor {
   for (const cursor of rest) {
     checkCursorPlan(cursor, first.plan);
     if (cursor.step !== first.step) throw mergeError('step', `the states are of different steps (${first.step} and ${cursor.step})`);
+    commonRows([first, cursor]);
     for (const [lane, state] of Object.entries(cursor.lanes)) {
       if (lane in lanes && !sameLaneState(lanes[lane], state)) throw mergeError(`lanes.${lane}`, `two states disagree about lane ${lane}`);
       lanes[lane] = state;

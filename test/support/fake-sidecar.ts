@@ -1,4 +1,4 @@
-/** A scripted sidecar: a ROUTER that speaks docs/wire.md, sends one-row batches against credits, and misbehaves where a test tells it to. */
+/** A scripted sidecar: a ROUTER that speaks docs/wire.md, sends batches against credits, and misbehaves where a test tells it to. */
 import { createHash } from 'node:crypto';
 import { Router } from 'zeromq';
 import type { BatchArrays } from '../../src/core/batch-arrays.js';
@@ -10,13 +10,16 @@ const PLAN = { seed: 17, 'sequence.length': 4 };
 
 export function cursorOf(
   step: number,
+  rows = 1,
 ): Cursor & { readonly lanes: Record<string, Record<string, [number, number, number, number, number, number]>> } {
-  return { version: 2, step, plan: PLAN, mixture: [], lanes: { '0': { web: [step, 0, 0, 0, 4 * step, 0] } } };
+  return { version: 2, step, plan: { ...PLAN, 'batch.size': rows }, mixture: [], lanes: { '0': { web: [step, 0, 0, 0, 4 * step, 0] } } };
 }
 
 export interface FakeSidecarOptions {
   /** Steps of the run. */
   readonly steps?: number;
+  /** Of each batch, all alike; default 1. */
+  readonly rows?: number;
   readonly heartbeatMs?: number;
   /** Sees every message first; true takes it over. */
   readonly script?: (sidecar: FakeSidecar, message: Message) => boolean;
@@ -72,41 +75,46 @@ export class FakeSidecar {
   }
 
   sendBatch(step: number, over: Partial<MessageOf<'BATCH'>> = {}): void {
+    const { rows = 1 } = this.#options;
+    const inEachRow = (values: readonly number[]): number[] => Array.from({ length: rows }, () => values).flat();
     const batch: BatchArrays = {
-      rows: 1,
+      rows,
       length: 4,
-      tokens: 3,
+      tokens: 3 * rows,
       digest: '',
-      inputIds: Int32Array.of(step, step + 1, 7, 0),
-      lossMask: Uint8Array.of(1, 1, 1, 0),
-      cuSeqlens: Int32Array.of(0, 2, 3, 4),
-      segments: Int32Array.from([
+      inputIds: Int32Array.from(inEachRow([step, step + 1, 7, 0])),
+      lossMask: Uint8Array.from(inEachRow([1, 1, 1, 0])),
+      cuSeqlens: Int32Array.from([0, ...inEachRow([2, 3, 4]).map((end, i) => 4 * Math.floor(i / 3) + end)]),
+      segments: Int32Array.from(inEachRow([
         [0, 0, step, 0, 2, 3],
         [0, 0, step + 1, 0, 1, 1],
         [-1, 0, 0, 0, 1, 0],
-      ].flat()), // prettier-ignore
+      ].flat())), // prettier-ignore
     };
     const { arrays, frames } = framesOfBatch(batch);
     const sha256 = (...parts: readonly Uint8Array[]): Buffer =>
       parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
-    const digest = sha256(sha256(frames[0], frames[3])).toString('hex');
+    const digests = Array.from({ length: rows }, (_, row) =>
+      sha256(frames[0].subarray(16 * row, 16 * (row + 1)), frames[3].subarray(72 * row, 72 * (row + 1))),
+    );
+    const digest = sha256(...digests).toString('hex');
     if (step === this.damagedStep) batch.inputIds[0] ^= 1;
-    const { lanes } = cursorOf(step + 1);
+    const { lanes } = cursorOf(step + 1, rows);
     const cursor = { step: step + 1, mixture: [], lanes };
-    const header = { session: this.session, step, rows: 1, length: 4, tokens: 3, digest, cursor, arrays };
+    const header = { session: this.session, step, rows, length: 4, tokens: 3 * rows, digest, cursor, arrays };
     this.send({ type: 'BATCH', ...header, ...over }, frames);
   }
 
   /** What a sidecar does. */
   answer(message: Message): void {
-    const { steps = 20, heartbeatMs = 200 } = this.#options;
+    const { steps = 20, rows = 1, heartbeatMs = 200 } = this.#options;
     if (message.type === 'HELLO') {
       const [cursor] = message.cursors as readonly Cursor[];
       this.session++;
       this.#next = message.cursors.length > 0 ? cursor.step : 0;
       this.#credits = message.credits;
-      const welcome = { session: this.session, server: 'fake/1', heartbeatMs, rows: 1, length: 4, padId: 0, vocabSize: 100 };
-      this.send({ type: 'WELCOME', ...welcome, cursor: cursorOf(this.#next) });
+      const welcome = { session: this.session, server: 'fake/1', heartbeatMs, rows, length: 4, padId: 0, vocabSize: 100 };
+      this.send({ type: 'WELCOME', ...welcome, cursor: cursorOf(this.#next, rows) });
     } else if (message.type === 'MIX' || message.type === 'MIXED') {
       return;
     } else if (message.session !== this.session) {

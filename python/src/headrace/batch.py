@@ -18,13 +18,16 @@ Array = Any
 IGNORE_INDEX = -100
 """The label that cross-entropy leaves out, in PyTorch and Hugging Face."""
 
+SOURCE_PADDING = -1
+"""The source of segments of padding (docs/wire.md)."""
+
 PositionIds = Literal["document", "row"]
 """Where ``position_ids`` start again at 0."""
 
 
 class Batch(Mapping[str, Array]):
     """
-    A rank's part of one step.
+    A rank's part of one step, or with the loader's ``micro_batch`` some rows of it.
 
     Arrays, as attributes and by key:
 
@@ -37,6 +40,9 @@ class Batch(Mapping[str, Array]):
     - ``segments`` [segments, 6] int32: source, shard, row, token_start, length, flags of each piece (docs/wire.md)
 
     and ``step``, ``tokens`` (without padding), ``digest``, ``cursor``, ``max_seqlen``. Numpy arrays are read-only views of what was received.
+
+    Of micro-batches: ``micro_step`` (0 …), ``is_last_micro_step``, and ``step_tokens``: the tokens of all of the rank's rows of the step, which sums of
+    losses are divided by. ``digest`` and ``verify`` are of all of these rows. A batch that is a whole step is its only micro-batch.
     """
 
     KEYS = ("input_ids", "labels", "loss_mask", "position_ids", "cu_seqlens", "segments")
@@ -65,6 +71,11 @@ class Batch(Mapping[str, Array]):
         self._convert = convert
         self._mask_boundaries = mask_boundaries
         self._position_ids = position_ids
+        self.micro_step = 0
+        self.is_last_micro_step = True
+        self.step_tokens = tokens
+        # the whole step, where this is a part of it
+        self._whole = self
         self._made: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
@@ -87,7 +98,38 @@ class Batch(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         rows, length = self._arrays["input_ids"].shape
-        return f"Batch(step={self.step}, rows={rows}, length={length}, tokens={self.tokens})"
+        micro_step = "" if self._whole is self else f", micro_step={self.micro_step}"
+        return f"Batch(step={self.step}{micro_step}, rows={rows}, length={length}, tokens={self.tokens})"
+
+    @property
+    def rows(self) -> int:
+        """Sequences in this batch."""
+        return int(self._arrays["input_ids"].shape[0])
+
+    def part(self, start: int, end: int, cursor: dict[str, Any]) -> Batch:
+        """The rows [start, end) as the micro-batch that ends with ``cursor``. Its arrays are views; only ``cu_seqlens``, which starts at 0 again, is made anew."""
+        input_ids, cu_seqlens, segments = (self._arrays[name] for name in ("input_ids", "cu_seqlens", "segments"))
+        length = input_ids.shape[1]
+        first, last = np.searchsorted(cu_seqlens, (start * length, end * length))
+        bounds = cu_seqlens[first : last + 1] - cu_seqlens[first]
+        bounds.flags.writeable = False
+        own = segments[first:last]
+        arrays = {"input_ids": input_ids[start:end], "loss_mask": self._arrays["loss_mask"][start:end], "cu_seqlens": bounds, "segments": own}
+        part = Batch(
+            arrays,
+            step=self.step,
+            tokens=int(own[own[:, 0] != SOURCE_PADDING, 4].sum()),
+            digest=self.digest,
+            cursor=cursor,
+            convert=self._convert,
+            mask_boundaries=self._mask_boundaries,
+            position_ids=self._position_ids,
+        )
+        part.micro_step = start // (end - start)
+        part.is_last_micro_step = end == self.rows
+        part.step_tokens = self.tokens
+        part._whole = self
+        return part
 
     @property
     def cursor(self) -> dict[str, Any]:
@@ -101,7 +143,7 @@ class Batch(Mapping[str, Array]):
 
     def verify(self) -> None:
         """Computes the digest of what was received and compares it with the sidecar's. Errors: ``DIGEST_MISMATCH``."""
-        found = batch_digest(self._arrays)
+        found = batch_digest(self._whole._arrays)
         if found != self.digest:
             raise HeadraceError(
                 "DIGEST_MISMATCH",

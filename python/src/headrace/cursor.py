@@ -30,7 +30,55 @@ def check_cursor(state: object) -> Cursor:
             "this is no state of a headrace.DataLoader",
             hint="pass what state_dict() gave; a truncated checkpoint cannot be continued",
         )
+    rows = state.get("rows")
+    if rows is not None and not _is_part(rows):
+        raise HeadraceError(
+            "CURSOR_INVALID",
+            f"the state's rows are {rows!r}, which is no part of a step",
+            hint="pass what state_dict() gave; a truncated checkpoint cannot be continued",
+            detail={"field": "rows"},
+        )
     return state
+
+
+def _is_part(rows: object) -> bool:
+    """``{"given": 2, "of": 8}``: so many of a rank's rows of the next step were given out."""
+    if not isinstance(rows, dict) or rows.keys() != {"given", "of"} or not all(type(count) is int for count in rows.values()):
+        return False
+    return bool(0 < rows["given"] < rows["of"])
+
+
+def rows_given(cursor: Cursor, world_size: int, micro_batch: int | None) -> int:
+    """
+    How many of its rows of the next step a rank has had already: 0 between steps.
+
+    Errors: ``CURSOR_MISMATCH``, where ranks have other rows than in the run that saved it, or micro-batches would begin elsewhere.
+    """
+    rows = cursor.get("rows")
+    if rows is None:
+        return 0
+    given, of = int(rows["given"]), int(rows["of"])
+    where = f"the state is of the middle of step {cursor['step']}, after {given} of {of} rows of a rank"
+    if of * world_size != cursor["plan"].get("batch.size"):
+        raise HeadraceError(
+            "CURSOR_MISMATCH",
+            f"{where}; with world_size {world_size} ranks have other rows",
+            hint="continue with as many ranks as saved it, or from a checkpoint between two steps, which any number of ranks can continue",
+            detail={"field": "rows"},
+        )
+    if given % (micro_batch or of) != 0:
+        raise HeadraceError(
+            "CURSOR_MISMATCH",
+            f"{where}; no micro-batch of {micro_batch or of} rows begins there",
+            hint="pass a micro_batch that divides both, such as the one that it was saved with",
+            detail={"field": "rows"},
+        )
+    return given
+
+
+def between_steps(cursor: Cursor) -> Cursor:
+    """Where a sidecar goes on: it serves whole steps, and knows nothing of the rows that a client gave out."""
+    return {key: value for key, value in cursor.items() if key != "rows"}
 
 
 def loaded_cursor(state: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> Cursor | None:
@@ -48,6 +96,8 @@ def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
     Joins the states of several ranks into one, by lane, for a run with another number of ranks.
 
     All must be of one step and one plan, must agree about lanes that several of them hold, and together must hold every lane.
+    States of the middle of a step (see ``DataLoader.state_dict``) are joined only where all ranks had as many rows of it; what comes of them can be
+    continued by as many ranks only. Between steps any number of ranks can go on: save there.
     Errors: ``CURSOR_INVALID``, ``CURSOR_MISMATCH`` naming what differs.
     """
     if not states:
@@ -62,6 +112,8 @@ def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
                 raise _mismatch(f"plan.{field}", f"{field} is {first['plan'].get(field)!r} in one and {cursor['plan'].get(field)!r} in another")
         if cursor["step"] != first["step"]:
             raise _mismatch("step", f"they are of different steps ({first['step']} and {cursor['step']})")
+        if cursor.get("rows") != first.get("rows"):
+            raise _mismatch("rows", f"their ranks were at different rows of step {first['step']}")
         if cursor["mixture"] != first["mixture"]:
             raise _mismatch("mixture", "the weights of their runs were changed differently")
         for lane, position in cursor["lanes"].items():

@@ -10,6 +10,7 @@ import os
 import re
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from . import wire
 from .batch import Array, Batch, PositionIds
 from .connection import Connection, Received, Request
-from .cursor import Cursor, loaded_cursor
+from .cursor import Cursor, between_steps, loaded_cursor, rows_given
 from .errors import HeadraceError
 from .keeper import Keeper
 from .sidecar import default_address
@@ -29,6 +30,20 @@ State = Mapping[str, Any]
 SECONDS_MAX = 365 * 86400.0
 # how long a sidecar of somebody else may say nothing before this process looks whether it is there
 SILENCE_S = 2.0
+
+
+@dataclass
+class _Step:
+    """A step of which not all rows were given out."""
+
+    batch: Batch
+    before: Cursor
+    after: Cursor
+    given: int
+
+    def position(self, given: int) -> Cursor:
+        """The state when so many rows, not all of them, were given out."""
+        return self.before if given == 0 else {**self.before, "rows": {"given": given, "of": self.batch.rows}}
 
 
 class _Held:
@@ -61,7 +76,9 @@ class DataLoader:
     :param split: ``"train"``, or ``"validation"``: the documents that the configuration's ``validation`` holds out of training, once and in a fixed order.
         ``load_state_dict({})`` starts it again.
     :param consumer: names this consumer among several of the same rank (tensor, pipeline, context parallel): they get the same batches.
-    :param prefetch: batches asked for ahead, 1 to 64.
+    :param micro_batch: rows that are given out at a time, for gradient accumulation; it divides the rank's rows of a step. Default: all of them.
+        A batch then says its ``micro_step``, ``is_last_micro_step`` and ``step_tokens``. Which rows come, and in which order, stays the same.
+    :param prefetch: steps asked for ahead, 1 to 64.
     :param timeout: seconds; the longest wait for a batch, and for a sidecar that went away.
     :param start_timeout: seconds; the longest wait for a sidecar that this process starts.
     :param expect: plan entries that the trainer relies on, such as ``{"sequence.length": 2048}``.
@@ -87,6 +104,7 @@ class DataLoader:
         local_rank: int | None = None,
         split: Literal["train", "validation"] = "train",
         consumer: str = "default",
+        micro_batch: int | None = None,
         prefetch: int = 4,
         timeout: float = 300.0,
         start_timeout: float = 300.0,
@@ -102,6 +120,9 @@ class DataLoader:
             raise HeadraceError("CONFIG_INVALID", "give either the path of a configuration or address=", hint="see help(headrace.DataLoader)")
         if address is not None and not re.fullmatch(r"ipc://.+|tcp://(\[[^\]]+\]|[^:]+):\d+", address):
             raise HeadraceError("ADDRESS_INVALID", f"the address {address!r} is neither ipc://PATH nor tcp://HOST:PORT", hint="pass what `headrace serve` prints")
+        self._micro_batch = None if micro_batch is None else _integer("micro_batch", micro_batch)
+        if self._micro_batch is not None and self._micro_batch < 1:
+            raise HeadraceError("CONFIG_INVALID", f"micro_batch is {micro_batch}; it is at least 1")
         self._prefetch = _integer("prefetch", prefetch)
         if not 1 <= self._prefetch <= wire.CREDITS_MAX:
             raise HeadraceError("CONFIG_INVALID", f"prefetch is {prefetch}; it can be 1 to {wire.CREDITS_MAX}")
@@ -131,6 +152,7 @@ class DataLoader:
         self._pid = os.getpid()
         self._loaded: Cursor | None = None
         self._consumed: Cursor | None = None
+        self._step: _Step | None = None
         self._closed = False
         self._held = _Held()
         # also where a loader is dropped, or the process ends, without close()
@@ -142,6 +164,22 @@ class DataLoader:
 
     def __next__(self) -> Batch:
         self._check_process()
+        if self._step is None:
+            self._step = self._next_step()
+        else:
+            self._check_open()
+        step = self._step
+        start, end = step.given, step.given + (self._micro_batch or step.batch.rows)
+        if end < step.batch.rows:
+            batch = step.batch.part(start, end, step.position(end))
+            step.given = end
+            return batch
+        batch = step.batch if start == 0 else step.batch.part(start, end, step.after)
+        self._consumed = step.after
+        self._step = None
+        return batch
+
+    def _next_step(self) -> _Step:
         connection = self._held.connection or self._connect()
         try:
             received = connection.take(self._watch_sidecar)
@@ -156,29 +194,38 @@ class DataLoader:
         except BaseException:
             self._held.disconnect()  # it was not given out: the next call asks for it again
             raise
-        self._consumed = received.cursor
         if self._held.keeper is not None:
             self._held.keeper.delivered()
-        return batch
+        before = self._consumed or self._loaded or connection.start or {}
+        given = rows_given(before, self.world_size, self._micro_batch)
+        return _Step(batch, before, received.cursor, given)
 
     def state_dict(self) -> dict[str, Any]:
         """
         After the last batch that this loader gave out; before the first one, where it starts. An empty dict is the very start.
 
-        Small, plain JSON, and the caller's own.
+        Small, plain JSON, and the caller's own. In the middle of a step, between two micro-batches, it has ``rows`` besides: how many of the rank's rows
+        were given out. It continues with the next row, also in micro-batches of another size, but with as many ranks only.
         """
+        if self._step is not None:
+            return copy.deepcopy(self._step.position(self._step.given))
         start = self._held.connection.start if self._held.connection is not None else None
         return copy.deepcopy(self._consumed or self._loaded or start or {})
 
     def load_state_dict(self, state: State | Iterable[State]) -> None:
         """
         Continues after a state: this rank's, the merged one, or a list of all ranks'. Costs the same wherever the state is.
+        A state of the middle of a step continues with its next micro-batch; it is refused where the world size is another one.
 
         Errors: ``CURSOR_INVALID``, ``CURSOR_MISMATCH``; then nothing has changed.
         """
         self._check_process()
-        self._loaded = loaded_cursor(state)
+        loaded = loaded_cursor(state)
+        if loaded is not None:
+            rows_given(loaded, self.world_size, self._micro_batch)
+        self._loaded = loaded
         self._consumed = None
+        self._step = None
         self._held.disconnect()
 
     def dataset(self) -> Any:
@@ -234,6 +281,13 @@ class DataLoader:
         )
         if self._verify:
             batch.verify()
+        if self._micro_batch is not None and batch.rows % self._micro_batch != 0:
+            raise HeadraceError(
+                "CONFIG_INVALID",
+                f"micro_batch is {self._micro_batch}, which does not divide the {batch.rows} rows of a step that rank {self.rank} of {self.world_size} has",
+                hint="batch.size / world_size is a multiple of micro_batch",
+                detail={"micro_batch": self._micro_batch, "rows": batch.rows},
+            )
         return batch
 
     def _connect(self) -> Connection:
@@ -254,7 +308,7 @@ class DataLoader:
                 credits=self._prefetch,
                 timeout_s=self._timeout,
                 expect=self._expect,
-                cursors=[] if position is None else [position],
+                cursors=[] if position is None else [between_steps(position)],
                 hint=self._unreachable_hint(),
             )
         )
