@@ -147,7 +147,12 @@ function sameLaneState(a: LaneState, b: LaneState): boolean {
 
 /** The first entry, by name, that two plans do not share. */
 export function differingEntry(a: PlanRecord, b: PlanRecord): string | undefined {
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].sort().find((name) => a[name] !== b[name]);
+  return differingEntries(a, b).at(0);
+}
+
+/** The entries that two plans do not share, by name. */
+export function differingEntries(a: PlanRecord, b: PlanRecord): string[] {
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].sort().filter((name) => a[name] !== b[name]);
 }
 
 function mergeError(field: string, message: string): HeadraceError {

@@ -36,7 +36,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'stream', 'pipeline'],
   indexing: ['core', 'config', 'store', 'manifest', 'decode', 'pipeline'],
   'open-tokenizer': ['core', 'config', 'cache', 'store', 'tokenize'],
-  index: ['core', 'config', 'store', 'plan', 'tokenize', 'batch', 'stream', 'client', 'pipeline', 'open-tokenizer'],
+  showing: ['core', 'config', 'plan', 'tokenize', 'pack', 'stream', 'pipeline', 'open-tokenizer'],
+  comparing: ['core', 'config', 'plan', 'run', 'pipeline'],
+  index: ['core', 'config', 'store', 'plan', 'tokenize', 'batch', 'stream', 'client', 'pipeline', 'open-tokenizer', 'showing'],
 };
 
 /** Interfaces that stages share: types only. */
@@ -120,6 +122,7 @@ describe('the architecture', () => {
       'parseTokenizer',
       'positionIdsOf',
       's3Store',
+      'showStep',
     ]);
   });
 
