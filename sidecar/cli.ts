@@ -8,8 +8,10 @@ import type { LogFormat } from './log.js';
 import type { BenchOptions } from './commands/bench.js';
 import type { CacheAction, CacheOptions } from './commands/cache.js';
 import type { IndexOptions } from './commands/index-sources.js';
+import type { DiffOptions } from './commands/diff.js';
 import type { MixOptions } from './commands/mix.js';
 import type { ServeOptions } from './commands/serve.js';
+import type { ShowOptions } from './commands/show.js';
 import type { WarmOptions } from './commands/warm.js';
 
 type Invocation =
@@ -18,7 +20,12 @@ type Invocation =
   | { readonly command: 'cache'; readonly options: CacheOptions }
   | { readonly command: 'warm'; readonly options: WarmOptions }
   | { readonly command: 'index'; readonly options: IndexOptions }
-  | { readonly command: 'mix'; readonly options: MixOptions };
+  | { readonly command: 'mix'; readonly options: MixOptions }
+  | { readonly command: 'show'; readonly options: ShowOptions }
+  | { readonly command: 'diff'; readonly options: DiffOptions };
+
+/** As of other commands that compare: 1 says that there is a difference. */
+const DIFF_FAILED = 2;
 
 interface GlobalOptions {
   readonly debug: boolean;
@@ -51,6 +58,18 @@ interface WarmFlags {
   readonly epoch: number;
   readonly steps?: number;
   readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+interface ShowFlags {
+  readonly step: number;
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly slot?: number;
+  readonly cursor: readonly string[];
+  readonly fromStart: boolean;
+  readonly width?: number;
+  readonly lines: number;
   readonly json: boolean;
 }
 
@@ -139,6 +158,32 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .action((address: string, weights: MixOptions['weights'], { at, ramp, json }: MixFlags) => {
       invocation = { command: 'mix', options: { address, at, weights, ramp, json } };
     });
+  program
+    .command('show')
+    .description('show what a step held: source, shard, row and text of each piece, made again from the data')
+    .argument('<config>', 'the YAML configuration')
+    .requiredOption('--step <number>', 'the step; the first is 0', countOption)
+    .option('--rank <number>', 'the data-parallel rank', countOption, 0)
+    .option('--world-size <number>', 'the number of data-parallel ranks; 1: the whole step', countOption, 1)
+    .option('--slot <number>', 'one slot of the global batch only', countOption)
+    .option('--cursor <file...>', 'JSON of a state that a checkpoint saved at that step or before it; of several ranks, all', [])
+    .option('--from-start', 'make all steps before it, however long that takes', false)
+    .option('--width <columns>', 'columns of a line, in place of those of the terminal', countOption)
+    .option('--lines <number>', 'lines of text of each piece', countOption, 2)
+    .option('--json', 'one JSON value a line, with all of each text', false)
+    .action((configFile: string, { slot, width, ...flags }: ShowFlags) => {
+      invocation = { command: 'show', options: { configFile, slot, width, ...flags } };
+    });
+  program
+    .command('diff')
+    .description('compare two streams: from which step on they differ, and why (status 0: equal, 1: not, 2: an error)')
+    .argument('<a>', 'a YAML configuration, or JSON of a state that a checkpoint saved')
+    .argument('<b>', 'another one')
+    .option('--json', 'print the comparison as JSON', false)
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : DIFF_FAILED))
+    .action((a: string, b: string, { json }: { readonly json: boolean }) => {
+      invocation = { command: 'diff', options: { a, b, json } };
+    });
   program.parse(argv);
   return { invocation, debug: program.opts<GlobalOptions>().debug };
 }
@@ -180,6 +225,10 @@ function run(chosen: Invocation): Promise<number> {
       return import('./commands/cache.js').then(({ cache }) => cache(chosen.options));
     case 'mix':
       return import('./commands/mix.js').then(({ mix }) => mix(chosen.options));
+    case 'show':
+      return import('./commands/show.js').then(({ show }) => show(chosen.options));
+    case 'diff':
+      return import('./commands/diff.js').then(({ diff }) => diff(chosen.options));
     case 'index':
       return import('./commands/index-sources.js').then(({ indexSources }) => indexSources(chosen.options));
     case 'warm':
@@ -193,7 +242,7 @@ if (invocation !== undefined) {
     process.exitCode = await run(invocation);
   } catch (error) {
     process.stderr.write(`${describe(error, debug)}\n`);
-    process.exitCode = 1;
+    process.exitCode = invocation.command === 'diff' ? DIFF_FAILED : 1;
   }
   // a library's timer or socket must not keep an ended sidecar alive
   process.exit();

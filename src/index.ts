@@ -5,9 +5,18 @@ export { connect, type ConnectOptions, type MicroBatchedOptions, type SidecarCli
 export { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';
 export { ERROR_CODES, HeadraceError, type ErrorCode, type ErrorDetail } from './core/errors.js';
 export type { SkipReason, SkipRecord } from './core/skip.js';
-export { openPipeline, type Pipeline, type PipelineInfo, type PipelineOptions, type SourceInfo, type StreamRequest } from './pipeline.js';
+export {
+  openPipeline,
+  type Pipeline,
+  type PipelineInfo,
+  type PipelineOptions,
+  type ShardInfo,
+  type SourceInfo,
+  type StreamRequest,
+} from './pipeline.js';
 export { mergeCursors, parseCursor, type Cursor, type PlanRecord, type RowsGiven } from './plan/cursor.js';
 export type { MixtureChange } from './plan/mixture-changes.js';
+export { showStep, type ShownSegment, type ShownSlot, type ShownStep, type ShowRequest } from './showing.js';
 export { fileStore } from './store/file.js';
 export { memoryStore, type MemoryStore } from './store/memory.js';
 export { s3Store, type S3Options } from './store/s3.js';

@@ -40,6 +40,7 @@ import type { MixtureChange } from './plan/mixture-changes.js';
 import { checkRank, type Rank } from './plan/slots.js';
 import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
 import { openMixtureLog, type MixtureRequest, type SharedMixtureLog } from './run/mixture-log.js';
+import { createMixtureReader } from './run/mixture-reader.js';
 import type { BuiltExclusions } from './select/excluded.js';
 import { readExclusions } from './select/read-exclusions.js';
 import { needsIds, type RowSelection, type Split } from './select/selection.js';
@@ -50,7 +51,7 @@ import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
 import { MicroBatches, microBatchesOf, type MicroBatch } from './stream/micro-batches.js';
-import { MixtureTimeline, type MixtureTimelineOptions } from './stream/mixture-timeline.js';
+import { MixtureTimeline, type MixtureLog, type MixtureTimelineOptions } from './stream/mixture-timeline.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import type { WorkerSettings } from './stream/messages.js';
 import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js';
@@ -75,6 +76,8 @@ export interface PipelineOptions {
   readonly onSkip?: (record: SkipRecord) => void;
   /** More stores, by URI prefix, such as a `memoryStore` at `memory://corpus/`. */
   readonly stores?: Parameters<typeof createStoreSet>[1];
+  /** Looks on: takes no part in the run of `run.dir`, which it reads and does not write, and so cannot change its weights. */
+  readonly observe?: boolean;
 }
 
 export interface StreamRequest extends Partial<Rank> {
@@ -84,6 +87,8 @@ export interface StreamRequest extends Partial<Rank> {
   readonly cursor?: Cursor | readonly Cursor[];
   /** Plan entries that the caller relies on, such as `{'sequence.length': 2048}`. */
   readonly expect?: PlanRecord;
+  /** The stream ends before this step, and nothing is fetched ahead for it. Left out: it goes on. */
+  readonly stepsEnd?: number;
 }
 
 /** What a pipeline is about to deliver. */
@@ -106,10 +111,23 @@ export interface SourceInfo {
   /** Their URIs; made when they are asked for. */
   readonly shards: readonly string[];
   readonly shardCount: number;
+  /** One of them, by its place in the segments of batches. */
+  shard(index: number): ShardInfo;
   readonly rows: number;
   readonly blocks: number;
   readonly groupsPerEpoch: number;
   readonly shardsRead: number;
+}
+
+export interface ShardInfo {
+  /** Below the source's root. */
+  readonly path: string;
+  /** For people: without a password, or a signature. */
+  readonly uri: string;
+  readonly size: number;
+  readonly rows: number;
+  /** SHA-256 (hex) of what the object says of its own content. */
+  readonly contentId: string;
 }
 
 export interface Pipeline {
@@ -163,7 +181,7 @@ export interface PlannedSource {
 
 /** Opens a configuration: the path of a YAML file, an object like it, or a `Config`. Errors: see docs/errors.md. */
 export async function openPipeline(input: string | ConfigInput | Config, options: PipelineOptions = {}): Promise<Pipeline> {
-  const config = typeof input === 'string' ? await loadConfig(input) : isConfig(input) ? input : parseConfig(input);
+  const config = await resolveInput(input);
   const { localCache } = config;
   const cache = localCache && createRangeCache({ dir: rangesDir(config.cacheDir), ...localCache, warn: options.warn });
   const stores = createStoreSet(config.storage, options.stores, localCache?.ranges === true ? cache : undefined);
@@ -204,6 +222,11 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   }
 }
 
+/** The path of a YAML file, an object like it, or what was made of one. Errors: `CONFIG_NOT_FOUND`, `CONFIG_INVALID`. */
+export async function resolveInput(input: string | ConfigInput | Config): Promise<Config> {
+  return typeof input === 'string' ? await loadConfig(input) : isConfig(input) ? input : parseConfig(input);
+}
+
 interface PipelineParts {
   readonly config: Config;
   readonly cache: RangeCache | undefined;
@@ -226,7 +249,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
 
-  const serve = (planned: PlannedSplit, changes: SharedMixtureLog | undefined): SplitService => {
+  const serve = (planned: PlannedSplit, changes: MixtureLog | undefined): SplitService => {
     const { config: own, sources, plan } = planned;
     const hub = new StreamHub({
       batchSize,
@@ -236,7 +259,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       finite: lanesCanEnd(own),
       last: own.last,
       plan,
-      openLane: (state) => openLane(state, sources, parts, budget, stats, onSkip),
+      openLane: (state, stepsWanted) => openLane(state, stepsWanted, sources, parts, budget, stats, onSkip),
       openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: changes }, step),
     });
     return { ...planned, hub };
@@ -245,7 +268,11 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const ofValidation = config.validation && planSplit(parts, 'validation');
   const { sources, plan } = ofTraining;
   // what changes while running is training
-  const log = config.runDir === undefined ? undefined : await openMixtureLog({ ...weighed(config), dir: config.runDir, plan });
+  const { runDir } = config;
+  const shared: SharedMixtureLog | undefined =
+    runDir === undefined || parts.options.observe === true ? undefined : await openMixtureLog({ ...weighed(config), dir: runDir, plan });
+  const log: MixtureLog | undefined =
+    runDir === undefined ? undefined : (shared ?? createMixtureReader({ dir: runDir, plan, warn: parts.options.warn }));
   const training = serve(ofTraining, log);
   const validation = ofValidation && serve(ofValidation, undefined);
 
@@ -256,7 +283,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     if (request.expect !== undefined) checkExpectedPlan(request.expect, plan);
     const given = request.cursor === undefined ? [] : splitRows([request.cursor].flat(), rank.worldSize, undefined).cursors;
     const [first] = given;
-    if (given.length === 0) return hub.open(rank, 0, firstStates(hub.lanesOf(rank), sources), []);
+    if (given.length === 0) return hub.open(rank, 0, firstStates(hub.lanesOf(rank), sources), [], request.stepsEnd);
     for (const cursor of given) checkCursorPlan(cursor, plan);
     const cursor = given.length === 1 ? first : mergeCursors(given);
     const states = lanesOfCursor(
@@ -264,7 +291,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       hub.lanesOf(rank),
       sources.map((source) => source.plan.name),
     );
-    return hub.open(rank, cursor.step, states, cursor.mixture);
+    return hub.open(rank, cursor.step, states, cursor.mixture, request.stepsEnd);
   };
 
   return {
@@ -305,7 +332,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       }
     },
     changeMixture: (request) => {
-      if (log !== undefined) return log.propose(request);
+      if (shared !== undefined) return shared.propose(request);
       throw new HeadraceError('MIXTURE_REFUSED', 'the weights cannot be changed: this run has no run.dir', {
         hint: 'Set run.dir to a directory that all machines of the run share: there they agree on the step. Or schedule the change in `mixture`.',
       });
@@ -313,7 +340,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     close: async () => {
       training.hub.close();
       validation?.hub.close();
-      await Promise.all([pool.close(), stores.close(), log?.close()]);
+      await Promise.all([pool.close(), stores.close(), shared?.close()]);
       await cache?.close();
     },
   };
@@ -327,6 +354,10 @@ function sourceInfo({ plan: { name, groupsPerEpoch }, manifest, blocks }: Planne
       return (uris ??= Array.from({ length: manifest.shards.length }, (_, index) => manifest.shards.at(index).shard.uri));
     },
     shardCount: manifest.shards.length,
+    shard: (index) => {
+      const { path, uri, size, rows, contentId } = manifest.shards.at(index).shard;
+      return { path, uri: shownUri(uri), size, rows, contentId };
+    },
     rows: manifest.rows,
     blocks: blocks.length,
     groupsPerEpoch,
@@ -458,6 +489,7 @@ function selectionOf(
 
 function openLane(
   state: LaneState,
+  stepsWanted: number,
   sources: readonly PlannedSource[],
   parts: PipelineParts,
   budget: ByteBudget,
@@ -485,6 +517,7 @@ function openLane(
           plan,
           length: config.sequence.length,
           stepSequences: config.batch.size / config.batch.lanes,
+          sequencesWanted: (stepsWanted * config.batch.size) / config.batch.lanes,
           openWindow: (place, from, windowsAhead) =>
             pool.openWindow(
               (damaged, signal) => loader.load(place, windowsAhead, damaged, signal),
@@ -504,6 +537,7 @@ function openLane(
     }),
     state,
     config.sequence.length,
+    stepsWanted,
   );
 }
 

@@ -87,6 +87,15 @@ export const LIMITS = {
    * than there are, so that a stream of these steps finds all it needs.
    */
   tokenBytesAssumed: 8,
+  /**
+   * Tokens that `headrace show` makes from step 0 on without being told to: about half a minute. A later step is better asked for with a cursor, from
+   * which it takes seconds.
+   */
+  showTokensMax: 64 * 2 ** 20,
+  /** What one worker makes of text, tokenized and packed, at the least: to say about how long it will take. */
+  workerTokensPerSecondAssumed: 2e6,
+  /** The JSON of a state: 1,024 lanes × 256 sources of 100 bytes each are 25 MiB. */
+  stateBytesMax: 64 * 2 ** 20,
   /** Times that one window may lose its worker before the window is blamed. */
   workerStrikesMax: 3,
   workersMax: 256,

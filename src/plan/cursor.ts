@@ -213,7 +213,12 @@ function sameLaneState(a: LaneState, b: LaneState): boolean {
 
 /** The first entry, by name, that two plans do not share; `split` before all, since two splits differ in other entries as well. */
 export function differingEntry(a: PlanRecord, b: PlanRecord): string | undefined {
-  return ['split', ...[...Object.keys(a), ...Object.keys(b)].sort()].find((name) => a[name] !== b[name]);
+  return differingEntries(a, b).at(0);
+}
+
+/** The entries that two plans do not share, in the same order. */
+export function differingEntries(a: PlanRecord, b: PlanRecord): string[] {
+  return [...new Set(['split', ...[...Object.keys(a), ...Object.keys(b)].sort()])].filter((name) => a[name] !== b[name]);
 }
 
 function mergeError(field: string, message: string): HeadraceError {

@@ -39,6 +39,8 @@ export interface RunDirectoryOptions {
   readonly scheduled: readonly MixtureChange[];
 }
 
+const CHANGES_DIR = 'changes';
+
 const changeSchema = z.object({ at: z.int().min(0), weights: z.record(z.string(), z.number().min(0)), ramp: z.int().min(0) });
 const claimSchema = z.object({ stepsEnd: z.int().min(0), host: z.string(), pid: z.int() });
 const runSchema = z.object({ plan: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])) });
@@ -49,9 +51,11 @@ interface Claim {
   readonly pid: number;
 }
 
-interface Proposal {
+export interface Proposal {
   readonly number: string;
   readonly change: MixtureChange;
+  /** `commit`, or `void` and why; `undefined`: not decided when it was read. */
+  readonly decision: string | undefined;
 }
 
 /** Opens the directory, or makes it. Errors: `RUN_DIRECTORY`, `CONFIG_MISMATCH` where it belongs to another plan. */
@@ -74,7 +78,7 @@ export class SharedMixtureLog {
 
   constructor(options: RunDirectoryOptions) {
     this.#options = options;
-    this.#changesDir = path.join(options.dir, 'changes');
+    this.#changesDir = path.join(options.dir, CHANGES_DIR);
     this.#claimsDir = path.join(options.dir, 'claims');
     this.#claimFile = path.join(this.#claimsDir, `${randomUUID()}.json`);
   }
@@ -85,8 +89,7 @@ export class SharedMixtureLog {
       await mkdir(this.#changesDir, { recursive: true });
       await mkdir(this.#claimsDir, { recursive: true });
       await this.#createOnce(path.join(dir, 'run.json'), JSON.stringify({ plan }));
-      const written = runSchema.parse(JSON.parse(await readFile(path.join(dir, 'run.json'), 'utf8')));
-      checkPlan(dir, written.plan, plan);
+      await checkRun(dir, plan);
       this.#changes = await this.#readChanges(0);
       await this.#writeClaim(0);
     });
@@ -175,17 +178,10 @@ export class SharedMixtureLog {
 
   /** Committed ones, in order of number. Those of steps before `stepsEnd` that are undecided are decided now. */
   async #readChanges(stepsEnd: number): Promise<readonly MixtureChange[]> {
-    const names = new Set(await readdir(this.#changesDir));
-    const proposals: Proposal[] = [];
-    for (const name of [...names].filter((entry) => entry.endsWith('.json')).sort()) {
-      const text = await readFile(path.join(this.#changesDir, name), 'utf8');
-      proposals.push({ number: name.slice(0, -'.json'.length), change: changeSchema.parse(JSON.parse(text)) });
-    }
     const committed: MixtureChange[] = [];
-    for (const { number, change } of proposals) {
-      const isDecided = names.has(`${number}.decision`);
-      if (!isDecided && change.at >= stepsEnd) continue;
-      const decision = isDecided ? await this.#decision(number) : await this.#decide(number, 'void a sidecar needed its step');
+    for (const { number, change, decision: decided } of await readProposals(this.#options.dir)) {
+      if (decided === undefined && change.at >= stepsEnd) continue;
+      const decision = decided ?? (await this.#decide(number, 'void a sidecar needed its step'));
       if (decision === 'commit') committed.push(change);
     }
     return committed;
@@ -242,14 +238,29 @@ export class SharedMixtureLog {
     try {
       return await work();
     } catch (error) {
-      if (error instanceof HeadraceError) throw error;
-      throw new HeadraceError('RUN_DIRECTORY', `the run directory ${this.#options.dir} cannot be used: ${messageOf(error)}`, {
-        detail: { dir: this.#options.dir },
-        hint: 'run.dir is a directory that all machines of the run share, on a file system with hard links, which this user may write to.',
-        cause: error,
-      });
+      throw unusable(this.#options.dir, error, 'write to');
     }
   }
+}
+
+/** The changes that a directory holds, in order of number. Errors: those of the file system, of JSON, of zod. */
+export async function readProposals(dir: string): Promise<Proposal[]> {
+  const changesDir = path.join(dir, CHANGES_DIR);
+  const names = new Set(await readdir(changesDir));
+  const proposals: Proposal[] = [];
+  for (const name of [...names].filter((entry) => entry.endsWith('.json')).sort()) {
+    const number = name.slice(0, -'.json'.length);
+    const change = changeSchema.parse(JSON.parse(await readFile(path.join(changesDir, name), 'utf8')));
+    const decision = names.has(`${number}.decision`) ? await readFile(path.join(changesDir, `${number}.decision`), 'utf8') : undefined;
+    proposals.push({ number, change, decision });
+  }
+  return proposals;
+}
+
+/** Errors: `CONFIG_MISMATCH` where the directory belongs to another plan; those of the file system, of JSON, of zod. */
+export async function checkRun(dir: string, plan: PlanRecord): Promise<void> {
+  const written = runSchema.parse(JSON.parse(await readFile(path.join(dir, 'run.json'), 'utf8')));
+  checkPlan(dir, written.plan, plan);
 }
 
 async function readClaim(file: string): Promise<(Claim & { readonly writtenMs: number }) | undefined> {
@@ -283,6 +294,16 @@ function tooLate(step: number, { stepsEnd, host, pid }: Claim): HeadraceError {
     `Choose step ${stepsEnd} or a later one, or --at +N, which counts from there.`,
     { step, stepsEnd, host, pid },
   );
+}
+
+/** `use`: what this user must be able to do with it. */
+export function unusable(dir: string, error: unknown, use: 'read' | 'write to'): HeadraceError {
+  if (error instanceof HeadraceError) return error;
+  return new HeadraceError('RUN_DIRECTORY', `the run directory ${dir} cannot be used: ${messageOf(error)}`, {
+    detail: { dir },
+    hint: `run.dir is a directory that all machines of the run share, on a file system with hard links, which this user may ${use}.`,
+    cause: error,
+  });
 }
 
 function refused(problem: string, hint: string, detail: Readonly<Record<string, string | number>>): HeadraceError {

@@ -20,30 +20,32 @@ interface LaneEntry extends LaneSource {
   position: LanePosition;
 }
 
+interface Turn {
+  readonly active: readonly LaneEntry[];
+  readonly shares: readonly number[];
+  readonly entry: LaneEntry;
+}
+
 export class Lane {
   readonly #entries: readonly LaneEntry[];
   readonly #length: number;
+  readonly #stepsWanted: number;
   /** Integer shares of the sources that are not used up, as long as neither they nor the weights change. */
   #shares: { readonly weights: readonly number[]; readonly active: number; readonly values: readonly number[] } | undefined;
 
-  /** `state`: the position in every source. `length`: tokens of a sequence. */
-  constructor(sources: readonly LaneSource[], state: LaneState, length: number) {
+  /** `state`: the position in every source. `length`: tokens of a sequence. `stepsWanted`: steps that it is opened for. */
+  constructor(sources: readonly LaneSource[], state: LaneState, length: number, stepsWanted = Infinity) {
     this.#entries = sources.map((source) => ({ ...source, position: state[source.plan.name] }));
     this.#length = length;
+    this.#stepsWanted = stepsWanted;
   }
 
   /** The next sequence at these weights, in the order of the sources; undefined where no source has one, which at a weight of 0 it has not. */
   async take(weights: readonly number[]): Promise<Sequence | undefined> {
     for (;;) {
-      const active = this.#entries.filter((entry) => !isUsedUp(entry));
-      if (this.#hasEnded(active)) return undefined;
-      const shares = this.#sharesOf(active, weights);
-      const chosen = chooseSource(
-        active.map(({ plan, position }, i) => ({ name: plan.name, share: shares[i], credit: position[5] })),
-        this.#length,
-      );
-      if (chosen < 0) return undefined;
-      const entry = active[chosen];
+      const turn = this.#turn(weights);
+      if (turn === undefined) return undefined;
+      const { active, shares, entry } = turn;
       const next = await entry.lane.take();
       const [, , , , delivered, credit] = entry.position;
       if (next === undefined) {
@@ -76,13 +78,26 @@ export class Lane {
     return this.#entries.reduce((sum, { lane }) => sum + lane.readySequences, 0);
   }
 
-  /** Asks for sequences ahead of need, from the sources that have a weight now. */
+  /** Asks for sequences ahead of need, from the sources that have a weight now; for a known number of steps, from the one whose turn it is. */
   start(weights: readonly number[]): void {
-    for (const [i, entry] of this.#entries.entries()) if (weights[i] > 0 && !isUsedUp(entry)) entry.lane.start();
+    if (Number.isFinite(this.#stepsWanted)) this.#turn(weights)?.entry.lane.start();
+    else for (const [i, entry] of this.#entries.entries()) if (weights[i] > 0 && !isUsedUp(entry)) entry.lane.start();
   }
 
   close(): void {
     for (const { lane } of this.#entries) lane.close();
+  }
+
+  /** The source that the next sequence is taken from, of those that are not used up, and their shares; undefined where there is none. */
+  #turn(weights: readonly number[]): Turn | undefined {
+    const active = this.#entries.filter((entry) => !isUsedUp(entry));
+    if (this.#hasEnded(active)) return undefined;
+    const shares = this.#sharesOf(active, weights);
+    const chosen = chooseSource(
+      active.map(({ plan, position }, i) => ({ name: plan.name, share: shares[i], credit: position[5] })),
+      this.#length,
+    );
+    return chosen < 0 ? undefined : { active, shares, entry: active[chosen] };
   }
 
   /** A source that stops the others is used up, or only sources are left that repeat beside others that did not. */

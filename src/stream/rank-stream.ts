@@ -35,13 +35,15 @@ export interface StreamHubOptions {
   readonly finite: boolean;
   readonly last: 'drop' | 'pad';
   readonly plan: PlanRecord;
-  readonly openLane: (state: LaneState) => Lane;
+  /** `stepsWanted`: see `Lane`. */
+  readonly openLane: (state: LaneState, stepsWanted: number) => Lane;
   /** `taken`: of the cursor that the stream starts from. */
   readonly openMixture: (taken: readonly MixtureChange[], step: number) => MixtureTimeline;
 }
 
 interface SharedAssembler {
   readonly lanesKey: string;
+  readonly stepsEnd: number;
   readonly assembler: Assembler;
   users: number;
 }
@@ -67,19 +69,20 @@ export class StreamHub {
     return [...this.#shared].reduce((sum, { assembler }) => sum + assembler.readySequences, 0);
   }
 
-  /** `lanes` holds exactly the lanes of `lanesOf(rank)`; `mixture`: see `Cursor`. */
-  open(rank: Rank, step: number, lanes: LaneStates, mixture: readonly MixtureChange[]): RankStream {
+  /** `lanes` holds exactly the lanes of `lanesOf(rank)`; `mixture`: see `Cursor`. The stream ends before step `stepsEnd`, if it has not before. */
+  open(rank: Rank, step: number, lanes: LaneStates, mixture: readonly MixtureChange[], stepsEnd = Infinity): RankStream {
     const slots = slotsOfRank(rank, this.#options.batchSize);
     const { plan, length } = this.#options;
     let cursor: Cursor = { version: CURSOR_VERSION, step, plan, mixture, lanes };
-    let shared = this.#join(cursor);
+    let shared = this.#join(cursor, stepsEnd);
     let closed = false;
 
     const next = async (): Promise<Batch | undefined> => {
+      if (cursor.step >= stepsEnd) return undefined;
       let made = await shared.assembler.get(cursor.step);
       if (made === 'gone') {
         this.#leave(shared);
-        shared = this.#join(cursor);
+        shared = this.#join(cursor, stepsEnd);
         made = await shared.assembler.get(cursor.step);
       }
       if (made === undefined || made === 'gone') return undefined;
@@ -100,10 +103,10 @@ export class StreamHub {
     this.#shared.clear();
   }
 
-  #join({ step, lanes, mixture }: Cursor): SharedAssembler {
+  #join({ step, lanes, mixture }: Cursor, stepsEnd: number): SharedAssembler {
     const lanesKey = Object.keys(lanes).join(' ');
     for (const shared of this.#shared) {
-      if (shared.lanesKey === lanesKey && shared.assembler.holds(step, { lanes, mixture })) {
+      if (shared.lanesKey === lanesKey && shared.stepsEnd === stepsEnd && shared.assembler.holds(step, { lanes, mixture })) {
         shared.users++;
         return shared;
       }
@@ -112,14 +115,14 @@ export class StreamHub {
     const assembler = new Assembler({
       batchSize,
       lanesTotal,
-      lanes: new Map(Object.entries(lanes).map(([lane, state]) => [Number(lane), openLane(state)])),
+      lanes: new Map(Object.entries(lanes).map(([lane, state]) => [Number(lane), openLane(state, stepsEnd - step)])),
       startStep: step,
       startLanes: lanes,
       mixture: openMixture(mixture, step),
       last,
       padding: this.#padding,
     });
-    const shared: SharedAssembler = { lanesKey, assembler, users: 1 };
+    const shared: SharedAssembler = { lanesKey, stepsEnd, assembler, users: 1 };
     this.#shared.add(shared);
     return shared;
   }

@@ -22,6 +22,8 @@ export interface SourceLaneOptions {
   readonly length: number;
   /** Sequences that a step takes from the lane: what is asked for first. */
   readonly stepSequences: number;
+  /** Sequences that are wanted in all: ahead of need no more are made. `Infinity`: nobody knows yet. */
+  readonly sequencesWanted: number;
   readonly openWindow: (place: WindowPlace, from: PackPosition, windowsAhead: WindowsAhead) => WindowHandle;
   /** Told what each answer of a worker cost. */
   readonly onWork: (work: WorkerWork) => void;
@@ -49,6 +51,7 @@ export class SourceLane {
   /** Doubles with each request up to the full chunk: the first answer is wanted soon, later ones are wanted cheap. */
   #requestSequences: number;
   #closed = false;
+  #taken = 0;
   /** Group of the last window that held a sequence; at the start, where the lane started. */
   #deliveredGroup: number;
 
@@ -65,13 +68,14 @@ export class SourceLane {
     for (;;) {
       const next = this.#ready.shift();
       if (next !== undefined) {
+        this.#taken++;
         this.#refill();
         return next;
       }
       if (this.#options.plan.isPastEnd(this.#place)) return undefined;
       // nothing more will come: to go on here would never end
       if (this.#closed) throw new HeadraceError('ABORTED', 'the stream was closed');
-      this.#refill();
+      this.#refill(1);
       await this.#request;
     }
   }
@@ -96,11 +100,13 @@ export class SourceLane {
     this.#ahead?.handle.close();
   }
 
-  #refill(): void {
+  /** `needed`: sequences that somebody waits for. */
+  #refill(needed = 0): void {
     const { length, stepSequences, plan } = this.#options;
-    const enough = this.#ready.length >= stepSequences + Math.ceil(LIMITS.laneReadyTokens / length);
-    if (this.#closed || enough || this.#request !== undefined || plan.isPastEnd(this.#place)) return;
-    const request = this.#requestChunk();
+    const readyMax = stepSequences + Math.ceil(LIMITS.laneReadyTokens / length);
+    const missing = Math.min(readyMax, Math.max(needed, this.#wanted)) - this.#ready.length;
+    if (this.#closed || missing <= 0 || this.#request !== undefined || plan.isPastEnd(this.#place)) return;
+    const request = this.#requestChunk(Math.max(needed, this.#wanted - this.#ready.length));
     this.#request = request;
     request.then(
       () => {
@@ -111,10 +117,15 @@ export class SourceLane {
     );
   }
 
-  async #requestChunk(): Promise<void> {
+  /** Sequences that will be taken, as far as it is known. */
+  get #wanted(): number {
+    return this.#options.sequencesWanted - this.#taken;
+  }
+
+  async #requestChunk(sequencesMax: number): Promise<void> {
     const { length, stepSequences } = this.#options;
     const current = (this.#current ??= this.#open(this.#place, this.#from));
-    const result = await current.handle.next(this.#requestSequences);
+    const result = await current.handle.next(Math.min(this.#requestSequences, sequencesMax));
     this.#options.onWork(result.work);
     if (this.#closed) return;
     const chunkSequences = Math.max(stepSequences, Math.floor(LIMITS.chunkTokens / length), 1);
@@ -133,7 +144,8 @@ export class SourceLane {
       this.#ready.push({ sequence: sequenceOfChunk(result.chunk, i, length), end });
     }
     if (!result.done) {
-      this.#ahead ??= plan.isPastEnd(next) ? undefined : this.#open(next, WINDOW_START);
+      const isWanted = this.#ready.length < this.#wanted && !plan.isPastEnd(next);
+      this.#ahead ??= isWanted ? this.#open(next, WINDOW_START) : undefined;
       return;
     }
     current.handle.close();

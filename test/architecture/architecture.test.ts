@@ -38,7 +38,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'select', 'stream', 'pipeline'],
   indexing: ['core', 'config', 'store', 'manifest', 'decode', 'pipeline'],
   'open-tokenizer': ['core', 'config', 'cache', 'store', 'tokenize'],
-  index: ['core', 'config', 'store', 'plan', 'tokenize', 'batch', 'stream', 'client', 'pipeline', 'open-tokenizer'],
+  showing: ['core', 'config', 'plan', 'tokenize', 'pack', 'stream', 'pipeline', 'open-tokenizer'],
+  comparing: ['core', 'config', 'plan', 'run', 'pipeline'],
+  index: ['core', 'config', 'store', 'plan', 'tokenize', 'batch', 'stream', 'client', 'pipeline', 'open-tokenizer', 'showing'],
 };
 
 /** Interfaces that stages share: types only. */
@@ -122,6 +124,7 @@ describe('the architecture', () => {
       'parseTokenizer',
       'positionIdsOf',
       's3Store',
+      'showStep',
     ]);
   });
 

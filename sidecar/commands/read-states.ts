@@ -1,0 +1,64 @@
+/** States of a stream in files, as a checkpoint saved them: JSON of `state_dict()`, of `batch.cursor`, or a list of several. */
+import { open } from 'node:fs/promises';
+import { LIMITS } from '../../src/config/limits.js';
+import { HeadraceError, messageOf } from '../../src/core/errors.js';
+import { formatSize } from '../../src/core/quantity.js';
+import { parseCursor, type Cursor } from '../../src/plan/cursor.js';
+
+/** Where the states are that a command starts from. */
+export interface StateFlags {
+  /** Files. */
+  readonly cursor: readonly string[];
+}
+
+/** The states to make `step` from; none where it is made from the start. Errors: `CURSOR_INVALID`. */
+export async function statesFor({ cursor }: StateFlags): Promise<Cursor[]> {
+  const states = await Promise.all(cursor.map(readStates));
+  return states.flat();
+}
+
+/** Of one file: one state or several. Errors: `CURSOR_INVALID`. */
+export async function readStates(file: string): Promise<Cursor[]> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readState(file));
+  } catch (error) {
+    throw invalidState(file, messageOf(error), error);
+  }
+  return statesOf(value, file);
+}
+
+/** Errors: `CURSOR_INVALID`. */
+export function statesOf(value: unknown, file: string): Cursor[] {
+  const states = Array.isArray(value) ? (value as readonly unknown[]) : [value];
+  if (states.length === 0) throw invalidState(file, 'it is an empty list', undefined);
+  return states.map((state) => {
+    try {
+      return parseCursor(state);
+    } catch (error) {
+      throw invalidState(file, messageOf(error), error);
+    }
+  });
+}
+
+/** A file's text. Errors: those of the file system, and one where it is too large for a state or a configuration. */
+export async function readState(file: string): Promise<string> {
+  const handle = await open(file, 'r');
+  try {
+    const { size } = await handle.stat();
+    if (size > LIMITS.stateBytesMax)
+      throw new Error(`it has ${formatSize(size)}, and a state has at most ${formatSize(LIMITS.stateBytesMax)}`);
+    return await handle.readFile('utf8');
+  } finally {
+    await handle.close();
+  }
+}
+
+function invalidState(file: string, problem: string, cause: unknown): HeadraceError {
+  const known = cause instanceof HeadraceError ? cause : undefined;
+  return new HeadraceError('CURSOR_INVALID', `${file} holds no state: ${problem}`, {
+    detail: { ...known?.detail, file },
+    hint: known?.hint ?? 'Pass JSON that holds what state_dict() or batch.cursor gave, or a list of such states.',
+    ...(known === undefined && { cause }),
+  });
+}

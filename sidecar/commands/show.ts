@@ -1,0 +1,150 @@
+/** `headrace show CONFIG --step N`: the documents behind a batch, with source, shard, row and text of each segment. */
+import { loadConfig } from '../../src/config/config.js';
+import { formatDuration } from '../../src/core/quantity.js';
+import { showStep, type ShownSegment, type ShownSlot, type ShownStep } from '../../src/showing.js';
+import { printable, printableJson } from '../printable.js';
+import { statesFor, type StateFlags } from './read-states.js';
+
+export interface ShowOptions extends StateFlags {
+  readonly configFile: string;
+  readonly step: number;
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly slot: number | undefined;
+  readonly fromStart: boolean;
+  /** Columns of a line; `undefined`: those of the terminal. */
+  readonly width: number | undefined;
+  /** Lines of text a segment. */
+  readonly lines: number;
+  /** One JSON value a line: the step, then each slot. */
+  readonly json: boolean;
+}
+
+const WIDTH_DEFAULT = 100;
+const WIDTH_MIN = 40;
+const INDENT = '      ';
+/** A terminal is told once a second how far it is; a log every ten. */
+const TERMINAL_INTERVAL_MS = 1_000;
+const LOG_INTERVAL_MS = 10_000;
+
+/** Returns the exit status. Errors: those of `showStep`, `CONFIG_INVALID`, `CURSOR_INVALID`. */
+export async function show(options: ShowOptions): Promise<number> {
+  const { configFile, step, rank, worldSize, slot, fromStart, json } = options;
+  const config = await loadConfig(configFile);
+  const cursor = await statesFor(options);
+  const started = performance.now();
+  const progress = showProgress(step);
+  const shown = await showStep(config, {
+    step,
+    rank,
+    worldSize,
+    fromStart,
+    ...(slot !== undefined && { slot }),
+    ...(cursor.length > 0 && { cursor }),
+    onStep: progress,
+    warn: (message) => void process.stderr.write(`${printable(message)}\n`),
+  });
+  if (json) {
+    for (const line of jsonLines(shown)) process.stdout.write(`${line}\n`);
+    return 0;
+  }
+  const { isTTY, columns } = process.stdout;
+  const width = Math.max(WIDTH_MIN, options.width ?? (isTTY ? columns : WIDTH_DEFAULT));
+  const style = createStyle(isTTY && process.env.NO_COLOR === undefined);
+  const ms = performance.now() - started;
+  for (const line of shownLines(shown, { width, lines: options.lines, style, ms })) process.stdout.write(`${line}\n`);
+  return 0;
+}
+
+function showProgress(step: number): (made: number) => void {
+  const intervalMs = process.stderr.isTTY ? TERMINAL_INTERVAL_MS : LOG_INTERVAL_MS;
+  let saidMs = performance.now();
+  return (made) => {
+    const now = performance.now();
+    if (now - saidMs < intervalMs) return;
+    saidMs = now;
+    process.stderr.write(`step ${made} is made, ${step - made} to go\n`);
+  };
+}
+
+/** The step, then each slot; texts whole. Ids where there is no text. */
+export function* jsonLines({ slots, ...step }: ShownStep): Generator<string, void> {
+  yield printableJson({ type: 'step', ...step, slots: slots.length });
+  for (const slot of slots) {
+    const segments = slot.segments.map(({ ids, text, ...segment }) => ({
+      ...segment,
+      tokens: ids.length,
+      ...(text === undefined ? { ids: [...ids] } : { text }),
+    }));
+    yield printableJson({ type: 'slot', ...slot, segments });
+  }
+}
+
+export interface Style {
+  readonly bold: (text: string) => string;
+  readonly faint: (text: string) => string;
+  readonly source: (text: string) => string;
+}
+
+export function createStyle(colours: boolean): Style {
+  const styled = (on: number, off: number) => (text: string) => (colours ? `\u001b[${on}m${text}\u001b[${off}m` : text);
+  return { bold: styled(1, 22), faint: styled(2, 22), source: styled(36, 39) };
+}
+
+export interface LineOptions {
+  readonly width: number;
+  readonly lines: number;
+  readonly style: Style;
+  /** How long it took. */
+  readonly ms: number;
+}
+
+export function* shownLines(shown: ShownStep, options: LineOptions): Generator<string, void> {
+  const { step, rank, worldSize, length, tokens, padding, digest, stepsMade, slots } = shown;
+  const { bold, faint } = options.style;
+  const whose = worldSize === 1 ? '' : ` · rank ${rank} of ${worldSize}`;
+  yield `${bold(`step ${step}`)}${whose} · ${counted(slots.length, 'sequence')} of ${length} · ${counted(tokens, 'token')}, ${padding} of padding`;
+  yield faint(`digest ${digest}`);
+  yield faint(`${counted(stepsMade, 'step')} before it had to be made · ${formatDuration(options.ms)}`);
+  for (const slot of slots) yield* slotLines(slot, options);
+}
+
+function* slotLines({ slot, lane, tokens, padding, digest, segments }: ShownSlot, options: LineOptions): Generator<string, void> {
+  const { bold, faint } = options.style;
+  yield '';
+  yield `${bold(`slot ${slot}`)} · lane ${lane} · ${counted(tokens, 'token')}, ${padding} of padding ${faint(`· ${digest.slice(0, 16)}…`)}`;
+  for (const segment of segments) yield* segmentLines(segment, options);
+}
+
+function* segmentLines(segment: ShownSegment, { width, lines, style }: LineOptions): Generator<string, void> {
+  const { start, source, uri, row, id, tokenStart, tokenEnd, begins, ends, ids, text } = segment;
+  const named = id === undefined ? '' : ` · id ${printable(id)}`;
+  const place = `[${start}, ${start + ids.length})`;
+  yield `  ${place} ${style.source(source)} · row ${row}${named} · tokens [${tokenStart}, ${tokenEnd}) of the document: ${partOf(begins, ends)}`;
+  yield style.faint(`${INDENT}${printable(uri)}`);
+  for (const line of textLines(text === undefined ? `ids ${ids.join(' ')}` : printable(text), width - INDENT.length, lines)) {
+    yield `${INDENT}${line}`;
+  }
+}
+
+function partOf(begins: boolean, ends: boolean): string {
+  if (begins) return ends ? 'all of it' : 'it begins, and goes on';
+  return ends ? 'it goes on, and ends' : 'it goes on';
+}
+
+/** Printable text in lines; of what is too long, the beginning and the end. */
+export function textLines(text: string, width: number, linesMax: number): string[] {
+  const characters = Array.from(text);
+  const room = width * linesMax;
+  if (linesMax === 0) return [];
+  const left = Math.ceil((room - 3) / 2);
+  const fitting =
+    characters.length <= room
+      ? characters
+      : [...characters.slice(0, left), ' ', '…', ' ', ...characters.slice(characters.length - (room - 3 - left))];
+  return Array.from({ length: Math.ceil(fitting.length / width) }, (_, i) => fitting.slice(i * width, (i + 1) * width).join(''));
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
