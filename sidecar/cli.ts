@@ -5,6 +5,7 @@ import { HeadraceError, messageOf } from '../src/core/errors.js';
 import { parseSize } from '../src/core/quantity.js';
 import { VERSION } from '../src/core/version.js';
 import type { LogFormat } from './log.js';
+import type { AuditCommandOptions } from './commands/audit.js';
 import type { BenchOptions } from './commands/bench.js';
 import type { CacheAction, CacheOptions } from './commands/cache.js';
 import type { IndexOptions } from './commands/index-sources.js';
@@ -18,6 +19,7 @@ type Invocation =
   | { readonly command: 'cache'; readonly options: CacheOptions }
   | { readonly command: 'warm'; readonly options: WarmOptions }
   | { readonly command: 'index'; readonly options: IndexOptions }
+  | { readonly command: 'audit'; readonly options: AuditCommandOptions }
   | { readonly command: 'mix'; readonly options: MixOptions };
 
 interface GlobalOptions {
@@ -51,6 +53,13 @@ interface WarmFlags {
   readonly epoch: number;
   readonly steps?: number;
   readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+interface AuditFlags {
+  readonly ledger?: string;
+  readonly sample: number;
+  readonly seed?: number;
   readonly json: boolean;
 }
 
@@ -125,6 +134,17 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
       invocation = { command: 'warm', options: { configFile, epoch, steps, dryRun, json } };
     });
   program
+    .command('audit')
+    .description('check the ledger of a run: its chain of steps, that every row came once or was left out by policy, and some steps again')
+    .argument('<config>', 'the YAML configuration')
+    .option('--ledger <dir>', "the directory, in place of the configuration's")
+    .option('--sample <number>', 'how many steps to compute again', countOption, 20)
+    .option('--seed <number>', 'chooses them; left out: at random, and printed', countOption)
+    .option('--json', 'print the report as one JSON value', false)
+    .action((configFile: string, { ledger, sample, seed, json }: AuditFlags) => {
+      invocation = { command: 'audit', options: { configFile, ledgerDir: ledger, sample, seed, json } };
+    });
+  program
     .command('mix')
     .description('change the weights of the sources of a run that goes on, at one step on all of its machines (needs run.dir)')
     .argument('<address>', 'of any sidecar of the run: what `headrace serve` prints')
@@ -178,6 +198,8 @@ function run(chosen: Invocation): Promise<number> {
       return import('./commands/bench.js').then(({ bench }) => bench(chosen.options));
     case 'cache':
       return import('./commands/cache.js').then(({ cache }) => cache(chosen.options));
+    case 'audit':
+      return import('./commands/audit.js').then(({ audit }) => audit(chosen.options));
     case 'mix':
       return import('./commands/mix.js').then(({ mix }) => mix(chosen.options));
     case 'index':

@@ -22,6 +22,7 @@ import type { BlockTable } from './core/shard.js';
 import type { SkipRecord } from './core/skip.js';
 import type { Decoder } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
+import { openLedger, type Ledger, type LedgerCounters } from './ledger/write-ledger.js';
 import { cutBlocks } from './manifest/blocks.js';
 import { buildManifest, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
 import {
@@ -42,6 +43,7 @@ import { createStoreSet, type StoreSet } from './store/open-store.js';
 import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
 import type { StoreCounters } from './store/with-counters.js';
+import type { MadeStep, StepRecorder } from './stream/assembler.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
 import { MixtureTimeline } from './stream/mixture-timeline.js';
@@ -67,6 +69,10 @@ export interface PipelineOptions {
   readonly warn?: (message: string, detail: Readonly<Record<string, string | number>>) => void;
   /** Told of rows that are left out under `badRows: skip` and `badBlocks: skip`. */
   readonly onSkip?: (record: SkipRecord) => void;
+  /** Told of each step that is made, before any rank gets it. */
+  readonly onStep?: (made: MadeStep) => void;
+  /** Looks at a run from outside: writes no ledger, and takes no part in the run directory. Weights that were changed while running are those of the cursor. */
+  readonly replay?: boolean;
   /** More stores, by URI prefix, such as a `memoryStore` at `memory://corpus/`. */
   readonly stores?: Parameters<typeof createStoreSet>[1];
 }
@@ -110,6 +116,8 @@ export interface Pipeline {
   readonly storeCounters: StoreCounters;
   /** Of this pipeline's use of the local cache; undefined where neither byte ranges nor tokens are kept. */
   readonly cacheCounters: CacheCounters | undefined;
+  /** Of the ledger; undefined without one. */
+  readonly ledgerCounters: LedgerCounters | undefined;
   /** Bytes that are fetched and not yet in a worker. */
   readonly heldBytes: () => number;
   /** Sequences that wait in lanes for their step. */
@@ -207,7 +215,15 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const sources = parts.manifests.map((manifest, index) => planSource(config, manifest, index));
   const plan = planRecord(config, parts);
   const stats = createPipelineStats();
-  const onSkip = createSkipReporter({ stats, warn: parts.options.warn, onSkip: parts.options.onSkip });
+  const ledger = await ledgerOf(config, plan, parts.options);
+  const onSkip = createSkipReporter({
+    stats,
+    warn: parts.options.warn,
+    onSkip: (record) => {
+      ledger?.skip(record);
+      parts.options.onSkip?.(record);
+    },
+  });
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
   const weighed = {
@@ -216,7 +232,9 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     scheduled: config.mixture,
   };
   const log: SharedMixtureLog | undefined =
-    config.runDir === undefined ? undefined : await openMixtureLog({ ...weighed, dir: config.runDir, plan });
+    config.runDir === undefined || parts.options.replay === true
+      ? undefined
+      : await openMixtureLog({ ...weighed, dir: config.runDir, plan });
 
   const hub = new StreamHub({
     batchSize,
@@ -228,6 +246,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     plan,
     openLane: (state) => openLane(state, sources, parts, budget, stats, onSkip),
     openMixture: (taken, step) => new MixtureTimeline({ ...weighed, taken, log }, step),
+    openRecorder: stepRecorder(ledger, parts.options.onStep),
   });
 
   const openStream = (request: StreamRequest = {}): RankStream => {
@@ -262,6 +281,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     stats,
     storeCounters: stores.counters,
     cacheCounters: cache?.counters,
+    ledgerCounters: ledger?.counters,
     heldBytes: () => budget.heldBytes,
     readySequences: () => hub.readySequences,
     openStream,
@@ -281,9 +301,26 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     },
     close: async () => {
       hub.close();
-      await Promise.all([pool.close(), stores.close(), log?.close()]);
+      await Promise.all([pool.close(), stores.close(), log?.close(), ledger?.close()]);
       await cache?.close();
     },
+  };
+}
+
+async function ledgerOf(config: Config, plan: PlanRecord, { warn, replay }: PipelineOptions): Promise<Ledger | undefined> {
+  if (config.ledgerDir === undefined || replay === true) return undefined;
+  return openLedger({ dir: config.ledgerDir, plan, sources: config.sources.map(({ name }) => name), lanes: config.batch.lanes, warn });
+}
+
+/** One an assembler: its steps are in order. */
+function stepRecorder(ledger: Ledger | undefined, onStep: PipelineOptions['onStep']): (() => StepRecorder) | undefined {
+  if (ledger === undefined && onStep === undefined) return undefined;
+  return () => {
+    const stream = ledger?.openStream();
+    return async (made) => {
+      onStep?.(made);
+      await stream?.record(made);
+    };
   };
 }
 

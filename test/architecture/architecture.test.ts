@@ -29,10 +29,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   batch: ['core', 'config'],
   wire: ['core', 'config'],
   run: ['core', 'config', 'plan'],
+  ledger: ['core', 'config', 'plan'],
   // what moves between the stages: it joins them for pipeline.ts
   stream: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch'],
   client: ['core', 'config', 'plan', 'wire', 'stream'],
-  pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'run', 'stream'],
+  pipeline: ['core', 'config', 'cache', 'store', 'manifest', 'decode', 'plan', 'tokenize', 'pack', 'batch', 'run', 'ledger', 'stream'],
+  auditing: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'ledger', 'stream', 'pipeline'],
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'stream', 'pipeline'],
   indexing: ['core', 'config', 'store', 'manifest', 'decode', 'pipeline'],
   'open-tokenizer': ['core', 'config', 'cache', 'store', 'tokenize'],
