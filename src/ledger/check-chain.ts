@@ -1,6 +1,6 @@
 /**
  * Checks the chain of a ledger: whoever says where a lane stood before a step, and whoever made its part of a step, must agree; and no step may be missing.
- * Segments come in any order. Memory: 16 bytes a lane and step, as fingerprints.
+ * Segments come in any order. Memory: 24 bytes a lane and step, as fingerprints.
  *
  *   segment A   start 0 ─ 1 ─ 2 ─ 3 ─ 4 ─✕ killed
  *   segment B           start 2 ─ 3 ─ 4 ─ 5 ─ 6      from a checkpoint: steps 2 to 4 again, equal

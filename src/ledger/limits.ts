@@ -1,6 +1,6 @@
 /** Bounds of ledgers, each with its reason. */
 export const LEDGER_LIMITS = {
-  /** A segment: about 150,000 steps of eight lanes and one source, so that the steps of a long run lie in some dozens of files. */
+  /** A segment: about 120,000 steps of eight lanes and one source, so that the steps of a long run lie in some dozens of files. */
   segmentBytesMax: 64 * 2 ** 20,
   /** Lines that wait while the directory does not answer: some thousand steps; what comes after them is lost, and declared. */
   bufferBytesMax: 4 * 2 ** 20,

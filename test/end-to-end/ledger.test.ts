@@ -221,6 +221,29 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     });
   });
 
+  it('names rows of damaged blocks, and passes where the policy leaves them out', async () => {
+    await writeShards(workspace.path('damaged'), sampleDocuments(120), 3, 20);
+    const shard = workspace.path('damaged', 'part-001.parquet');
+    const bytes = await readFile(shard);
+    bytes.fill(0x5a, 100, 400); // in a page: the footer, which the plan knows, is whole
+    await writeFile(shard, bytes);
+    const damaged = config('damaged-ledger', {
+      sources: { prose: { uri: workspace.path('damaged/') } },
+      epochs: 1,
+      last: 'pad',
+      badBlocks: 'skip',
+    });
+    const pipeline = await openPipeline(damaged);
+    let steps = 0;
+    for await (const batch of pipeline.batches()) steps = batch.step + 1;
+    await pipeline.close();
+    const { report } = await audit(await workspace.config('damaged.yaml', damaged));
+    expect(failed(report)).toEqual({});
+    expect(report).toMatchObject({ endStep: steps, sources: [{ epochs: [{ isWhole: true, rows: 120 }] }] });
+    expect(report.skipped).toEqual([{ source: 'prose', reason: 'damaged', rows: pipeline.stats.rowsSkipped }]);
+    expect(pipeline.stats.rowsSkipped).toBeGreaterThan(0);
+  });
+
   it('is refused where it cannot be written, and does not stop a run whose directory fails', async () => {
     const uri = await workspace.config('uri.yaml', { ...config('x'), ledger: 's3://bucket/ledger/' });
     const { code, err } = await runCli(['serve', uri]);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { appendFile, mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { cursorFromLedger, readSegment, type LedgerEvent } from '../../src/ledger/read-ledger.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
 import { chainOf, forge, LANES, madeStep, openTestLedger, PLAN, segmentsOf, standing, writeSteps } from './support.js';
@@ -194,6 +194,46 @@ describe('a ledger', () => {
     const [, gap] = await eventsOf(file);
     expect(gap).toMatchObject({ kind: 'gap', gap: { steps: 6, skips: 0, firstStep: 0, lastStep: 5 } });
     expect((await chainOf(dir)).ends).toEqual([9, 9]);
+  });
+
+  it('does not stop steps for a write that hangs, keeps a bounded number of lines, and declares the others', async () => {
+    const warnings: string[] = [];
+    const ledger = await openTestLedger(dir, {
+      warn: (message) => warnings.push(message),
+      limits: { writeWaitMs: 50, bufferBytesMax: 2000 },
+    });
+    const stream = ledger.openStream();
+    for (let step = 0; step < 3; step++) await stream.record(madeStep(step));
+    const any = await open(workspace.path('any'), 'w');
+    const prototype = Object.getPrototypeOf(any) as typeof any;
+    await any.close();
+    const release: (() => void)[] = [];
+    const { writeFile: write } = prototype;
+    const spy = vi.spyOn(prototype, 'writeFile').mockImplementation(async function (this: typeof any, ...args) {
+      await new Promise<void>((resolve) => void release.push(resolve));
+      await write.apply(this, args);
+    });
+    try {
+      for (let step = 3; step < 60; step++) await stream.record(madeStep(step));
+      expect(warnings).toEqual([expect.stringMatching(/takes more than 50 ms: steps are served meanwhile/)]);
+      expect(ledger.counters.steps).toBe(3);
+      expect(ledger.counters.lost).toBeGreaterThan(30);
+    } finally {
+      spy.mockRestore();
+      release.forEach((resolve) => resolve());
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    for (let step = 60; step < 70; step++) await stream.record(madeStep(step));
+    await ledger.close();
+    const { steps, lost } = ledger.counters;
+    expect(steps + lost).toBe(70);
+    const files = await segmentsOf(dir);
+    expect(files).toHaveLength(2);
+    const [, gap] = await eventsOf(files[1]);
+    expect(gap).toMatchObject({ kind: 'gap', gap: { steps: lost, lastStep: 59, firstStep: 60 - lost } });
+    expect((await chainOf(dir)).problems).toHaveLength(LANES);
+    await writeSteps(dir, 0, 70); // the steps that were lost, made again
+    expect(await chainOf(dir)).toEqual({ problems: [], ends: [70, 70] });
   });
 
   it('after kills at random places never says what is wrong, and never hides what is missing', async () => {
