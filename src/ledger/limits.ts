@@ -14,6 +14,8 @@ export const LEDGER_LIMITS = {
   problemCharsMax: 400,
   /** One line when reading: 1,024 lanes of 100 sources, with room; more is damage. */
   lineBytesMax: 16 * 2 ** 20,
+  /** Steps of a run that can be audited: a step a second for four years. More is no step, but a forgery that would take the memory. */
+  stepsMax: 2 ** 27,
   /** Problems that one check lists; the rest is counted. */
   problemsMax: 20,
 } as const;

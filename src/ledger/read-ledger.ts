@@ -63,6 +63,7 @@ export async function* readSegment(file: string, signal?: AbortSignal): AsyncGen
     }
     number++;
     const { line } = read;
+    if ('step' in line && line.step >= LEDGER_LIMITS.stepsMax) throw damaged(file, number, `there is no step ${line.step}`);
     if ((number === 1) !== (line.type === 'header')) throw damaged(file, number, 'a segment has one header, in its first line');
     switch (line.type) {
       case 'header':

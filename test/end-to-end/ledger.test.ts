@@ -1,6 +1,6 @@
 import { connect, openPipeline, type Batch, type ConfigInput } from 'headrace';
 import { randomInt } from 'node:crypto';
-import { cp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
@@ -219,6 +219,29 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
       code: 1,
       err: expect.stringMatching(/^error LEDGER_INVALID: the directory .* holds no ledger/) as string,
     });
+  });
+
+  it('with weights that were changed while it ran, is computed again with them, and without the run directory', async () => {
+    const mixed = config('mixed', { run: { dir: workspace.path('run') } });
+    const file = await workspace.config('mixed.yaml', mixed);
+    const pipeline = await openPipeline(mixed);
+    const { at } = await pipeline.changeMixture({ at: { after: 3 }, weights: { ids: 9 }, ramp: 4 });
+    for await (const batch of pipeline.batches()) if (batch.step === at + 10) break;
+    await pipeline.close();
+    const claims = await readdir(workspace.path('run', 'claims'));
+    const { report } = await audit(file, '--sample', '1000');
+    expect(failed(report)).toEqual({});
+    expect(report.sampled).toContain(at);
+    expect(await readdir(workspace.path('run', 'claims'))).toEqual(claims);
+    // the same without the change is another run
+    const [segment] = await segmentsOf(workspace.path('mixed'));
+    await forge(segment, (line) => {
+      if (!isStep(line) || line.mixture === undefined) return line;
+      const { mixture, ...rest } = line;
+      expect(mixture).toHaveLength(1);
+      return rest;
+    });
+    expect(Object.keys(failed((await audit(file, '--sample', '1000')).report))).toEqual(['recomputation']);
   });
 
   it('names rows of damaged blocks, and passes where the policy leaves them out', async () => {

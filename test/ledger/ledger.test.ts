@@ -279,6 +279,13 @@ describe('a ledger', () => {
     );
   }, 60_000);
 
+  it('takes no memory for a step that cannot be', async () => {
+    await writeSteps(dir, 0, 3);
+    const [file] = await segmentsOf(dir);
+    await forge(file, (line) => (line.type === 'start' ? { ...line, step: 2 ** 50 } : line));
+    await expect(chainOf(dir)).rejects.toThrow(/line 2 of .* is damaged: there is no step/);
+  });
+
   it('names its segments so that no two processes share one', async () => {
     await Promise.all(Array.from({ length: LANES * 4 }, (_, i) => writeSteps(dir, i * 3, i * 3 + 3)));
     const names = (await segmentsOf(dir)).map((file) => path.basename(file));
