@@ -69,7 +69,7 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
           let last: Batch | undefined;
           for await (const batch of connect({ address, rank, worldSize, prefetch: 3, ...(from.length > 0 && { cursor: from }) })) {
             last = batch;
-            if (batch.step >= (from[0]?.step ?? 0) + 60) break;
+            if (batch.step >= (from[0]?.step ?? 0) + 75) break;
             await new Promise((resolve) => setTimeout(resolve, 15));
           }
           return last!.cursor;
@@ -94,7 +94,7 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     expect(code).toBe(0);
     expect(report).toMatchObject({ passed: true, firstStep: 0 });
     expect(report.segments).toBeGreaterThan(4);
-    expect(report.endStep).toBeGreaterThanOrEqual(244);
+    expect(report.endStep).toBeGreaterThanOrEqual(304);
     expect(report.sampled).toHaveLength(40);
     expect(report.sources.map(({ source, epochs }) => [source, epochs[0].isWhole, epochs[0].rows])).toEqual([
       ['ids', true, ROWS],
