@@ -5,6 +5,7 @@ import { HeadraceError, messageOf } from '../src/core/errors.js';
 import { parseSize } from '../src/core/quantity.js';
 import { VERSION } from '../src/core/version.js';
 import type { LogFormat } from './log.js';
+import type { AuditCommandOptions } from './commands/audit.js';
 import type { BenchOptions } from './commands/bench.js';
 import type { CacheAction, CacheOptions } from './commands/cache.js';
 import type { IndexOptions } from './commands/index-sources.js';
@@ -22,7 +23,8 @@ type Invocation =
   | { readonly command: 'index'; readonly options: IndexOptions }
   | { readonly command: 'mix'; readonly options: MixOptions }
   | { readonly command: 'show'; readonly options: ShowOptions }
-  | { readonly command: 'diff'; readonly options: DiffOptions };
+  | { readonly command: 'diff'; readonly options: DiffOptions }
+  | { readonly command: 'audit'; readonly options: AuditCommandOptions };
 
 /** As of other commands that compare: 1 says that there is a difference. */
 const DIFF_FAILED = 2;
@@ -70,6 +72,14 @@ interface ShowFlags {
   readonly fromStart: boolean;
   readonly width?: number;
   readonly lines: number;
+  readonly ledger?: string | true;
+  readonly json: boolean;
+}
+
+interface AuditFlags {
+  readonly ledger?: string;
+  readonly sample: number;
+  readonly seed?: number;
   readonly json: boolean;
 }
 
@@ -144,6 +154,17 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
       invocation = { command: 'warm', options: { configFile, epoch, steps, dryRun, json } };
     });
   program
+    .command('audit')
+    .description('check the ledger of a run: its chain of steps, that every row came once or was left out by policy, and some steps again')
+    .argument('<config>', 'the YAML configuration')
+    .option('--ledger <dir>', "the directory, in place of the configuration's")
+    .option('--sample <number>', 'how many steps to compute again', countOption, 20)
+    .option('--seed <number>', 'chooses them; left out: at random, and printed', countOption)
+    .option('--json', 'print the report as one JSON value', false)
+    .action((configFile: string, { ledger, sample, seed, json }: AuditFlags) => {
+      invocation = { command: 'audit', options: { configFile, ledgerDir: ledger, sample, seed, json } };
+    });
+  program
     .command('mix')
     .description('change the weights of the sources of a run that goes on, at one step on all of its machines (needs run.dir)')
     .argument('<address>', 'of any sidecar of the run: what `headrace serve` prints')
@@ -167,12 +188,13 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .option('--world-size <number>', 'the number of data-parallel ranks; 1: the whole step', countOption, 1)
     .option('--slot <number>', 'one slot of the global batch only', countOption)
     .option('--cursor <file...>', 'JSON of a state that a checkpoint saved at that step or before it; of several ranks, all', [])
+    .option('--ledger [dir]', 'take where the run stood from its ledger; without a directory, that of the configuration')
     .option('--from-start', 'make all steps before it, however long that takes', false)
     .option('--width <columns>', 'columns of a line, in place of those of the terminal', countOption)
     .option('--lines <number>', 'lines of text of each piece', countOption, 2)
     .option('--json', 'one JSON value a line, with all of each text', false)
-    .action((configFile: string, { slot, width, ...flags }: ShowFlags) => {
-      invocation = { command: 'show', options: { configFile, slot, width, ...flags } };
+    .action((configFile: string, { slot, width, ledger, ...flags }: ShowFlags) => {
+      invocation = { command: 'show', options: { configFile, slot, width, ledger, ...flags } };
     });
   program
     .command('diff')
@@ -223,6 +245,8 @@ function run(chosen: Invocation): Promise<number> {
       return import('./commands/bench.js').then(({ bench }) => bench(chosen.options));
     case 'cache':
       return import('./commands/cache.js').then(({ cache }) => cache(chosen.options));
+    case 'audit':
+      return import('./commands/audit.js').then(({ audit }) => audit(chosen.options));
     case 'mix':
       return import('./commands/mix.js').then(({ mix }) => mix(chosen.options));
     case 'show':

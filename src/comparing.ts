@@ -39,7 +39,7 @@ export function streamOfStates(states: readonly Cursor[]): ComparedStream {
 /** Reads what the plan depends on, and no data. Errors: those of `openPipeline`. */
 export async function streamOfConfig(config: Config, warn: NonNullable<PipelineOptions['warn']>): Promise<ComparedStream> {
   // no window is made
-  const pipeline = await openPipeline({ ...config, limits: { ...config.limits, workers: 1 } }, { observe: true, warn });
+  const pipeline = await openPipeline({ ...config, limits: { ...config.limits, workers: 1 } }, { observe: 'run', warn });
   try {
     const { plan, sources } = pipeline.info;
     const { runDir } = config;

@@ -21,6 +21,7 @@ export { fileStore } from './store/file.js';
 export { memoryStore, type MemoryStore } from './store/memory.js';
 export { s3Store, type S3Options } from './store/s3.js';
 export type { ByteRange, ObjectInfo, ReadOptions, Store } from './store/store.js';
+export type { MadeStep } from './stream/assembler.js';
 export type { MicroBatch } from './stream/micro-batches.js';
 export type { Batch, RankStream } from './stream/rank-stream.js';
 export { loadTokenizer, type LoadTokenizerOptions } from './open-tokenizer.js';

@@ -23,6 +23,7 @@ import type { BlockTable } from './core/shard.js';
 import type { SkipRecord } from './core/skip.js';
 import type { Decoder } from './decode/decoder.js';
 import { createParquetDecoder } from './decode/parquet/block-reader.js';
+import { openLedger, type Ledger, type LedgerCounters } from './ledger/write-ledger.js';
 import { cutBlocks } from './manifest/blocks.js';
 import { buildManifest, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
 import {
@@ -48,6 +49,7 @@ import { createStoreSet, type StoreSet } from './store/open-store.js';
 import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
 import type { StoreCounters } from './store/with-counters.js';
+import type { MadeStep, StepRecorder } from './stream/assembler.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { Lane } from './stream/lane.js';
 import { MicroBatches, microBatchesOf, type MicroBatch } from './stream/micro-batches.js';
@@ -74,10 +76,15 @@ export interface PipelineOptions {
   readonly warn?: (message: string, detail: Readonly<Record<string, string | number>>) => void;
   /** Told of rows that are left out under `badRows: skip` and `badBlocks: skip`. */
   readonly onSkip?: (record: SkipRecord) => void;
+  /** Told of each step that is made, before any rank gets it. */
+  readonly onStep?: (made: MadeStep) => void;
   /** More stores, by URI prefix, such as a `memoryStore` at `memory://corpus/`. */
   readonly stores?: Parameters<typeof createStoreSet>[1];
-  /** Looks on: takes no part in the run of `run.dir`, which it reads and does not write, and so cannot change its weights. */
-  readonly observe?: boolean;
+  /**
+   * Looks on: writes no ledger, claims no step in `run.dir`, and cannot change the run's weights. Which were changed while running is read from `run.dir`
+   * (`run`), or is what the cursor says (`cursor`).
+   */
+  readonly observe?: 'run' | 'cursor';
 }
 
 export interface StreamRequest extends Partial<Rank> {
@@ -137,6 +144,8 @@ export interface Pipeline {
   readonly storeCounters: StoreCounters;
   /** Of this pipeline's use of the local cache; undefined where neither byte ranges nor tokens are kept. */
   readonly cacheCounters: CacheCounters | undefined;
+  /** Of the ledger; undefined without one. */
+  readonly ledgerCounters: LedgerCounters | undefined;
   /** Bytes that are fetched and not yet in a worker. */
   readonly heldBytes: () => number;
   /** Sequences that wait in lanes for their step. */
@@ -245,11 +254,22 @@ interface PipelineParts {
 async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const { config, cache, stores, pool, facts, workers } = parts;
   const stats = createPipelineStats();
-  const onSkip = createSkipReporter({ stats, warn: parts.options.warn, onSkip: parts.options.onSkip });
+  const ofTraining = planSplit(parts, 'train');
+  const ofValidation = config.validation && planSplit(parts, 'validation');
+  const { sources, plan } = ofTraining;
+  const ledger = await ledgerOf(config, plan, parts.options);
+  const onSkip = createSkipReporter({
+    stats,
+    warn: parts.options.warn,
+    onSkip: (record) => {
+      ledger?.skip(record);
+      parts.options.onSkip?.(record);
+    },
+  });
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
 
-  const serve = (planned: PlannedSplit, changes: MixtureLog | undefined): SplitService => {
+  const serve = (planned: PlannedSplit, changes: MixtureLog | undefined, openRecorder: (() => StepRecorder) | undefined): SplitService => {
     const { config: own, sources, plan } = planned;
     const hub = new StreamHub({
       batchSize,
@@ -261,20 +281,22 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       plan,
       openLane: (state, stepsWanted) => openLane(state, stepsWanted, sources, parts, budget, stats, onSkip),
       openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: changes }, step),
+      openRecorder,
     });
     return { ...planned, hub };
   };
-  const ofTraining = planSplit(parts, 'train');
-  const ofValidation = config.validation && planSplit(parts, 'validation');
-  const { sources, plan } = ofTraining;
   // what changes while running is training
   const { runDir } = config;
   const shared: SharedMixtureLog | undefined =
-    runDir === undefined || parts.options.observe === true ? undefined : await openMixtureLog({ ...weighed(config), dir: runDir, plan });
+    runDir === undefined || parts.options.observe !== undefined
+      ? undefined
+      : await openMixtureLog({ ...weighed(config), dir: runDir, plan });
   const log: MixtureLog | undefined =
-    runDir === undefined ? undefined : (shared ?? createMixtureReader({ dir: runDir, plan, warn: parts.options.warn }));
-  const training = serve(ofTraining, log);
-  const validation = ofValidation && serve(ofValidation, undefined);
+    runDir === undefined || parts.options.observe === 'cursor'
+      ? undefined
+      : (shared ?? createMixtureReader({ dir: runDir, plan, warn: parts.options.warn }));
+  const training = serve(ofTraining, log, stepRecorder(ledger, parts.options.onStep));
+  const validation = ofValidation && serve(ofValidation, undefined, undefined);
 
   const openStream = (request: StreamRequest = {}): RankStream => {
     const rank: Rank = { rank: request.rank ?? 0, worldSize: request.worldSize ?? 1 };
@@ -309,6 +331,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     stats,
     storeCounters: stores.counters,
     cacheCounters: cache?.counters,
+    ledgerCounters: ledger?.counters,
     heldBytes: () => budget.heldBytes,
     readySequences: () => training.hub.readySequences + (validation?.hub.readySequences ?? 0),
     openStream,
@@ -340,9 +363,26 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     close: async () => {
       training.hub.close();
       validation?.hub.close();
-      await Promise.all([pool.close(), stores.close(), shared?.close()]);
+      await Promise.all([pool.close(), stores.close(), shared?.close(), ledger?.close()]);
       await cache?.close();
     },
+  };
+}
+
+async function ledgerOf(config: Config, plan: PlanRecord, { warn, observe }: PipelineOptions): Promise<Ledger | undefined> {
+  if (config.ledgerDir === undefined || observe !== undefined) return undefined;
+  return openLedger({ dir: config.ledgerDir, plan, sources: config.sources.map(({ name }) => name), lanes: config.batch.lanes, warn });
+}
+
+/** One an assembler: its steps are in order. */
+function stepRecorder(ledger: Ledger | undefined, onStep: PipelineOptions['onStep']): (() => StepRecorder) | undefined {
+  if (ledger === undefined && onStep === undefined) return undefined;
+  return () => {
+    const stream = ledger?.openStream();
+    return async (made) => {
+      onStep?.(made);
+      await stream?.record(made);
+    };
   };
 }
 

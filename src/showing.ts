@@ -18,7 +18,7 @@ import { checkRank, laneOfSlot, slotsOfRank, type Rank } from './plan/slots.js';
 import type { Batch } from './stream/rank-stream.js';
 import type { Tokenizer } from './tokenize/tokenizer.js';
 
-export interface ShowRequest extends Partial<Rank>, Pick<PipelineOptions, 'warn'> {
+export interface ShowRequest extends Partial<Rank>, Pick<PipelineOptions, 'warn' | 'observe'> {
   readonly step: number;
   /** One slot of the global batch, and no other. */
   readonly slot?: number;
@@ -94,7 +94,7 @@ export async function showStep(input: string | ConfigInput | Config, request: Sh
   checkReach(config, request, cursors);
   const loading = config.tokenizer && loadTexts(config, config.tokenizer);
   loading?.catch(() => undefined); // heard of when it is needed
-  const pipeline = await openPipeline(config, { observe: true, ...(request.warn && { warn: request.warn }) });
+  const pipeline = await openPipeline(config, { observe: request.observe ?? 'run', ...(request.warn && { warn: request.warn }) });
   try {
     const { step, onStep } = request;
     const stream = pipeline.openStream({ ...streamRank, stepsEnd: step + 1, ...(cursors.length > 0 && { cursor: cursors }) });
@@ -151,7 +151,7 @@ function checkReach(config: Config, { step, fromStart }: ShowRequest, cursors: r
   throw invalid(
     `step ${step} is ${tokens} tokens from the start, which one worker takes about ${duration} to make`,
     'step',
-    'Pass a state that a checkpoint saved at that step or before it (--cursor FILE), or say that all steps are to be made (--from-start).',
+    'Pass a state that a checkpoint saved at that step or before it (--cursor FILE), take it from the ledger of the run (--ledger), or say that all steps are to be made (--from-start).',
   );
 }
 

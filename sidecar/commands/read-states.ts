@@ -1,20 +1,41 @@
 /** States of a stream in files, as a checkpoint saved them: JSON of `state_dict()`, of `batch.cursor`, or a list of several. */
 import { open } from 'node:fs/promises';
+import type { Config } from '../../src/config/config.js';
 import { LIMITS } from '../../src/config/limits.js';
 import { HeadraceError, messageOf } from '../../src/core/errors.js';
 import { formatSize } from '../../src/core/quantity.js';
+import { cursorFromLedger } from '../../src/ledger/read-ledger.js';
 import { parseCursor, type Cursor } from '../../src/plan/cursor.js';
 
 /** Where the states are that a command starts from. */
 export interface StateFlags {
   /** Files. */
   readonly cursor: readonly string[];
+  /** Its directory; `true`: that of the configuration. */
+  readonly ledger: string | true | undefined;
 }
 
-/** The states to make `step` from; none where it is made from the start. Errors: `CURSOR_INVALID`. */
-export async function statesFor({ cursor }: StateFlags): Promise<Cursor[]> {
-  const states = await Promise.all(cursor.map(readStates));
-  return states.flat();
+/** The states to make `step` from; none where it is made from the start. Errors: `CURSOR_INVALID`, `CONFIG_INVALID`, `LEDGER_INVALID`. */
+export async function statesFor({ cursor, ledger }: StateFlags, step: number, { ledgerDir }: Config): Promise<Cursor[]> {
+  if (ledger === undefined) return (await Promise.all(cursor.map(readStates))).flat();
+  if (cursor.length > 0) throw invalidFlag('give either --cursor or --ledger, not both');
+  const dir = ledger === true ? ledgerDir : ledger;
+  if (dir === undefined) throw invalidFlag('--ledger needs a directory: the configuration names no ledger');
+  return [await stateOfLedger(dir, step)];
+}
+
+/** With the change of weights that the step itself began with, which only the state after it holds. */
+async function stateOfLedger(dir: string, step: number): Promise<Cursor> {
+  const before = await cursorFromLedger(dir, step);
+  const after = await cursorFromLedger(dir, step + 1, { plan: before.plan }).catch((error: unknown) => {
+    if (error instanceof HeadraceError && error.code === 'LEDGER_INVALID') return before; // the run has not come so far
+    throw error;
+  });
+  return { ...before, mixture: after.mixture };
+}
+
+function invalidFlag(message: string): HeadraceError {
+  return new HeadraceError('CONFIG_INVALID', message, { detail: { field: 'ledger' } });
 }
 
 /** Of one file: one state or several. Errors: `CURSOR_INVALID`. */

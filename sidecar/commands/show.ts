@@ -31,7 +31,7 @@ const LOG_INTERVAL_MS = 10_000;
 export async function show(options: ShowOptions): Promise<number> {
   const { configFile, step, rank, worldSize, slot, fromStart, json } = options;
   const config = await loadConfig(configFile);
-  const cursor = await statesFor(options);
+  const cursor = await statesFor(options, step, config);
   const started = performance.now();
   const progress = showProgress(step);
   const shown = await showStep(config, {
@@ -41,6 +41,8 @@ export async function show(options: ShowOptions): Promise<number> {
     fromStart,
     ...(slot !== undefined && { slot }),
     ...(cursor.length > 0 && { cursor }),
+    // a ledger has the changes of weights that the run took
+    observe: options.ledger === undefined ? 'run' : 'cursor',
     onStep: progress,
     warn: (message) => void process.stderr.write(`${printable(message)}\n`),
   });

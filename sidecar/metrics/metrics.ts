@@ -77,6 +77,16 @@ export function createRegistry({ pipeline, server, served }: MetricsSources): Re
     counter('headrace_token_slices_kept_total', 'Slices of text whose tokens were in the local cache.', () => pipeline.stats.slicesKept);
     counter('headrace_token_slices_wanted_total', 'Slices of text whose tokens were not.', () => pipeline.stats.slicesWanted);
   }
+  const { ledgerCounters } = pipeline;
+  if (ledgerCounters !== undefined) {
+    counter('headrace_ledger_steps_total', 'Steps written to the ledger.', () => ledgerCounters.steps);
+    counter('headrace_ledger_written_bytes_total', 'Bytes written to the ledger.', () => ledgerCounters.bytes);
+    counter(
+      'headrace_ledger_lost_total',
+      'Steps and skipped rows that are not in the ledger, because it could not be written.',
+      () => ledgerCounters.lost,
+    );
+  }
   counter('headrace_bad_messages_total', 'Malformed messages from clients.', () => server.counters.badMessages);
   counter('headrace_sessions_refused_total', 'HELLOs that were refused.', () => server.counters.refused);
   counter('headrace_sessions_fenced_total', 'Sessions that a newer incarnation of the trainer took over.', () => server.counters.fenced);

@@ -67,6 +67,8 @@ export interface Config {
   readonly badRows: 'fail' | 'skip';
   /** Shared by the machines of the run. */
   readonly runDir: string | undefined;
+  /** Where the steps that are made are written down. */
+  readonly ledgerDir: string | undefined;
   readonly badBlocks: 'fail' | 'skip';
   readonly serve: {
     readonly address: string | undefined;
@@ -167,6 +169,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     localCache: localCacheOf(parsed.cache),
     badRows: parsed.badRows,
     runDir: parsed.run.dir === undefined ? undefined : absolutePath(parsed.run.dir, baseDir),
+    ledgerDir: parsed.ledger === undefined ? undefined : ledgerDirOf(parsed.ledger, baseDir),
     badBlocks: parsed.badBlocks,
     serve: {
       address: parsed.serve.address === undefined ? undefined : absoluteAddress(parsed.serve.address, baseDir),
@@ -231,6 +234,17 @@ function largestDivisor(value: number, divisorMax: number): number {
     if (value % divisor === 0) return divisor;
   }
   return 1;
+}
+
+/** Stores are read only. */
+function ledgerDirOf(ledger: string, baseDir: string): string {
+  const [scheme] = /^[a-z][a-z0-9+.-]*:\/\//i.exec(ledger) ?? [];
+  if (scheme === undefined) return absolutePath(ledger, baseDir);
+  if (scheme.toLowerCase() === 'file://') return absolutePath(ledger.slice(scheme.length), baseDir);
+  throw new HeadraceError('CONFIG_INVALID', `ledger cannot be written to a store (${scheme}…): headrace writes files only`, {
+    detail: { field: 'ledger' },
+    hint: 'Name a directory of this machine or a shared one, and copy its segments to a store when they are complete.',
+  });
 }
 
 /** `~` is the home directory. Paths keep a trailing slash, which says "everything below". */

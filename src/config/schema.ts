@@ -326,6 +326,13 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  ledger: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'A directory where each step that is made is written down, with its digest and the positions of its lanes, and each row that is left out: what `headrace audit` checks. All machines of a run may share it. The stream does not depend on it. Left out: none.',
+    ),
   badBlocks: z
     .enum(['fail', 'skip'])
     .default('fail')

@@ -30,6 +30,8 @@ export const ERROR_CODES = [
   'WORLD_SIZE',
   'MIXTURE_REFUSED',
   'RUN_DIRECTORY',
+  'LEDGER_INVALID',
+  'AUDIT_FAILED',
   // serving
   'ADDRESS_IN_USE',
   'ADDRESS_INVALID',

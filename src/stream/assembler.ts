@@ -24,6 +24,18 @@ export interface Step {
   readonly mixtureAfter: readonly MixtureChange[];
 }
 
+/** A step as it is made, with where its lanes stood. */
+export interface MadeStep {
+  readonly step: number;
+  /** As in `Step`. */
+  readonly slots: ReadonlyMap<number, Sequence>;
+  readonly before: StreamPosition;
+  readonly after: StreamPosition;
+}
+
+/** Told of each step, in order, before any rank gets it; the step waits for it. */
+export type StepRecorder = (made: MadeStep) => Promise<void>;
+
 export interface AssemblerOptions {
   readonly batchSize: number;
   readonly lanesTotal: number;
@@ -35,6 +47,7 @@ export interface AssemblerOptions {
   readonly last: 'drop' | 'pad';
   /** A sequence of padding only. */
   readonly padding: Sequence;
+  readonly record: StepRecorder | undefined;
 }
 
 /** Where streams that share an assembler must agree. */
@@ -99,7 +112,7 @@ export class Assembler {
   }
 
   async #make(): Promise<void> {
-    const { lanes, lanesTotal, mixture, last, padding } = this.#options;
+    const { lanes, lanesTotal, mixture, last, padding, record } = this.#options;
     const weights = await mixture.weightsOf(this.#nextStep);
     const slots = new Map<number, Sequence>();
     let padded = false;
@@ -116,6 +129,7 @@ export class Assembler {
     }
     const lanesAfter: LaneStates = Object.fromEntries([...lanes].map(([number, lane]) => [String(number), lane.state]));
     const mixtureAfter = mixture.changesBefore(this.#nextStep + 1);
+    await record?.({ step: this.#nextStep, slots, before: this.#position, after: { lanes: lanesAfter, mixture: mixtureAfter } });
     this.#kept.push({ before: this.#position, step: { step: this.#nextStep, slots, lanesAfter, mixtureAfter } });
     if (this.#kept.length > this.#keptMax) this.#kept.shift();
     this.#position = { lanes: lanesAfter, mixture: mixtureAfter };

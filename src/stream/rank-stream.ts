@@ -6,7 +6,7 @@ import { sequenceDigest } from '../pack/sequence-writer.js';
 import { CURSOR_VERSION, type Cursor, type LaneState, type LaneStates, type PlanRecord } from '../plan/cursor.js';
 import type { MixtureChange } from '../plan/mixture-changes.js';
 import { lanesOfRank, slotsOfRank, type Rank } from '../plan/slots.js';
-import { Assembler } from './assembler.js';
+import { Assembler, type StepRecorder } from './assembler.js';
 import type { Lane } from './lane.js';
 import type { MixtureTimeline } from './mixture-timeline.js';
 
@@ -39,6 +39,8 @@ export interface StreamHubOptions {
   readonly openLane: (state: LaneState, stepsWanted: number) => Lane;
   /** `taken`: of the cursor that the stream starts from. */
   readonly openMixture: (taken: readonly MixtureChange[], step: number) => MixtureTimeline;
+  /** One for each assembler. */
+  readonly openRecorder?: (() => StepRecorder) | undefined;
 }
 
 interface SharedAssembler {
@@ -111,7 +113,7 @@ export class StreamHub {
         return shared;
       }
     }
-    const { batchSize, lanes: lanesTotal, last, openLane, openMixture } = this.#options;
+    const { batchSize, lanes: lanesTotal, last, openLane, openMixture, openRecorder } = this.#options;
     const assembler = new Assembler({
       batchSize,
       lanesTotal,
@@ -121,6 +123,7 @@ export class StreamHub {
       mixture: openMixture(mixture, step),
       last,
       padding: this.#padding,
+      record: openRecorder?.(),
     });
     const shared: SharedAssembler = { lanesKey, stepsEnd, assembler, users: 1 };
     this.#shared.add(shared);

@@ -1,0 +1,73 @@
+/** `headrace audit CONFIG`: checks what the ledger of a run says against the plan, and some of its steps by computing them again. */
+import { constants } from 'node:os';
+import { auditLedger, type AuditReport, type CheckResult } from '../../src/auditing.js';
+import { loadConfig } from '../../src/config/config.js';
+import { HeadraceError } from '../../src/core/errors.js';
+
+export interface AuditCommandOptions {
+  readonly configFile: string;
+  /** In place of the configuration's. */
+  readonly ledgerDir: string | undefined;
+  readonly sample: number;
+  readonly seed: number | undefined;
+  readonly json: boolean;
+}
+
+/** Returns the exit status: 0, or 128 + its number after a signal. Errors: `AUDIT_FAILED` after the report, and those of `auditLedger`. */
+export async function audit({ configFile, ledgerDir, sample, seed, json }: AuditCommandOptions): Promise<number> {
+  const interrupted = new AbortController();
+  let signalNumber = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signalNumber = constants.signals[signal];
+    interrupted.abort(new HeadraceError('ABORTED', `interrupted by ${signal}`));
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  try {
+    const config = await loadConfig(configFile);
+    const dir = ledgerDir ?? config.ledgerDir;
+    if (dir === undefined) {
+      throw new HeadraceError(
+        'CONFIG_INVALID',
+        'there is no ledger to audit: neither --ledger nor `ledger` in the configuration is given',
+        {
+          detail: { field: 'ledger' },
+          hint: 'Name the directory that the run wrote.',
+        },
+      );
+    }
+    const warn = (message: string): void => void process.stderr.write(`${message}\n`);
+    const report = await auditLedger(config, { dir, sample, seed, signal: interrupted.signal, warn });
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : reportText(report));
+    if (report.passed) return 0;
+    const failed = report.checks.filter(({ outcome }) => outcome === 'failed').map(({ check }) => check);
+    throw new HeadraceError('AUDIT_FAILED', `the ledger ${dir} fails: ${failed.join(', ')}`, {
+      detail: { dir, checks: failed.join(' ') },
+      hint: 'The report says what was found, and where; docs/ledger.md what it may mean.',
+    });
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error;
+    return 128 + signalNumber;
+  } finally {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  }
+}
+
+function reportText({ dir, checks, skipped }: AuditReport): string {
+  const rows = skipped.map(({ source, reason, rows: number }) => `  left out: ${number} rows of ${source} (${reason})\n`);
+  return [`ledger ${dir}\n`, ...checks.flatMap(checkLines), ...rows].join('');
+}
+
+const MARKS = { passed: '✓', failed: '✗', 'not made': '·' } as const;
+const NAME_CELLS = 14;
+
+function checkLines({ check, outcome, facts, problems, problemCount }: CheckResult): string[] {
+  const said = outcome === 'not made' ? 'not made: the ledger itself does not hold together' : facts;
+  const more = problemCount - problems.length;
+  return [
+    `${MARKS[outcome]} ${check.padEnd(NAME_CELLS)}${said}\n`,
+    ...problems.map((problem) => `    ${problem}\n`),
+    ...(more > 0 ? [`    and ${more} more\n`] : []),
+  ];
+}
