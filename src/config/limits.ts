@@ -80,6 +80,11 @@ export const LIMITS = {
    * than there are, so that a stream of these steps finds all it needs.
    */
   tokenBytesAssumed: 8,
+  /**
+   * Rows that a lane finds empty, one after the other, before its source counts as empty: were nine of ten rows empty by chance, 1,000 of them in a row
+   * would not happen (10⁻⁴⁶), and of one row a window they are still some seconds.
+   */
+  emptyRowsMin: 1_000,
   /** Times that one window may lose its worker before the window is blamed. */
   workerStrikesMax: 3,
   workersMax: 256,
