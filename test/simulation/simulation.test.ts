@@ -3,6 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
+import type * as limits from '../../src/config/limits.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import { checkCursorPlan, mergeCursors, parseCursor, type Cursor } from '../../src/plan/cursor.js';
 import { weightsAt } from '../../src/plan/mixture-changes.js';
@@ -14,7 +15,7 @@ import { Scheduler } from './scheduler.js';
 
 // streams of some hundred tokens meet the same bounds as those of millions
 vi.mock('../../src/config/limits.js', async (original) => {
-  const { LIMITS } = await original<typeof import('../../src/config/limits.js')>();
+  const { LIMITS } = await original<typeof limits>();
   return { LIMITS: { ...LIMITS, laneReadyTokens: 40, chunkTokens: 30, stepsRetainedMax: 3 } };
 });
 
