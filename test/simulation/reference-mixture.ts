@@ -4,7 +4,7 @@ import { range, sum } from './reference-order.js';
 /** A source that a lane may take from. `credit`: tokens due less tokens delivered, in 2⁻²⁴ of a token. */
 interface Candidate {
   readonly name: string;
-  readonly credit: bigint;
+  readonly credit: number;
 }
 
 export interface Change {
@@ -25,23 +25,21 @@ export function sharesOf(weights: readonly number[]): number[] {
   return shares;
 }
 
-/** Tijdeman: of the sources that may be served already, the one whose next sequence would be late first. In exact fractions. */
+/**
+ * Tijdeman: of the sources that may be served already, the one whose next sequence would be late first. In doubles, in this order of operations: where two
+ * deadlines are equal but for their rounding, that is what the plan is.
+ */
 export function choose<Source extends Candidate>(active: readonly Source[], shares: readonly number[], length: number): Source | undefined {
-  const units = BigInt(UNITS);
-  const mixed = active.map((source, i) => ({ source, share: BigInt(shares[i]) })).filter(({ share }) => share > 0n);
-  const surplus = mixed.reduce((total, { source }) => total + source.credit, 0n);
-  const whole = units * units * BigInt(length);
-  const parts = mixed.length > 1 ? BigInt(2 * mixed.length - 2) : 1n; // 1 ÷ parts of a sequence is the slack
+  const mixed = active.map((source, i) => ({ source, share: shares[i] })).filter(({ share }) => share > 0);
+  const surplus = sum(mixed.map(({ source }) => source.credit)) / UNITS;
+  const slack = mixed.length > 1 ? 1 / (2 * mixed.length - 2) : 1;
   const rated = mixed.map(({ source, share }) => {
-    const due = parts * (source.credit * units - surplus * share + share * units * BigInt(length));
-    return { source, share, isReady: due >= whole, late: (parts - 1n) * whole - due };
+    const due = (source.credit - surplus * share) / UNITS / length + share / UNITS;
+    return { source, isReady: due >= slack, deadline: (1 - slack - due) / share };
   });
-  const first = rated.sort((a, b) => {
-    if (a.isReady !== b.isReady) return a.isReady ? -1 : 1;
-    const sooner = a.late * b.share - b.late * a.share;
-    return sooner !== 0n ? (sooner < 0n ? -1 : 1) : a.source.name < b.source.name ? -1 : 1;
-  });
-  return first.at(0)?.source;
+  const ready = rated.filter(({ isReady }) => isReady);
+  const queue = (ready.length > 0 ? ready : rated).sort((a, b) => a.deadline - b.deadline || (a.source.name < b.source.name ? -1 : 1));
+  return queue.at(0)?.source;
 }
 
 /** Weights step by step. A ramp that is under way ends where the next change begins. */

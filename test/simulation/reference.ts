@@ -85,7 +85,7 @@ interface LaneSource extends ReferenceSource {
   usedUp: boolean;
   delivered: number;
   /** Tokens due less tokens delivered, in 2⁻²⁴ of a token. */
-  credit: bigint;
+  credit: number;
 }
 
 function laneSource(source: ReferenceSource, index: number, lane: number, plan: ReferencePlan): LaneSource {
@@ -97,7 +97,7 @@ function laneSource(source: ReferenceSource, index: number, lane: number, plan: 
     }
   }
   const usedUp = windowsOf(source, lane, plan).next().done === true;
-  return { ...source, sequences: sequences(), usedUp, delivered: 0, credit: 0n };
+  return { ...source, sequences: sequences(), usedUp, delivered: 0, credit: 0 };
 }
 
 function take(lane: readonly LaneSource[], weights: ReadonlyMap<string, number>, plan: ReferencePlan): readonly Segment[] | undefined {
@@ -115,8 +115,8 @@ function take(lane: readonly LaneSource[], weights: ReadonlyMap<string, number>,
       continue;
     }
     const tokens = sum(next.value.sequence.map((segment) => segment[4]));
-    for (const [i, source] of active.entries()) source.credit += BigInt(shares[i] * tokens);
-    chosen.credit -= BigInt(UNITS * tokens);
+    for (const [i, source] of active.entries()) source.credit += shares[i] * tokens;
+    chosen.credit -= UNITS * tokens;
     chosen.delivered += tokens;
     chosen.usedUp = next.value.isLast || chosen.delivered >= Math.ceil((chosen.maxTokens ?? Infinity) / plan.lanes);
     return next.value.sequence;
@@ -136,8 +136,8 @@ export function referenceStream(plan: ReferencePlan, stepsMax: number): (readonl
       if (sequence === undefined) break;
       slots.push(sequence);
     }
-    if (slots.length === plan.batch) steps.push(slots);
-    else return slots.length > 0 && plan.last === 'pad' ? [...steps, range(plan.batch).map((slot) => slots.at(slot) ?? [])] : steps;
+    if (slots.length === 0 || (slots.length < plan.batch && plan.last === 'drop')) break;
+    steps.push(range(plan.batch).map((slot) => slots.at(slot) ?? []));
   }
   return steps;
 }

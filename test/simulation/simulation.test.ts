@@ -214,6 +214,18 @@ describe('the simulation', { timeout: 3_600_000 }, () => {
     const { batches } = await play({ plan, live: [], phases: [phase, phase] });
     expect(batches).toBeGreaterThan(80);
   });
+
+  it('has the same end for whoever resumes behind a padded step, though a weight comes back there', async () => {
+    const source = { epochs: 1, maxTokens: undefined, whenUsedUp: 'drop' as const, shards: [[{ bytes: 1, rows: [2] }]] };
+    const sources = [{ ...source, name: 'a', weight: 1 }, { ...source, name: 'b', weight: 0 }]; // prettier-ignore
+    const changes = [{ at: 1, ramp: 0, weights: { b: 1 } }];
+    const sizes = { seed: 0, lanes: 1, batch: 2, length: 2, shuffleBlocks: 2, windowBytes: 65536 };
+    const plan: ReferencePlan = { ...sizes, last: 'pad', packing: 'concat', changes, sources };
+    const phase: Phase = { world: 0, machines: 1, steps: 9, checkpoint: 50, trainerDeaths: 0, machineDeaths: 0, timing: 0 };
+    const { batches, checkpoints } = await play({ plan, live: [], phases: [phase, phase] });
+    // two steps, and the second again
+    expect([checkpoints[0][0].step, batches]).toEqual([1, 3]);
+  });
 });
 
 /** In sequences, over all sources, lanes and sequences of random mixtures without an end: delivered tokens from tokens due. */
