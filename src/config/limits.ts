@@ -81,10 +81,10 @@ export const LIMITS = {
    */
   tokenBytesAssumed: 8,
   /**
-   * Rows that a lane finds empty, one after the other, before its source counts as empty: were nine of ten rows empty by chance, 1,000 of them in a row
-   * would not happen (10⁻⁴⁶), and of one row a window they are still some seconds.
+   * Rows that a lane finds empty, one after the other, before its source counts as empty: were nine of ten rows empty by chance, 300 of them in a row
+   * would not happen (10⁻¹⁴), and of one row a window they are read in a second or two.
    */
-  emptyRowsMin: 1_000,
+  emptyRowsMin: 300,
   /** Times that one window may lose its worker before the window is blamed. */
   workerStrikesMax: 3,
   workersMax: 256,
