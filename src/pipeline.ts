@@ -600,7 +600,7 @@ function tokenLookup(
   });
 }
 
-function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]): LaneStates {
+export function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]): LaneStates {
   return Object.fromEntries(
     lanes.map((lane): [string, LaneState] => [
       String(lane),
@@ -696,7 +696,7 @@ function planRecord(config: Config, parts: PipelineParts, split: Split): PlanRec
 }
 
 /** Whether a lane can be without a sequence: then the other lanes fill its slots, and every rank needs them all. */
-function lanesCanEnd({ sources, mixture, runDir }: Config): boolean {
+export function lanesCanEnd({ sources, mixture, runDir }: Config): boolean {
   const ends = ({ epochs, maxTokens }: SourceConfig): boolean => epochs !== undefined || maxTokens !== undefined;
   const keeping = sources.filter(({ whenUsedUp }) => whenUsedUp !== 'repeat');
   const stops = sources.some((source) => source.whenUsedUp === 'stop' && ends(source));

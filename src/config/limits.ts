@@ -96,6 +96,11 @@ export const LIMITS = {
   workerTokensPerSecondAssumed: 2e6,
   /** The JSON of a state: 1,024 lanes × 256 sources of 100 bytes each are 25 MiB. */
   stateBytesMax: 64 * 2 ** 20,
+  /**
+   * Rows that a lane finds empty, one after the other, before its source counts as empty: were nine of ten rows empty by chance, 300 of them in a row
+   * would not happen (10⁻¹⁴), and of one row a window they are read in a second or two.
+   */
+  emptyRowsMin: 300,
   /** Times that one window may lose its worker before the window is blamed. */
   workerStrikesMax: 3,
   workersMax: 256,

@@ -133,8 +133,8 @@ export class Assembler {
     this.#kept.push({ before: this.#position, step: { step: this.#nextStep, slots, lanesAfter, mixtureAfter } });
     if (this.#kept.length > this.#keptMax) this.#kept.shift();
     this.#position = { lanes: lanesAfter, mixture: mixtureAfter };
+    // whether another step follows is asked of the lanes, as whoever resumes from here has to: a source may have a weight again
     this.#nextStep++;
-    if (padded) this.#endStep = this.#nextStep;
   }
 
   /** From this lane, or, where it is exhausted, from the next ones in order of number. */

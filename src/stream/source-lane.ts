@@ -17,6 +17,9 @@ export interface PlacedSequence {
   readonly end: SourcePosition;
 }
 
+/** A window as a lane sees it: its sequences, portion after portion. */
+export type PackedWindow = Pick<WindowHandle, 'next' | 'close'>;
+
 export interface SourceLaneOptions {
   readonly plan: SourcePlan;
   readonly length: number;
@@ -24,19 +27,22 @@ export interface SourceLaneOptions {
   readonly stepSequences: number;
   /** Sequences that are wanted in all: ahead of need no more are made. `Infinity`: nobody knows yet. */
   readonly sequencesWanted: number;
-  readonly openWindow: (place: WindowPlace, from: PackPosition, windowsAhead: WindowsAhead) => WindowHandle;
+  readonly openWindow: (place: WindowPlace, from: PackPosition, windowsAhead: WindowsAhead) => PackedWindow;
   /** Told what each answer of a worker cost. */
   readonly onWork: (work: WorkerWork) => void;
 }
 
-/** Epochs of a lane without a sequence before the source counts as empty: two, since one lane's part of one epoch may well be. */
+/**
+ * Epochs of a lane without a sequence before the source counts as empty: two, since one lane's part of one epoch may well be. And with fewer groups than
+ * lanes, a lane has one group of several epochs: then its rows have to be some more as well.
+ */
 const EMPTY_EPOCHS_MAX = 2;
 
 const WINDOW_START: PackPosition = { document: 0, token: 0 };
 
 interface OpenWindow {
   readonly place: WindowPlace;
-  readonly handle: WindowHandle;
+  readonly handle: PackedWindow;
 }
 
 export class SourceLane {
@@ -54,6 +60,8 @@ export class SourceLane {
   #taken = 0;
   /** Group of the last window that held a sequence; at the start, where the lane started. */
   #deliveredGroup: number;
+  /** Rows of the windows since then. */
+  #emptyRows = 0;
 
   constructor(options: SourceLaneOptions, start: SourcePosition) {
     this.#options = options;
@@ -136,6 +144,11 @@ export class SourceLane {
   #accept(result: PackResult, current: OpenWindow): void {
     const { plan, length } = this.#options;
     const next = plan.nextPlace(current.place);
+    if (result.chunk.count > 0) {
+      // the window's last answer may well be without any
+      this.#deliveredGroup = current.place.group;
+      this.#emptyRows = 0;
+    }
     for (let i = 0; i < result.chunk.count; i++) {
       const document = result.chunk.ends[2 * i];
       const token = result.chunk.ends[2 * i + 1];
@@ -149,8 +162,7 @@ export class SourceLane {
       return;
     }
     current.handle.close();
-    if (result.chunk.count > 0) this.#deliveredGroup = current.place.group;
-    else this.#checkEmptyEpochs(next);
+    if (this.#deliveredGroup < current.place.group) this.#checkEmptyEpochs(next, result.documents);
     this.#place = next;
     this.#from = WINDOW_START;
     this.#current = this.#ahead;
@@ -158,11 +170,13 @@ export class SourceLane {
   }
 
   /** A source whose every row is skipped would be searched for ever. */
-  #checkEmptyEpochs(next: WindowPlace): void {
+  #checkEmptyEpochs(next: WindowPlace, rows: number): void {
+    this.#emptyRows += rows;
     const { plan } = this.#options;
-    if (next.group - this.#deliveredGroup <= EMPTY_EPOCHS_MAX * plan.groupsPerEpoch || plan.isPastEnd(next)) return;
-    throw new HeadraceError('NO_ROWS', `sources.${plan.name}: not one row of ${EMPTY_EPOCHS_MAX} epochs could be delivered`, {
-      detail: { source: plan.name },
+    const epochs = (next.group - this.#deliveredGroup) / plan.groupsPerEpoch;
+    if (epochs <= EMPTY_EPOCHS_MAX || this.#emptyRows < LIMITS.emptyRowsMin || plan.isPastEnd(next)) return;
+    throw new HeadraceError('NO_ROWS', `sources.${plan.name}: of the last ${this.#emptyRows} rows of a lane, not one could be delivered`, {
+      detail: { source: plan.name, rows: this.#emptyRows },
       hint: 'Every row was empty, excluded, held out, or left out by `badRows: skip` or `badBlocks: skip`: set them to fail to see the first one.',
     });
   }
