@@ -51,6 +51,7 @@ import { shownUri } from './store/schemes.js';
 import type { StoreCounters } from './store/with-counters.js';
 import type { MadeStep, StepRecorder } from './stream/assembler.js';
 import { ByteBudget } from './stream/byte-budget.js';
+import { readDocumentIds } from './stream/document-ids.js';
 import { Lane } from './stream/lane.js';
 import { MicroBatches, microBatchesOf, type MicroBatch } from './stream/micro-batches.js';
 import { MixtureTimeline, type MixtureLog, type MixtureTimelineOptions } from './stream/mixture-timeline.js';
@@ -156,6 +157,11 @@ export interface Pipeline {
   batches(request?: StreamRequest): AsyncGenerator<Batch, void, undefined>;
   /** The same rows in the same order, `microBatch` of them at a time, which divides the rank's rows of a step. */
   microBatches(request: StreamRequest & { readonly microBatch: number }): AsyncGenerator<MicroBatch, void, undefined>;
+  /**
+   * Ids of documents of a shard, by row: what the column says that `sources.NAME.id` names. A document whose id is null has none, and so have all where no
+   * column is configured. `source`, `shard`: as segments count them. Errors: those of reading, `SHARD_INVALID`.
+   */
+  documentIds(source: number, shard: number, rows: readonly number[]): Promise<ReadonlyMap<number, string>>;
   /**
    * Changes the weights of the whole run, on all machines that share `run.dir`, from a step on that none of them has made. Resolves when it holds.
    * Errors: `MIXTURE_REFUSED`, `RUN_DIRECTORY`; then nothing has changed.
@@ -354,6 +360,10 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
         stream.close();
       }
     },
+    documentIds: async (source, shard, rows) =>
+      config.sources[source].id === undefined
+        ? new Map()
+        : readDocumentIds(parts.decoder, parts.manifests[source].shards.at(shard), rows, parts.options.signal),
     changeMixture: (request) => {
       if (shared !== undefined) return shared.propose(request);
       throw new HeadraceError('MIXTURE_REFUSED', 'the weights cannot be changed: this run has no run.dir', {

@@ -12,7 +12,7 @@ import { formatDuration } from './core/quantity.js';
 import { SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING } from './core/sequence.js';
 import { loadTokenizer } from './open-tokenizer.js';
 import { sequenceDigest } from './pack/sequence-writer.js';
-import { openPipeline, resolveInput, type PipelineOptions, type SourceInfo } from './pipeline.js';
+import { openPipeline, resolveInput, type Pipeline, type PipelineOptions, type SourceInfo } from './pipeline.js';
 import type { Cursor } from './plan/cursor.js';
 import { checkRank, laneOfSlot, slotsOfRank, type Rank } from './plan/slots.js';
 import type { Batch } from './stream/rank-stream.js';
@@ -69,7 +69,7 @@ export interface ShownSegment {
   readonly uri: string;
   /** Counted in the shard. */
   readonly row: number;
-  /** The document's id, where the source has a column of them. */
+  /** The document's id, where the source has a column of them (`sources.NAME.id`), and it is not null. */
   readonly id?: string;
   /** Tokens [tokenStart, tokenEnd) of the document. */
   readonly tokenStart: number;
@@ -107,7 +107,8 @@ export async function showStep(input: string | ConfigInput | Config, request: Sh
       tokenizer: await loading,
     });
     const { length, rows, tokens, digest } = batch;
-    return { step, ...rank, length, tokens, padding: rows * length - tokens, digest, stepsMade: step - stream.start.step, slots };
+    const named = await withDocumentIds(slots, batch, pipeline);
+    return { step, ...rank, length, tokens, padding: rows * length - tokens, digest, stepsMade: step - stream.start.step, slots: named };
   } finally {
     await pipeline.close();
     await loading?.catch(() => undefined);
@@ -153,6 +154,28 @@ function checkReach(config: Config, { step, fromStart }: ShowRequest, cursors: r
     'step',
     'Pass a state that a checkpoint saved at that step or before it (--cursor FILE), take it from the ledger of the run (--ledger), or say that all steps are to be made (--from-start).',
   );
+}
+
+/** Reads the ids of the documents, where their source has a column of them: shard by shard. */
+async function withDocumentIds(slots: readonly ShownSlot[], { segments }: Batch, pipeline: Pipeline): Promise<ShownSlot[]> {
+  const rowsOf = new Map<string, { readonly source: number; readonly shard: number; readonly rows: number[] }>();
+  for (let i = 0; i < segments.length; i += SEGMENT_FIELDS) {
+    const [source, shard, row] = segments.subarray(i, i + SEGMENT_FIELDS);
+    if (source === SOURCE_PADDING) continue;
+    const key = `${pipeline.info.sources[source].name}\0${pipeline.info.sources[source].shard(shard).uri}`;
+    const asked = rowsOf.get(key) ?? { source, shard, rows: [] };
+    asked.rows.push(row);
+    rowsOf.set(key, asked);
+  }
+  const ids = new Map<string, ReadonlyMap<number, string>>();
+  for (const [key, { source, shard, rows }] of rowsOf) ids.set(key, await pipeline.documentIds(source, shard, rows));
+  return slots.map((slot) => ({
+    ...slot,
+    segments: slot.segments.map((segment) => {
+      const id = ids.get(`${segment.source}\0${segment.uri}`)?.get(segment.row);
+      return id === undefined ? segment : { ...segment, id };
+    }),
+  }));
 }
 
 interface ShownWith {

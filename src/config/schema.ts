@@ -53,7 +53,9 @@ const sourceSchema = z
       .string()
       .min(1)
       .optional()
-      .describe('A column of strings or integers that names each document. Read only where `exclude` or `validation` asks for ids.'),
+      .describe(
+        'A column of strings or integers that names each document. Read only where `exclude` or `validation` asks for ids, and by `headrace show`.',
+      ),
     exclude: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
       .optional()

@@ -226,13 +226,23 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     const file = await workspace.config('mixed.yaml', mixed);
     const pipeline = await openPipeline(mixed);
     const { at } = await pipeline.changeMixture({ at: { after: 3 }, weights: { ids: 9 }, ramp: 4 });
-    for await (const batch of pipeline.batches()) if (batch.step === at + 10) break;
+    const digests: string[] = [];
+    for await (const batch of pipeline.batches()) if (digests.push(batch.digest) > at + 10) break;
     await pipeline.close();
     const claims = await readdir(workspace.path('run', 'claims'));
     const { report } = await audit(file, '--sample', '1000');
     expect(failed(report)).toEqual({});
     expect(report.sampled).toContain(at);
     expect(await readdir(workspace.path('run', 'claims'))).toEqual(claims);
+    // show takes any step from it, that at which the weights change among them, and needs no other step, nor the run directory
+    await rm(workspace.path('run'), { recursive: true });
+    for (const step of [0, at - 1, at, at + 7]) {
+      const { out, err } = await runCli(['show', file, '--step', String(step), '--ledger', '--json']);
+      const [shown] = out.split('\n');
+      expect(JSON.parse(shown), err).toMatchObject({ type: 'step', step, digest: digests[step], stepsMade: 0 });
+    }
+    const none = await runCli(['show', file, '--step', '100000', '--ledger']);
+    expect(none.err).toMatch(/LEDGER_INVALID.*does not hold step 100000/);
     // the same without the change is another run
     const [segment] = await segmentsOf(workspace.path('mixed'));
     await forge(segment, (line) => {

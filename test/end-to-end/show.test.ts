@@ -88,6 +88,19 @@ describe('show', () => {
     expect((await showStep(input, { step: 20, cursor: batches[19].cursor })).stepsMade).toBe(0);
   });
 
+  it('names the documents where their source has a column of ids, and reads it for nothing else', async () => {
+    const input = config({ sources: { prose: { uri: workspace.path('data/'), id: 'id' } } });
+    const { slots } = await showStep(input, { step: 4 });
+    const segments = slots.flatMap((slot) => slot.segments);
+    expect(segments.length).toBeGreaterThan(5);
+    for (const { shard, row, id } of segments) {
+      const [, number] = /^part-0*(\d+)\.parquet$/.exec(shard)!;
+      expect(id).toBe(documents[row * SHARDS + Number(number)].id);
+    }
+    const nameless = await showStep(config(), { step: 4 });
+    expect(nameless.slots.flatMap((slot) => slot.segments).every(({ id }) => id === undefined)).toBe(true);
+  });
+
   it('rows that are sequences already, without a tokenizer: ids in place of text', async () => {
     const rows = Array.from({ length: 200 }, (_, row) => Array.from({ length: 16 }, (_id, i) => (row * 31 + i) % 900));
     await writeParquet(workspace.path('ids'), rows, 2);
