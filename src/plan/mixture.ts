@@ -37,7 +37,11 @@ export function sharesOfWeights(weights: readonly number[]): number[] {
   return shares;
 }
 
-/** The index of the source that a sequence of `length` tokens is taken from; ties go to the first by name. −1 where none has a share. */
+/**
+ * The index of the source that a sequence of `length` tokens is taken from; ties go to the first by name. −1 where none has a share.
+ *
+ * Deadlines are compared as doubles, in this order of operations: where exact fractions would tie, rounding decides, on every machine alike.
+ */
 export function chooseSource(candidates: readonly MixtureCandidate[], length: number): number {
   const mixed = candidates.filter(({ share }) => share > 0);
   // sources that left or joined the mixture took their credit with them: what is left is spread, so that the rest sum up to 0 again
