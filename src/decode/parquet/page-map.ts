@@ -198,10 +198,14 @@ export class PageMap {
     const sane = [stored, decoded].every((size) => Number.isInteger(size) && size >= 0 && size <= LIMITS.pageBytesMax);
     const endByte = startByte + (reader.offset - offset) + stored;
     const kind = PAGE_KINDS.get(type);
-    if (!sane || kind === undefined || endByte > this.#layout.endByte)
+    // a dictionary comes first, or not at all (Parquet format, “Dictionary Encoding”): elsewhere it was a data page, whose rows would be missed
+    const misplaced = kind === 'dictionary' && startByte !== this.#layout.startByte;
+    const { data_page_header: v1, data_page_header_v2: v2 } = header;
+    // without the part that goes with its type, a page would have no number of rows, and those before it would be counted anew, with it
+    const incomplete = kind === 'data' && (type === 'DATA_PAGE_V2' ? v2 : v1) === undefined;
+    if (!sane || kind === undefined || misplaced || incomplete || endByte > this.#layout.endByte)
       throw this.#invalid(`the page header at byte ${startByte} is damaged`);
-    const values = header.data_page_header?.num_values;
-    return { kind, startByte, endByte, rows: header.data_page_header_v2?.num_rows ?? (this.#nested ? undefined : values) };
+    return { kind, startByte, endByte, rows: v2?.num_rows ?? (this.#nested ? undefined : v1?.num_values) };
   }
 
   async #readOffsetIndex(read: ReadBytes, signal: AbortSignal): Promise<void> {
