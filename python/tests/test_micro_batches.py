@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from headrace import Batch, DataLoader, HeadraceError, merge_state
 from headrace.batch import batch_digest
@@ -42,7 +43,12 @@ def random_batch(seed: int, rows: int, length: int, **options: Any) -> Batch:
             bounds.append(row * length + end)
     ids = np.array([[chance.randint(0, 99) for _ in range(length)] for _ in range(rows)], dtype=np.int32)
     mask = np.repeat([segment[0] != -1 for segment in segments], [segment[4] for segment in segments]).astype(np.uint8).reshape(rows, length)
-    arrays = {"input_ids": ids, "loss_mask": mask, "cu_seqlens": np.array(bounds, dtype=np.int32), "segments": np.array(segments, dtype=np.int32)}
+    arrays: dict[str, NDArray[Any]] = {
+        "input_ids": ids,
+        "loss_mask": mask,
+        "cu_seqlens": np.array(bounds, dtype=np.int32),
+        "segments": np.array(segments, dtype=np.int32),
+    }
     if mask.all():
         del arrays["loss_mask"]
     for array in arrays.values():
