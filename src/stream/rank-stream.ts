@@ -79,9 +79,13 @@ export class StreamHub {
     let shared = this.#join(cursor, stepsEnd);
     let closed = false;
 
+    // as a call, so that the compiler does not think that waiting changes nothing
+    const isClosed = (): boolean => closed;
     const next = async (): Promise<Batch | undefined> => {
       if (cursor.step >= stepsEnd) return undefined;
       let made = await shared.assembler.get(cursor.step);
+      // whoever was closed meanwhile has left already
+      if (isClosed()) return undefined;
       if (made === 'gone') {
         this.#leave(shared);
         shared = this.#join(cursor, stepsEnd);

@@ -169,8 +169,14 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
           }
         },
       ),
-      // found at random: a header without the part that its type needs, so that its page had no number of rows
-      { numRuns: 40, examples: [['v1', 'text', 0.42857142857142855, true, 251, [1625, 1000, 0, 375]]] },
+      {
+        numRuns: 40,
+        // found at random: a header without the part that its type needs, so that its page had no number of rows; one whose numbers have 64 bits
+        examples: [
+          ['v1', 'text', 0.42857142857142855, true, 251, [1625, 1000, 0, 375]],
+          ['v1', 'text', 0, false, 35, [0, 375, 1875, 1375]],
+        ],
+      },
     );
   });
 });

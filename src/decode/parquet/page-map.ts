@@ -196,16 +196,19 @@ export class PageMap {
     }
     const { compressed_page_size: stored, uncompressed_page_size: decoded, type } = header;
     const sane = [stored, decoded].every((size) => Number.isInteger(size) && size >= 0 && size <= LIMITS.pageBytesMax);
-    const endByte = startByte + (reader.offset - offset) + stored;
     const kind = PAGE_KINDS.get(type);
     // a dictionary comes first, or not at all (Parquet format, “Dictionary Encoding”): elsewhere it was a data page, whose rows would be missed
     const misplaced = kind === 'dictionary' && startByte !== this.#layout.startByte;
     const { data_page_header: v1, data_page_header_v2: v2 } = header;
     // without the part that goes with its type, a page would have no number of rows, and those before it would be counted anew, with it
     const incomplete = kind === 'data' && (type === 'DATA_PAGE_V2' ? v2 : v1) === undefined;
-    if (!sane || kind === undefined || misplaced || incomplete || endByte > this.#layout.endByte)
+    const rows = v2?.num_rows ?? (this.#nested ? undefined : v1?.num_values);
+    // a damaged header may hold numbers of any kind: of 64 bits they are no numbers that one can count with
+    const uncountable = kind === 'data' && rows !== undefined && !(Number.isInteger(rows) && rows >= 0);
+    const endByte = sane ? startByte + (reader.offset - offset) + stored : Infinity;
+    if (kind === undefined || misplaced || incomplete || uncountable || endByte > this.#layout.endByte)
       throw this.#invalid(`the page header at byte ${startByte} is damaged`);
-    return { kind, startByte, endByte, rows: v2?.num_rows ?? (this.#nested ? undefined : v1?.num_values) };
+    return { kind, startByte, endByte, rows };
   }
 
   async #readOffsetIndex(read: ReadBytes, signal: AbortSignal): Promise<void> {
