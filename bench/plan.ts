@@ -158,7 +158,6 @@ async function measure(file: string, share: number): Promise<Measured> {
   const stores = createStoreSet({ s3: { forcePathStyle: true, anonymous: true, requestPayer: false } });
   const manifest = await buildManifest(source(file), {
     cacheDir: '',
-    extensions: [],
     openStore: (uri) => stores.open(uri),
     index: () => Promise.reject(new Error('an index reads no footer')),
     warn: (message) => console.error(message),

@@ -10,14 +10,17 @@ import { HeadraceError, messageOf } from './core/errors.js';
 import { createPermutation } from './core/permutation.js';
 import { throwIfAborted } from './core/abort.js';
 import type { SkipReason } from './core/skip.js';
-import { createParquetDecoder } from './decode/parquet/block-reader.js';
+import { openDecoders } from './decode/open-decoders.js';
+import { scanHere } from './decode/scan.js';
 import { ChainCheck, type LaneRange } from './ledger/check-chain.js';
 import { checkCoverage, type SourceCoverage } from './ledger/check-coverage.js';
 import { laneDigests, laneStatesOf, positionsOf, type GapLine, type SkipLine, type SourcePositions } from './ledger/format.js';
 import { LEDGER_LIMITS } from './ledger/limits.js';
 import { ProblemList } from './ledger/problems.js';
 import { listSegments, readSegment } from './ledger/read-ledger.js';
-import { buildManifests, openPipeline, planSource, type Pipeline, readAllExclusions } from './pipeline.js';
+import { buildManifests, readAllExclusions } from './manifests.js';
+import { openPipeline, type Pipeline } from './pipeline.js';
+import { planSources } from './planning.js';
 import { CURSOR_VERSION, describeEntry, differingEntry, type Cursor, type PlanRecord } from './plan/cursor.js';
 import { sameChanges, type MixtureChange } from './plan/mixture-changes.js';
 import { createStoreSet } from './store/open-store.js';
@@ -213,11 +216,9 @@ async function coverageOf(
   const stores = createStoreSet(config.storage);
   try {
     // the pipeline has just read them: they are in the manifest's cache
-    const decoder = createParquetDecoder(() => Promise.reject(new Error('no page is read for an audit')));
-    const manifests = await buildManifests(config, stores, decoder, { signal, warn });
+    const manifests = await buildManifests(config, stores, openDecoders(scanHere), { signal, warn });
     const exclusions = await readAllExclusions(config, manifests, stores, signal);
-    return manifests.map((manifest, index) => {
-      const { plan } = planSource(config, manifest, index, { split: 'train', exclusions: exclusions[index] });
+    return planSources(config, { manifests, exclusions }, 'train').map(({ plan, manifest }, index) => {
       const stretches = [...ranges]
         .sort(([a], [b]) => Number(a) - Number(b))
         .map(([, { first, last }]) => ({ from: first[index], to: last[index] }));

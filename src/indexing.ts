@@ -3,10 +3,11 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config, SourceConfig } from './config/config.js';
 import { HeadraceError } from './core/errors.js';
-import { createParquetDecoder } from './decode/parquet/block-reader.js';
+import { openDecoders } from './decode/open-decoders.js';
+import { scanHere } from './decode/scan.js';
 import type { ManifestProgress } from './manifest/manifest.js';
 import { saveIndex } from './manifest/saved-index.js';
-import { buildManifests } from './pipeline.js';
+import { buildManifests } from './manifests.js';
 import { createStoreSet, isLocalUri } from './store/open-store.js';
 import { shownUri } from './store/schemes.js';
 
@@ -38,10 +39,10 @@ export async function* writeIndexes(config: Config, options: IndexingOptions): A
   const targets = config.sources.map((source) => targetOf(source, options.outDir));
   const stores = createStoreSet(config.storage);
   try {
-    const decoder = createParquetDecoder(() => Promise.reject(new Error('no page is read for an index')));
+    const decoders = openDecoders(scanHere);
     for (const [i, source] of config.sources.entries()) {
       const listing: Config = { ...config, sources: [{ ...source, index: undefined }] };
-      const [{ name, table, rows, request, fingerprint, shardsRead }] = await buildManifests(listing, stores, decoder, options);
+      const [{ name, table, rows, request, fingerprint, shardsRead }] = await buildManifests(listing, stores, decoders, options);
       const file = targets[i];
       await saveIndex(file, { request, table, fingerprint });
       const { size: bytes } = await stat(file);

@@ -14,18 +14,12 @@ import { openCompiledForms } from './cache/compiled-forms.js';
 import type { CacheCounters } from './cache/counters.js';
 import { rangesDir } from './cache/layout.js';
 import { createRangeCache, type RangeCache } from './cache/range-cache.js';
-import { loadConfig, parseConfig, type Config, type ConfigInput, type SourceConfig, type TokenizerConfig } from './config/config.js';
-import { LIMITS } from './config/limits.js';
-import { canonicalJson, fingerprint } from './core/canonical-json.js';
+import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerConfig } from './config/config.js';
+import { fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
-import type { Packing } from './core/packing.js';
-import type { BlockTable } from './core/shard.js';
 import type { SkipRecord } from './core/skip.js';
-import type { Decoder } from './decode/decoder.js';
-import { createParquetDecoder } from './decode/parquet/block-reader.js';
+import { openDecoders, type Decoders } from './decode/open-decoders.js';
 import { openLedger, type Ledger, type LedgerCounters } from './ledger/write-ledger.js';
-import { cutBlocks } from './manifest/blocks.js';
-import { buildManifest, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
 import {
   checkCursorPlan,
   checkExpectedPlan,
@@ -34,17 +28,25 @@ import {
   splitRows,
   type Cursor,
   type LaneState,
-  type LaneStates,
   type PlanRecord,
 } from './plan/cursor.js';
+import { buildManifests, readAllExclusions } from './manifests.js';
 import type { MixtureChange } from './plan/mixture-changes.js';
 import { checkRank, type Rank } from './plan/slots.js';
-import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
+import {
+  firstStates,
+  lanesCanEnd,
+  mayBeWeightless,
+  planSplit,
+  weighed,
+  type PlannedSource,
+  type PlannedSplit,
+  type PlanParts,
+  type TokenizerFacts,
+} from './planning.js';
 import { openMixtureLog, type MixtureRequest, type SharedMixtureLog } from './run/mixture-log.js';
 import { createMixtureReader } from './run/mixture-reader.js';
-import type { BuiltExclusions } from './select/excluded.js';
-import { readExclusions } from './select/read-exclusions.js';
-import { needsIds, type RowSelection, type Split } from './select/selection.js';
+import type { RowSelection, Split } from './select/selection.js';
 import { createStoreSet, type StoreSet } from './store/open-store.js';
 import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
@@ -54,7 +56,7 @@ import { ByteBudget } from './stream/byte-budget.js';
 import { readDocumentIds } from './stream/document-ids.js';
 import { Lane } from './stream/lane.js';
 import { MicroBatches, microBatchesOf, type MicroBatch } from './stream/micro-batches.js';
-import { MixtureTimeline, type MixtureLog, type MixtureTimelineOptions } from './stream/mixture-timeline.js';
+import { MixtureTimeline, type MixtureLog } from './stream/mixture-timeline.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import type { WorkerSettings } from './stream/messages.js';
 import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js';
@@ -66,9 +68,6 @@ import { WindowLoader } from './stream/window-loader.js';
 import { WorkerPool } from './stream/worker-pool.js';
 import { findEosId, readyTokenizer, type CompiledForms } from './tokenize/load-tokenizer.js';
 import type { PreparedTokenizer } from './tokenize/prepared.js';
-
-/** The order of a stream is part of the product: raise this when any change of the code moves it, and say so in CHANGELOG.md. */
-const PLAN_VERSION = 2;
 
 export interface PipelineOptions {
   /** Ends opening, and the pipeline. */
@@ -170,29 +169,8 @@ export interface Pipeline {
   close(): Promise<void>;
 }
 
-/** What the stream needs to know of a tokenizer. */
-export interface TokenizerFacts {
-  /** 0 without a tokenizer. */
-  readonly vocabSize: number;
-  readonly eosId: number | undefined;
-  /** Appended to each document of text. */
-  readonly appendId: number | undefined;
-  readonly padId: number;
-}
-
 /** Ids of a token column are below this without a tokenizer to say less. */
 const IDS_END = 2 ** 31;
-
-export interface PlannedSource {
-  readonly plan: SourcePlan;
-  readonly manifest: SourceManifest;
-  readonly blocks: BlockTable;
-  readonly kind: 'text' | 'tokens';
-  /** As it holds for the split. */
-  readonly config: SourceConfig;
-  /** `undefined`: all rows are taken. */
-  readonly selection: RowSelection | undefined;
-}
 
 /** Opens a configuration: the path of a YAML file, an object like it, or a `Config`. Errors: see docs/errors.md. */
 export async function openPipeline(input: string | ConfigInput | Config, options: PipelineOptions = {}): Promise<Pipeline> {
@@ -225,11 +203,11 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
     };
     pool = new WorkerPool(workers, settings, (key, entry) => cache?.put(key, entry));
-    const decoder = createParquetDecoder(pool.countRows);
+    const decoders = openDecoders(pool.scan);
     // each takes a while, and none needs another; a tokenizer's form may still be being written
-    const [manifests] = await Promise.all([buildManifests(config, stores, decoder, options), pool.ready(), forms?.close()]);
+    const [manifests] = await Promise.all([buildManifests(config, stores, decoders, options), pool.ready(), forms?.close()]);
     const exclusions = await readAllExclusions(config, manifests, stores, options.signal);
-    return await createPipeline({ config, cache, stores, pool, decoder, facts, manifests, exclusions, workers, tokenizer, options });
+    return await createPipeline({ config, cache, stores, pool, decoders, facts, manifests, exclusions, workers, tokenizer, options });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close(), forms?.close()]);
     await cache?.close();
@@ -242,16 +220,11 @@ export async function resolveInput(input: string | ConfigInput | Config): Promis
   return typeof input === 'string' ? await loadConfig(input) : isConfig(input) ? input : parseConfig(input);
 }
 
-interface PipelineParts {
-  readonly config: Config;
+interface PipelineParts extends PlanParts {
   readonly cache: RangeCache | undefined;
   readonly stores: StoreSet;
   readonly pool: WorkerPool;
-  readonly decoder: Decoder;
-  readonly facts: TokenizerFacts;
-  readonly manifests: readonly SourceManifest[];
-  /** By source. */
-  readonly exclusions: readonly BuiltExclusions[];
+  readonly decoders: Decoders;
   readonly workers: number;
   readonly tokenizer: LoadedTokenizer | undefined;
   readonly options: PipelineOptions;
@@ -263,20 +236,21 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const ofTraining = planSplit(parts, 'train');
   const ofValidation = config.validation && planSplit(parts, 'validation');
   const { sources, plan } = ofTraining;
-  const ledger = await ledgerOf(config, plan, parts.options);
-  const onSkip = createSkipReporter({
-    stats,
-    warn: parts.options.warn,
-    onSkip: (record) => {
-      ledger?.skip(record);
-      parts.options.onSkip?.(record);
-    },
-  });
+  const { ledger, shared, log } = await openRun(config, plan, parts.options);
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
+  const { warn, onSkip: tellSkip } = parts.options;
 
-  const serve = (planned: PlannedSplit, changes: MixtureLog | undefined, openRecorder: (() => StepRecorder) | undefined): SplitService => {
+  const serve = (planned: PlannedSplit, recorded?: SplitRecords): SplitService => {
     const { config: own, sources, plan } = planned;
+    const onSkip = createSkipReporter({
+      stats,
+      warn,
+      onSkip: (record) => {
+        recorded?.ledger?.skip(record);
+        tellSkip?.(record);
+      },
+    });
     const hub = new StreamHub({
       batchSize,
       lanes,
@@ -286,23 +260,14 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       last: own.last,
       plan,
       openLane: (state, stepsWanted) => openLane(state, stepsWanted, sources, parts, budget, stats, onSkip),
-      openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: changes }, step),
-      openRecorder,
+      openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: recorded?.log }, step),
+      openRecorder: recorded && stepRecorder(recorded.ledger, parts.options.onStep),
     });
     return { ...planned, hub };
   };
-  // what changes while running is training
-  const { runDir } = config;
-  const shared: SharedMixtureLog | undefined =
-    runDir === undefined || parts.options.observe !== undefined
-      ? undefined
-      : await openMixtureLog({ ...weighed(config), dir: runDir, plan });
-  const log: MixtureLog | undefined =
-    runDir === undefined || parts.options.observe === 'cursor'
-      ? undefined
-      : (shared ?? createMixtureReader({ dir: runDir, plan, warn: parts.options.warn }));
-  const training = serve(ofTraining, log, stepRecorder(ledger, parts.options.onStep));
-  const validation = ofValidation && serve(ofValidation, undefined, undefined);
+  // what is recorded, and what changes while running, is training
+  const training = serve(ofTraining, { ledger, log });
+  const validation = ofValidation && serve(ofValidation);
 
   const openStream = (request: StreamRequest = {}): RankStream => {
     const rank: Rank = { rank: request.rank ?? 0, worldSize: request.worldSize ?? 1 };
@@ -363,7 +328,12 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     documentIds: async (source, shard, rows) =>
       config.sources[source].id === undefined
         ? new Map()
-        : readDocumentIds(parts.decoder, parts.manifests[source].shards.at(shard), rows, parts.options.signal),
+        : readDocumentIds(
+            parts.decoders.of(parts.manifests[source].format),
+            parts.manifests[source].shards.at(shard),
+            rows,
+            parts.options.signal,
+          ),
     changeMixture: (request) => {
       if (shared !== undefined) return shared.propose(request);
       throw new HeadraceError('MIXTURE_REFUSED', 'the weights cannot be changed: this run has no run.dir', {
@@ -379,9 +349,34 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   };
 }
 
-async function ledgerOf(config: Config, plan: PlanRecord, { warn, observe }: PipelineOptions): Promise<Ledger | undefined> {
-  if (config.ledgerDir === undefined || observe !== undefined) return undefined;
-  return openLedger({ dir: config.ledgerDir, plan, sources: config.sources.map(({ name }) => name), lanes: config.batch.lanes, warn });
+/** What a run writes, and what it agrees on with other machines. */
+interface RunRecords {
+  readonly ledger: Ledger | undefined;
+  /** Where this process makes steps. */
+  readonly shared: SharedMixtureLog | undefined;
+  /** Of changes while running. */
+  readonly log: MixtureLog | undefined;
+}
+
+type SplitRecords = Pick<RunRecords, 'ledger' | 'log'>;
+
+async function openRun(config: Config, plan: PlanRecord, { warn, observe }: PipelineOptions): Promise<RunRecords> {
+  const { runDir: dir, ledgerDir } = config;
+  if (observe !== undefined) {
+    const log = dir === undefined || observe === 'cursor' ? undefined : createMixtureReader({ dir, plan, warn });
+    return { ledger: undefined, shared: undefined, log };
+  }
+  const shared =
+    dir === undefined ? undefined : await openMixtureLog({ ...weighed(config), mayBeWeightless: mayBeWeightless(config), dir, plan });
+  try {
+    const sources = config.sources.map(({ name }) => name);
+    const ledger =
+      ledgerDir === undefined ? undefined : await openLedger({ dir: ledgerDir, plan, sources, lanes: config.batch.lanes, warn });
+    return { ledger, shared, log: shared };
+  } catch (error) {
+    await shared?.close();
+    throw error;
+  }
 }
 
 /** One an assembler: its steps are in order. */
@@ -415,32 +410,9 @@ function sourceInfo({ plan: { name, groupsPerEpoch }, manifest, blocks }: Planne
   };
 }
 
-/** What the streams of one split are made of. */
-interface PlannedSplit {
-  /** As it holds for the split. */
-  readonly config: Config;
-  readonly sources: readonly PlannedSource[];
-  readonly plan: PlanRecord;
-}
-
 /** What serves the streams of one split. */
 interface SplitService extends PlannedSplit {
   readonly hub: StreamHub;
-}
-
-function planSplit(parts: PipelineParts, split: Split): PlannedSplit {
-  const config = configOfSplit(parts.config, split);
-  const sources = parts.manifests.map((manifest, index) =>
-    planSource(config, manifest, index, { split, exclusions: parts.exclusions[index] }),
-  );
-  return { config, sources, plan: planRecord(config, parts, split) };
-}
-
-/** Validation is the same whatever training does: every document once, by the weights that the sources have in the configuration, to the last one. */
-function configOfSplit(config: Config, split: Split): Config {
-  if (split === 'train') return config;
-  const sources = config.sources.map((source) => ({ ...source, epochs: 1, maxTokens: undefined, whenUsedUp: 'drop' as const }));
-  return { ...config, sources, mixture: [], runDir: undefined, last: 'pad' };
 }
 
 /** Errors: `CONFIG_INVALID`. */
@@ -453,90 +425,6 @@ function serviceOf(split: Split, training: SplitService, validation: SplitServic
   });
 }
 
-/** Weights of a split's sources, and how they change by the configuration. */
-function weighed({ sources, mixture }: Config): Pick<MixtureTimelineOptions, 'names' | 'weights' | 'scheduled'> {
-  return { names: sources.map(({ name }) => name), weights: sources.map(({ weight }) => weight), scheduled: mixture };
-}
-
-/** What the lists of each source leave out. Errors: `EXCLUSION_INVALID`, those of stores. */
-export async function readAllExclusions(
-  config: Config,
-  manifests: readonly SourceManifest[],
-  stores: StoreSet,
-  signal?: AbortSignal,
-): Promise<BuiltExclusions[]> {
-  const exclusions: BuiltExclusions[] = [];
-  for (const [index, { name, exclude, id }] of config.sources.entries()) {
-    const lists = exclude.map((uri) => ({ uri, ...stores.open(uri) }));
-    const { shards } = manifests[index];
-    const excludable = { length: shards.length, at: (shard: number) => shards.at(shard).shard };
-    exclusions.push(await readExclusions({ name, lists, hasIds: id !== undefined, shards: excludable }, signal));
-  }
-  return exclusions;
-}
-
-export interface ManifestsOptions extends Pick<PipelineOptions, 'signal' | 'warn'> {
-  readonly onProgress?: (progress: ManifestProgress) => void;
-}
-
-/** Of every source of the configuration, in its order. */
-export async function buildManifests(
-  config: Config,
-  stores: StoreSet,
-  decoder: Decoder,
-  options: ManifestsOptions,
-): Promise<SourceManifest[]> {
-  const manifests: SourceManifest[] = [];
-  for (const source of config.sources) {
-    const manifest = await buildManifest(source, {
-      cacheDir: config.cacheDir,
-      extensions: ['.parquet'],
-      openStore: (uri) => stores.open(uri),
-      index: ({ store, object }, signal) => decoder.index(store, object, source, signal),
-      warn: (message, detail) => options.warn?.(message, detail),
-      onProgress: options.onProgress,
-      ...(options.signal && { signal: options.signal }),
-    });
-    manifests.push(manifest);
-  }
-  return manifests;
-}
-
-/** Which documents of a source are taken. */
-interface SourceChoice {
-  readonly split: Split;
-  readonly exclusions: BuiltExclusions;
-}
-
-/** `index`: of the manifest's source in the configuration. */
-export function planSource(config: Config, manifest: SourceManifest, index: number, { split, exclusions }: SourceChoice): PlannedSource {
-  const source = config.sources[index];
-  const { lanes } = config.batch;
-  const windowBytes = config.shuffle?.windowBytes ?? LIMITS.windowBytesDefault;
-  const blocks = cutBlocks(manifest.table, { lanes, windowBytes });
-  const plan = createSourcePlan(blocks, {
-    name: source.name,
-    seed: config.seed,
-    lanes,
-    shuffleBlocks: config.shuffle?.blocks,
-    // the same windows, so that what is kept of their slices serves both splits
-    unshuffled: split === 'validation',
-    windowBytes,
-    epochs: source.epochs,
-  });
-  return { plan, manifest, blocks, kind: source.kind, config: source, selection: selectionOf(config, source.name, split, exclusions) };
-}
-
-function selectionOf(
-  { validation }: Config,
-  source: string,
-  split: Split,
-  { ids, rows, count }: BuiltExclusions,
-): RowSelection | undefined {
-  if (validation === undefined && count === 0) return undefined;
-  return { source, split, excluded: count === 0 ? undefined : { ids, rows }, heldOut: validation };
-}
-
 function openLane(
   state: LaneState,
   stepsWanted: number,
@@ -546,21 +434,14 @@ function openLane(
   stats: PipelineStats,
   onSkip: SkipReporter,
 ): Lane {
-  const { config, pool, decoder } = parts;
+  const { config, pool, decoders } = parts;
+  const { badBlocks } = config;
   return new Lane(
-    sources.map(({ plan, manifest, kind, config: source, selection }, sourceIndex) => {
-      const loader = new WindowLoader({
-        plan,
-        shards: manifest.shards,
-        sourceIndex,
-        kind,
-        decoder,
-        budget,
-        stats,
-        tokens: tokenLookup(parts, sourceIndex, selection),
-        badBlocks: config.badBlocks,
-        selection,
-      });
+    sources.map((planned, sourceIndex) => {
+      const { plan, manifest, config: source, selection } = planned;
+      const decoder = decoders.of(manifest.format);
+      const tokens = tokenLookup(parts, sourceIndex, selection);
+      const loader = new WindowLoader({ source: planned, sourceIndex, decoder, budget, stats, tokens, badBlocks });
       const [group, window, document, token] = state[plan.name];
       const sourceLane = new SourceLane(
         {
@@ -610,20 +491,6 @@ function tokenLookup(
   });
 }
 
-export function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]): LaneStates {
-  return Object.fromEntries(
-    lanes.map((lane): [string, LaneState] => [
-      String(lane),
-      Object.fromEntries(
-        sources.map(({ plan }) => {
-          const { group, window } = plan.firstPlace(lane);
-          return [plan.name, [group, window, 0, 0, 0, 0]];
-        }),
-      ),
-    ]),
-  );
-}
-
 /** A tokenizer's file, read and made ready for the workers. */
 interface LoadedTokenizer {
   readonly file: string;
@@ -660,81 +527,6 @@ async function readTokenizer(
 function factsOf({ sequence }: Config, tokenizer: LoadedTokenizer | undefined): TokenizerFacts {
   const { vocabSize = 0, eosId, append } = tokenizer ?? {};
   return { vocabSize, eosId, appendId: append === 'eos' ? eosId : undefined, padId: sequence.padId ?? eosId ?? 0 };
-}
-
-/** Every entry that the stream depends on. Whatever is not here must not be able to move it. */
-function planRecord(config: Config, parts: PipelineParts, split: Split): PlanRecord {
-  const { manifests, facts, tokenizer } = parts;
-  const sources = config.sources.flatMap((source, index) => [
-    [`sources.${source.name}.column`, source.column],
-    [`sources.${source.name}.kind`, source.kind],
-    [`sources.${source.name}.weight`, source.weight],
-    [`sources.${source.name}.epochs`, source.epochs ?? null],
-    [`sources.${source.name}.maxTokens`, source.maxTokens ?? null],
-    [`sources.${source.name}.whenUsedUp`, source.whenUsedUp],
-    [`sources.${source.name}.manifest`, manifests[index].fingerprint],
-    ...selectionEntries(config, index, split, parts.exclusions[index]),
-  ]);
-  const ofTraining = split === 'train';
-  return {
-    version: PLAN_VERSION,
-    // the order of validation does not depend on it
-    seed: ofTraining ? config.seed : null,
-    ...(Object.fromEntries(sources) as PlanRecord),
-    ...(config.validation && {
-      split,
-      'validation.share': config.validation.share,
-      'validation.by': config.validation.by,
-      'validation.seed': config.validation.seed,
-    }),
-    'tokenizer.file': tokenizer?.fingerprint ?? null,
-    'tokenizer.append': facts.appendId ?? null,
-    'tokenizer.invalidUtf8': tokenizer?.invalidUtf8 ?? null,
-    'sequence.length': config.sequence.length,
-    ...packingEntries(config.sequence.packing),
-    'sequence.padId': facts.padId,
-    'shuffle.blocks': config.shuffle?.blocks ?? null,
-    'shuffle.windowBytes': config.shuffle?.windowBytes ?? null,
-    'batch.size': config.batch.size,
-    'batch.lanes': config.batch.lanes,
-    mixture: config.mixture.length === 0 ? null : canonicalJson(config.mixture.map(({ at, weights, ramp }) => ({ at, weights, ramp }))),
-    last: lanesCanEnd(config) ? config.last : null,
-    badRows: config.badRows,
-    // only where it says something: cursors of older runs go on
-    ...(config.badBlocks === 'skip' && { badBlocks: config.badBlocks }),
-  };
-}
-
-/** Whether a lane can be without a sequence: then the other lanes fill its slots, and every rank needs them all. */
-export function lanesCanEnd({ sources, mixture, runDir }: Config): boolean {
-  const ends = ({ epochs, maxTokens }: SourceConfig): boolean => epochs !== undefined || maxTokens !== undefined;
-  const keeping = sources.filter(({ whenUsedUp }) => whenUsedUp !== 'repeat');
-  const stops = sources.some((source) => source.whenUsedUp === 'stop' && ends(source));
-  // what is left when a source has ended may have no weight
-  const weightless =
-    runDir !== undefined ||
-    [...sources.map(({ weight }) => weight), ...mixture.flatMap(({ weights }) => Object.values(weights))].includes(0);
-  return stops || (keeping.length > 0 && keeping.every(ends)) || (weightless && sources.some(ends));
-}
-
-/** A packing without choices has one entry, so that its streams and cursors know nothing of the choices of others. */
-function packingEntries(packing: Packing): PlanRecord {
-  return {
-    'sequence.packing': packing.kind,
-    ...(packing.kind === 'best-fit' && { 'sequence.packingTokens': packing.groupTokens }),
-    ...(packing.kind === 'pad' && { 'sequence.long': packing.long }),
-  };
-}
-
-/** What decides about single documents: by its content, so that where a list lies and how it is written moves nothing. */
-function selectionEntries(config: Config, index: number, split: Split, exclusions: BuiltExclusions): [string, string][] {
-  const { name, id } = config.sources[index];
-  const selection = selectionOf(config, name, split, exclusions);
-  const { fingerprint: excluded } = exclusions;
-  return [
-    ...(selection !== undefined && needsIds(selection) && id !== undefined ? [[`sources.${name}.id`, id] as [string, string]] : []),
-    ...(excluded === undefined ? [] : [[`sources.${name}.exclude`, excluded] as [string, string]]),
-  ];
 }
 
 function isConfig(input: ConfigInput | Config): input is Config {

@@ -13,8 +13,9 @@ import type { Config, SourceConfig } from './config/config.js';
 import { throwIfAborted } from './core/abort.js';
 import { HeadraceError } from './core/errors.js';
 import type { Decoder, ReadEstimate } from './decode/decoder.js';
-import { createParquetDecoder } from './decode/parquet/block-reader.js';
-import { buildManifests, planSource, readAllExclusions, type PlannedSource } from './pipeline.js';
+import { openDecoders, type Decoders } from './decode/open-decoders.js';
+import { buildManifests, readAllExclusions } from './manifests.js';
+import { planSources, type PlannedSource } from './planning.js';
 import { windowsByNeed, type NeededWindow } from './plan/need-order.js';
 import { needsIds } from './select/selection.js';
 import { createStoreSet, isLocalUri } from './store/open-store.js';
@@ -96,14 +97,12 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     await cache.close();
   };
   try {
-    const decoder = createParquetDecoder(pool.countRows);
+    const decoders = openDecoders(pool.scan);
     const remote: Config = { ...config, sources: config.sources.filter(isRemote) };
-    const manifests = await buildManifests(remote, stores, decoder, options);
+    const manifests = await buildManifests(remote, stores, decoders, options);
     const exclusions = await readAllExclusions(remote, manifests, stores, options.signal);
-    const sources = manifests.map((manifest, index) =>
-      planSource(remote, manifest, index, { split: 'train', exclusions: exclusions[index] }),
-    );
-    const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(config, sources, options), sources, decoder);
+    const sources = planSources(remote, { manifests, exclusions }, 'train');
+    const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(config, sources, options), sources, decoders);
     const need = needOf(windows(), sources);
     const roomBytes = await cacheRoomBytes(localDisk, dir, localCache.bytesMax);
     return {
@@ -111,7 +110,7 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
       missingRoomBytes: Math.max(0, need.bytes + need.requests * ENTRY_BYTES_ASSUMED - roomBytes),
       storeCounters: stores.counters,
       cacheCounters: cache.counters,
-      run: () => loadAll(windows(), sources, { config, decoder, signal: options.signal, warn: options.warn }),
+      run: () => loadAll(windows(), sources, { config, decoders, signal: options.signal, warn: options.warn }),
       close,
     };
   } catch (error) {
@@ -143,7 +142,7 @@ interface EstimatedWindow extends NeededWindow, ReadEstimate {}
 function* estimated(
   windows: Iterable<NeededWindow>,
   sources: readonly PlannedSource[],
-  decoder: Decoder,
+  decoders: Decoders,
 ): Generator<EstimatedWindow, void> {
   // of the blocks of the group that each lane and source is at, by shard and first row
   const groups = new Map<string, { readonly group: number; readonly estimates: Map<string, ReturnType<Decoder['estimateBlock']>> }>();
@@ -160,7 +159,7 @@ function* estimated(
       const withIds = selection !== undefined && needsIds(selection);
       const key = `${block.shard}:${block.startRow}`;
       let estimate = open.estimates.get(key);
-      if (estimate === undefined) open.estimates.set(key, (estimate = decoder.estimateBlock(shard, block, withIds)));
+      if (estimate === undefined) open.estimates.set(key, (estimate = decoders.of(manifest.format).estimateBlock(shard, block, withIds)));
       const read = estimate(startRow, endRow);
       bytes += read.bytes;
       requests += read.requests;
@@ -188,7 +187,7 @@ function needOf(windows: Iterable<EstimatedWindow>, sources: readonly PlannedSou
 
 interface LoadOptions {
   readonly config: Config;
-  readonly decoder: Decoder;
+  readonly decoders: Decoders;
   readonly signal: AbortSignal;
   readonly warn: WarmingOptions['warn'];
 }
@@ -202,30 +201,19 @@ interface Loaded {
 async function* loadAll(
   windows: Iterable<EstimatedWindow>,
   sources: readonly PlannedSource[],
-  { config, decoder, signal, warn }: LoadOptions,
+  { config, decoders, signal, warn }: LoadOptions,
 ): AsyncGenerator<WarmingProgress, void, undefined> {
   const { lanes } = config.batch;
   const { badBlocks } = config;
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const stats = createPipelineStats();
-  const loaders = sources.map(({ plan, manifest, kind, selection }, sourceIndex) =>
-    Array.from(
+  const loaders = sources.map((source, sourceIndex) => {
+    const decoder = decoders.of(source.manifest.format);
+    return Array.from(
       { length: lanes },
-      () =>
-        new WindowLoader({
-          plan,
-          shards: manifest.shards,
-          sourceIndex,
-          kind,
-          decoder,
-          budget,
-          stats,
-          tokens: undefined,
-          badBlocks,
-          selection,
-        }),
-    ),
-  );
+      () => new WindowLoader({ source, sourceIndex, decoder, budget, stats, tokens: undefined, badBlocks }),
+    );
+  });
   const ending = new AbortController();
   const onAbort = (): void => ending.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });

@@ -1,8 +1,8 @@
 /** `headrace audit CONFIG`: checks what the ledger of a run says against the plan, and some of its steps by computing them again. */
-import { constants } from 'node:os';
 import { auditLedger, type AuditReport, type CheckResult } from '../../src/auditing.js';
 import { loadConfig } from '../../src/config/config.js';
 import { HeadraceError } from '../../src/core/errors.js';
+import { listenForInterruption } from '../interruption.js';
 
 export interface AuditCommandOptions {
   readonly configFile: string;
@@ -15,14 +15,7 @@ export interface AuditCommandOptions {
 
 /** Returns the exit status: 0, or 128 + its number after a signal. Errors: `AUDIT_FAILED` after the report, and those of `auditLedger`. */
 export async function audit({ configFile, ledgerDir, sample, seed, json }: AuditCommandOptions): Promise<number> {
-  const interrupted = new AbortController();
-  let signalNumber = 0;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    signalNumber = constants.signals[signal];
-    interrupted.abort(new HeadraceError('ABORTED', `interrupted by ${signal}`));
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  const interruption = listenForInterruption();
   try {
     const config = await loadConfig(configFile);
     const dir = ledgerDir ?? config.ledgerDir;
@@ -37,7 +30,7 @@ export async function audit({ configFile, ledgerDir, sample, seed, json }: Audit
       );
     }
     const warn = (message: string): void => void process.stderr.write(`${message}\n`);
-    const report = await auditLedger(config, { dir, sample, seed, signal: interrupted.signal, warn });
+    const report = await auditLedger(config, { dir, sample, seed, signal: interruption.signal, warn });
     process.stdout.write(json ? `${JSON.stringify(report)}\n` : reportText(report));
     if (report.passed) return 0;
     const failed = report.checks.filter(({ outcome }) => outcome === 'failed').map(({ check }) => check);
@@ -46,11 +39,10 @@ export async function audit({ configFile, ledgerDir, sample, seed, json }: Audit
       hint: 'The report says what was found, and where; docs/ledger.md what it may mean.',
     });
   } catch (error) {
-    if (!interrupted.signal.aborted) throw error;
-    return 128 + signalNumber;
+    if (!interruption.signal.aborted) throw error;
+    return interruption.exitStatus;
   } finally {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
+    interruption.end();
   }
 }
 

@@ -1,10 +1,9 @@
 /** `headrace index CONFIG`: writes what listing and footers say of the sources' shards, so that later starts need neither. */
-import { constants } from 'node:os';
 import { loadConfig } from '../../src/config/config.js';
-import { HeadraceError } from '../../src/core/errors.js';
 import { formatDuration, formatSize } from '../../src/core/quantity.js';
 import { writeIndexes, type WrittenIndex } from '../../src/indexing.js';
 import type { ManifestProgress } from '../../src/manifest/manifest.js';
+import { listenForInterruption } from '../interruption.js';
 
 export interface IndexOptions {
   readonly configFile: string;
@@ -21,21 +20,14 @@ const CLEAR_LINE = '\r\u001b[2K';
 
 /** Returns the exit status: 0 when all indexes are written, 128 + its number after a signal. Errors: `CONFIG_INVALID`, those of reading and writing. */
 export async function indexSources({ configFile, outDir, json }: IndexOptions): Promise<number> {
-  const interrupted = new AbortController();
-  let signalNumber = 0;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    signalNumber = constants.signals[signal];
-    interrupted.abort(new HeadraceError('ABORTED', `interrupted by ${signal}`));
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  const interruption = listenForInterruption();
   const config = await loadConfig(configFile);
   const progress = showIndexing(json);
   let started = performance.now();
   try {
     const written = writeIndexes(config, {
       outDir,
-      signal: interrupted.signal,
+      signal: interruption.signal,
       warn: (message) => void process.stderr.write(`${message}\n`),
       onProgress: progress.update,
     });
@@ -47,12 +39,11 @@ export async function indexSources({ configFile, outDir, json }: IndexOptions): 
     }
     return 0;
   } catch (error) {
-    if (!interrupted.signal.aborted) throw error;
-    return 128 + signalNumber;
+    if (!interruption.signal.aborted) throw error;
+    return interruption.exitStatus;
   } finally {
     progress.stop();
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
+    interruption.end();
   }
 }
 

@@ -1,9 +1,9 @@
 /** `headrace warm CONFIG`: fills the local cache before a run. What is there already is not fetched again, so that an interrupted one just goes on. */
-import { constants } from 'node:os';
 import { loadConfig } from '../../src/config/config.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import { formatDuration, formatSize } from '../../src/core/quantity.js';
 import { hasRemoteSources, openWarming, type Warming, type WarmingNeed, type WarmingProgress } from '../../src/warming.js';
+import { listenForInterruption } from '../interruption.js';
 
 export interface WarmOptions {
   readonly configFile: string;
@@ -28,14 +28,7 @@ const CLEAR_LINE = '\r\u001b[2K';
  * Errors: `CONFIG_INVALID` (no cache, or too small a one), those of reading.
  */
 export async function warm({ configFile, epoch, steps, dryRun, json }: WarmOptions): Promise<number> {
-  const interrupted = new AbortController();
-  let signalNumber = 0;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    signalNumber = constants.signals[signal];
-    interrupted.abort(new HeadraceError('ABORTED', `interrupted by ${signal}`));
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  const interruption = listenForInterruption();
   const print = (facts: Readonly<Record<string, string | number | boolean>>, line: string): void =>
     void process.stdout.write(`${json ? JSON.stringify(facts) : line}\n`);
 
@@ -49,7 +42,7 @@ export async function warm({ configFile, epoch, steps, dryRun, json }: WarmOptio
     warming = await openWarming(config, {
       epoch,
       steps,
-      signal: interrupted.signal,
+      signal: interruption.signal,
       warn: (message) => void process.stderr.write(`${message}\n`),
     });
     const { need, missingRoomBytes } = warming;
@@ -58,15 +51,14 @@ export async function warm({ configFile, epoch, steps, dryRun, json }: WarmOptio
     if (dryRun) return 0;
     await runShown(warming, json);
   } catch (error) {
-    if (!interrupted.signal.aborted) throw error;
+    if (!interruption.signal.aborted) throw error;
   } finally {
     await warming?.close();
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
+    interruption.end();
   }
-  if (interrupted.signal.aborted || warming === undefined) {
+  if (interruption.signal.aborted || warming === undefined) {
     if (warming !== undefined) print(outcomeFacts('interrupted', warming), `interrupted: ${trafficLine(warming)} · run it again to go on`);
-    return 128 + signalNumber;
+    return interruption.exitStatus;
   }
   const { bypassed } = warming.cacheCounters;
   if (bypassed > 0) {

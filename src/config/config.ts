@@ -4,7 +4,9 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { parseDocument } from 'yaml';
 import type { z } from 'zod';
+import type { JsonValue } from '../core/canonical-json.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
+import type { FormatName } from '../core/format.js';
 import { nearestNames } from '../core/nearest-name.js';
 import type { Packing } from '../core/packing.js';
 import { LIMITS } from './limits.js';
@@ -16,11 +18,14 @@ export interface SourceConfig {
   readonly uris: readonly string[];
   /** Where the index of its shards is; `undefined`: they are listed, and read. */
   readonly index: string | undefined;
-  readonly format: 'parquet';
+  /** `undefined`: what the names of the shards say. */
+  readonly format: FormatName | undefined;
   readonly column: string;
   readonly kind: 'text' | 'tokens';
   /** The column of the documents' ids. */
   readonly id: string | undefined;
+  /** What else the format is told of how to read its objects; `undefined`: nothing. */
+  readonly options: Readonly<Record<string, JsonValue>> | undefined;
   /** Absolute paths or URIs of lists of documents. */
   readonly exclude: readonly string[];
   readonly weight: number;
@@ -133,6 +138,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       column: source.tokens ?? source.text ?? 'text',
       kind: source.tokens === undefined ? 'text' : 'tokens',
       id: source.id,
+      options: undefined,
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
       weight: source.weight,
       epochs: source.whenUsedUp === 'repeat' ? undefined : (source.epochs ?? parsed.epochs),

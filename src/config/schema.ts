@@ -1,5 +1,6 @@
 /** The configuration of a run: what the YAML file may say, what each key means, and what holds where it says nothing. `docs/configuration.md` is generated from here. */
 import { z } from 'zod';
+import { FORMAT_NAMES } from '../core/format.js';
 import { parseDuration, parseSize } from '../core/quantity.js';
 import { LIMITS } from './limits.js';
 
@@ -42,7 +43,7 @@ const sourceSchema = z
       .describe(
         'A file that `headrace index` wrote: a path, or any URI that a source may have. A start then lists nothing and reads no footer; an object that has changed since is `SHARD_CHANGED`, and a new one is not seen. The stream does not depend on it.',
       ),
-    format: z.enum(['parquet']).default('parquet').describe('The format of the shards.'),
+    format: z.enum(FORMAT_NAMES).optional().describe('The format of the shards. Left out: what their names say.'),
     text: z.string().min(1).optional().describe('The column to tokenize. `text`, unless `tokens` is given.'),
     tokens: z
       .string()

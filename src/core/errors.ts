@@ -14,6 +14,7 @@ export const ERROR_CODES = [
   // data
   'NO_SHARDS',
   'NO_ROWS',
+  'FORMAT_UNKNOWN',
   'INDEX_INVALID',
   'SHARD_INVALID',
   'SHARD_UNSUPPORTED',

@@ -10,6 +10,8 @@ export interface Unit {
   readonly decodedBytes: number;
   /** Bytes of the projected column in the object. */
   readonly storedBytes: number;
+  /** It is read from its start, whichever rows are wanted: never cut into several blocks. */
+  readonly isWhole?: boolean;
   /** What the format's decoder needs to fetch it; plain JSON, opaque to everyone else. */
   readonly layout: JsonValue;
 }

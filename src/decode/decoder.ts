@@ -1,4 +1,5 @@
 /** The two halves of a format: what to fetch (main thread, I/O only), and what the bytes mean (worker thread, no I/O). */
+import type { JsonValue } from '../core/canonical-json.js';
 import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
 import type { EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
@@ -9,6 +10,8 @@ export interface ColumnRequest {
   readonly kind: 'text' | 'tokens';
   /** A column of text or integers that names the documents: the index says where it is, and nothing of it is read. */
   readonly id?: string | undefined;
+  /** What else the format is told of how to read its objects. */
+  readonly options?: Readonly<Record<string, JsonValue>> | undefined;
 }
 
 /** What a format's metadata says of one object. */
@@ -73,8 +76,16 @@ export type Rows =
 /** Rows, or as many that are left out. */
 export type SliceRows = Rows | { readonly kind: 'rejected'; readonly count: number };
 
-/** Counts the rows that start in each page of a nested column: bulk work, done in a worker thread. */
-export type PageRowCounter = (request: PageRowRequest, signal: AbortSignal) => Promise<PageRows>;
+/** Bulk work that metadata needs. A request has the bytes that it is about, which are transferred. */
+export interface Scans {
+  /** Counts the rows that start in each page of a nested column. */
+  readonly 'parquet-pages': { readonly request: PageRowRequest; readonly result: PageRows };
+}
+
+export type ScanKind = keyof Scans;
+
+/** Done in a worker thread. */
+export type Scan = <K extends ScanKind>(kind: K, request: Scans[K]['request'], signal: AbortSignal) => Promise<Scans[K]['result']>;
 
 export interface PageRowRequest {
   readonly codec: string;

@@ -12,7 +12,7 @@ import { crc32c } from '@node-rs/crc32';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { LanePosition, LaneState, LaneStates } from '../plan/cursor.js';
-import type { MixtureChange } from '../plan/mixture-changes.js';
+import { mixtureChangeSchema, type MixtureChange } from '../plan/mixture-changes.js';
 import { laneOfSlot } from '../plan/slots.js';
 
 /** Raise it when the form of a line changes. */
@@ -23,7 +23,7 @@ const DIGEST_BYTES_KEPT = 16;
 
 const count = z.int().min(0);
 const positionSchema = z.tuple([count, count, count, count, count, z.int()]);
-const changesSchema = z.array(z.object({ at: count, weights: z.record(z.string(), z.number().min(0)), ramp: count }));
+const changesSchema = z.array(mixtureChangeSchema);
 const laneName = z.string().regex(/^\d+$/);
 
 const headerSchema = z.object({

@@ -11,10 +11,10 @@ export interface BlockOptions {
 
 /**
  * A unit is cut into row ranges of nearly equal length where it decodes to more than `windowsPerBlockMax` windows, or where the source would have fewer
- * than `blocksPerLaneMin` blocks a lane. Units without rows give no block. Memory: 4 bytes a unit, and none a block; a block in O(log units).
+ * than `blocksPerLaneMin` blocks a lane; not one that must be read from its start. Units without rows give no block. Memory: 4 bytes a unit, and none a block; a block in O(log units).
  */
 export function cutBlocks({ columns }: ShardTable, { lanes, windowBytes }: BlockOptions): BlockTable {
-  const { unitEnds, unitStartRow, unitRows, unitDecodedBytes } = columns;
+  const { unitEnds, unitStartRow, unitRows, unitDecodedBytes, unitIsWhole } = columns;
   let units = 0;
   for (let unit = 0; unit < unitRows.length; unit++) if (unitRows[unit] > 0) units++;
   const piecesForLanes = units === 0 ? 1 : Math.ceil((LIMITS.blocksPerLaneMin * lanes) / units);
@@ -24,7 +24,8 @@ export function cutBlocks({ columns }: ShardTable, { lanes, windowBytes }: Block
   const blockEnds = new Uint32Array(unitRows.length);
   let length = 0;
   for (let unit = 0; unit < unitRows.length; unit++) {
-    length += Math.min(unitRows[unit], Math.max(piecesForLanes, Math.ceil(unitDecodedBytes[unit] / blockBytesMax)));
+    const piecesMax = unitIsWhole[unit] === 1 ? 1 : Math.max(piecesForLanes, Math.ceil(unitDecodedBytes[unit] / blockBytesMax));
+    length += Math.min(unitRows[unit], piecesMax);
     blockEnds[unit] = length;
   }
   if (length >= 2 ** 32) throw new RangeError(`${length} blocks in one source`); // a petabyte in the smallest blocks

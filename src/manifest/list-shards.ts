@@ -2,7 +2,9 @@
 import picomatch from 'picomatch';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { HeadraceError } from '../core/errors.js';
+import { FORMAT_NAMES, formatOfPath, FORMATS, hasFormat, type FormatName } from '../core/format.js';
 import type { OpenedStore } from '../store/open-store.js';
+import { shownUri } from '../store/schemes.js';
 import type { ObjectInfo, Store } from '../store/store.js';
 
 /** One object of a source, found but not yet read. */
@@ -17,10 +19,12 @@ export interface ListedObject {
 
 export interface ListOptions {
   readonly sourceName: string;
-  /** Endings of the objects that a prefix stands for, such as `.parquet`. */
-  readonly extensions: readonly string[];
+  /** Of the objects that a prefix stands for; `undefined`: the first one that is found there, in the order of `FORMATS`. */
+  readonly format: FormatName | undefined;
   readonly openStore: (uri: string) => OpenedStore;
   readonly signal?: AbortSignal;
+  /** Told of objects of other formats below a prefix. */
+  readonly warn: (message: string, detail: Readonly<Record<string, string | number>>) => void;
   /** Told how many objects were found so far. */
   readonly onListed?: (objects: number) => void;
 }
@@ -76,10 +80,28 @@ async function headOrUndefined(store: Store, path: string, signal: AbortSignal |
 }
 
 async function listPrefix(uri: string, store: Store, prefix: string, options: ListOptions): Promise<FoundObject[]> {
-  return collect(uri, store, prefix, options, (path) => {
+  const found = await collect(uri, store, prefix, options, (path) => {
     const hidden = path.split('/').some((segment) => segment.startsWith('_') || segment.startsWith('.'));
-    return !hidden && options.extensions.some((extension) => path.endsWith(extension));
+    if (hidden) return false;
+    return options.format === undefined ? formatOfPath(path) !== undefined : hasFormat(path, options.format);
   });
+  return options.format === undefined ? ofOneFormat(uri, found, options) : found;
+}
+
+/** A data set has its own files beside the shards: a table of contents in JSON, a readme. */
+function ofOneFormat(uri: string, found: readonly FoundObject[], { sourceName, warn }: ListOptions): FoundObject[] {
+  const taken = FORMAT_NAMES.find((name) => found.some(({ path }) => hasFormat(path, name)));
+  const own = found.filter(({ path }) => formatOfPath(path) === taken);
+  const left = found.length - own.length;
+  if (left > 0) {
+    const place = shownUri(uri);
+    warn(`sources.${sourceName}: ${place} has shards of several formats; taking ${taken}, and leaving out ${left} objects of others`, {
+      source: sourceName,
+      format: taken ?? '',
+      leftOut: left,
+    });
+  }
+  return own;
 }
 
 async function listGlob(uri: string, store: Store, pattern: string, options: ListOptions): Promise<FoundObject[]> {
@@ -106,10 +128,11 @@ async function collect(
     } else if (others.length < EXAMPLES_MAX) others.push(path);
   }
   if (found.length > 0) return found;
+  const endings = options.format === undefined ? FORMAT_NAMES.flatMap((name) => FORMATS[name]) : FORMATS[options.format];
   const seen = others.length === 0 ? 'There is nothing below this prefix.' : `Found there, but not meant: ${others.join(', ')}.`;
   throw new HeadraceError('NO_SHARDS', `sources.${options.sourceName}: no shard matches ${uri}`, {
     detail: { source: options.sourceName, uri },
-    hint: `${seen} A prefix stands for objects ending in ${options.extensions.join(', ')}; a glob for what it matches.`,
+    hint: `${seen} A prefix stands for objects ending in ${endings.join(', ')}; a glob for what it matches.`,
   });
 }
 

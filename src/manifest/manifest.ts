@@ -1,7 +1,8 @@
 /** The manifest: what exists. Lists a source's shards, pins their versions, and knows their units, from a saved index where it can. */
 import { LIMITS } from '../config/limits.js';
-import { canonicalJson } from '../core/canonical-json.js';
+import { canonicalJson, type JsonValue } from '../core/canonical-json.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
+import { FORMAT_NAMES, formatOfPath, UNNAMED_FORMAT, type FormatName } from '../core/format.js';
 import { mapConcurrent } from '../core/map-concurrent.js';
 import type { Shard } from '../core/shard.js';
 import { fileStore } from '../store/file.js';
@@ -21,6 +22,10 @@ export interface SourceRequest {
   readonly kind: 'text' | 'tokens';
   /** The column of the documents' ids, where one is configured. */
   readonly id?: string | undefined;
+  /** Of all shards; `undefined`: what their names say. */
+  readonly format?: FormatName | undefined;
+  /** What else the format is told of how to read its objects. */
+  readonly options?: Readonly<Record<string, JsonValue>> | undefined;
 }
 
 /** A shard, and where to read it. */
@@ -39,6 +44,7 @@ export interface PlacedShards {
 
 export interface SourceManifest {
   readonly name: string;
+  readonly format: FormatName;
   readonly shards: PlacedShards;
   /** The same as columns. */
   readonly table: ShardTable;
@@ -51,12 +57,12 @@ export interface SourceManifest {
   readonly shardsRead: number;
 }
 
-export interface ManifestOptions extends Omit<ListOptions, 'sourceName' | 'onListed'> {
+export interface ManifestOptions extends Omit<ListOptions, 'sourceName' | 'format' | 'onListed'> {
   readonly cacheDir: string;
   /** Reads an object's own metadata. */
-  readonly index: (listed: ListedObject, signal: AbortSignal) => Promise<ShardFacts>;
-  /** Told of what costs time but no truth: an index that cannot be loaded or saved. */
-  readonly warn: (message: string, detail: Readonly<Record<string, string>>) => void;
+  readonly index: (listed: ListedObject, format: FormatName, signal: AbortSignal) => Promise<ShardFacts>;
+  /** Told of what costs time but no truth (an index that cannot be loaded or saved), and of what is left out by its name. */
+  readonly warn: (message: string, detail: Readonly<Record<string, string | number>>) => void;
   readonly onProgress?: ((progress: ManifestProgress) => void) | undefined;
 }
 
@@ -68,11 +74,12 @@ export interface ManifestProgress {
   readonly indexed: number;
 }
 
-/** Errors: `NO_SHARDS`, `NO_ROWS`, `INDEX_INVALID`, those of the store and of `index`. */
+/** Errors: `NO_SHARDS`, `NO_ROWS`, `FORMAT_UNKNOWN`, `INDEX_INVALID`, those of the store and of `index`. */
 export async function buildManifest(source: SourceRequest, options: ManifestOptions): Promise<SourceManifest> {
   const { index, shardsRead } =
     source.index === undefined ? await listedIndex(source, options) : await namedIndex(source.index, source, options);
   const { request, table, fingerprint } = index;
+  const format = formatOf(source, pathsOf(table));
   if (table.rows === 0) {
     throw new HeadraceError('NO_ROWS', `sources.${source.name}: its ${table.length} shards have no rows`, {
       detail: { source: source.name },
@@ -80,7 +87,7 @@ export async function buildManifest(source: SourceRequest, options: ManifestOpti
     });
   }
   const shards = placedShards(table, source.uris.map(options.openStore));
-  return { name: source.name, shards, table, rows: table.rows, fingerprint, request, shardsRead };
+  return { name: source.name, format, shards, table, rows: table.rows, fingerprint, request, shardsRead };
 }
 
 interface FoundIndex {
@@ -99,16 +106,21 @@ async function listedIndex(source: SourceRequest, options: ManifestOptions): Pro
   const listed = await listShards(source.uris, {
     ...options,
     sourceName: source.name,
+    format: source.format,
     onListed: (objects) => options.onProgress?.({ source: source.name, listed: objects, indexed: 0 }),
   });
+  const format = formatOf(
+    source,
+    listed.map(({ path }) => path),
+  );
   const file = savedIndexPath(options.cacheDir, request);
   const saved = await loadSaved(file, request, options);
   const known = knownShards(listed, saved?.table);
   if (saved !== undefined && listed.length === saved.table.length && known.every((at, index) => at === index)) {
     return { index: saved, shardsRead: 0 };
   }
-  const table = await readShards(source, listed, known, saved?.table, options);
-  const index: SavedIndex = { request, table, fingerprint: fingerprintOf(source, table) };
+  const table = await readShards(source, listed, known, saved?.table, (item, signal) => options.index(item, format, signal), options);
+  const index: SavedIndex = { request, table, fingerprint: fingerprintOf(source, format, table) };
   await saveIndex(file, index).catch((error: unknown) => {
     options.warn('cannot save the manifest; the next start will read the shards again', { file, problem: messageOf(error) });
   });
@@ -162,6 +174,7 @@ async function readShards(
   listed: readonly ListedObject[],
   known: Int32Array,
   table: ShardTable | undefined,
+  read: (listed: ListedObject, signal: AbortSignal) => Promise<ShardFacts>,
   options: ManifestOptions,
 ): Promise<ShardTable> {
   const builder = new ShardTableBuilder();
@@ -180,7 +193,7 @@ async function readShards(
   await mapConcurrent(
     listed,
     LIMITS.footerConcurrencyMax,
-    async (item, index, signal) => add(index, known[index] < 0 ? await options.index(item, signal) : undefined),
+    async (item, index, signal) => add(index, known[index] < 0 ? await read(item, signal) : undefined),
     options.signal,
   );
   return builder.finish();
@@ -202,11 +215,51 @@ function placedShards(table: ShardTable, roots: readonly OpenedStore[]): PlacedS
 
 /** What an index depends on beside the objects. */
 function requestOf(source: SourceRequest): string {
-  return requestDigest([...source.uris, source.column, source.kind, ...(source.id === undefined ? [] : [`id:${source.id}`])]);
+  const { uris, column, kind, id, format, options } = source;
+  return requestDigest([
+    ...uris,
+    column,
+    kind,
+    ...(id === undefined ? [] : [`id:${id}`]),
+    ...(saysNothing(format) ? [] : [`format:${format}`]),
+    ...(options === undefined ? [] : [`options:${canonicalJson(options)}`]),
+  ]);
 }
 
-function fingerprintOf(source: SourceRequest, table: ShardTable): string {
-  return fingerprintOfList({ column: source.column, kind: source.kind }, 'shards', shardTexts(table));
+function saysNothing(format: string | undefined): boolean {
+  return format === undefined || format === UNNAMED_FORMAT;
+}
+
+/** Entries that say nothing are left out, so that older fingerprints hold. */
+function fingerprintOf({ column, kind, options }: SourceRequest, format: FormatName, table: ShardTable): string {
+  const others = { ...(!saysNothing(format) && { format }), ...(options !== undefined && { options }) };
+  return fingerprintOfList({ column, kind, ...others }, 'shards', shardTexts(table));
+}
+
+/** The one that the source names, or that all names of its shards say. Errors: `FORMAT_UNKNOWN`. */
+function formatOf({ name, format }: SourceRequest, paths: Iterable<string>): FormatName {
+  if (format !== undefined) return format;
+  const examples = new Map<FormatName, string>();
+  for (const path of paths) {
+    const own = formatOfPath(path);
+    if (own === undefined) throw formatUnknown(name, path, `the name of ${path} says no format`);
+    if (!examples.has(own)) examples.set(own, path);
+  }
+  const [[first, path], ...others] = examples;
+  if (others.length === 0) return first;
+  const [[second, other]] = others;
+  throw formatUnknown(name, other, `${path} is ${first}, and ${other} is ${second}`);
+}
+
+function formatUnknown(source: string, path: string, problem: string): HeadraceError {
+  return new HeadraceError('FORMAT_UNKNOWN', `sources.${source}: ${problem}`, {
+    detail: { source, path },
+    hint: `Set sources.${source}.format (${FORMAT_NAMES.join(', ')}), or make a source of each format, with globs.`,
+  });
+}
+
+function* pathsOf(table: ShardTable): Generator<string, void, undefined> {
+  for (let index = 0; index < table.length; index++) yield table.placeOf(index).path;
 }
 
 function* shardTexts(table: ShardTable): Generator<string, void, undefined> {

@@ -19,11 +19,21 @@ export interface SavedIndex {
 }
 
 /** Raise it when columns, layouts or fingerprints change their meaning: older files are then ignored. */
-const VERSION = 2;
+const VERSION = 3;
 
 const factsSchema = z.object({ request: z.string(), fingerprint: z.string().regex(/^[0-9a-f]{64}$/), shapes: z.array(z.string()) });
 
-const NUMBER_COLUMNS = ['root', 'size', 'rows', 'unitEnds', 'unitStartRow', 'unitRows', 'unitDecodedBytes', 'unitStoredBytes'] as const;
+const NUMBER_COLUMNS = [
+  'root',
+  'size',
+  'rows',
+  'unitEnds',
+  'unitStartRow',
+  'unitRows',
+  'unitDecodedBytes',
+  'unitStoredBytes',
+  'unitIsWhole',
+] as const;
 const BYTES_COLUMNS = ['place', 'path', 'etag', 'contentId', 'layouts'] as const;
 
 /** Of what an index is asked for: by the source's own keys, not by the configuration's others. */

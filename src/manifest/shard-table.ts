@@ -35,6 +35,8 @@ export interface ShardColumns {
   readonly unitRows: NumberColumn;
   readonly unitDecodedBytes: NumberColumn;
   readonly unitStoredBytes: NumberColumn;
+  /** 1 where the unit is never cut. */
+  readonly unitIsWhole: NumberColumn;
   /** Of each shard; see layouts.ts. */
   readonly layouts: BytesColumn;
 }
@@ -134,7 +136,7 @@ function shardOf(table: ShardTable, index: number, storeUris: readonly string[])
 }
 
 function unitsOf(table: ShardTable, index: number, splitLayouts: () => readonly SplitLayout[]): Unit[] {
-  const { unitStartRow, unitRows, unitDecodedBytes, unitStoredBytes } = table.columns;
+  const { unitStartRow, unitRows, unitDecodedBytes, unitStoredBytes, unitIsWhole } = table.columns;
   const { start, end } = table.unitRange(index);
   return Array.from({ length: end - start }, (_, i): Unit => {
     let layout: JsonValue | undefined;
@@ -143,6 +145,7 @@ function unitsOf(table: ShardTable, index: number, splitLayouts: () => readonly 
       rows: unitRows[start + i],
       decodedBytes: unitDecodedBytes[start + i],
       storedBytes: unitStoredBytes[start + i],
+      isWhole: unitIsWhole[start + i] === 1,
       get layout() {
         return (layout ??= joinLayout(splitLayouts()[1 + i]));
       },
@@ -164,22 +167,27 @@ export class ShardTableBuilder {
   readonly #unitRows = new NumberColumnBuilder();
   readonly #unitDecodedBytes = new NumberColumnBuilder();
   readonly #unitStoredBytes = new NumberColumnBuilder();
+  readonly #unitIsWhole = new NumberColumnBuilder();
   readonly #layouts = new BytesColumnBuilder();
   readonly #layoutWriter = new LayoutWriter();
   #units = 0;
 
   add(place: ShardPlace, { contentId, rows, units, layout }: ShardFacts): void {
     this.#addShard(place, contentId, rows);
-    for (const unit of units) this.#addUnit(unit.startRow, unit.rows, unit.decodedBytes, unit.storedBytes);
+    for (const { startRow, rows, decodedBytes, storedBytes, isWhole = false } of units) {
+      this.#addUnit(startRow, rows, decodedBytes, storedBytes, isWhole ? 1 : 0);
+    }
     this.#addLayouts([splitLayout(layout), ...units.map((unit) => splitLayout(unit.layout))]);
   }
 
   /** What another table knows of the same version of the object. */
   addKnown(place: ShardPlace, table: ShardTable, index: number): void {
-    const { rows, unitStartRow, unitRows, unitDecodedBytes, unitStoredBytes } = table.columns;
+    const { rows, unitStartRow, unitRows, unitDecodedBytes, unitStoredBytes, unitIsWhole } = table.columns;
     this.#addShard(place, table.contentId(index), rows[index]);
     const { start, end } = table.unitRange(index);
-    for (let u = start; u < end; u++) this.#addUnit(unitStartRow[u], unitRows[u], unitDecodedBytes[u], unitStoredBytes[u]);
+    for (let u = start; u < end; u++) {
+      this.#addUnit(unitStartRow[u], unitRows[u], unitDecodedBytes[u], unitStoredBytes[u], unitIsWhole[u]);
+    }
     this.#addLayouts(table.splitLayouts(index));
   }
 
@@ -197,6 +205,7 @@ export class ShardTableBuilder {
       unitRows: this.#unitRows.finish(),
       unitDecodedBytes: this.#unitDecodedBytes.finish(),
       unitStoredBytes: this.#unitStoredBytes.finish(),
+      unitIsWhole: this.#unitIsWhole.finish(),
       layouts: this.#layouts.finish(),
     };
     return new ShardTable(columns, this.#layoutWriter.shapes);
@@ -212,11 +221,12 @@ export class ShardTableBuilder {
     this.#rows.push(rows);
   }
 
-  #addUnit(startRow: number, rows: number, decodedBytes: number, storedBytes: number): void {
+  #addUnit(startRow: number, rows: number, decodedBytes: number, storedBytes: number, isWhole: number): void {
     this.#unitStartRow.push(startRow);
     this.#unitRows.push(rows);
     this.#unitDecodedBytes.push(decodedBytes);
     this.#unitStoredBytes.push(storedBytes);
+    this.#unitIsWhole.push(isWhole);
     this.#units++;
   }
 
@@ -228,13 +238,13 @@ export class ShardTableBuilder {
 
 function checkColumns(columns: ShardColumns): void {
   const { root, place, path, size, etag, contentId, rows, layouts, unitEnds } = columns;
-  const { unitStartRow, unitRows, unitDecodedBytes, unitStoredBytes } = columns;
+  const { unitStartRow, unitRows, unitDecodedBytes, unitStoredBytes, unitIsWhole } = columns;
   const texts = [place, path, etag, contentId, layouts];
   const shards = root.length;
   const units = unitStartRow.length;
   const wholes =
     [size, rows, unitEnds, ...texts.map(({ ends }) => ends)].every((column) => column.length === shards) &&
-    [unitRows, unitDecodedBytes, unitStoredBytes].every((column) => column.length === units);
+    [unitRows, unitDecodedBytes, unitStoredBytes, unitIsWhole].every((column) => column.length === units);
   if (!wholes) throw new Error('its columns have different lengths');
   const ascending = texts.every(({ bytes, ends }) => ascendsTo(ends, bytes.length)) && ascendsTo(unitEnds, units);
   if (!ascending) throw new Error('its columns do not fit each other');

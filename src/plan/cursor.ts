@@ -1,7 +1,7 @@
 /** Cursors: where a stream stands at the end of a step, as small JSON that a checkpoint carries. `docs/wire.md` has the form. Pure. */
 import { z } from 'zod';
 import { HeadraceError } from '../core/errors.js';
-import { sameChanges, type MixtureChange } from './mixture-changes.js';
+import { mixtureChangeSchema, sameChanges, type MixtureChange } from './mixture-changes.js';
 
 /**
  * A lane's next sequence in one source: group (over all epochs), window of the group, document of the window's order, token of the document; then the
@@ -41,12 +41,11 @@ export interface Cursor {
 
 const count = z.int().min(0);
 const positionSchema = z.tuple([count, count, count, count, count, z.int()]);
-const changesSchema = z.array(z.object({ at: count, weights: z.record(z.string(), z.number().min(0)), ramp: count }));
 const cursorSchema = z.object({
   version: z.literal(CURSOR_VERSION),
   step: count,
   plan: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
-  mixture: changesSchema,
+  mixture: z.array(mixtureChangeSchema),
   lanes: z.record(z.string().regex(/^\d+$/), z.record(z.string(), positionSchema)),
   rows: z
     .strictObject({ given: count.min(1), of: count })

@@ -7,6 +7,8 @@
  *          └─0──2──4──6──▶ step
  */
 
+import { z } from 'zod';
+
 export interface MixtureChange {
   /** The first step with other weights. */
   readonly at: number;
@@ -15,6 +17,9 @@ export interface MixtureChange {
   /** Steps from the old weights to the new ones, in equal parts; 0 and 1: at once. */
   readonly ramp: number;
 }
+
+/** As cursors, ledgers and run directories have it. */
+export const mixtureChangeSchema = z.object({ at: z.int().min(0), weights: z.record(z.string(), z.number().min(0)), ramp: z.int().min(0) });
 
 /** The weights of a step, in the order of `names`. `changes` in any order; of two at one step, the later in the list holds. */
 export function weightsAt(

@@ -20,7 +20,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { describeEntry, differingEntry, type PlanRecord } from '../plan/cursor.js';
-import { weightsAt, type MixtureChange } from '../plan/mixture-changes.js';
+import { mixtureChangeSchema, weightsAt, type MixtureChange } from '../plan/mixture-changes.js';
 import { RUN_LIMITS } from './limits.js';
 
 export interface MixtureRequest {
@@ -37,11 +37,12 @@ export interface RunDirectoryOptions {
   readonly names: readonly string[];
   readonly weights: readonly number[];
   readonly scheduled: readonly MixtureChange[];
+  /** Whether a change may leave a source without a weight. */
+  readonly mayBeWeightless: boolean;
 }
 
 const CHANGES_DIR = 'changes';
 
-const changeSchema = z.object({ at: z.int().min(0), weights: z.record(z.string(), z.number().min(0)), ramp: z.int().min(0) });
 const claimSchema = z.object({ stepsEnd: z.int().min(0), host: z.string(), pid: z.int() });
 const runSchema = z.object({ plan: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])) });
 
@@ -152,9 +153,16 @@ export class SharedMixtureLog {
     }
   }
 
-  /** Weights that are all 0 would end the run. */
+  /** Weights that are all 0 would end the run; one that is 0 may end a lane, which the plan of a run then says from its start. */
   #checkWeights(change: MixtureChange): void {
-    const { names, weights, scheduled } = this.#options;
+    const { names, weights, scheduled, mayBeWeightless } = this.#options;
+    const [weightless] = Object.entries(change.weights).find(([, weight]) => weight === 0) ?? [];
+    if (weightless !== undefined && !mayBeWeightless) {
+      const problem = `${weightless} would have the weight 0, and a source of this run ends: what is left then may have no weight`;
+      throw refused(problem, 'Give it a small weight, such as 0.000001; or name the change in `mixture`, and start with that.', {
+        source: weightless,
+      });
+    }
     const after = weightsAt(names, weights, [...scheduled, ...this.#changes, change], change.at + change.ramp);
     if (!after.some((weight) => weight > 0)) throw refused('no source would have a weight above 0', 'Leave one with a weight.', {});
   }
@@ -250,7 +258,7 @@ export async function readProposals(dir: string): Promise<Proposal[]> {
   const proposals: Proposal[] = [];
   for (const name of [...names].filter((entry) => entry.endsWith('.json')).sort()) {
     const number = name.slice(0, -'.json'.length);
-    const change = changeSchema.parse(JSON.parse(await readFile(path.join(changesDir, name), 'utf8')));
+    const change = mixtureChangeSchema.parse(JSON.parse(await readFile(path.join(changesDir, name), 'utf8')));
     const decision = names.has(`${number}.decision`) ? await readFile(path.join(changesDir, `${number}.decision`), 'utf8') : undefined;
     proposals.push({ number, change, decision });
   }

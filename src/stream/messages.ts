@@ -1,5 +1,5 @@
 /** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
-import type { EncodedSlice, FetchedIds, PageRowRequest, PageRows } from '../decode/decoder.js';
+import type { EncodedSlice, FetchedIds, ScanKind, Scans } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
 import type { Packing } from '../core/packing.js';
 import type { SkippedRows } from '../core/skip.js';
@@ -79,13 +79,13 @@ export type WorkerRequest =
   | { readonly type: 'open'; readonly window: number; readonly payload: WindowPayload; readonly from: PackPosition }
   | { readonly type: 'pack'; readonly id: number; readonly window: number; readonly sequencesMax: number }
   | { readonly type: 'close'; readonly window: number }
-  | { readonly type: 'count'; readonly id: number; readonly request: PageRowRequest };
+  | { readonly type: 'scan'; readonly id: number; readonly kind: ScanKind; readonly request: Scans[ScanKind]['request'] };
 
 export type WorkerReply =
   | { readonly type: 'ready' }
   | { readonly type: 'unusable'; readonly error: ErrorRecord }
   | { readonly type: 'packed'; readonly id: number; readonly result: PackResult }
-  | { readonly type: 'counted'; readonly id: number; readonly result: PageRows }
+  | { readonly type: 'scanned'; readonly id: number; readonly result: Scans[ScanKind]['result'] }
   /** All rows of a slice are tokenized: for the token cache. Transferred. */
   | { readonly type: 'tokenized'; readonly key: string; readonly entry: Uint8Array<ArrayBuffer> }
   /** The window is to be closed, and opened again with these slices read anew. */

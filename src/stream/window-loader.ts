@@ -12,11 +12,18 @@ import type { DamagedSlice, WindowPayload, WindowSlice } from './messages.js';
 import type { PipelineStats } from './stats.js';
 import type { TokenLookup } from './token-cache.js';
 
-export interface WindowLoaderOptions {
+/** What a loader needs to know of its source. */
+export interface WindowSource {
   readonly plan: SourcePlan;
-  readonly shards: PlacedShards;
-  readonly sourceIndex: number;
+  readonly manifest: { readonly shards: PlacedShards };
   readonly kind: 'text' | 'tokens';
+  /** `undefined`: all rows are taken. */
+  readonly selection: RowSelection | undefined;
+}
+
+export interface WindowLoaderOptions {
+  readonly source: WindowSource;
+  readonly sourceIndex: number;
   readonly decoder: Decoder;
   readonly budget: ByteBudget;
   readonly stats: PipelineStats;
@@ -24,8 +31,6 @@ export interface WindowLoaderOptions {
   readonly tokens: TokenLookup | undefined;
   /** `skip`: what is damaged or gone is left out, and its rows keep their places. */
   readonly badBlocks: 'fail' | 'skip';
-  /** `undefined`: all rows are taken. */
-  readonly selection: RowSelection | undefined;
 }
 
 /** One a lane and source: its windows are loaded in order, one at a time. */
@@ -54,7 +59,8 @@ export class WindowLoader {
     damaged: readonly DamagedSlice[],
     signal: AbortSignal,
   ): Promise<WindowPayload> {
-    const { plan, budget, stats, sourceIndex, kind, selection } = this.#options;
+    const { source, sourceIndex, budget, stats } = this.#options;
+    const { plan, kind, selection } = source;
     if (place.group !== this.#readersGroup) {
       this.#readers.clear();
       this.#readersGroup = place.group;
@@ -73,8 +79,8 @@ export class WindowLoader {
 
   async #loadSlice(slice: Slice, damaged: readonly ByteRange[] | undefined, signal: AbortSignal): Promise<WindowSlice> {
     const { block, startRow, endRow } = slice;
-    const { shards, stats, tokens: lookUp } = this.#options;
-    const { shard } = shards.at(block.shard);
+    const { stats, tokens: lookUp } = this.#options;
+    const { shard } = this.#shards.at(block.shard);
     const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal));
     const isKept = tokens?.kind === 'kept';
     if (isKept) stats.slicesKept++;
@@ -98,8 +104,8 @@ export class WindowLoader {
     damaged: readonly ByteRange[] | undefined,
     signal: AbortSignal,
   ): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'again'>> {
-    const { decoder, shards } = this.#options;
-    const { store, path, shard } = shards.at(block.shard);
+    const { decoder } = this.#options;
+    const { store, path, shard } = this.#shards.at(block.shard);
     const omitted: EncodedSlice = { format: 'omitted', uri: shard.uri, rows: endRow - startRow };
     if (isKept && !this.#readsIds) return { encoded: omitted, ids: undefined, again: false };
 
@@ -125,15 +131,19 @@ export class WindowLoader {
     return { ...parts, again: true };
   }
 
+  get #shards(): PlacedShards {
+    return this.#options.source.manifest.shards;
+  }
+
   get #readsIds(): boolean {
-    const { selection } = this.#options;
+    const { selection } = this.#options.source;
     return selection !== undefined && needsIds(selection);
   }
 
   /** What the budget is charged for a slice before it is read: kept tokens take about as many bytes as their text at most. */
   #bytesOf({ block, startRow, endRow }: Slice): number {
-    const { shards, tokens, decoder } = this.#options;
-    const unit = shards.at(block.shard).shard.units[block.unit];
+    const { tokens, decoder } = this.#options;
+    const unit = this.#shards.at(block.shard).shard.units[block.unit];
     const { storedBytes, decodedBytes, rows } = unit;
     const bytes = tokens === undefined ? storedBytes : Math.max(storedBytes, decodedBytes);
     const idBytes = this.#readsIds ? decoder.storedIdBytes(unit) : 0;
@@ -141,11 +151,11 @@ export class WindowLoader {
   }
 
   #readerOf(block: Block): BlockReader {
-    const { decoder, shards } = this.#options;
+    const { decoder } = this.#options;
     const key = keyOf(block);
     let reader = this.#readers.get(key);
     if (reader === undefined) {
-      const { store, path, shard } = shards.at(block.shard);
+      const { store, path, shard } = this.#shards.at(block.shard);
       reader = decoder.openBlock(store, path, shard, block);
       this.#readers.set(key, reader);
     }

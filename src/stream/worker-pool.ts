@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { LIMITS } from '../config/limits.js';
 import { abortError, untilAborted } from '../core/abort.js';
 import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
-import type { PageRowCounter, PageRows } from '../decode/decoder.js';
+import type { Scan, ScanKind, Scans } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
 import { WindowDamaged } from './damage.js';
 import type { DamagedSlice, PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
@@ -16,8 +16,10 @@ import type { OnTokenEntry } from './token-entry.js';
 /** Fetches a window's bytes, of `damaged` slices anew. Called again when the worker that had them is lost, or when slices turned out to be damaged. */
 export type LoadWindow = (damaged: readonly DamagedSlice[], signal: AbortSignal) => Promise<WindowPayload>;
 
+type WorkerResult = PackResult | Scans[ScanKind]['result'];
+
 interface Pending {
-  readonly resolve: (result: PackResult | PageRows) => void;
+  readonly resolve: (result: WorkerResult) => void;
   readonly reject: (reason: unknown) => void;
 }
 
@@ -72,7 +74,7 @@ class WorkerSlot {
     this.#worker.postMessage(request, transfer);
   }
 
-  async request<T extends PackResult | PageRows>(make: (id: number) => WorkerRequest, transfer: readonly ArrayBuffer[] = []): Promise<T> {
+  async request<T extends WorkerResult>(make: (id: number) => WorkerRequest, transfer: readonly ArrayBuffer[] = []): Promise<T> {
     await this.ready;
     const id = this.#nextId++;
     return new Promise<T>((resolve, reject) => {
@@ -80,7 +82,7 @@ class WorkerSlot {
         reject(this.#lost);
         return;
       }
-      this.#pending.set(id, { resolve: resolve as (result: PackResult | PageRows) => void, reject });
+      this.#pending.set(id, { resolve: resolve as (result: WorkerResult) => void, reject });
       this.#worker.postMessage(make(id), transfer);
     });
   }
@@ -122,11 +124,11 @@ export class WorkerPool {
     }
   }
 
-  /** Counts rows of list pages in the least busy worker. */
-  readonly countRows: PageRowCounter = async (request, signal) => {
+  /** In the least busy worker. */
+  readonly scan: Scan = async (kind, request, signal) => {
     const slot = this.#leastBusy();
     return untilAborted(
-      slot.request<PageRows>((id) => ({ type: 'count', id, request }), [request.bytes.buffer as ArrayBuffer]),
+      slot.request<Scans[typeof kind]['result']>((id) => ({ type: 'scan', id, kind, request }), [request.bytes.buffer as ArrayBuffer]),
       signal,
     );
   };

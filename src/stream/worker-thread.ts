@@ -1,7 +1,7 @@
 /** A worker thread: holds open windows, and turns their bytes into sequences when asked. It does no I/O. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord } from '../core/errors.js';
-import { countPageRows } from '../decode/parquet/count-page-rows.js';
+import { scanBytes } from '../decode/scan.js';
 import { createPacker } from '../pack/create-packer.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
@@ -152,11 +152,9 @@ function serve(): void {
         windows.get(request.window)?.documents?.close();
         windows.delete(request.window);
         return;
-      case 'count': {
-        const result = countPageRows(request.request);
-        reply({ type: 'counted', id: request.id, result });
+      case 'scan':
+        reply({ type: 'scanned', id: request.id, result: scanBytes(request.kind, request.request) });
         return;
-      }
       case 'pack': {
         const window = windows.get(request.window);
         if (window === undefined) throw new Error(`window ${request.window} is not open in this worker`);
@@ -172,7 +170,7 @@ function serve(): void {
       handle(request);
     } catch (error) {
       if (request.type === 'pack' && error instanceof WindowDamaged) reply({ type: 'damaged', id: request.id, slices: error.slices });
-      else if (request.type === 'pack' || request.type === 'count') reply({ type: 'failed', id: request.id, error: toErrorRecord(error) });
+      else if (request.type === 'pack' || request.type === 'scan') reply({ type: 'failed', id: request.id, error: toErrorRecord(error) });
       else throw error;
     }
   });

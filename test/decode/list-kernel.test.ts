@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeWithArrow } from '../../src/decode/parquet/arrow-slice.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
-import { countPageRows } from '../../src/decode/parquet/count-page-rows.js';
+import { scanHere } from '../../src/decode/scan.js';
 import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
 import { decodeLists } from '../../src/decode/parquet/list-kernel.js';
 import type { Rows } from '../../src/decode/decoder.js';
@@ -19,7 +19,7 @@ const signal = new AbortController().signal;
 
 async function slicesOf(file: string, column: string): Promise<EncodedParquetSlice[]> {
   const store = fileStore();
-  const decoder = createParquetDecoder((request) => Promise.resolve(countPageRows(request)));
+  const decoder = createParquetDecoder(scanHere);
   const object = await store.head(file);
   const shard = {
     path: file,

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { countPageRows } from '../../src/decode/parquet/count-page-rows.js';
+import { scanHere } from '../../src/decode/scan.js';
 import { decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
 import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
 import { memoryStore } from '../../src/store/memory.js';
@@ -109,7 +110,7 @@ describe('pages that claim more than they can hold are refused by name, and noth
       layout: { schema: [], nested: true },
     };
     const block: Block = { shard: 0, unit: 0, startRow: 0, endRow: 1, decodedBytes: 4 };
-    const decoder = createParquetDecoder((request) => new Promise((resolve) => resolve(countPageRows(request))));
+    const decoder = createParquetDecoder(scanHere);
     const slice = decoder.openBlock(store, 'b.parquet', shard, block).slice(0, 1, new AbortController().signal);
     await expect(slice).rejects.toMatchObject({
       code: 'SHARD_INVALID',

@@ -9,7 +9,7 @@ import type { Block, Shard } from '../../src/core/shard.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import type { BlockReader, Decoder, FetchedSlice } from '../../src/decode/decoder.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
-import { countPageRows } from '../../src/decode/parquet/count-page-rows.js';
+import { scanHere } from '../../src/decode/scan.js';
 import { decodeParquetIds, decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
 import { parquetUnitLayout } from '../../src/decode/parquet/layout.js';
 import { pagesOf } from '../../src/decode/parquet/pages.js';
@@ -24,7 +24,7 @@ const signal = new AbortController().signal;
 const COLUMNS = { text: 'text', few: 'text', ids: 'tokens' } as const;
 type Column = keyof typeof COLUMNS;
 
-const newDecoder = (): Decoder => createParquetDecoder((request) => Promise.resolve(countPageRows(request)));
+const newDecoder = (): Decoder => createParquetDecoder(scanHere);
 
 /** FAULTS 7 and 34. */
 describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow', { timeout: 300_000 }, () => {

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { parquetUnitLayout } from '../../src/decode/parquet/layout.js';
-import { countPageRows } from '../../src/decode/parquet/count-page-rows.js';
+import { scanHere } from '../../src/decode/scan.js';
 import { decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
 import type { Decoder, Rows } from '../../src/decode/decoder.js';
 import { fileStore } from '../../src/store/file.js';
@@ -23,7 +23,7 @@ const signal = new AbortController().signal;
 /** New for each test: a decoder remembers the pages that it has seen. */
 let decoder: Decoder;
 beforeEach(() => {
-  decoder = createParquetDecoder((request) => Promise.resolve(countPageRows(request)));
+  decoder = createParquetDecoder(scanHere);
 });
 
 type Value = string | number[] | null;

@@ -34,6 +34,7 @@ const unitRows = fc.record({
   rows: fc.integer({ min: 0, max: 60 }),
   decodedBytes: fc.integer({ min: 0, max: 2e6 }),
   storedBytes: whole,
+  isWhole: fc.boolean(),
   layout,
 });
 const shards: fc.Arbitrary<Shard[]> = fc.array(
@@ -243,7 +244,10 @@ function writtenDown(given: readonly Shard[], lanes: number, windowBytes: number
   const units = given.flatMap((shard) => shard.units.filter(({ rows }) => rows > 0)).length;
   return given.flatMap((shard, s) =>
     shard.units.flatMap((unit, u) => {
-      const wanted = Math.max(Math.ceil((LIMITS.blocksPerLaneMin * lanes) / units), Math.ceil(unit.decodedBytes / (4 * windowBytes)));
+      const wanted =
+        unit.isWhole === true
+          ? 1
+          : Math.max(Math.ceil((LIMITS.blocksPerLaneMin * lanes) / units), Math.ceil(unit.decodedBytes / (4 * windowBytes)));
       const pieces = Math.min(unit.rows, wanted);
       return Array.from({ length: pieces }, (_, i): Block => {
         const [from, to] = [i, i + 1].map((piece) => Math.floor((piece * unit.rows) / pieces));

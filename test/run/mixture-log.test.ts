@@ -9,7 +9,7 @@ import { openMixtureLog, type SharedMixtureLog } from '../../src/run/mixture-log
 import { MixtureTimeline } from '../../src/stream/mixture-timeline.js';
 
 const PLAN: PlanRecord = { seed: 1 };
-const SOURCES = { names: ['code', 'web'], weights: [1, 1], scheduled: [] };
+const SOURCES = { names: ['code', 'web'], weights: [1, 1], scheduled: [], mayBeWeightless: true };
 
 describe('the run directory', () => {
   let dir: string;
@@ -48,6 +48,19 @@ describe('the run directory', () => {
       detail: { step: 120, stepsEnd: 100 + RUN_LIMITS.claimSteps, pid: process.pid },
     });
     expect(await a.through(1000)).toEqual([]);
+  });
+
+  it('leaves no source without a weight where that could end a lane', async () => {
+    const own = await openMixtureLog({ ...SOURCES, dir, plan: PLAN, mayBeWeightless: false });
+    try {
+      await expect(own.propose({ at: { after: 0 }, weights: { web: 0 }, ramp: 0 })).rejects.toMatchObject({
+        code: 'MIXTURE_REFUSED',
+        detail: { source: 'web' },
+      });
+      await expect(own.propose({ at: { after: 0 }, weights: { web: 0.1 }, ramp: 0 })).resolves.toMatchObject({ weights: { web: 0.1 } });
+    } finally {
+      await own.close();
+    }
   });
 
   it('refuses unknown sources and weights that are all 0', async () => {

@@ -15,7 +15,7 @@ describe('reading the changes of a run from outside', () => {
   beforeEach(async () => {
     warnings.length = 0;
     dir = await mkdtemp(path.join(tmpdir(), 'headrace-test-'));
-    const log = await openMixtureLog({ dir, plan: PLAN, names: ['a', 'b'], weights: [1, 1], scheduled: [] });
+    const log = await openMixtureLog({ dir, plan: PLAN, names: ['a', 'b'], weights: [1, 1], scheduled: [], mayBeWeightless: true });
     await log.propose({ at: { step: 7 }, weights: { a: 3 }, ramp: 0 });
     await log.close();
     // proposed and void; proposed, and nobody has decided yet

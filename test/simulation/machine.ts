@@ -7,7 +7,7 @@ import type { SourceManifest } from '../../src/manifest/manifest.js';
 import { createPacker } from '../../src/pack/create-packer.js';
 import type { PackPosition } from '../../src/pack/packer.js';
 import { SequenceWriter } from '../../src/pack/sequence-writer.js';
-import { firstStates, lanesCanEnd, planSource, type PlannedSource } from '../../src/pipeline.js';
+import { firstStates, lanesCanEnd, planSources, type PlannedSource } from '../../src/planning.js';
 import { checkCursorPlan, lanesOfCursor, mergeCursors, type Cursor, type PlanRecord } from '../../src/plan/cursor.js';
 import type { MixtureChange } from '../../src/plan/mixture-changes.js';
 import { checkRank, type Rank } from '../../src/plan/slots.js';
@@ -71,12 +71,9 @@ export function planRun({ plan, live }: Run): Product {
     batch: { size: plan.batch, lanes: plan.lanes },
     last: plan.last,
     badRows: 'skip',
-    ...(live.length > 0 && { run: { dir: '/run' } }),
   });
-  const sources = plan.sources.map((source, index) => {
-    const manifest = { name: source.name, table: tableOf(shardsOf(source)) };
-    return planSource(config, manifest as unknown as SourceManifest, index, { split: 'train', exclusions: NO_EXCLUSIONS });
-  });
+  const manifests = plan.sources.map((source) => ({ name: source.name, table: tableOf(shardsOf(source)) }) as unknown as SourceManifest);
+  const sources = planSources(config, { manifests, exclusions: manifests.map(() => NO_EXCLUSIONS) }, 'train');
   const record = { seed: plan.seed, 'batch.size': plan.batch, 'batch.lanes': plan.lanes, 'sequence.length': length };
   return { config, sources, record };
 }

@@ -244,7 +244,7 @@ describe('a web server that misbehaves', () => {
       const list = (signature: string): ReturnType<typeof listShards> =>
         listShards(
           [1, 2].map((id) => `${origin.url}/download.parquet?id=${id}&s=${signature}`),
-          { sourceName: 'web', extensions: ['.parquet'], openStore: (uri) => stores.open(uri) },
+          { sourceName: 'web', format: 'parquet', warn: () => undefined, openStore: (uri) => stores.open(uri) },
         );
       const [first, second] = [await list('a'), await list('b')];
       expect(first.map(({ path }) => path)).toEqual(['0/download.parquet', '1/download.parquet']);
@@ -254,7 +254,7 @@ describe('a web server that misbehaves', () => {
 
     it.each(['', 'dir/', 'dir/*.parquet'])('cannot be listed: %j', async (path) => {
       const stores = createStoreSet({ s3: {} });
-      const options = { sourceName: 'web', extensions: ['.parquet'], openStore: stores.open };
+      const options = { sourceName: 'web', format: 'parquet', warn: () => undefined, openStore: stores.open } as const;
       await expect(listShards([`https://user:secret@127.0.0.1:1/${path}`], options)).rejects.toMatchObject({
         code: 'CONFIG_INVALID',
         message: `https://127.0.0.1:1/${path} cannot be listed: HTTP has no listings`,

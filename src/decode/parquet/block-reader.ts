@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
-import type { BlockReader, ColumnRequest, Decoder, PageRowCounter } from '../decoder.js';
+import type { BlockReader, ColumnRequest, Decoder, Scan } from '../decoder.js';
 import type { EncodedChunk } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
 import { createFooterSize, type FooterSize } from './footer-size.js';
@@ -11,8 +11,8 @@ import { readParquetIndex } from './footer.js';
 import { parquetShardLayout, parquetUnitLayout, type ParquetChunkLayout, type ParquetShardLayout } from './layout.js';
 import { PageMap } from './page-map.js';
 
-/** The Parquet decoder's half in the main thread. `countRows` runs in a worker. */
-export function createParquetDecoder(countRows: PageRowCounter): Decoder {
+/** The Parquet decoder's half in the main thread. `scan` runs in a worker. */
+export function createParquetDecoder(scan: Scan): Decoder {
   // page maps outlive their readers: the blocks of one row group are read at different times, and each survey is worth keeping
   const pageMaps = new LRUCache<string, PageMap>({ maxSize: LIMITS.surveyedPagesMax, sizeCalculation: (map) => map.length + 1 });
   // the shards of one source are asked for by one request
@@ -27,7 +27,7 @@ export function createParquetDecoder(countRows: PageRowCounter): Decoder {
       // at once, so that blocks of one row group that are opened together share one survey; and again when it has grown
       const remember = (): void => void pageMaps.set(key, map);
       remember();
-      return new ChunkReader({ store, path, shard, block, layout: chunk, schema, map, remember, countRows });
+      return new ChunkReader({ store, path, shard, block, layout: chunk, schema, map, remember, scan });
     };
     const chunk = openChunk(layout, column.schema, column.nested);
     let idChunk: ChunkReader | undefined;
@@ -76,7 +76,7 @@ interface ReaderParts {
   readonly schema: ParquetShardLayout['schema'];
   readonly map: PageMap;
   readonly remember: () => void;
-  readonly countRows: PageRowCounter;
+  readonly scan: Scan;
 }
 
 /** Of one column chunk. */
@@ -100,10 +100,10 @@ class ChunkReader {
 
   /** Rows [startRow, endRow) of the shard, after those of the calls before. */
   async read(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedChunk> {
-    const { shard, block, layout, schema, map, remember, countRows } = this.#parts;
+    const { shard, block, layout, schema, map, remember, scan } = this.#parts;
     const unitStartRow = shard.units[block.unit].startRow;
     const readBytes = (start: number, end: number): Promise<Uint8Array> => this.#read(start, end, signal);
-    const pages = await map.locate(startRow - unitStartRow, endRow - unitStartRow, readBytes, countRows, signal);
+    const pages = await map.locate(startRow - unitStartRow, endRow - unitStartRow, readBytes, scan, signal);
     remember();
     const first = pages[0];
     const last = pages[pages.length - 1];

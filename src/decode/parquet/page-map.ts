@@ -15,7 +15,7 @@ import { parquetHeader } from 'hyparquet/src/column.js';
 import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { Unit } from '../../core/shard.js';
-import type { PageRowCounter } from '../decoder.js';
+import type { Scan } from '../decoder.js';
 import type { ParquetChunkLayout } from './layout.js';
 
 /** A data page. Rows are counted in the unit. */
@@ -75,15 +75,9 @@ export class PageMap {
   }
 
   /** The pages that hold rows [startRow, endRow) of the unit, in order, finding them first where need be. Errors: those of `read`, `SHARD_INVALID`. */
-  async locate(
-    startRow: number,
-    endRow: number,
-    read: ReadBytes,
-    countRows: PageRowCounter,
-    signal: AbortSignal,
-  ): Promise<readonly Page[]> {
+  async locate(startRow: number, endRow: number, read: ReadBytes, scan: Scan, signal: AbortSignal): Promise<readonly Page[]> {
     // one survey at a time: the next caller goes on where this one stopped, and a failed survey is the failure of its own caller only
-    const survey = this.#work.then(() => this.#surveyUntil(endRow, read, countRows, signal));
+    const survey = this.#work.then(() => this.#surveyUntil(endRow, read, scan, signal));
     this.#work = survey.catch(() => undefined);
     await survey;
     let first = this.#pages.findIndex((page) => page.endRow > startRow);
@@ -93,7 +87,7 @@ export class PageMap {
     return this.#pages.slice(first, last + 1);
   }
 
-  async #surveyUntil(endRow: number, read: ReadBytes, countRows: PageRowCounter, signal: AbortSignal): Promise<void> {
+  async #surveyUntil(endRow: number, read: ReadBytes, scan: Scan, signal: AbortSignal): Promise<void> {
     if (this.#layout.offsetIndex !== undefined && this.#pages.length === 0) await this.#readOffsetIndex(read, signal);
     let fetchBytes = this.#stepBytes(endRow);
     while (!this.#isSettled(endRow)) {
@@ -101,7 +95,7 @@ export class PageMap {
       const before = this.#nextByte;
       if (before >= this.#layout.endByte) throw this.#invalid(`its pages hold ${this.#nextRow} rows of ${this.#rows}`);
       const bytes = await read(before, Math.min(this.#layout.endByte, before + fetchBytes), signal);
-      const isFurther = await this.#survey(bytes, before, countRows, signal);
+      const isFurther = await this.#survey(bytes, before, scan, signal);
       // a page (or header) larger than what was fetched: fetch twice as much next time
       if (!isFurther) {
         if (before + fetchBytes >= this.#layout.endByte)
@@ -125,13 +119,13 @@ export class PageMap {
   }
 
   /** Answers whether there was a whole page, or a damaged one. */
-  async #survey(bytes: Uint8Array, startByte: number, countRows: PageRowCounter, signal: AbortSignal): Promise<boolean> {
+  async #survey(bytes: Uint8Array, startByte: number, scan: Scan, signal: AbortSignal): Promise<boolean> {
     const { headers, damage } = this.#headers(bytes, startByte);
     const data = headers.filter((header) => header.kind === 'data');
     const dictionary = headers.find((header) => header.kind === 'dictionary');
     if (dictionary !== undefined) this.#dictionaryEndByte = dictionary.endByte;
     const counts = data.some((page) => page.rows === undefined)
-      ? await this.#count(data, bytes, startByte, countRows, signal)
+      ? await this.#count(data, bytes, startByte, scan, signal)
       : { rows: data.map((page) => page.rows ?? 0), continued: [], problem: undefined };
     try {
       for (const [index, rows] of counts.rows.entries()) {
@@ -150,13 +144,13 @@ export class PageMap {
     data: readonly Header[],
     bytes: Uint8Array,
     startByte: number,
-    countRows: PageRowCounter,
+    scan: Scan,
     signal: AbortSignal,
   ): Promise<{ readonly rows: readonly number[]; readonly continued: Uint8Array; readonly problem: string | undefined }> {
     const first = data[0].startByte;
     const last = data[data.length - 1].endByte;
     const copy = bytes.slice(first - startByte, last - startByte);
-    const { rows, continued, problem } = await countRows({ codec: this.#layout.codec, bytes: copy }, signal);
+    const { rows, continued, problem } = await scan('parquet-pages', { codec: this.#layout.codec, bytes: copy }, signal);
     this.#counted = true;
     const wrong = problem === undefined && rows.length !== data.length;
     return {

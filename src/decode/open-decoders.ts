@@ -1,0 +1,25 @@
+/** The main thread's half of every format, by its name. A decoder is made when a source first has its format. */
+import type { FormatName } from '../core/format.js';
+import type { Decoder, Scan } from './decoder.js';
+import { createParquetDecoder } from './parquet/block-reader.js';
+
+/** One set a pipeline: decoders keep what they have learnt of objects. */
+export interface Decoders {
+  of(format: FormatName): Decoder;
+}
+
+const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
+  parquet: createParquetDecoder,
+};
+
+/** `scan` does the bulk work that metadata needs: that of a worker pool, or `scanHere`. */
+export function openDecoders(scan: Scan): Decoders {
+  const open = new Map<FormatName, Decoder>();
+  return {
+    of: (format) => {
+      let decoder = open.get(format);
+      if (decoder === undefined) open.set(format, (decoder = CREATORS[format](scan)));
+      return decoder;
+    },
+  };
+}

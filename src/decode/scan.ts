@@ -1,0 +1,14 @@
+/** Bulk work that metadata needs, by its kind: the worker's half of `Scan`. */
+import type { Scan, ScanKind, Scans } from './decoder.js';
+import { countPageRows } from './parquet/count-page-rows.js';
+
+const SCANNERS: { readonly [K in ScanKind]: (request: Scans[K]['request']) => Scans[K]['result'] } = {
+  'parquet-pages': countPageRows,
+};
+
+export function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Scans[K]['result'] {
+  return SCANNERS[kind](request);
+}
+
+/** In this thread, for a process that has nothing else to do. */
+export const scanHere: Scan = async (kind, request) => Promise.resolve(scanBytes(kind, request));

@@ -1,0 +1,53 @@
+/** What a configuration's sources consist of: their manifests, and the lists of what they leave out. */
+import type { Config } from './config/config.js';
+import type { Decoders } from './decode/open-decoders.js';
+import { buildManifest, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
+import type { BuiltExclusions } from './select/excluded.js';
+import { readExclusions } from './select/read-exclusions.js';
+import type { StoreSet } from './store/open-store.js';
+
+export interface ManifestsOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told of what is worth a line in a log, and is no error. */
+  readonly warn?: ((message: string, detail: Readonly<Record<string, string | number>>) => void) | undefined;
+  readonly onProgress?: (progress: ManifestProgress) => void;
+}
+
+/** Of every source of the configuration, in its order. */
+export async function buildManifests(
+  config: Config,
+  stores: StoreSet,
+  decoders: Decoders,
+  options: ManifestsOptions,
+): Promise<SourceManifest[]> {
+  const manifests: SourceManifest[] = [];
+  for (const source of config.sources) {
+    const manifest = await buildManifest(source, {
+      cacheDir: config.cacheDir,
+      openStore: (uri) => stores.open(uri),
+      index: ({ store, object }, format, signal) => decoders.of(format).index(store, object, source, signal),
+      warn: (message, detail) => options.warn?.(message, detail),
+      onProgress: options.onProgress,
+      ...(options.signal && { signal: options.signal }),
+    });
+    manifests.push(manifest);
+  }
+  return manifests;
+}
+
+/** What the lists of each source leave out. Errors: `EXCLUSION_INVALID`, those of stores. */
+export async function readAllExclusions(
+  config: Config,
+  manifests: readonly SourceManifest[],
+  stores: StoreSet,
+  signal?: AbortSignal,
+): Promise<BuiltExclusions[]> {
+  const exclusions: BuiltExclusions[] = [];
+  for (const [index, { name, exclude, id }] of config.sources.entries()) {
+    const lists = exclude.map((uri) => ({ uri, ...stores.open(uri) }));
+    const { shards } = manifests[index];
+    const excludable = { length: shards.length, at: (shard: number) => shards.at(shard).shard };
+    exclusions.push(await readExclusions({ name, lists, hasIds: id !== undefined, shards: excludable }, signal));
+  }
+  return exclusions;
+}

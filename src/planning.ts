@@ -1,0 +1,215 @@
+/**
+ * The plan of a run, from its configuration and manifests: which documents of which sources, in which order, and the record of everything that the stream
+ * depends on. No I/O.
+ */
+import type { Config, SourceConfig } from './config/config.js';
+import { LIMITS } from './config/limits.js';
+import { canonicalJson } from './core/canonical-json.js';
+import type { Packing } from './core/packing.js';
+import type { BlockTable } from './core/shard.js';
+import { cutBlocks } from './manifest/blocks.js';
+import type { SourceManifest } from './manifest/manifest.js';
+import type { LaneState, LaneStates, PlanRecord } from './plan/cursor.js';
+import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
+import type { BuiltExclusions } from './select/excluded.js';
+import { needsIds, type RowSelection, type Split } from './select/selection.js';
+import type { MixtureTimelineOptions } from './stream/mixture-timeline.js';
+
+/** The order of a stream is part of the product: raise this when any change of the code moves it, and say so in CHANGELOG.md. */
+const PLAN_VERSION = 2;
+
+/** What the stream needs to know of a tokenizer. */
+export interface TokenizerFacts {
+  /** 0 without a tokenizer. */
+  readonly vocabSize: number;
+  readonly eosId: number | undefined;
+  /** Appended to each document of text. */
+  readonly appendId: number | undefined;
+  readonly padId: number;
+}
+
+export interface PlannedSource {
+  readonly plan: SourcePlan;
+  readonly manifest: SourceManifest;
+  readonly blocks: BlockTable;
+  readonly kind: 'text' | 'tokens';
+  /** As it holds for the split. */
+  readonly config: SourceConfig;
+  /** `undefined`: all rows are taken. */
+  readonly selection: RowSelection | undefined;
+}
+
+/** What the streams of one split are made of. */
+export interface PlannedSplit {
+  /** As it holds for the split. */
+  readonly config: Config;
+  readonly sources: readonly PlannedSource[];
+  readonly plan: PlanRecord;
+}
+
+/** What a plan is made of, beside the split. */
+export interface PlanParts {
+  readonly config: Config;
+  /** By source. */
+  readonly manifests: readonly SourceManifest[];
+  /** By source. */
+  readonly exclusions: readonly BuiltExclusions[];
+  readonly facts: TokenizerFacts;
+  readonly tokenizer: { readonly fingerprint: string; readonly invalidUtf8: 'error' | 'replace' } | undefined;
+}
+
+export function planSplit(parts: PlanParts, split: Split): PlannedSplit {
+  const config = configOfSplit(parts.config, split);
+  return { config, sources: planSources(config, parts, split), plan: planRecord(config, parts, split) };
+}
+
+/** Without the record, which needs a tokenizer. `config`: as it holds for the split. */
+export function planSources(
+  config: Config,
+  { manifests, exclusions }: Pick<PlanParts, 'manifests' | 'exclusions'>,
+  split: Split,
+): PlannedSource[] {
+  return manifests.map((manifest, index) => planSource(config, manifest, index, { split, exclusions: exclusions[index] }));
+}
+
+/** Validation is the same whatever training does: every document once, by the weights that the sources have in the configuration, to the last one. */
+function configOfSplit(config: Config, split: Split): Config {
+  if (split === 'train') return config;
+  const sources = config.sources.map((source) => ({ ...source, epochs: 1, maxTokens: undefined, whenUsedUp: 'drop' as const }));
+  return { ...config, sources, mixture: [], runDir: undefined, last: 'pad' };
+}
+
+/** Weights of a split's sources, and how they change by the configuration. */
+export function weighed({ sources, mixture }: Config): Pick<MixtureTimelineOptions, 'names' | 'weights' | 'scheduled'> {
+  return { names: sources.map(({ name }) => name), weights: sources.map(({ weight }) => weight), scheduled: mixture };
+}
+
+/** Which documents of a source are taken. */
+interface SourceChoice {
+  readonly split: Split;
+  readonly exclusions: BuiltExclusions;
+}
+
+/** `index`: of the manifest's source in the configuration. */
+export function planSource(config: Config, manifest: SourceManifest, index: number, { split, exclusions }: SourceChoice): PlannedSource {
+  const source = config.sources[index];
+  const { lanes } = config.batch;
+  const windowBytes = config.shuffle?.windowBytes ?? LIMITS.windowBytesDefault;
+  const blocks = cutBlocks(manifest.table, { lanes, windowBytes });
+  const plan = createSourcePlan(blocks, {
+    name: source.name,
+    seed: config.seed,
+    lanes,
+    shuffleBlocks: config.shuffle?.blocks,
+    // the same windows, so that what is kept of their slices serves both splits
+    unshuffled: split === 'validation',
+    windowBytes,
+    epochs: source.epochs,
+  });
+  return { plan, manifest, blocks, kind: source.kind, config: source, selection: selectionOf(config, source.name, split, exclusions) };
+}
+
+function selectionOf(
+  { validation }: Config,
+  source: string,
+  split: Split,
+  { ids, rows, count }: BuiltExclusions,
+): RowSelection | undefined {
+  if (validation === undefined && count === 0) return undefined;
+  return { source, split, excluded: count === 0 ? undefined : { ids, rows }, heldOut: validation };
+}
+
+export function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]): LaneStates {
+  return Object.fromEntries(
+    lanes.map((lane): [string, LaneState] => [
+      String(lane),
+      Object.fromEntries(
+        sources.map(({ plan }) => {
+          const { group, window } = plan.firstPlace(lane);
+          return [plan.name, [group, window, 0, 0, 0, 0]];
+        }),
+      ),
+    ]),
+  );
+}
+
+/** Every entry that the stream depends on. Whatever is not here must not be able to move it. */
+function planRecord(config: Config, parts: PlanParts, split: Split): PlanRecord {
+  const { manifests, facts, tokenizer } = parts;
+  const sources = config.sources.flatMap((source, index) => [
+    [`sources.${source.name}.column`, source.column],
+    [`sources.${source.name}.kind`, source.kind],
+    [`sources.${source.name}.weight`, source.weight],
+    [`sources.${source.name}.epochs`, source.epochs ?? null],
+    [`sources.${source.name}.maxTokens`, source.maxTokens ?? null],
+    [`sources.${source.name}.whenUsedUp`, source.whenUsedUp],
+    [`sources.${source.name}.manifest`, manifests[index].fingerprint],
+    ...selectionEntries(config, index, split, parts.exclusions[index]),
+  ]);
+  const ofTraining = split === 'train';
+  return {
+    version: PLAN_VERSION,
+    // the order of validation does not depend on it
+    seed: ofTraining ? config.seed : null,
+    ...(Object.fromEntries(sources) as PlanRecord),
+    ...(config.validation && {
+      split,
+      'validation.share': config.validation.share,
+      'validation.by': config.validation.by,
+      'validation.seed': config.validation.seed,
+    }),
+    'tokenizer.file': tokenizer?.fingerprint ?? null,
+    'tokenizer.append': facts.appendId ?? null,
+    'tokenizer.invalidUtf8': tokenizer?.invalidUtf8 ?? null,
+    'sequence.length': config.sequence.length,
+    ...packingEntries(config.sequence.packing),
+    'sequence.padId': facts.padId,
+    'shuffle.blocks': config.shuffle?.blocks ?? null,
+    'shuffle.windowBytes': config.shuffle?.windowBytes ?? null,
+    'batch.size': config.batch.size,
+    'batch.lanes': config.batch.lanes,
+    mixture: config.mixture.length === 0 ? null : canonicalJson(config.mixture.map(({ at, weights, ramp }) => ({ at, weights, ramp }))),
+    last: lanesCanEnd(config) ? config.last : null,
+    badRows: config.badRows,
+    // only where it says something: cursors of older runs go on
+    ...(config.badBlocks === 'skip' && { badBlocks: config.badBlocks }),
+  };
+}
+
+/** Whether a lane can be without a sequence: then the other lanes fill its slots, and every rank needs them all. */
+export function lanesCanEnd({ sources, mixture }: Config): boolean {
+  const keeping = sources.filter(({ whenUsedUp }) => whenUsedUp !== 'repeat');
+  const stops = sources.some((source) => source.whenUsedUp === 'stop' && ends(source));
+  // what is left when a source has ended may have no weight
+  const weightless = [...sources.map(({ weight }) => weight), ...mixture.flatMap(({ weights }) => Object.values(weights))].includes(0);
+  return stops || (keeping.length > 0 && keeping.every(ends)) || (weightless && sources.some(ends));
+}
+
+/** Whether a change of weights while running may leave a source without any: not where that could end a lane of a run whose plan says that none can. */
+export function mayBeWeightless(config: Config): boolean {
+  return lanesCanEnd(config) || !config.sources.some(ends);
+}
+
+function ends({ epochs, maxTokens }: SourceConfig): boolean {
+  return epochs !== undefined || maxTokens !== undefined;
+}
+
+/** A packing without choices has one entry, so that its streams and cursors know nothing of the choices of others. */
+function packingEntries(packing: Packing): PlanRecord {
+  return {
+    'sequence.packing': packing.kind,
+    ...(packing.kind === 'best-fit' && { 'sequence.packingTokens': packing.groupTokens }),
+    ...(packing.kind === 'pad' && { 'sequence.long': packing.long }),
+  };
+}
+
+/** What decides about single documents: by its content, so that where a list lies and how it is written moves nothing. */
+function selectionEntries(config: Config, index: number, split: Split, exclusions: BuiltExclusions): [string, string][] {
+  const { name, id } = config.sources[index];
+  const selection = selectionOf(config, name, split, exclusions);
+  const { fingerprint: excluded } = exclusions;
+  return [
+    ...(selection !== undefined && needsIds(selection) && id !== undefined ? [[`sources.${name}.id`, id] as [string, string]] : []),
+    ...(excluded === undefined ? [] : [[`sources.${name}.exclude`, excluded] as [string, string]]),
+  ];
+}
