@@ -26,6 +26,8 @@ const CLASS_BITS: u32 = 6;
  * often: that still costs a fifth of merging it again.
  */
 const KEY_BYTES: usize = 15;
+/** Most pretokens are no longer than this: a table of their own has half of a slot's bytes, and more of them stay near the processor. */
+const SHORT_KEY_BYTES: usize = 7;
 /** Longer pretokens are not remembered: they are rare, and seldom come again. */
 const LONG_KEY_BYTES: usize = 256;
 /** A value is three ids of 21 bits, ID_NONE where there are fewer; or, with the highest bit set, the place of a list of ids and, from bit 32, its length. */
@@ -91,6 +93,8 @@ let prefix: u32 = 0;
 let prefixFirstOnly: bool = false;
 
 // this instance's own
+let short: usize = 0;
+let shortShift: u64 = 0;
 let cache: usize = 0;
 let cacheShift: u64 = 0;
 let second: usize = 0;
@@ -149,9 +153,14 @@ export function attach(d: usize): void {
   filterShift = 32 - word(d, 28);
 }
 
-/** Tables of 2^bits, one behind the other: sets of 2 × 24 bytes; slots of 32 bytes, of the second table; slots of 16 bytes for long pretokens. */
-export function attachOwn(at: usize, cacheBits: u32, secondBits: u32, longBits: u32, arenaAt: usize, arenaBytes: usize): void {
-  cache = at;
+/**
+ * Tables of 2^bits, one behind the other: sets of 2 × 16 bytes for short pretokens; sets of 2 × 24 bytes; slots of 32 bytes, of the second table; slots
+ * of 16 bytes for long pretokens.
+ */
+export function attachOwn(at: usize, shortBits: u32, cacheBits: u32, secondBits: u32, longBits: u32, arenaAt: usize, arenaBytes: usize): void {
+  short = at;
+  shortShift = 64 - <u64>shortBits;
+  cache = short + ((<usize>32) << <usize>shortBits);
   cacheShift = 64 - <u64>cacheBits;
   second = cache + ((<usize>48) << <usize>cacheBits);
   secondShift = 64 - <u64>secondBits;
@@ -174,7 +183,7 @@ export function scratchNeeded(): usize {
 
 /** Forgets all pretokens: what is found again is the same. */
 export function clearCache(): void {
-  memory.fill(cache, 0, ownEnd - cache);
+  memory.fill(short, 0, ownEnd - short);
   arena = arenaStart;
 }
 
@@ -549,17 +558,61 @@ function match(level: usize, start: usize, end: usize): usize {
 // @ts-ignore: decorator
 @inline
 function encodePiece(start: usize, length: usize): void {
+  if (length <= SHORT_KEY_BYTES) {
+    // the bytes above, the length below: what comes behind the pretoken is shifted out
+    const key = (load<u64>(start) << (64 - (<u64>length << 3))) | <u64>length;
+    const set = short + (<usize>((key * 0x9e3779b97f4a7c15) >> shortShift) << 5);
+    if (load<u64>(set) == key) emit(load<u64>(set, 8));
+    else encodeColdShort(start, length, key, set);
+    return;
+  }
   if (length > KEY_BYTES) {
     encodeLongPiece(start, length);
     return;
   }
   const key = v128.replace_lane<u8>(v128.and(v128.load(start), v128.load(masks + (length << 4))), 15, <u8>length);
-  let hash = v128.extract_lane<u64>(key, 0) * 0x9e3779b97f4a7c15;
-  hash = (hash ^ (hash >> 32) ^ v128.extract_lane<u64>(key, 1)) * 0xbf58476d1ce4e5b9;
-  hash = (hash ^ (hash >> 29)) * 0x94d049bb133111eb;
+  const hash = hashOf(key);
   const set = cache + <usize>(hash >> cacheShift) * 48;
   if (i8x16.all_true(i8x16.eq(v128.load(set), key))) emit(load<u64>(set, 16));
   else encodeColdPiece(start, length, key, hash, set);
+}
+
+// @ts-ignore: decorator
+@inline
+function hashOf(key: v128): u64 {
+  let hash = v128.extract_lane<u64>(key, 0) * 0x9e3779b97f4a7c15;
+  hash = (hash ^ (hash >> 32) ^ v128.extract_lane<u64>(key, 1)) * 0xbf58476d1ce4e5b9;
+  return (hash ^ (hash >> 29)) * 0x94d049bb133111eb;
+}
+
+/** As `encodeColdPiece`, of a set of short pretokens. */
+function encodeColdShort(start: usize, length: usize, key: u64, set: usize): void {
+  if (load<u64>(set, 16) == key) {
+    const value = load<u64>(set, 24);
+    v128.store(set, v128.load(set), 16);
+    store<u64>(set, key);
+    store<u64>(set, value, 8);
+    emit(value);
+    return;
+  }
+  const place = load<u64>(set) == 0 ? set : set + 16;
+  const wide = i64x2.replace_lane(i64x2.splat(<i64>(key >> (64 - (<u64>length << 3)))), 1, <i64>(<u64>length << 56));
+  const slot = second + (<usize>(hashOf(wide) >> secondShift) << 5);
+  let value: u64;
+  if (i8x16.all_true(i8x16.eq(v128.load(slot), wide))) {
+    value = load<u64>(slot, 16);
+    emit(value);
+  } else {
+    const before = out;
+    encodeNew(start, length);
+    if (scratchWanted != 0) return;
+    value = valueOf(before);
+    if (value == 0) return;
+    v128.store(slot, wide);
+    store<u64>(slot, value, 16);
+  }
+  store<u64>(place, key);
+  store<u64>(place, value, 8);
 }
 
 // @ts-ignore: decorator

@@ -12,7 +12,15 @@ import { normalize, type NormalForm } from './normal-form.js';
 
 interface BpeKernel {
   attach(descriptor: number): void;
-  attachOwn(tables: number, cacheBits: number, secondBits: number, longBits: number, arena: number, arenaBytes: number): void;
+  attachOwn(
+    tables: number,
+    shortBits: number,
+    cacheBits: number,
+    secondBits: number,
+    longBits: number,
+    arena: number,
+    arenaBytes: number,
+  ): void;
   attachScratch(at: number, bytes: number): void;
   scratchNeeded(): number;
   encodeBatch(text: number, bounds: number, from: number, count: number, ids: number, idBounds: number): number;
@@ -20,10 +28,12 @@ interface BpeKernel {
 }
 
 /**
- * Sets of the table of pretokens that is looked at first, of 48 bytes: 1.5 MiB for up to 64 Ki of them, which stay near the processor; slots of the second
- * one, of 32 bytes: 16 MiB for 512 Ki, a language's words; and of the table of long ones, of 16 bytes.
+ * Sets of the tables of pretokens that are looked at first, of 32 bytes for those of up to 7 bytes and of 48 for those of up to 15: 1 MiB and 768 KiB for
+ * 64 Ki and 32 Ki of them, which stay near the processor; slots of the table behind both, of 32 bytes: 16 MiB for 512 Ki, a language's words; and of the
+ * table of long ones, of 16 bytes.
  */
-const CACHE_BITS = 15;
+const SHORT_BITS = 15;
+const CACHE_BITS = 14;
 const SECOND_BITS = 19;
 const LONG_BITS = 16;
 /** Ids and keys that do not fit into their slots. When it is full all pretokens are forgotten, which costs milliseconds. */
@@ -64,8 +74,11 @@ class KernelEncoder implements DocumentEncoder {
     this.#matched = matched;
     this.#kernel = loadKernel('bpe', memory) as BpeKernel;
     this.#kernel.attach(descriptor);
-    const [own, arena] = this.#allocate([48 * 2 ** CACHE_BITS + 32 * 2 ** SECOND_BITS + 16 * 2 ** LONG_BITS, ARENA_BYTES]);
-    this.#kernel.attachOwn(own, CACHE_BITS, SECOND_BITS, LONG_BITS, arena, ARENA_BYTES);
+    const [own, arena] = this.#allocate([
+      32 * 2 ** SHORT_BITS + 48 * 2 ** CACHE_BITS + 32 * 2 ** SECOND_BITS + 16 * 2 ** LONG_BITS,
+      ARENA_BYTES,
+    ]);
+    this.#kernel.attachOwn(own, SHORT_BITS, CACHE_BITS, SECOND_BITS, LONG_BITS, arena, ARENA_BYTES);
     this.#growScratch(SCRATCH_BYTES);
     this.#ensurePortion(PORTION_BYTES, 1024);
   }
