@@ -33,7 +33,16 @@ export function decodeWithArrow(slice: EncodedParquetSlice): Rows {
   const bounds = (column.valueOffsets as Int32Array).subarray(start, start + count + 1);
   const elements = structsAbove(column.children[0]);
   const ids = elements[elements.length - 1].values as Int32Array | BigInt64Array;
+  checkEntries(slice, column.valueOffsets as Int32Array);
   return { kind: 'tokens', count, bounds, ids, valid: validity(chain, elements, bounds, start, count), idsBelow: undefined };
+}
+
+/** Each element of a list has an entry in the pages, and so has a list without any: a damaged one that Arrow left out would move the others. */
+function checkEntries({ dictionary, pages, unit, pageRows }: EncodedChunk, bounds: Int32Array): void {
+  let entries = bounds[pageRows] - bounds[0];
+  for (let row = 0; row < pageRows; row++) if (bounds[row] === bounds[row + 1]) entries++;
+  const values = countValues([dictionary, pages], unit.codec);
+  if (entries !== values) throw new Error(`the lists have ${entries} entries where the pages say ${values}`);
 }
 
 /** A column after the structs of one field that it lies in, outermost first. Arrow gives each as many rows. */

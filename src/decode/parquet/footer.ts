@@ -184,6 +184,10 @@ function chunkOf(rowGroup: RowGroup, index: number, column: Column, object: Obje
     throw invalid(uri, `row group ${index} claims ${decodedBytes} decoded bytes`);
   // readers look at the pages; a damaged list of encodings is none
   const encodings = ((meta.encodings as readonly (string | undefined)[] | undefined) ?? []).filter((encoding) => encoding !== undefined);
+  const values = Number(meta.num_values);
+  if (!(Number.isSafeInteger(values) && values >= 0)) throw invalid(uri, `row group ${index} claims ${values} values`);
+  const { type } = column.schema[column.schema.length - 1];
+  if (type === undefined || meta.type !== type) throw invalid(uri, `row group ${index} has another type of ${column.name} than the schema`);
   const layout: ParquetChunkLayout = {
     startByte,
     endByte,
@@ -191,6 +195,7 @@ function chunkOf(rowGroup: RowGroup, index: number, column: Column, object: Obje
     encodings,
     type: meta.type,
     path: meta.path_in_schema,
+    values,
     dataStartByte,
     ...offsetIndexOf(chunk, object.size),
   };

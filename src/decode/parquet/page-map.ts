@@ -39,6 +39,7 @@ interface Header {
   readonly endByte: number;
   /** Rows, where the header says them. */
   readonly rows: number | undefined;
+  readonly values: number;
 }
 
 export class PageMap {
@@ -50,6 +51,8 @@ export class PageMap {
   #dictionaryEndByte: number | undefined;
   #nextByte: number;
   #nextRow = 0;
+  /** Of the pages so far. */
+  #values = 0;
   #work: Promise<void> = Promise.resolve();
   /** Rows were counted from levels: the last one may go on in the next page. */
   #counted = false;
@@ -136,8 +139,13 @@ export class PageMap {
       this.#damage = error as HeadraceError;
     }
     this.#damage ??= counts.problem === undefined ? damage : this.#invalid(counts.problem);
+    this.#values += data.reduce((sum, { values }) => sum + values, 0);
     const lastHeader = headers.at(-1);
     if (lastHeader !== undefined) this.#nextByte = lastHeader.endByte;
+    const { values, endByte } = this.#layout;
+    if (this.#nextByte >= endByte && values !== undefined && this.#values !== values) {
+      this.#damage ??= this.#invalid(`its pages hold ${this.#values} values of ${values}`);
+    }
     return lastHeader !== undefined || this.#damage !== undefined;
   }
 
@@ -204,7 +212,7 @@ export class PageMap {
     const endByte = sane ? startByte + (reader.offset - offset) + stored : Infinity;
     if (kind === undefined || misplaced || incomplete || uncountable || endByte > this.#layout.endByte)
       throw this.#invalid(`the page header at byte ${startByte} is damaged`);
-    return { kind, startByte, endByte, rows };
+    return { kind, startByte, endByte, rows, values: v2?.num_values ?? v1?.num_values ?? 0 };
   }
 
   async #readOffsetIndex(read: ReadBytes, signal: AbortSignal): Promise<void> {
