@@ -5,7 +5,8 @@ import type { ReadOutcome, ReadTask } from './reader-process.js';
 
 export type { ReadOutcome, ReadTask };
 
-export type Outcome = ReadOutcome | { readonly kind: 'crashed' | 'hung'; readonly message: string };
+export type Outcome =
+  ReadOutcome | { readonly kind: 'crashed'; readonly message: string } | { readonly kind: 'hung'; readonly message: string };
 
 const PROCESS = fileURLToPath(new URL('../../dist/test/fuzz/reader-process.js', import.meta.url));
 /** A file of some hundred KiB is read in a tenth of a second; a busy machine takes ten times as long. */

@@ -106,18 +106,50 @@ function descend(schema: readonly SchemaElement[], parent: number, name: string,
   return [];
 }
 
-/** What a request may name: columns, and fields of structs by their paths. */
-function namesOf(schema: readonly SchemaElement[]): string[] {
-  const names: string[] = [];
-  const visit = (parent: number, prefix: string): void => {
+/** What a request may name. */
+export interface NamedColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly use: 'text' | 'tokens' | undefined;
+  /** Names of the elements down to each of its leaves, as column chunks have them. */
+  readonly paths: readonly (readonly string[])[];
+}
+
+/** Columns, and fields of structs by their paths: of structs themselves nothing can be read. */
+export function namedColumns(schema: readonly SchemaElement[]): NamedColumn[] {
+  const columns: NamedColumn[] = [];
+  const visit = (parent: number, structs: readonly SchemaElement[]): void => {
     for (const child of childrenOf(schema, parent)) {
-      if (names.length >= LIMITS.namesSuggestedMax) return;
-      names.push(prefix + schema[child].name);
-      if (isStruct(schema[child])) visit(child, `${prefix}${schema[child].name}.`);
+      if (columns.length >= LIMITS.namesSuggestedMax) return;
+      const own = schema[child];
+      if (isStruct(own)) {
+        visit(child, [...structs, own]);
+        continue;
+      }
+      const found = { structs, elements: schema.slice(child, endOf(schema, child)) };
+      const above = structs.map(({ name }) => name);
+      columns.push({
+        name: [...above, own.name].join('.'),
+        type: isTokenList(found) ? `list<${typeOf(found.elements[found.elements.length - 1])}>` : describe(found.elements),
+        use: isText(found) ? 'text' : isTokenList(found) ? 'tokens' : undefined,
+        paths: leafPaths(found.elements, above),
+      });
     }
   };
-  visit(0, '');
-  return names;
+  visit(0, []);
+  return columns;
+}
+
+function leafPaths(elements: readonly SchemaElement[], above: readonly string[]): string[][] {
+  const [own] = elements;
+  const path = [...above, own.name];
+  if (own.type !== undefined) return [path];
+  // its first element stands where a schema's root does
+  return childrenOf(elements, 0).flatMap((child) => leafPaths(elements.slice(child, endOf(elements, child)), path));
+}
+
+function namesOf(schema: readonly SchemaElement[]): string[] {
+  return namedColumns(schema).map(({ name }) => name);
 }
 
 function childrenOf(schema: readonly SchemaElement[], parent: number): number[] {
@@ -195,7 +227,13 @@ function annotationsOf({ converted_type: converted, logical_type: logical }: Sch
 /** For messages. */
 function describe(elements: readonly SchemaElement[]): string {
   const [top] = elements;
-  const name = (element: SchemaElement): string =>
-    (element.logical_type?.type ?? element.converted_type ?? element.type ?? 'group').toLowerCase();
-  return elements.length === 1 ? name(top) : `${name(top)} of ${elements.slice(1, 20).map(name).join(', ')}`;
+  return elements.length === 1 ? typeOf(top) : `${typeOf(top)} of ${elements.slice(1, 20).map(typeOf).join(', ')}`;
+}
+
+function typeOf({ logical_type: logical, converted_type: converted, type }: SchemaElement): string {
+  if (logical?.type === 'INTEGER') return `${logical.isSigned ? '' : 'u'}int${logical.bitWidth}`;
+  if (logical === undefined && converted !== undefined && INTEGER_ANNOTATION.test(converted))
+    return converted.toLowerCase().replace('_', '');
+  if (logical === undefined && converted === 'UTF8') return 'string';
+  return (logical?.type ?? converted ?? type ?? 'group').toLowerCase();
 }
