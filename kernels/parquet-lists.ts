@@ -27,6 +27,8 @@ let scratch: usize = 0;
 let rowCount: u32 = 0;
 let idCount: u32 = 0;
 let invalidRows: u32 = 0;
+/** The last row has elements, so that more may follow: a null or empty list ends with itself. */
+let rowOpen: bool = false;
 /** The largest id of the pages and the dictionary, read as an unsigned number: a negative id is larger than any other. */
 let largest: u32 = 0;
 
@@ -47,6 +49,7 @@ export function begin(boundsAt: usize, validAt: usize, rows: u32, idsAt: usize, 
   rowCount = 0;
   idCount = 0;
   invalidRows = 0;
+  rowOpen = false;
   largest = 0;
 }
 
@@ -197,6 +200,7 @@ export function readPage(
     if (count > idsMax - idCount) return BAD_LEVELS;
     const status = rowStarts(repetitions, repetitionsEnd, count);
     if (status != OK) return status;
+    rowOpen = true;
   } else {
     const found = rowsOfLevels(repetitions, repetitionsEnd, definitions, definitionsEnd, count, levelNull, levelElement, elementsNull);
     if (found < 0) return BAD_LEVELS;
@@ -293,13 +297,15 @@ function rowsOfLevels(
   if (!expandLevels(definitions, definitionsEnd, count, 32 - clz(levelElement), defined)) return -1;
   let present: u32 = 0;
   const room = idsMax - idCount;
+  const levelSlot = elementsNull ? levelElement - 1 : levelElement;
   for (let i: u32 = 0; i < count; i++) {
     const level = <u32>load<u8>(defined + <usize>i);
     if (load<u8>(repeated + <usize>i) == 0) {
       if (rowCount == rowsMax) return -1;
       startRow(idCount + present);
       if (level < levelNull) markInvalid();
-    } else if (rowCount == 0) return -1;
+      rowOpen = level >= levelSlot;
+    } else if (rowCount == 0 || !rowOpen || level < levelSlot) return -1;
     if (level == levelElement) {
       if (present == room) return -1;
       present++;
@@ -314,7 +320,7 @@ function markInvalid(): void {
   invalidRows++;
 }
 
-/** Levels of `bits` ≤ 2 bits, one byte each. */
+/** Levels of `bits` ≤ 8 bits, one byte each. */
 function expandLevels(from: usize, end: usize, count: u32, bits: u32, to: usize): bool {
   cursor = from;
   let at: u32 = 0;

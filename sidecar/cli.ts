@@ -2,6 +2,7 @@
 /** The command line: what was asked for becomes one value, which is then run. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { HeadraceError, messageOf } from '../src/core/errors.js';
+import { FORMAT_NAMES, type FormatName } from '../src/core/format.js';
 import { parseSize } from '../src/core/quantity.js';
 import { VERSION } from '../src/core/version.js';
 import type { LogFormat } from './log.js';
@@ -10,6 +11,7 @@ import type { BenchOptions } from './commands/bench.js';
 import type { CacheAction, CacheOptions } from './commands/cache.js';
 import type { IndexOptions } from './commands/index-sources.js';
 import type { DiffOptions } from './commands/diff.js';
+import type { InspectOptions } from './commands/inspect.js';
 import type { MixOptions } from './commands/mix.js';
 import type { ServeOptions } from './commands/serve.js';
 import type { ShowOptions } from './commands/show.js';
@@ -21,6 +23,7 @@ type Invocation =
   | { readonly command: 'cache'; readonly options: CacheOptions }
   | { readonly command: 'warm'; readonly options: WarmOptions }
   | { readonly command: 'index'; readonly options: IndexOptions }
+  | { readonly command: 'inspect'; readonly options: InspectOptions }
   | { readonly command: 'mix'; readonly options: MixOptions }
   | { readonly command: 'show'; readonly options: ShowOptions }
   | { readonly command: 'diff'; readonly options: DiffOptions }
@@ -53,6 +56,17 @@ interface CacheFlags {
 
 interface IndexFlags {
   readonly out?: string;
+  readonly json: boolean;
+}
+
+interface InspectFlags {
+  readonly format?: FormatName;
+  readonly rows: number;
+  readonly text: readonly string[];
+  readonly tokens: readonly string[];
+  readonly all: boolean;
+  readonly config?: string;
+  readonly width?: number;
   readonly json: boolean;
 }
 
@@ -141,6 +155,21 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .option('--json', 'one JSON value a line', false)
     .action((configFile: string, { out, json }: IndexFlags) => {
       invocation = { command: 'index', options: { configFile, outDir: out, json } };
+    });
+  program
+    .command('inspect')
+    .description('show what is at a URI: format, shards, columns, row groups, first rows, and what will be slow')
+    .argument('<uri>', 'a prefix or directory, a glob, or one object')
+    .addOption(new Option('--format <format>', 'in place of what the names say').choices(FORMAT_NAMES))
+    .option('--rows <number>', 'first rows to show', countOption, 3)
+    .option('--text <column...>', 'columns of text to show rows of, in place of those that are found', [])
+    .option('--tokens <column...>', 'columns of token ids to show rows of', [])
+    .option('--all', 'look into every shard, and not into a few', false)
+    .option('--config <file>', 'a YAML configuration, for its storage: endpoints, and how to sign in')
+    .option('--width <columns>', 'columns of a line, in place of those of the terminal', countOption)
+    .option('--json', 'print all of it as one JSON value', false)
+    .action((uri: string, { format, config, width, ...flags }: InspectFlags) => {
+      invocation = { command: 'inspect', options: { uri, format, configFile: config, width, ...flags } };
     });
   program
     .command('warm')
@@ -255,6 +284,8 @@ function run(chosen: Invocation): Promise<number> {
       return import('./commands/diff.js').then(({ diff }) => diff(chosen.options));
     case 'index':
       return import('./commands/index-sources.js').then(({ indexSources }) => indexSources(chosen.options));
+    case 'inspect':
+      return import('./commands/inspect.js').then(({ inspectUri }) => inspectUri(chosen.options));
     case 'warm':
       return import('./commands/warm.js').then(({ warm }) => warm(chosen.options));
   }

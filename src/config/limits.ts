@@ -45,6 +45,20 @@ export const LIMITS = {
   footersRemembered: 64,
   /** A footer of 256 MiB would describe a million column chunks: more is damage. */
   footerBytesMax: 256 * 2 ** 20,
+  /** Names of columns that a misspelt one is compared with: no table that people write has more. */
+  namesSuggestedMax: 10_000,
+  /** Shards that `headrace inspect` looks into without being told to: enough to meet what is common, in a second on any store. */
+  inspectedShardsDefault: 16,
+  /** Columns that it shows the first rows of: as many as a screen has room for. */
+  inspectedColumnsMax: 8,
+  /** Shards smaller than this, on average, take longer to open than to read (a request takes 20 ms, in which 4 MB come) … */
+  smallShardBytes: 8 * 2 ** 20,
+  /** … which is worth a warning where there are many. */
+  smallShardsMin: 1000,
+  /** Decoded: a larger row group is more than a worker should hold, and one seek a slice where pages are not indexed. */
+  largeUnitBytes: 512 * 2 ** 20,
+  /** Decoded: smaller row groups are requests of some KiB, and a footer that grows with them. */
+  smallUnitBytes: 2 ** 20,
   /** Requests of a block's reader are at least this large (where the column chunk has as much left): smaller ones cost more CPU than bytes. */
   readAheadBytes: 2 ** 20,
   /** Requests while only page headers are wanted: as large as an object store likes (8–16 MiB). */

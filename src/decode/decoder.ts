@@ -118,6 +118,35 @@ export interface ReadEstimate {
   readonly requests: number;
 }
 
+/** A column of one object, or what stands for one. */
+export interface ColumnDescription {
+  /** As a source would name it. */
+  readonly name: string;
+  /** In the format's own words. */
+  readonly type: string;
+  /** What a source may use it as. */
+  readonly use?: 'text' | 'tokens' | undefined;
+  readonly codecs: readonly string[];
+  readonly encodings: readonly string[];
+  readonly storedBytes: number;
+  readonly decodedBytes: number;
+  /** As far as statistics say it of all rows. */
+  readonly nulls?: number | undefined;
+  readonly min?: string | number | boolean | undefined;
+  readonly max?: string | number | boolean | undefined;
+}
+
+/** What an object says of itself, for people. */
+export interface ShardDescription {
+  readonly rows: number;
+  readonly columns: readonly ColumnDescription[];
+  /** All columns together. */
+  readonly units: readonly Pick<Unit, 'rows' | 'storedBytes' | 'decodedBytes' | 'isWhole'>[];
+  /** Whether a filter could leave units out unread. */
+  readonly hasStatistics: boolean;
+  readonly writer?: string | undefined;
+}
+
 /** The main thread's half of a format. */
 export interface Decoder {
   /** Reads an object's own metadata: no row. Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
@@ -130,6 +159,8 @@ export interface Decoder {
    * exact in sum; those of a part leave out what is read again at its borders, and to find it. `withIds`: the ids of the rows are read as well.
    */
   estimateBlock(shard: Shard, block: Block, withIds?: boolean): (startRow: number, endRow: number) => ReadEstimate;
+  /** For `headrace inspect`, of all columns. Left out: what the index says of the one that was asked for. Errors: as of `index`. */
+  describe?(store: Store, object: ObjectInfo, signal?: AbortSignal): Promise<ShardDescription>;
   /** Stored bytes of the ids of a unit's rows; 0 where the index was not asked for them. */
   storedIdBytes(unit: Unit): number;
 }

@@ -4,6 +4,7 @@ import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import type { BlockReader, ColumnRequest, Decoder, Scan } from '../decoder.js';
+import { describeParquet } from './describe.js';
 import type { EncodedChunk } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
 import { createFooterSize, type FooterSize } from './footer-size.js';
@@ -17,6 +18,7 @@ export function createParquetDecoder(scan: Scan): Decoder {
   const pageMaps = new LRUCache<string, PageMap>({ maxSize: LIMITS.surveyedPagesMax, sizeCalculation: (map) => map.length + 1 });
   // the shards of one source are asked for by one request
   const footerSizes = new WeakMap<ColumnRequest, FooterSize>();
+  const described = createFooterSize();
   const open = (store: Store, path: string, shard: Shard, block: Block, anew: boolean): BlockReader => {
     const unit = shard.units[block.unit];
     const { id: idLayout, ...layout } = parquetUnitLayout(unit.layout);
@@ -52,6 +54,7 @@ export function createParquetDecoder(scan: Scan): Decoder {
       footerSizes.set(request, size);
       return readParquetIndex(store, object, request, size, signal);
     },
+    describe: (store, object, signal) => describeParquet(store, object, described, signal),
     openBlock: (store, path, shard, block) => open(store, path, shard, block, false),
     reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block, true),
     estimateBlock,

@@ -26,6 +26,8 @@ const chunkLayoutSchema = z.object({
   encodings: z.array(z.string()),
   type: z.string(),
   path: z.array(z.string()),
+  /** Nulls and the places of empty lists included, as the footer says; older indexes do not. */
+  values: byte.optional(),
   /** Offset index of the column chunk: where each page is, and its first row. */
   offsetIndex: z.object({ startByte: byte, endByte: byte }).optional(),
   /** Where the data pages start, if the footer says that a dictionary page comes before. */

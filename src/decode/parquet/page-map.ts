@@ -16,6 +16,7 @@ import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { Unit } from '../../core/shard.js';
 import type { Scan } from '../decoder.js';
+import { checkThrift } from './check-thrift.js';
 import type { ParquetChunkLayout } from './layout.js';
 
 /** A data page. Rows are counted in the unit. */
@@ -38,6 +39,7 @@ interface Header {
   readonly endByte: number;
   /** Rows, where the header says them. */
   readonly rows: number | undefined;
+  readonly values: number;
 }
 
 export class PageMap {
@@ -49,6 +51,8 @@ export class PageMap {
   #dictionaryEndByte: number | undefined;
   #nextByte: number;
   #nextRow = 0;
+  /** Of the pages so far. */
+  #values = 0;
   #work: Promise<void> = Promise.resolve();
   /** Rows were counted from levels: the last one may go on in the next page. */
   #counted = false;
@@ -135,8 +139,13 @@ export class PageMap {
       this.#damage = error as HeadraceError;
     }
     this.#damage ??= counts.problem === undefined ? damage : this.#invalid(counts.problem);
+    this.#values += data.reduce((sum, { values }) => sum + values, 0);
     const lastHeader = headers.at(-1);
     if (lastHeader !== undefined) this.#nextByte = lastHeader.endByte;
+    const { values, endByte } = this.#layout;
+    if (this.#nextByte >= endByte && values !== undefined && this.#values !== values) {
+      this.#damage ??= this.#invalid(`its pages hold ${this.#values} values of ${values}`);
+    }
     return lastHeader !== undefined || this.#damage !== undefined;
   }
 
@@ -184,6 +193,7 @@ export class PageMap {
     const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset };
     let header: ReturnType<typeof parquetHeader>;
     try {
+      checkThrift(bytes, offset);
       header = parquetHeader(reader);
     } catch {
       return undefined; // the header goes on beyond these bytes; if not, the survey ends at the chunk's end with an error
@@ -202,7 +212,7 @@ export class PageMap {
     const endByte = sane ? startByte + (reader.offset - offset) + stored : Infinity;
     if (kind === undefined || misplaced || incomplete || uncountable || endByte > this.#layout.endByte)
       throw this.#invalid(`the page header at byte ${startByte} is damaged`);
-    return { kind, startByte, endByte, rows };
+    return { kind, startByte, endByte, rows, values: v2?.num_values ?? v1?.num_values ?? 0 };
   }
 
   async #readOffsetIndex(read: ReadBytes, signal: AbortSignal): Promise<void> {
@@ -210,6 +220,7 @@ export class PageMap {
     if (offsetIndex === undefined) return;
     const bytes = await read(offsetIndex.startByte, offsetIndex.endByte, signal);
     try {
+      checkThrift(bytes);
       const { page_locations: locations } = readOffsetIndex({
         view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
         offset: 0,

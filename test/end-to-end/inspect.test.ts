@@ -1,0 +1,210 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeShards } from '../../examples/corpus/parquet.js';
+import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
+import { scanHere } from '../../src/decode/scan.js';
+import type { Inspection } from '../../src/inspecting.js';
+import { adviceOf } from '../../src/inspection-advice.js';
+import { memoryStore } from '../../src/store/memory.js';
+import { MINIO_BINARY, startMinio } from '../support/minio.js';
+import { runCli } from '../support/sidecar.js';
+import { makeWorkspace, type Workspace } from '../support/workspace.js';
+
+const PYTHON = process.env.HEADRACE_PYTHON;
+const documents = sampleDocuments(200);
+
+const parquet = (columns: Record<string, readonly unknown[]>, options: object = {}): Uint8Array =>
+  new Uint8Array(
+    parquetWriteBuffer({
+      columnData: Object.entries(columns).map(([name, data]) => ({ name, data: [...data], type: 'STRING' as const })),
+      ...options,
+    }),
+  );
+
+describe('headrace inspect', () => {
+  let workspace: Workspace;
+  let files: Map<string, Uint8Array>;
+
+  const inspected = async (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Inspection> => {
+    const { code, out, err } = await runCli(['inspect', ...args, '--json'], env);
+    // the AWS SDK has something to say about Node 20
+    expect(err).not.toContain('error');
+    expect(code).toBe(0);
+    return JSON.parse(out) as Inspection;
+  };
+  const failure = async (...args: string[]): Promise<string> => {
+    const { code, out, err } = await runCli(['inspect', ...args]);
+    expect([code, out]).toEqual([1, '']);
+    return err;
+  };
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+    files = await writeShards(workspace.path('data'), documents, 4, 10);
+  });
+  afterAll(() => workspace.remove());
+
+  it('says what is there, and shows the first rows of what a source could use', async () => {
+    const found = await inspected([workspace.path('data')]);
+    const sizes = [...files.values()].map(({ length }) => length).sort((a, b) => a - b);
+    expect(found).toMatchObject({ format: 'parquet', shards: 4, looked: 4, rows: 200, units: { count: 20, rows: { min: 10, max: 10 } } });
+    expect(found.shardBytes).toEqual({ total: sizes.reduce((a, b) => a + b), min: sizes[0], median: sizes[1], max: sizes[3] });
+    expect(found.columns.map(({ name, type, use }) => [name, type, use])).toEqual(
+      ['id', 'text', 'ballast'].map((name) => [name, 'string', 'text']),
+    );
+    const own = documents.filter((_, i) => i % 4 === 0).slice(0, 3);
+    expect(found.firstRows.columns.find(({ name }) => name === 'text')?.rows).toEqual(own.map(({ text }) => text));
+    expect(found.advice.map(({ code }) => code)).toEqual(['small-row-groups']);
+  });
+
+  it('fits the terminal, and escapes what could drive it', async () => {
+    await mkdir(workspace.path('odd'));
+    const texts = ['plain', '\u001b[2Jgone\u0007\n\u202ereversed', 'x'.repeat(5000)];
+    await writeFile(workspace.path('odd', 'a.parquet'), parquet({ text: texts, '\u001b[31mred': texts }));
+    const { code, out, err } = await runCli(['inspect', workspace.path('odd'), '--width', '72']);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f\u202e]/);
+    expect(out).toContain('\\u{1b}[2Jgone');
+    expect(out).toMatch(/2: x+… \(5000 characters\)/);
+    for (const line of out.split('\n').filter((own) => !own.startsWith('warning'))) expect(Array.from(line).length).toBeLessThanOrEqual(72);
+  });
+
+  it('asks for the footers of a few shards, and for the first rows of one', async () => {
+    const decoder = createParquetDecoder(scanHere);
+    const bytes = files.get('part-000.parquet')!;
+    const store = memoryStore('memory://x/', { a: bytes });
+    let reads = 0;
+    const counting = { ...store, read: ((...args) => (reads++, store.read(...args))) as typeof store.read };
+    await decoder.describe!(counting, await store.head('a'));
+    expect(reads).toBe(1);
+    await mkdir(workspace.path('many'));
+    for (let i = 0; i < 40; i++) await writeFile(workspace.path('many', `p-${String(i).padStart(3, '0')}.parquet`), bytes);
+    expect(await inspected([workspace.path('many')])).toMatchObject({ shards: 40, looked: 16 });
+    expect(await inspected([workspace.path('many'), '--all'])).toMatchObject({ shards: 40, looked: 40, rows: 40 * 50 });
+  });
+
+  it('names the shards whose columns differ', async () => {
+    await mkdir(workspace.path('mixed'));
+    await writeFile(workspace.path('mixed', 'a.parquet'), parquet({ text: ['a'], lang: ['en'] }));
+    await writeFile(workspace.path('mixed', 'b.parquet'), parquet({ text: ['a'] }));
+    const found = await inspected([workspace.path('mixed')]);
+    expect(found.differences).toEqual([{ column: 'lang', shard: 'b.parquet', reference: 'a.parquet', problem: 'missing' }]);
+    expect(found.advice.map(({ code }) => code)).toContain('mixed-schemas');
+  });
+
+  it('takes one object, a glob, and a format that no name says', async () => {
+    expect(await inspected([workspace.path('data', 'part-001.parquet')])).toMatchObject({ shards: 1, rows: 50 });
+    expect(await inspected([workspace.path('data', 'part-00[12].parquet')])).toMatchObject({ shards: 2, rows: 100 });
+    await writeFile(workspace.path('unnamed'), await readFile(workspace.path('data', 'part-001.parquet')));
+    expect(await inspected([workspace.path('unnamed'), '--format', 'parquet', '--rows', '0'])).toMatchObject({
+      rows: 50,
+      firstRows: { columns: [] },
+    });
+  });
+
+  it('ends with an error and status 1 where there is nothing, or nothing that it knows', async () => {
+    await mkdir(workspace.path('empty'));
+    expect(await failure(workspace.path('empty/'))).toMatch(/^error NO_SHARDS: no shard matches .*\n.*nothing below this prefix/);
+    expect(await failure(workspace.path('not-there.parquet'))).toMatch(/^error (NO_SHARDS|STORE_NOT_FOUND): /);
+    expect(await failure(workspace.path('unnamed'))).toMatch(
+      /^error FORMAT_UNKNOWN: .*by its first bytes it is a Parquet file\n.*--format/,
+    );
+    await writeFile(workspace.path('zipped.parquet'), gzipSync(files.get('part-000.parquet')!));
+    expect(await failure(workspace.path('zipped.parquet'))).toMatch(/^error SHARD_INVALID: .*it is a gzip file/);
+    expect(await failure('ftp://example.org/x')).toMatch(/^error CONFIG_INVALID: /);
+    expect(await failure(workspace.path('data'), '--text', 'txet')).toMatch(/^error COLUMN_MISSING: .*\n.*Did you mean text/);
+    expect((await runCli(['inspect'])).code).toBe(1);
+    expect((await runCli(['inspect', 'x', '--rows', 'many'])).code).toBe(1);
+  });
+
+  it.skipIf(PYTHON === undefined)('shows types, codecs, encodings and statistics as pyarrow wrote them', async () => {
+    await mkdir(workspace.path('typed'));
+    const script = [
+      'import sys, pyarrow as pa, pyarrow.parquet as pq',
+      'n = 5000',
+      't = pa.table({"n": pa.array(range(n), pa.uint16()), "text": [None] + ["some words and more " + str(i) for i in range(1, n)], "ids": pa.array([[1, 2]] * n, pa.list_(pa.int32())), "meta": [{"lang": "en", "score": 0.5}] * n, "tags": pa.array([[("a", 1)]] * n, pa.map_(pa.string(), pa.int64()))})',
+      'pq.write_table(t, sys.argv[1] + "/a.parquet", compression={"text": "gzip", "n": "none", "ids.list.element": "zstd"}, use_dictionary=["n"])',
+      'pq.write_table(t, sys.argv[1] + "/b.parquet", compression="gzip", write_statistics=False)',
+    ].join('\n');
+    execFileSync(PYTHON!, ['-c', script, workspace.path('typed')]);
+    const { columns, firstRows, advice, writers } = await inspected([workspace.path('typed', 'a.parquet')]);
+    expect(columns.map(({ name, type, use }) => [name, type, use])).toEqual([
+      ['n', 'uint16', undefined],
+      ['text', 'string', 'text'],
+      ['ids', 'list<int32>', 'tokens'],
+      ['meta.lang', 'string', 'text'],
+      ['meta.score', 'double', undefined],
+      ['tags', expect.stringMatching(/^map/), undefined],
+    ]);
+    expect(columns[0]).toMatchObject({ codecs: ['UNCOMPRESSED'], min: 0, max: 4999, nulls: 0 });
+    expect(columns[1]).toMatchObject({ codecs: ['GZIP'], nulls: 1, min: 'some words and more 1' });
+    expect(columns[2]).toMatchObject({ codecs: ['ZSTD'] });
+    expect(firstRows.columns.map(({ name, rows }) => [name, rows[0]])).toEqual([
+      ['text', null],
+      ['ids', [1, 2]],
+      ['meta.lang', 'en'],
+    ]);
+    expect(writers[0]).toMatch(/^parquet-cpp-arrow/);
+    expect(advice.map(({ code }) => code)).toEqual(['gzip']);
+    const both = await inspected([workspace.path('typed')]);
+    expect(both.advice.map(({ code }) => code)).toEqual(['no-statistics', 'gzip']);
+    expect(both.columns[0].min).toBeUndefined();
+  });
+
+  it.skipIf(MINIO_BINARY === undefined)('reads a bucket, with the storage of a configuration', { timeout: 120_000 }, async () => {
+    const minio = await startMinio();
+    try {
+      for (const [name, bytes] of files) await minio.put(`prose/${name}`, bytes);
+      const config = await workspace.config('s3.yaml', {
+        sources: { prose: { uri: `s3://${minio.bucket}/prose/` } },
+        tokenizer: { file: 'none.json' },
+        storage: { s3: { endpoint: minio.endpoint, forcePathStyle: true } },
+      });
+      const uri = `s3://${minio.bucket}/prose/`;
+      expect(await inspected([uri, '--config', config], minio.env)).toMatchObject({ uri, shards: 4, rows: 200 });
+      const denied = await runCli(['inspect', uri, '--config', config], { ...minio.env, AWS_SECRET_ACCESS_KEY: 'wrong' });
+      expect([denied.code, denied.err]).toEqual([1, expect.stringMatching(/^error STORE_DENIED: /m)]);
+      const missing = await runCli(['inspect', `s3://${minio.bucket}/nothing/`, '--config', config], minio.env);
+      expect([missing.code, missing.err]).toEqual([1, expect.stringMatching(/^error NO_SHARDS: /m)]);
+    } finally {
+      await minio.stop();
+    }
+  });
+
+  it('advises on what no test can write in a second', () => {
+    const spread = (value: number) => ({ total: value, min: value, median: value, max: value });
+    const facts = {
+      uri: 'x',
+      format: 'parquet' as const,
+      shards: 100_000,
+      shardBytes: { ...spread(2 ** 20), total: 100_000 * 2 ** 20 },
+      looked: 16,
+      rows: 1,
+      units: { count: 16, rows: spread(1), storedBytes: spread(2 ** 30), decodedBytes: spread(2 ** 31) },
+      columns: [
+        {
+          name: 'text',
+          type: 'string',
+          use: 'text' as const,
+          codecs: ['UNCOMPRESSED'],
+          encodings: [],
+          storedBytes: 2 ** 30,
+          decodedBytes: 2 ** 30,
+        },
+      ],
+      differences: [],
+      writers: [],
+      notes: [],
+    };
+    const unit = { rows: 1, storedBytes: 2 ** 30, decodedBytes: 2 ** 31 };
+    const codes = (units: object[]) =>
+      adviceOf(facts, [{ rows: 1, columns: [], units: units as [typeof unit], hasStatistics: true }]).map(({ code }) => code);
+    expect(codes([unit])).toEqual(['small-shards', 'large-row-groups', 'one-row-group', 'not-compressed']);
+    expect(codes([{ ...unit, isWhole: true }])).toEqual(['small-shards', 'large-row-groups', 'not-compressed', 'not-indexed']);
+  });
+});
