@@ -4,9 +4,6 @@ export type ContentCodec = 'plain' | 'gzip' | 'zstd';
 
 const ENDINGS = { '.gz': 'gzip', '.bgz': 'gzip', '.zst': 'zstd' } as const satisfies Readonly<Record<string, ContentCodec>>;
 
-/** Endings that a format's own may be followed by. */
-export const COMPRESSED_ENDINGS = Object.keys(ENDINGS);
-
 export function codecOfPath(path: string): ContentCodec {
   return Object.entries(ENDINGS).find(([ending]) => path.endsWith(ending))?.[1] ?? 'plain';
 }
