@@ -15,7 +15,7 @@ import type { CacheCounters } from './cache/counters.js';
 import { rangesDir } from './cache/layout.js';
 import { createRangeCache, type RangeCache } from './cache/range-cache.js';
 import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerConfig } from './config/config.js';
-import { fingerprint } from './core/canonical-json.js';
+import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
 import type { SkipRecord } from './core/skip.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
@@ -478,12 +478,12 @@ function tokenLookup(
   sourceIndex: number,
   selection: RowSelection | undefined,
 ): TokenLookup | undefined {
-  const { kind, column } = config.sources[sourceIndex];
+  const { kind, column, options } = config.sources[sourceIndex];
   if (cache === undefined || config.localCache?.tokens !== true || tokenizer === undefined || kind !== 'text') return undefined;
   const { fingerprint, invalidUtf8 } = tokenizer;
   return createTokenLookup({
     cache,
-    column,
+    column: options === undefined ? column : canonicalJson([column, options]),
     tokenizer: fingerprint,
     invalidUtf8,
     badRows: config.badRows,

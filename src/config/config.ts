@@ -138,7 +138,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       column: source.tokens ?? source.text ?? 'text',
       kind: source.tokens === undefined ? 'text' : 'tokens',
       id: source.id,
-      options: undefined,
+      options: optionsOf(source),
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
       weight: source.weight,
       epochs: source.whenUsedUp === 'repeat' ? undefined : (source.epochs ?? parsed.epochs),
@@ -185,6 +185,15 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     },
     limits: { workers: parsed.limits.workers, fetchBytesMax: parsed.limits.fetchBytes },
   };
+}
+
+/** Only what a source says, so that sources without it are as they were. */
+function optionsOf({ csv, lines }: ParsedConfig['sources'][string]): SourceConfig['options'] {
+  const options: Record<string, JsonValue> = {
+    ...(csv !== undefined && { csv: Object.fromEntries(Object.entries(csv).filter(([, value]) => value !== undefined)) }),
+    ...(lines && { lines }),
+  };
+  return Object.keys(options).length === 0 ? undefined : options;
 }
 
 /** Names that exist, and after each change a weight above 0. */

@@ -29,6 +29,22 @@ const duration = (min: number, max: number) =>
 const weight = z.number().min(0).max(1e9);
 const epochs = z.int().min(1).max(1e6);
 
+const csvSchema = z.strictObject({
+  delimiter: z
+    .string()
+    .length(1)
+    .optional()
+    .describe('What separates values: one ASCII character. Left out: a tab where the name ends in `.tsv`, else a comma.'),
+  quote: z
+    .union([z.string().length(1), z.literal(false)])
+    .default('"')
+    .describe('What values may be quoted with; two of them stand for one. `false`: nothing is.'),
+  header: z
+    .union([z.boolean(), z.array(z.string().min(1)).min(1)])
+    .default(true)
+    .describe('Whether the first record names the columns; or their names, in order, where no record does. `false`: they are `0`, `1` …'),
+});
+
 const sourceSchema = z
   .strictObject({
     uri: z
@@ -44,7 +60,13 @@ const sourceSchema = z
         'A file that `headrace index` wrote: a path, or any URI that a source may have. A start then lists nothing and reads no footer; an object that has changed since is `SHARD_CHANGED`, and a new one is not seen. The stream does not depend on it.',
       ),
     format: z.enum(FORMAT_NAMES).optional().describe('The format of the shards. Left out: what their names say.'),
-    text: z.string().min(1).optional().describe('The column to tokenize; a field of a struct by its path, `meta.body`. `text`, unless `tokens` is given.'),
+    text: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('The column to tokenize; a field of a struct or of JSON by its path: `meta.body`. `text`, unless `tokens` is given.'),
+    csv: csvSchema.optional().describe('How separated values are written (docs/formats.md).'),
+    lines: z.boolean().default(false).describe('Of plain text: `true`, a document a line that is not blank; `false`, a document a file.'),
     tokens: z
       .string()
       .min(1)

@@ -1,9 +1,17 @@
 /** The formats of shards, and the endings that objects of each go by. */
 
+const COMPRESSED_ENDINGS = ['.gz', '.bgz', '.zst'];
+
 /** In the order in which they are looked for below a prefix: what holds data before what may describe it. */
 export const FORMATS = {
   parquet: ['.parquet'],
+  jsonl: compressed('.jsonl', '.ndjson'),
+  csv: compressed('.csv', '.tsv'),
+  text: compressed('.txt', '.md'),
 } as const satisfies Readonly<Record<string, readonly string[]>>;
+
+/** What a source's objects may end with where its format is named: below a prefix, such objects are as often a table of contents. */
+const ENDINGS_WHEN_NAMED: Partial<Record<string, readonly string[]>> = { jsonl: compressed('.json') };
 
 export type FormatName = keyof typeof FORMATS;
 
@@ -17,6 +25,16 @@ export function formatOfPath(path: string): FormatName | undefined {
   return FORMAT_NAMES.find((name) => hasFormat(path, name));
 }
 
+/** Whether an object below a prefix is meant by a source that names its format. */
+export function mayHaveFormat(path: string, format: FormatName): boolean {
+  return hasFormat(path, format) || (ENDINGS_WHEN_NAMED[format] ?? []).some((ending) => path.endsWith(ending));
+}
+
 export function hasFormat(path: string, format: FormatName): boolean {
   return FORMATS[format].some((ending) => path.endsWith(ending));
+}
+
+/** Endings, and the same of objects that are compressed as a whole. */
+function compressed(...endings: readonly string[]): string[] {
+  return endings.flatMap((ending) => [ending, ...COMPRESSED_ENDINGS.map((own) => ending + own)]);
 }

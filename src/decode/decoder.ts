@@ -2,6 +2,8 @@
 import type { JsonValue } from '../core/canonical-json.js';
 import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
+import type { EncodedLineIds, EncodedLineSlice } from './lines/encoded-slice.js';
+import type { RowScan, RowScanRequest } from './lines/scan-rows.js';
 import type { EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
 
 /** Which column is wanted, and as what. */
@@ -18,10 +20,10 @@ export interface ColumnRequest {
 export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
-export type FetchedSlice = EncodedParquetSlice;
+export type FetchedSlice = EncodedParquetSlice | EncodedLineSlice;
 
 /** The ids of a slice's rows, on their way like the rows themselves. */
-export type FetchedIds = EncodedParquetIds;
+export type FetchedIds = EncodedParquetIds | EncodedLineIds;
 
 /** By row: integers in decimal, null where there is none. */
 export type DocumentIds = readonly (string | null)[];
@@ -58,6 +60,8 @@ export type Rows =
       readonly bytes: Uint8Array;
       /** [count], 0 where the row is null; `undefined` where none is. */
       readonly valid: Uint8Array | undefined;
+      /** By row that is null: what is wrong with it, where there is more to say. */
+      readonly problems?: ReadonlyMap<number, string> | undefined;
     }
   | {
       readonly kind: 'tokens';
@@ -67,6 +71,8 @@ export type Rows =
       /** int64 columns keep their width; negative numbers stand for ids over 2^31 and are out of range. */
       readonly ids: Int32Array | BigInt64Array;
       readonly valid: Uint8Array | undefined;
+      /** As of text. */
+      readonly problems?: ReadonlyMap<number, string> | undefined;
       /** All ids are at least 0 and below this; `undefined`: nobody looked, or one is negative. */
       readonly idsBelow: number | undefined;
       /** Gives the arrays back, for other rows: nobody may read them any more. */
@@ -80,6 +86,8 @@ export type SliceRows = Rows | { readonly kind: 'rejected'; readonly count: numb
 export interface Scans {
   /** Counts the rows that start in each page of a nested column. */
   readonly 'parquet-pages': { readonly request: PageRowRequest; readonly result: PageRows };
+  /** Finds where rows begin in content whose rows are lines. */
+  readonly 'row-starts': { readonly request: RowScanRequest; readonly result: RowScan };
 }
 
 export type ScanKind = keyof Scans;

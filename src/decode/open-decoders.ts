@@ -1,6 +1,8 @@
 /** The main thread's half of every format, by its name. A decoder is made when a source first has its format. */
 import type { FormatName } from '../core/format.js';
 import type { Decoder, Scan } from './decoder.js';
+import { createLineDecoder } from './lines/block-reader.js';
+import { csvFormat, JSONL, textFormat } from './lines/line-format.js';
 import { createParquetDecoder } from './parquet/block-reader.js';
 
 /** One set a pipeline: decoders keep what they have learnt of objects. */
@@ -10,6 +12,9 @@ export interface Decoders {
 
 const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   parquet: createParquetDecoder,
+  jsonl: (scan) => createLineDecoder(scan, () => JSONL),
+  csv: (scan) => createLineDecoder(scan, csvFormat),
+  text: (scan) => createLineDecoder(scan, textFormat),
 };
 
 /** `scan` does the bulk work that metadata needs: that of a worker pool, or `scanHere`. */

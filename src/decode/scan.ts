@@ -1,9 +1,11 @@
 /** Bulk work that metadata needs, by its kind: the worker's half of `Scan`. */
 import type { Scan, ScanKind, Scans } from './decoder.js';
+import { scanRows } from './lines/scan-rows.js';
 import { countPageRows } from './parquet/count-page-rows.js';
 
 const SCANNERS: { readonly [K in ScanKind]: (request: Scans[K]['request']) => Scans[K]['result'] } = {
   'parquet-pages': countPageRows,
+  'row-starts': scanRows,
 };
 
 export function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Scans[K]['result'] {

@@ -2,7 +2,7 @@
 import picomatch from 'picomatch';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { HeadraceError } from '../core/errors.js';
-import { FORMAT_NAMES, formatOfPath, FORMATS, hasFormat, type FormatName } from '../core/format.js';
+import { FORMAT_NAMES, formatOfPath, FORMATS, hasFormat, mayHaveFormat, type FormatName } from '../core/format.js';
 import type { OpenedStore } from '../store/open-store.js';
 import { shownUri } from '../store/schemes.js';
 import type { ObjectInfo, Store } from '../store/store.js';
@@ -83,7 +83,7 @@ async function listPrefix(uri: string, store: Store, prefix: string, options: Li
   const found = await collect(uri, store, prefix, options, (path) => {
     const hidden = path.split('/').some((segment) => segment.startsWith('_') || segment.startsWith('.'));
     if (hidden) return false;
-    return options.format === undefined ? formatOfPath(path) !== undefined : hasFormat(path, options.format);
+    return options.format === undefined ? formatOfPath(path) !== undefined : mayHaveFormat(path, options.format);
   });
   return options.format === undefined ? ofOneFormat(uri, found, options) : found;
 }

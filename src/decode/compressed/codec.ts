@@ -1,0 +1,9 @@
+/** How the content of an object is stored, by the ending of its name. */
+
+export type ContentCodec = 'plain' | 'gzip' | 'zstd';
+
+const ENDINGS = { '.gz': 'gzip', '.bgz': 'gzip', '.zst': 'zstd' } as const satisfies Readonly<Record<string, ContentCodec>>;
+
+export function codecOfPath(path: string): ContentCodec {
+  return Object.entries(ENDINGS).find(([ending]) => path.endsWith(ending))?.[1] ?? 'plain';
+}

@@ -1,0 +1,177 @@
+/** Fetches the lines of a block's slices: the main thread's half of JSON lines, separated values and plain text. */
+import { LIMITS } from '../../config/limits.js';
+import type { Block, Shard, Unit } from '../../core/shard.js';
+import { STORE_LIMITS } from '../../store/limits.js';
+import type { ByteRange, Store } from '../../store/store.js';
+import { codecOfPath } from '../compressed/codec.js';
+import { openContent, type ContentReader } from '../compressed/content.js';
+import type { BlockReader, ColumnRequest, Decoder, ReadEstimate, Scan } from '../decoder.js';
+import { lineColumns } from './columns.js';
+import type { EncodedLineSlice } from './encoded-slice.js';
+import { indexLines } from './index-lines.js';
+import { lineUnitLayout, longRowsOf, marksOf, type LongRow, type Mark } from './layout.js';
+import type { LineFormat } from './line-format.js';
+import { LINE_LIMITS } from './limits.js';
+
+export type LineFormatOf = (request: ColumnRequest, path: string) => LineFormat;
+
+/** `scan` runs in a worker. */
+export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): Decoder {
+  const inTurn = createTurns(LINE_LIMITS.passesMax);
+  return {
+    index: (store, object, request, signal = new AbortController().signal) =>
+      inTurn(() => indexLines(store, object, formatOf(request, object.path), request, scan, signal)),
+    openBlock: (store, path, shard, block) => new LineReader(store, path, shard, block),
+    reopenBlock: (store, path, shard, block, ranges) => new LineReader(withFreshReads(store, ranges), path, shard, block),
+    estimateBlock,
+    storedIdBytes: (unit) => unit.storedBytes,
+  };
+}
+
+/** At most so many works at once; the others wait in order. */
+function createTurns(worksMax: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (running < worksMax) running++;
+    else await new Promise<void>((resolve) => waiting.push(resolve)); // who ends hands its turn over
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running--;
+      else next();
+    }
+  };
+}
+
+/** Nothing comes from a cache, which may have kept what was damaged on its way. */
+function withFreshReads(store: Store, forget: readonly ByteRange[]): Store {
+  return { ...store, read: (path, range, options) => store.read(path, range, { ...options, fresh: { forget } }) };
+}
+
+class LineReader implements BlockReader {
+  readonly #shard: Shard;
+  readonly #unit: Unit;
+  readonly #line: number;
+  /** Content before the unit, in what the reader reads. */
+  readonly #skipBytes: number;
+  readonly #marks: readonly Mark[];
+  readonly #long: readonly LongRow[];
+  readonly #isPlain: boolean;
+  readonly #content: ContentReader;
+  /** Ids are in the same bytes: rows that were just read are not read again. */
+  #last: { readonly startRow: number; readonly endRow: number; readonly slice: Promise<EncodedLineSlice> } | undefined;
+
+  constructor(store: Store, path: string, shard: Shard, block: Block) {
+    this.#shard = shard;
+    this.#unit = shard.units[block.unit];
+    const layout = lineUnitLayout(this.#unit.layout);
+    this.#line = layout.line;
+    this.#skipBytes = layout.skipBytes;
+    this.#marks = marksOf(layout);
+    this.#long = longRowsOf(layout);
+    this.#isPlain = codecOfPath(path) === 'plain';
+    const { startByte, endByte } = this.#isPlain ? this.#plainRange(block, layout.startByte) : layout;
+    const { uri, size, etag } = shard;
+    this.#content = openContent(store, { path, uri, size, etag }, { startByte, endByte });
+  }
+
+  get ranges(): readonly ByteRange[] {
+    return this.#content.ranges;
+  }
+
+  async slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {
+    const slice = await this.#readOnce(startRow, endRow, signal);
+    return { ...slice, bytes: slice.bytes.slice() };
+  }
+
+  async ids(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {
+    return this.slice(startRow, endRow, signal);
+  }
+
+  #readOnce(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {
+    if (this.#last?.startRow === startRow && this.#last.endRow === endRow) return this.#last.slice;
+    const slice = this.#read(startRow, endRow, signal);
+    const last = { startRow, endRow, slice };
+    this.#last = last;
+    slice.catch(() => {
+      if (this.#last === last) this.#last = undefined;
+    });
+    return slice;
+  }
+
+  async #read(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {
+    const { uri, layout } = this.#shard;
+    const columns = lineColumns(layout);
+    const start = this.#markBefore(startRow - this.#unit.startRow);
+    const end = this.#markBehind(endRow - this.#unit.startRow);
+    const long = this.#long.filter(({ row }) => row >= start.row && row < end.row);
+    const pieces: Uint8Array[] = [];
+    let at = start.byte;
+    for (const { startByte, endByte } of [...long, { startByte: end.byte, endByte: end.byte }]) {
+      if (startByte > at) pieces.push(await this.#readContent(at, startByte, signal));
+      at = endByte;
+    }
+    return {
+      format: 'lines',
+      uri,
+      bytes: joined(pieces),
+      ranges: this.#content.ranges,
+      line: this.#line + start.row + start.extraLines,
+      skipRows: startRow - this.#unit.startRow - start.row,
+      rows: endRow - startRow,
+      longRows: long.map(({ row, startByte, endByte }) => ({ row: row - start.row, bytes: endByte - startByte })),
+      columns,
+      kind: columns.kind === 'jsonl' ? columns.as : 'text',
+    };
+  }
+
+  /** Of the unit. To the last byte of a compressed one, and a byte beyond: only then is it known that all of it is whole. */
+  async #readContent(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array> {
+    const isLast = endByte === this.#marks[this.#marks.length - 1].byte && !this.#isPlain;
+    const bytes = await this.#content.read(this.#skipBytes + startByte, this.#skipBytes + endByte + (isLast ? 1 : 0), signal);
+    return bytes.subarray(0, endByte - startByte);
+  }
+
+  /** Of a plain object, only the block's own part is read ahead. Positions count from the unit's start, which may lie before it. */
+  #plainRange(block: Block, unitStartByte: number): ByteRange {
+    const end = this.#markBehind(block.endRow - this.#unit.startRow);
+    return { startByte: unitStartByte, endByte: unitStartByte + end.byte };
+  }
+
+  #markBefore(row: number): Mark {
+    return this.#marks.findLast((mark) => mark.row <= row) ?? this.#marks[0];
+  }
+
+  #markBehind(row: number): Mark {
+    return this.#marks.find((mark) => mark.row >= row) ?? this.#marks[this.#marks.length - 1];
+  }
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/** As if all rows of a unit had the same length. What a compressed block has before its rows is read for its first slice. */
+function estimateBlock(shard: Shard, block: Block): (startRow: number, endRow: number) => ReadEstimate {
+  const unit = shard.units[block.unit];
+  const isPlain = codecOfPath(shard.path) === 'plain';
+  const byteOf = (row: number): number => Math.floor((unit.storedBytes * (row - unit.startRow)) / unit.rows);
+  const blockEnd = byteOf(block.endRow);
+  let held = isPlain ? byteOf(block.startRow) : 0;
+  return (startRow, endRow) => {
+    const wanted = byteOf(endRow);
+    if (wanted <= held) return { bytes: 0, requests: 0 };
+    const end = Math.max(wanted, Math.min(blockEnd, byteOf(startRow) + LIMITS.readAheadBytes));
+    const bytes = end - held;
+    held = end;
+    return { bytes, requests: Math.ceil(bytes / STORE_LIMITS.partBytesMax) };
+  };
+}

@@ -1,0 +1,18 @@
+/** Bounds of formats that have a row in a line, each with its reason. */
+
+export const LINE_LIMITS = {
+  /** Content that is scanned at a time, when a shard is indexed: bulk enough for a message to a worker. */
+  scanBytes: 4 * 2 ** 20,
+  /** Content of a unit: what is fetched for a block is a few MiB, and a terabyte has a quarter of a million units. */
+  unitBytes: 4 * 2 ** 20,
+  /** Between the places at which a unit can be entered: a slice reads this much too much at either end. */
+  markBytes: 256 * 2 ** 10,
+  /** The same in units that are read from their start anyway, which may be very long: three numbers a MiB. */
+  wholeMarkBytes: 2 ** 20,
+  /** A compressed unit begins at most this far behind the start of a part, which is decompressed for nothing. */
+  skipBytesMax: 2 ** 20,
+  /** Shards that are passed over at once: with 12 MiB each, 100 MiB; and more than keep two workers and a connection busy. */
+  passesMax: 8,
+  /** The names of columns: a thousand long ones. */
+  headerBytesMax: 256 * 2 ** 10,
+} as const;

@@ -1,0 +1,112 @@
+import { mergeCursors, openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { createHash } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+
+/** SHA-256 of the digests of all steps, of one rank: pinned, so that no change moves a stream unseen. */
+const ORDERS = {
+  jsonl: '',
+  gzip: '',
+  csv: '',
+  text: '',
+} as Readonly<Record<string, string>>;
+
+describe('streams of lines', () => {
+  let workspace: Workspace;
+  const documents = sampleDocuments(300);
+
+  const config = (name: string): ConfigInput => ({
+    seed: 5,
+    sources: { s: { uri: workspace.path(`${name}/`), ...(name === 'text' && { lines: true }) } },
+    tokenizer: { file: TOKENIZER_FILE },
+    sequence: { length: 128 },
+    shuffle: { blocks: 4, windowBytes: '64KiB' },
+    batch: { size: 8, lanes: 4 },
+    epochs: 1,
+    last: 'pad',
+    cache: { dir: workspace.path('cache') },
+    limits: { workers: 1 },
+  });
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+    const lines = (own: readonly string[]): string => own.map((text, i) => `${JSON.stringify({ id: i, text })}\n`).join('');
+    const csv = (own: readonly string[]): string =>
+      `id,text\r\n${own.map((text, i) => `${i},"${text.replaceAll('"', '""')}"\r\n`).join('')}`;
+    const text = (own: readonly string[]): string => own.map((document) => `${document.replaceAll('\n', ' ')}\n`).join('');
+    const write = async (name: string, ending: string, of: (own: readonly string[]) => string | Uint8Array): Promise<void> => {
+      await mkdir(workspace.path(name));
+      for (let i = 0; i < 3; i++) await writeFile(workspace.path(name, `${i}${ending}`), of(documents.filter((_, j) => j % 3 === i)));
+    };
+    await write('jsonl', '.jsonl', lines);
+    await write('gzip', '.jsonl.gz', (own) => gzipSync(lines(own)));
+    await write('csv', '.csv', csv);
+    await write('text', '.txt', text);
+  });
+  afterAll(() => workspace.remove());
+
+  it.each(Object.keys(ORDERS))(
+    '%s: the order is pinned, and a resume at every tenth step, of any number of ranks, is exact',
+    async (name) => {
+      const pipeline = await openPipeline(config(name));
+      try {
+        const all = await collect(pipeline.batches());
+        expect(all.length).toBeGreaterThan(40);
+        const order = createHash('sha256');
+        for (const { digest } of all) order.update(digest);
+        expect(order.digest('hex')).toBe(ORDERS[name]);
+        for (let step = 9; step < all.length - 3; step += 10) {
+          const next = await collect(pipeline.batches({ cursor: all[step].cursor }), 3);
+          expect(next.map(({ digest }) => digest)).toEqual(all.slice(step + 1, step + 4).map(({ digest }) => digest));
+        }
+        const halves = await Promise.all(
+          [0, 1].map((rank) => collect(pipeline.batches({ rank, worldSize: 2, cursor: all[19].cursor }), 2)),
+        );
+        const again = await collect(pipeline.batches({ cursor: mergeCursors(halves.map((half) => half[1].cursor)) }), 1);
+        expect(again[0].digest).toBe(all[22].digest);
+      } finally {
+        await pipeline.close();
+      }
+    },
+  );
+
+  it('jsonl and gzip of it have the same documents; a bad line is left out by policy, and named', async () => {
+    await mkdir(workspace.path('bad'));
+    await writeFile(workspace.path('bad', 'a.jsonl'), '{"text":"one"}\n{"text":1}\n{"text":"two"}\n');
+    await expect(run({ ...config('bad') })).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringMatching(/row 1 of .*a\.jsonl \(line 2\) has a number in field text, and no text/),
+    });
+    const skipped: string[] = [];
+    const pipeline = await openPipeline({ ...config('bad'), badRows: 'skip' }, { onSkip: ({ problem }) => void skipped.push(problem) });
+    await collect(pipeline.batches());
+    await pipeline.close();
+    expect(skipped).toHaveLength(1);
+    expect(await tokensOf('jsonl')).toBe(await tokensOf('gzip'));
+  });
+
+  async function tokensOf(name: string): Promise<number> {
+    return (await run(config(name))).reduce((sum, { tokens }) => sum + tokens, 0);
+  }
+});
+
+async function run(input: ConfigInput): Promise<Batch[]> {
+  const pipeline = await openPipeline(input);
+  try {
+    return await collect(pipeline.batches());
+  } finally {
+    await pipeline.close();
+  }
+}
+
+async function collect(batches: AsyncIterable<Batch>, batchesMax = Infinity): Promise<Batch[]> {
+  const all: Batch[] = [];
+  for await (const batch of batches) {
+    all.push(batch);
+    if (all.length === batchesMax) break;
+  }
+  return all;
+}
