@@ -3,6 +3,7 @@
 /** In the order in which they are looked for below a prefix: what holds data before what may describe it. */
 export const FORMATS = {
   parquet: ['.parquet'],
+  webdataset: ['.tar'],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
 export type FormatName = keyof typeof FORMATS;

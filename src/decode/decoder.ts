@@ -3,6 +3,8 @@ import type { JsonValue } from '../core/canonical-json.js';
 import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
 import type { EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
+import type { EncodedTarSlice } from './webdataset/encoded-slice.js';
+import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
 
 /** Which column is wanted, and as what. */
 export interface ColumnRequest {
@@ -18,10 +20,10 @@ export interface ColumnRequest {
 export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
-export type FetchedSlice = EncodedParquetSlice;
+export type FetchedSlice = EncodedParquetSlice | EncodedTarSlice;
 
 /** The ids of a slice's rows, on their way like the rows themselves. */
-export type FetchedIds = EncodedParquetIds;
+export type FetchedIds = EncodedParquetIds | EncodedTarSlice;
 
 /** By row: integers in decimal, null where there is none. */
 export type DocumentIds = readonly (string | null)[];
@@ -58,6 +60,8 @@ export type Rows =
       readonly bytes: Uint8Array;
       /** [count], 0 where the row is null; `undefined` where none is. */
       readonly valid: Uint8Array | undefined;
+      /** Why rows are null, where that is more than a null: by row, in the middle of a sentence about it. */
+      readonly problems?: ReadonlyMap<number, string> | undefined;
     }
   | {
       readonly kind: 'tokens';
@@ -67,6 +71,7 @@ export type Rows =
       /** int64 columns keep their width; negative numbers stand for ids over 2^31 and are out of range. */
       readonly ids: Int32Array | BigInt64Array;
       readonly valid: Uint8Array | undefined;
+      readonly problems?: ReadonlyMap<number, string> | undefined;
       /** All ids are at least 0 and below this; `undefined`: nobody looked, or one is negative. */
       readonly idsBelow: number | undefined;
       /** Gives the arrays back, for other rows: nobody may read them any more. */
@@ -80,6 +85,8 @@ export type SliceRows = Rows | { readonly kind: 'rejected'; readonly count: numb
 export interface Scans {
   /** Counts the rows that start in each page of a nested column. */
   readonly 'parquet-pages': { readonly request: PageRowRequest; readonly result: PageRows };
+  /** Finds the members of a part of a tar. */
+  readonly 'tar-headers': { readonly request: TarScanRequest; readonly result: TarScan };
 }
 
 export type ScanKind = keyof Scans;

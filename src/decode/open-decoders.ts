@@ -2,6 +2,7 @@
 import type { FormatName } from '../core/format.js';
 import type { Decoder, Scan } from './decoder.js';
 import { createParquetDecoder } from './parquet/block-reader.js';
+import { createWebDatasetDecoder } from './webdataset/block-reader.js';
 
 /** One set a pipeline: decoders keep what they have learnt of objects. */
 export interface Decoders {
@@ -10,6 +11,7 @@ export interface Decoders {
 
 const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   parquet: createParquetDecoder,
+  webdataset: createWebDatasetDecoder,
 };
 
 /** `scan` does the bulk work that metadata needs: that of a worker pool, or `scanHere`. */

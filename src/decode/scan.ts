@@ -1,9 +1,11 @@
 /** Bulk work that metadata needs, by its kind: the worker's half of `Scan`. */
 import type { Scan, ScanKind, Scans } from './decoder.js';
 import { countPageRows } from './parquet/count-page-rows.js';
+import { scanTarHeaders } from './webdataset/scan-headers.js';
 
 const SCANNERS: { readonly [K in ScanKind]: (request: Scans[K]['request']) => Scans[K]['result'] } = {
   'parquet-pages': countPageRows,
+  'tar-headers': scanTarHeaders,
 };
 
 export function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Scans[K]['result'] {

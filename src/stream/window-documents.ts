@@ -146,7 +146,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
     this.#aheadIds = this.#isLeftOut(first)
       ? NO_TOKENS
       : rows.valid?.[index] === 0
-        ? this.#reject(first, 'is null, or holds a null')
+        ? this.#reject(first, rows.problems?.get(index) ?? 'is null, or holds a null')
         : this.#checkedIds(rows, rows.bounds[index], rows.bounds[index + 1], first);
     this.#aheadBounds = Int32Array.of(0, this.#aheadIds.length);
   }
@@ -201,7 +201,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
     if (kept?.kind !== 'kept' && this.#isLeftOut(document) && kept?.kind !== 'wanted') return undefined;
     const index = row - this.#starts[slice];
     if (rows.valid?.[index] === 0) {
-      this.#reject(document, 'is null');
+      this.#reject(document, rows.problems?.get(index) ?? 'is null');
       return undefined;
     }
     const text = rows.bytes.subarray(rows.bounds[index], rows.bounds[index + 1]);

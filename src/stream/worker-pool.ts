@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { LIMITS } from '../config/limits.js';
 import { abortError, untilAborted } from '../core/abort.js';
 import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
-import type { Scan, ScanKind, Scans } from '../decode/decoder.js';
+import type { EncodedSlice, FetchedIds, Scan, ScanKind, Scans } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
 import { WindowDamaged } from './damage.js';
 import type { DamagedSlice, PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
@@ -251,8 +251,20 @@ export class WindowHandle {
 
 function transferables(payload: WindowPayload): ArrayBuffer[] {
   return payload.slices.flatMap(({ encoded, ids, tokens }) => [
-    ...(encoded.format === 'parquet' ? [encoded.dictionary.buffer, encoded.pages.buffer] : []),
-    ...(ids === undefined ? [] : [ids.dictionary.buffer, ids.pages.buffer]),
+    ...buffersOf(encoded),
+    ...(ids === undefined ? [] : buffersOf(ids)),
     ...(tokens?.kind === 'kept' ? [tokens.entry.buffer as ArrayBuffer] : []),
   ]);
+}
+
+function buffersOf(fetched: EncodedSlice | FetchedIds): ArrayBuffer[] {
+  switch (fetched.format) {
+    case 'parquet':
+      return [fetched.dictionary.buffer, fetched.pages.buffer];
+    case 'webdataset':
+      return fetched.runs.map(({ bytes }) => bytes.buffer);
+    case 'omitted':
+    case 'rejected':
+      return [];
+  }
 }
