@@ -22,7 +22,7 @@ const signal = new AbortController().signal;
 const decoder = createWebDatasetDecoder(scanHere);
 
 type Value = string | number[] | null;
-type Sample = readonly [key: string, members: Readonly<Record<string, string>>];
+type Sample = readonly [key: string, members: Readonly<Record<string, string>> & { readonly txt?: string }];
 
 function recording(store: Store): { readonly store: Store; readonly reads: ByteRange[] } {
   const reads: ByteRange[] = [];

@@ -50,7 +50,7 @@ function records(pax: Readonly<Record<string, string>>): string {
       const rest = ` ${key}=${value}\n`;
       let length = Buffer.byteLength(rest);
       while (String(length).length + Buffer.byteLength(rest) !== length) length = String(length).length + Buffer.byteLength(rest);
-      return length + rest;
+      return `${length}${rest}`;
     })
     .join('');
 }
