@@ -68,6 +68,29 @@ export const LIMITS = {
   /** Pages whose places are remembered over all row groups (40 bytes each): 256 Ki pages are 256 GiB of data at 1 MiB a page, 10 MiB of memory. */
   surveyedPagesMax: 256 * 1024,
 
+  /** A unit of a tar: whole samples whose wanted members have this many bytes, as a unit of any format should … */
+  tarUnitBytes: 4 * 2 ** 20,
+  /** … or which take this many bytes to read, with all that lies between: what one stream of an object store reaches its full rate with … */
+  tarUnitReadBytes: 16 * 2 ** 20,
+  /** … or this many stretches: each may be a request. */
+  tarUnitStretchesMax: 64,
+  /** A stretch of samples: what is read for nothing at the ends of a slice is half of this on average. */
+  tarStretchBytes: 256 * 2 ** 10,
+  /** A body that nobody wants is read past, not through, if it is longer: a request (20 ms) costs an object store's stream (100 MB/s) as much as 2 MB. */
+  tarJumpBytes: 2 ** 20,
+  /** Of a tar's headers, at a time: 32 shards are indexed at once, and each read is held twice for a moment. */
+  tarScanBytes: 2 * 2 ** 20,
+  /** … where bodies are jumped over: a sample's headers are a few KiB. */
+  tarScanBytesMin: 64 * 2 ** 10,
+  /** Headers before a member that say more of it (a long name, attributes): writers need some hundred bytes; Linux has no path above 4 KiB. */
+  tarHeaderBytesMax: 2 ** 20,
+  /** A member that is decoded; no document may be longer. A longer one is a bad row, and is not read. */
+  tarMemberBytesMax: 64 * 2 ** 20,
+  /** An index beside a tar: eight bytes a sample, so 32 million samples. */
+  tarIndexBytesMax: 256 * 2 ** 20,
+  /** Names that a pattern of braces may stand for: as many shards as a source may well have. */
+  braceNamesMax: 1_000_000,
+
   /** Documents that one source leaves out by name: 8 bytes each in memory, so 80 MB. */
   exclusionEntriesMax: 10_000_000,
   /** Of a list, at a time: as large as an object store likes. */

@@ -5,6 +5,7 @@ const COMPRESSED_ENDINGS = ['.gz', '.bgz', '.zst'];
 /** In the order in which they are looked for below a prefix: what holds data before what may describe it. */
 export const FORMATS = {
   parquet: ['.parquet'],
+  webdataset: ['.tar'],
   jsonl: compressed('.jsonl', '.ndjson'),
   csv: compressed('.csv', '.tsv'),
   text: compressed('.txt', '.md'),

@@ -2,6 +2,7 @@
 import type { DocumentIds, EncodedSlice, FetchedIds, SliceRows } from './decoder.js';
 import { decodeLineIds, decodeLineSlice } from './lines/decode-slice.js';
 import { decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
+import { decodeTarIds, decodeTarSlice } from './webdataset/decode-slice.js';
 
 /** The rows of an omitted slice are empty texts, which hold the places of those that nobody asks for. Errors: `SHARD_INVALID`. */
 export function decodeSlice(slice: EncodedSlice): SliceRows {
@@ -10,6 +11,8 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
       return decodeParquetSlice(slice);
     case 'lines':
       return decodeLineSlice(slice);
+    case 'webdataset':
+      return decodeTarSlice(slice);
     case 'omitted':
       return { kind: 'text', count: slice.rows, bounds: new Int32Array(slice.rows + 1), bytes: new Uint8Array(0), valid: undefined };
     case 'rejected':
@@ -19,5 +22,12 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeIds(ids: FetchedIds): DocumentIds {
-  return ids.format === 'parquet' ? decodeParquetIds(ids) : decodeLineIds(ids);
+  switch (ids.format) {
+    case 'parquet':
+      return decodeParquetIds(ids);
+    case 'lines':
+      return decodeLineIds(ids);
+    case 'webdataset':
+      return decodeTarIds(ids);
+  }
 }

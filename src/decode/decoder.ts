@@ -5,6 +5,8 @@ import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
 import type { EncodedLineIds, EncodedLineSlice } from './lines/encoded-slice.js';
 import type { RowScan, RowScanRequest } from './lines/scan-rows.js';
 import type { EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
+import type { EncodedTarSlice } from './webdataset/encoded-slice.js';
+import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
 
 /** Which column is wanted, and as what. */
 export interface ColumnRequest {
@@ -20,10 +22,10 @@ export interface ColumnRequest {
 export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
-export type FetchedSlice = EncodedParquetSlice | EncodedLineSlice;
+export type FetchedSlice = EncodedParquetSlice | EncodedLineSlice | EncodedTarSlice;
 
 /** The ids of a slice's rows, on their way like the rows themselves. */
-export type FetchedIds = EncodedParquetIds | EncodedLineIds;
+export type FetchedIds = EncodedParquetIds | EncodedLineIds | EncodedTarSlice;
 
 /** By row: integers in decimal, null where there is none. */
 export type DocumentIds = readonly (string | null)[];
@@ -88,6 +90,8 @@ export interface Scans {
   readonly 'parquet-pages': { readonly request: PageRowRequest; readonly result: PageRows };
   /** Finds where rows begin in content whose rows are lines. */
   readonly 'row-starts': { readonly request: RowScanRequest; readonly result: RowScan };
+  /** Finds the members of a part of a tar. */
+  readonly 'tar-headers': { readonly request: TarScanRequest; readonly result: TarScan };
 }
 
 export type ScanKind = keyof Scans;

@@ -4,6 +4,7 @@ import type { Decoder, Scan } from './decoder.js';
 import { createLineDecoder } from './lines/block-reader.js';
 import { csvFormat, JSONL, textFormat } from './lines/line-format.js';
 import { createParquetDecoder } from './parquet/block-reader.js';
+import { createWebDatasetDecoder } from './webdataset/block-reader.js';
 
 /** One set a pipeline: decoders keep what they have learnt of objects. */
 export interface Decoders {
@@ -15,6 +16,7 @@ const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   jsonl: (scan) => createLineDecoder(scan, () => JSONL),
   csv: (scan) => createLineDecoder(scan, csvFormat),
   text: (scan) => createLineDecoder(scan, textFormat),
+  webdataset: createWebDatasetDecoder,
 };
 
 /** `scan` does the bulk work that metadata needs: that of a worker pool, or `scanHere`. */

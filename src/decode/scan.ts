@@ -2,10 +2,12 @@
 import type { Scan, ScanKind, Scans } from './decoder.js';
 import { scanRows } from './lines/scan-rows.js';
 import { countPageRows } from './parquet/count-page-rows.js';
+import { scanTarHeaders } from './webdataset/scan-headers.js';
 
 const SCANNERS: { readonly [K in ScanKind]: (request: Scans[K]['request']) => Scans[K]['result'] } = {
   'parquet-pages': countPageRows,
   'row-starts': scanRows,
+  'tar-headers': scanTarHeaders,
 };
 
 export function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Scans[K]['result'] {

@@ -1,11 +1,14 @@
 /** Which objects a source consists of: lists prefixes, globs and single objects, and puts them into canonical order. */
 import picomatch from 'picomatch';
+import { LIMITS } from '../config/limits.js';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { HeadraceError } from '../core/errors.js';
 import { FORMAT_NAMES, formatOfPath, FORMATS, hasFormat, mayHaveFormat, type FormatName } from '../core/format.js';
+import { mapConcurrent } from '../core/map-concurrent.js';
 import type { OpenedStore } from '../store/open-store.js';
 import { shownUri } from '../store/schemes.js';
 import type { ObjectInfo, Store } from '../store/store.js';
+import { expandBraces } from './expand-braces.js';
 
 /** One object of a source, found but not yet read. */
 export interface ListedObject {
@@ -53,6 +56,8 @@ export async function listShards(uris: readonly string[], options: ListOptions):
 }
 
 async function listUri(uri: string, options: ListOptions): Promise<FoundObject[]> {
+  const names = expandBraces(uri);
+  if (names !== undefined) return listNames(uri, names, options);
   const { store, path, single = false } = options.openStore(uri);
   if (single) return listSingle(store, path, options);
   if (hasGlob(path)) return listGlob(uri, store, path, options);
@@ -60,6 +65,26 @@ async function listUri(uri: string, options: ListOptions): Promise<FoundObject[]
   const object = await headOrUndefined(store, path, options.signal);
   if (object !== undefined) return [{ store, object, path: path.slice(path.lastIndexOf('/') + 1) }];
   return listPrefix(uri, store, `${path}/`, options);
+}
+
+/**
+ * Of a pattern with a range of numbers, `shard-{000..146}.tar`: each name that it stands for must be there, and nothing is listed. Paths are below the
+ * directory of the first brace, as those of a glob are.
+ */
+async function listNames(pattern: string, names: readonly string[], options: ListOptions): Promise<FoundObject[]> {
+  const rootLength = pattern.lastIndexOf('/', pattern.indexOf('{')) + 1;
+  let found = 0;
+  return mapConcurrent(
+    names,
+    LIMITS.footerConcurrencyMax,
+    async (name, _index, signal): Promise<FoundObject> => {
+      const { store, path } = options.openStore(name);
+      const object = await store.head(path, { signal });
+      options.onListed?.(++found);
+      return { store, object, path: name.slice(rootLength) };
+    },
+    options.signal,
+  );
 }
 
 /** In a store without listings: who asks for one is told by the store. What follows a `?` is a digest that changes with each signature. */

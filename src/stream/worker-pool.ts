@@ -263,6 +263,8 @@ function buffersOf(slice: EncodedSlice | FetchedIds): ArrayBuffer[] {
       return [slice.dictionary.buffer, slice.pages.buffer];
     case 'lines':
       return [slice.bytes.buffer];
+    case 'webdataset':
+      return slice.runs.map(({ bytes }) => bytes.buffer);
     case 'omitted':
     case 'rejected':
       return [];

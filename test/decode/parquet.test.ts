@@ -75,7 +75,8 @@ async function readShard(store: Store, shard: Shard, sliceRows: number): Promise
   return values;
 }
 
-function valuesOf(rows: Rows): Value[] {
+function valuesOf(decoded: SliceRows): Value[] {
+  const rows = decoded as Rows;
   return Array.from({ length: rows.count }, (_, i) => {
     if (rows.valid?.[i] === 0) return null;
     const [start, end] = [rows.bounds[i], rows.bounds[i + 1]];

@@ -1,0 +1,196 @@
+/** Fetches the stretches of a tar that a block's slices need, each once: what a request brought beyond its slice is kept for the next. */
+import { LIMITS } from '../../config/limits.js';
+import type { Block, Shard } from '../../core/shard.js';
+import { STORE_LIMITS } from '../../store/limits.js';
+import type { ByteRange, Store } from '../../store/store.js';
+import type { BlockReader, Decoder, ReadEstimate, Scan } from '../decoder.js';
+import type { EncodedTarSlice, TarRun } from './encoded-slice.js';
+import { readTarIndex } from './index-shard.js';
+import { tarShardLayout, tarStretches, type TarShardLayout, type TarStretch } from './layout.js';
+
+/** The WebDataset decoder's half in the main thread. `scan` runs in a worker. */
+export function createWebDatasetDecoder(scan: Scan): Decoder {
+  const open = (store: Store, path: string, shard: Shard, block: Block): BlockReader => new StretchReader(store, path, shard, block);
+  return {
+    index: (store, object, request, signal) => readTarIndex(store, object, request, scan, signal),
+    openBlock: open,
+    reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block),
+    estimateBlock,
+    storedIdBytes: () => 0, // ids lie in the stretches that are read anyway
+  };
+}
+
+/** Nothing comes from a cache, which may have kept what was damaged on its way. */
+function withFreshReads(store: Store, forget: readonly ByteRange[]): Store {
+  return { ...store, read: (path, range, options) => store.read(path, range, { ...options, fresh: { forget } }) };
+}
+
+/** Stretches [first, end) hold the rows [startRow, endRow) of the unit, whole. */
+function stretchesOf(stretches: readonly TarStretch[], startRow: number, endRow: number): { readonly first: number; readonly end: number } {
+  const first = stretches.findLastIndex(({ startRow: row }) => row <= startRow);
+  const end = stretches.findIndex(({ startRow: row, beginsWithin }) => row > endRow || (row === endRow && !beginsWithin));
+  return { first, end: end < 0 ? stretches.length : end };
+}
+
+/** Those at hand, by stretch. */
+type Held = Map<number, Uint8Array<ArrayBuffer>>;
+
+class StretchReader implements BlockReader {
+  readonly #store: Store;
+  readonly #path: string;
+  readonly #shard: Shard;
+  readonly #block: Block;
+  readonly #unitStartRow: number;
+  readonly #stretches: readonly TarStretch[];
+  readonly #choice: TarShardLayout;
+  #held: Held = new Map();
+  /** A read that is under way: ids and rows share one. */
+  #reading: { readonly key: string; readonly slice: Promise<EncodedTarSlice> } | undefined;
+  /** What stretches were read in. */
+  readonly #ranges = new Map<number, ByteRange>();
+
+  constructor(store: Store, path: string, shard: Shard, block: Block) {
+    const unit = shard.units[block.unit];
+    this.#store = store;
+    this.#path = path;
+    this.#shard = shard;
+    this.#block = block;
+    this.#unitStartRow = unit.startRow;
+    this.#stretches = tarStretches(unit.layout);
+    this.#choice = tarShardLayout(shard.layout);
+  }
+
+  get ranges(): readonly ByteRange[] {
+    return [...new Set(this.#ranges.values())];
+  }
+
+  async slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedTarSlice> {
+    return this.#take(startRow, endRow, signal);
+  }
+
+  async ids(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedTarSlice> {
+    if (this.#choice.id === undefined) throw new Error(`the index of ${this.#shard.uri} was not asked for ids`);
+    return this.#take(startRow, endRow, signal);
+  }
+
+  /** Of two who ask for the same rows, the first gets copies: buffers are transferred. */
+  async #take(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedTarSlice> {
+    if (this.#choice.id === undefined) return this.#read(startRow, endRow, signal);
+    const key = `${startRow}-${endRow}`;
+    if (this.#reading?.key === key) return this.#reading.slice;
+    const slice = this.#read(startRow, endRow, signal);
+    this.#reading = { key, slice };
+    try {
+      const { runs, ...rest } = await slice;
+      return { ...rest, runs: runs.map((run) => ({ ...run, bytes: run.bytes.slice() })) };
+    } finally {
+      this.#reading = undefined;
+    }
+  }
+
+  async #read(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedTarSlice> {
+    const [from, to] = [startRow - this.#unitStartRow, endRow - this.#unitStartRow];
+    const { first, end } = stretchesOf(this.#stretches, from, to);
+    const wantedEnd = this.#readAheadEnd(first, end, endRow < this.#block.endRow);
+    const held = this.#held;
+    const fetched = await Promise.all(this.#missingRuns(first, wantedEnd).map((run) => this.#fetch(run.first, run.end, signal)));
+    const runs = this.#runsOf(first, end, held, fetched);
+    // the last stretch may hold rows of the next slice
+    const nextFirst = endRow < this.#block.endRow ? this.#stretches.findLastIndex(({ startRow: row }) => row <= to) : wantedEnd;
+    this.#keep(nextFirst, held, fetched);
+    const stretches = this.#stretches.slice(first, end);
+    const { startRow: firstRow, beginsWithin } = this.#stretches[first];
+    return {
+      format: 'webdataset',
+      uri: this.#shard.uri,
+      runs,
+      stretches: stretches.map((stretch) => ({ ...stretch, startRow: stretch.startRow - firstRow })),
+      ranges: [...new Set(stretches.flatMap((_, i) => this.#ranges.get(first + i) ?? []))],
+      beginsWithin,
+      skipRows: from - firstRow,
+      rows: to - from,
+      choice: this.#choice,
+    };
+  }
+
+  /** A request may as well bring what the block's next slices will want. */
+  #readAheadEnd(first: number, end: number, hasMore: boolean): number {
+    if (!hasMore || this.#missingRuns(first, end).length === 0) return end;
+    const blockEnd = stretchesOf(this.#stretches, 0, this.#block.endRow - this.#unitStartRow).end;
+    let ahead = end;
+    const enough = this.#stretches[first].startByte + LIMITS.readAheadBytes;
+    while (ahead < blockEnd && this.#stretches[ahead].endByte <= enough) ahead++;
+    return ahead;
+  }
+
+  /** What is not at hand of stretches [first, end), joined where nothing lies between. */
+  #missingRuns(first: number, end: number): { readonly first: number; readonly end: number }[] {
+    const runs: { readonly first: number; end: number }[] = [];
+    for (let i = first; i < end; i++) {
+      if (this.#held.has(i)) continue;
+      const last = runs.at(-1);
+      if (last?.end === i && this.#stretches[i - 1].endByte === this.#stretches[i].startByte) last.end++;
+      else runs.push({ first: i, end: i + 1 });
+    }
+    return runs;
+  }
+
+  async #fetch(first: number, end: number, signal: AbortSignal): Promise<FetchedRun> {
+    const range = { startByte: this.#stretches[first].startByte, endByte: this.#stretches[end - 1].endByte };
+    for (let i = first; i < end; i++) this.#ranges.set(i, range);
+    const bytes = await this.#store.read(this.#path, range, { ifMatch: this.#shard.etag, signal });
+    return { first, end, startByte: range.startByte, bytes: bytes as Uint8Array<ArrayBuffer> };
+  }
+
+  /** Stretches [first, end): held ones by themselves, in buffers of their own; fetched ones as they came. */
+  #runsOf(first: number, end: number, held: Held, fetched: readonly FetchedRun[]): TarRun[] {
+    const runs: TarRun[] = [];
+    for (let i = first; i < end; i++) {
+      const own = held.get(i);
+      const run = fetched.find((candidate) => candidate.first === i);
+      if (own !== undefined) runs.push({ startByte: this.#stretches[i].startByte, bytes: own.slice() });
+      else if (run !== undefined) {
+        const wanted = this.#stretches[Math.min(run.end, end) - 1].endByte - run.startByte;
+        runs.push({ startByte: run.startByte, bytes: run.bytes.subarray(0, wanted) });
+      }
+    }
+    return runs;
+  }
+
+  /** Of what was at hand and what came, copies of the stretches from `from` on, before their buffers are transferred. */
+  #keep(from: number, held: Held, fetched: readonly FetchedRun[]): void {
+    const kept: Held = new Map([...held].filter(([stretch]) => stretch >= from));
+    for (const { first, end, startByte: runStart, bytes } of fetched) {
+      for (let i = Math.max(first, from); i < end; i++) {
+        const { startByte, endByte } = this.#stretches[i];
+        kept.set(i, bytes.slice(startByte - runStart, endByte - runStart));
+      }
+    }
+    this.#held = kept;
+  }
+}
+
+interface FetchedRun {
+  readonly first: number;
+  readonly end: number;
+  readonly startByte: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** What the reader will fetch, from the layout alone. */
+function estimateBlock(shard: Shard, block: Block): (startRow: number, endRow: number) => ReadEstimate {
+  const unit = shard.units[block.unit];
+  const stretches = tarStretches(unit.layout);
+  let read = 0;
+  return (startRow, endRow) => {
+    const { first, end } = stretchesOf(stretches, startRow - unit.startRow, endRow - unit.startRow);
+    let [bytes, requests] = [0, 0];
+    for (let i = Math.max(first, read); i < end; i++) {
+      bytes += stretches[i].endByte - stretches[i].startByte;
+      const joins = i > Math.max(first, read) && stretches[i].startByte - stretches[i - 1].endByte <= STORE_LIMITS.gapBytesMax;
+      if (!joins) requests++;
+    }
+    read = Math.max(read, end);
+    return { bytes, requests };
+  };
+}

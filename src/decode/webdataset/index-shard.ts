@@ -1,0 +1,96 @@
+/** What a tar holds, found by one pass over its headers; long bodies that nobody wants are not read. Or by the index that Megatron-Energon keeps beside it. */
+import { createHash } from 'node:crypto';
+import { LIMITS } from '../../config/limits.js';
+import { canonicalJson } from '../../core/canonical-json.js';
+import { HeadraceError } from '../../core/errors.js';
+import { nearestNames } from '../../core/nearest-name.js';
+import type { ObjectInfo, Store } from '../../store/store.js';
+import type { ColumnRequest, Scan, ShardIndex } from '../decoder.js';
+import { readEnergonIndex } from './energon-index.js';
+import type { TarShardLayout } from './layout.js';
+import { memberChoice, wantedMembers } from './member-choice.js';
+import { IS_WANTED, STARTS_SAMPLE, TAR_START } from './scan-headers.js';
+import { UnitCutter } from './unit-cutter.js';
+
+/** Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
+export async function readTarIndex(
+  store: Store,
+  object: ObjectInfo,
+  request: ColumnRequest,
+  scan: Scan,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<ShardIndex> {
+  const { column, kind, id } = request;
+  memberChoice(column, kind); // before anything is read
+  const wanted = wantedMembers(request);
+  const identity = createHash('sha256').update(canonicalJson({ size: object.size, wanted }));
+  const cutter = new UnitCutter();
+  const known = await readEnergonIndex(store, object, signal);
+  if (known === undefined)
+    await passOver({ store, object, request, wanted, scan }, cutter, (summary) => void identity.update(summary), signal);
+  else {
+    identity.update('energon').update(known.bytes);
+    for (const [i, startByte] of known.startBytes.entries()) {
+      const end = known.startBytes.at(i + 1) ?? known.endByte;
+      // of its members nothing is known: it counts as wanted whole, and is read whole
+      cutter.add(startByte, startByte, end - startByte, STARTS_SAMPLE + IS_WANTED);
+    }
+  }
+  const units = cutter.finish();
+  const layout: TarShardLayout = { column, kind, ...(id !== undefined && { id }) };
+  return { contentId: identity.digest('hex'), rows: cutter.rows, units, layout: { ...layout } };
+}
+
+interface Pass {
+  readonly store: Store;
+  readonly object: ObjectInfo;
+  readonly request: ColumnRequest;
+  readonly wanted: readonly string[];
+  readonly scan: Scan;
+}
+
+async function passOver(
+  { store, object, request, wanted, scan }: Pass,
+  cutter: UnitCutter,
+  onSummary: (summary: Uint8Array) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { path, size, etag } = object;
+  const uri = store.uri + path;
+  if (size === 0) throw noTar(uri, 'it is empty');
+  let state = TAR_START;
+  let found = false;
+  let length: number = LIMITS.tarScanBytesMin;
+  for (let at = 0; at < size;) {
+    const endByte = Math.min(size, at + length);
+    const bytes = await store.read(path, { startByte: at, endByte }, { ifMatch: etag, signal });
+    const part = await scan('tar-headers', { bytes, startByte: at, uri, size, wanted, state }, signal);
+    for (let i = 0; i < part.flags.length; i++) {
+      cutter.add(part.startBytes[i], part.bodyBytes[i], part.sizes[i], part.flags[i]);
+      found ||= (part.flags[i] & IS_WANTED) !== 0;
+    }
+    onSummary(part.summary);
+    ({ state } = part);
+    if (part.nextByte === at && length >= LIMITS.tarScanBytes) throw noTar(uri, `the headers of one member at byte ${at} do not end`);
+    // where a body was jumped over, others will be; else what lies between headers comes along
+    length = part.nextByte >= endByte + LIMITS.tarJumpBytes ? LIMITS.tarScanBytesMin : Math.min(2 * length, LIMITS.tarScanBytes);
+    at = part.nextByte;
+  }
+  if (!found && cutter.rows > 0 && wanted.length > 0) throw memberMissing(uri, request, state.seen);
+}
+
+function noTar(uri: string, problem: string): HeadraceError {
+  return new HeadraceError('SHARD_INVALID', `${uri} is no tar that can be read: ${problem}`, {
+    detail: { uri, byte: 0 },
+    hint: 'Write the archive again, or take it out of the source.',
+  });
+}
+
+function memberMissing(uri: string, { column, kind }: ColumnRequest, seen: readonly string[]): HeadraceError {
+  const near = nearestNames(column, seen);
+  const meant = near.length === 0 ? '' : ` Did you mean ${near.join(' or ')}?`;
+  return new HeadraceError('COLUMN_MISSING', `no sample of ${uri} has the member ${column}`, {
+    detail: { uri, column },
+    hint: `Its samples have ${seen.join(', ')}.${meant} Name one of them as the source's \`${kind}\`.`,
+  });
+}

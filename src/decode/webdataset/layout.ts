@@ -1,0 +1,51 @@
+/** What the manifest keeps of a tar: where whole samples lie, in stretches that are read alone. Plain JSON. */
+import { z } from 'zod';
+import type { JsonValue } from '../../core/canonical-json.js';
+
+const whole = z.int().min(0);
+
+const shardLayoutSchema = z.object({
+  column: z.string(),
+  kind: z.enum(['text', 'tokens']),
+  id: z.string().optional(),
+});
+
+const unitLayoutSchema = z.object({
+  startByte: whole,
+  /** The length of a stretch, and that of the gap after it, in turns: the unit's stretches, in ascending order. */
+  spans: z.array(whole),
+  /** Samples that start in each stretch. */
+  starts: z.array(whole),
+  /** 1 where a stretch begins within a sample. */
+  within: z.array(whole),
+});
+
+export type TarShardLayout = Readonly<z.output<typeof shardLayoutSchema>>;
+export type TarUnitLayout = z.output<typeof unitLayoutSchema>;
+
+/** Entries of a tar, headers and bodies, one after the other; of the last one maybe the header only. */
+export interface TarStretch {
+  readonly startByte: number;
+  readonly endByte: number;
+  /** Samples of the unit that start before it. */
+  readonly startRow: number;
+  /** Samples that start in it. */
+  readonly rows: number;
+  readonly beginsWithin: boolean;
+}
+
+export function tarShardLayout(layout: JsonValue): TarShardLayout {
+  return shardLayoutSchema.parse(layout);
+}
+
+export function tarStretches(layout: JsonValue): TarStretch[] {
+  const { startByte, spans, starts, within } = unitLayoutSchema.parse(layout);
+  let byte = startByte;
+  let startRow = 0;
+  return starts.map((rows, index) => {
+    const stretch = { startByte: byte, endByte: byte + spans[2 * index], startRow, rows, beginsWithin: within[index] === 1 };
+    byte = stretch.endByte + (spans[2 * index + 1] ?? 0);
+    startRow += rows;
+    return stretch;
+  });
+}

@@ -1,0 +1,119 @@
+/** Finds the members of a tar in a part of it: the worker's half of the index. */
+import { LIMITS } from '../../config/limits.js';
+import { memberName } from './member-name.js';
+import { readTarEntry, tarInvalid, type TarPlace } from './tar-entry.js';
+
+/** What is known of the archive before a part of it. */
+export interface TarScanState {
+  /** The key of the last member; members of one key that lie side by side are one sample. */
+  readonly key: string | undefined;
+  /** Names of members that were seen, the first few. */
+  readonly seen: readonly string[];
+  /** The end was found: only zeros may follow. */
+  readonly ended: boolean;
+}
+
+export const TAR_START: TarScanState = { key: undefined, seen: [], ended: false };
+
+export interface TarScanRequest {
+  /** From the start of an entry on. Transferred. */
+  readonly bytes: Uint8Array;
+  readonly startByte: number;
+  readonly uri: string;
+  /** Of the object. */
+  readonly size: number;
+  readonly wanted: readonly string[];
+  readonly state: TarScanState;
+}
+
+/** Of an entry: it starts a sample. */
+export const STARTS_SAMPLE = 1;
+/** Of an entry: it is a member that is wanted. */
+export const IS_WANTED = 2;
+/** Of an entry: it is a member. */
+export const IS_MEMBER = 4;
+
+export interface TarScan {
+  /** By entry, in the object: its headers' start, its body's start, and the body's size. */
+  readonly startBytes: Float64Array;
+  readonly bodyBytes: Float64Array;
+  readonly sizes: Float64Array;
+  /** By entry: the sum of the flags. */
+  readonly flags: Uint8Array;
+  /** A line an entry, for the shard's identity. */
+  readonly summary: Uint8Array;
+  /** Where the next entry starts: behind these bytes, where a body goes on; or before their end, where headers do. */
+  readonly nextByte: number;
+  readonly state: TarScanState;
+}
+
+const SEEN_MAX = 12;
+
+/** Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
+export function scanTarHeaders({ bytes: part, startByte, uri, size, wanted, state }: TarScanRequest): TarScan {
+  const bytes = Buffer.from(part.buffer, part.byteOffset, part.length);
+  const place: TarPlace = { uri, startByte };
+  const endByte = startByte + bytes.length;
+  const [startBytes, bodyBytes, sizes, flags]: number[][] = [[], [], [], []];
+  const seen = new Set(state.seen);
+  let { key, ended } = state;
+  let summary = '';
+  let at = 0;
+  const finish = (nextByte: number): TarScan => ({
+    startBytes: Float64Array.from(startBytes),
+    bodyBytes: Float64Array.from(bodyBytes),
+    sizes: Float64Array.from(sizes),
+    flags: Uint8Array.from(flags),
+    summary: Buffer.from(summary),
+    nextByte,
+    state: { key, ended, seen: [...seen] },
+  });
+  while (!ended && at < bytes.length) {
+    const entry = readTarEntry(bytes, at, place);
+    if (entry === 'more') {
+      if (endByte < size) return finish(startByte + at);
+      throw tarInvalid(place, at, `ends within a header: it was cut short`);
+    }
+    if (entry === 'end') {
+      ended = true;
+      break;
+    }
+    const { isFile, name } = entry;
+    if (startByte + entry.endByte > size) {
+      const missing = startByte + entry.endByte - size;
+      throw tarInvalid(place, entry.startByte, `has a member of ${entry.size} bytes, of which ${missing} are not there: it was cut short`);
+    }
+    const named = isFile ? memberName(name) : undefined;
+    let flag = 0;
+    if (named !== undefined) {
+      if (seen.size < SEEN_MAX) seen.add(named.member);
+      flag = IS_MEMBER + (named.key === key ? 0 : STARTS_SAMPLE) + (wanted.includes(named.member) ? IS_WANTED : 0);
+      key = named.key;
+    }
+    startBytes.push(startByte + entry.startByte);
+    bodyBytes.push(startByte + entry.bodyByte);
+    sizes.push(entry.size);
+    flags.push(flag);
+    summary += `${entry.size} ${bytes.toString('latin1', entry.bodyByte - MAIN_HEADER_TAIL, entry.bodyByte - MAIN_HEADER_TAIL + MTIME_BYTES)} ${name}\n`;
+    at = entry.endByte;
+  }
+  if (ended) checkZeros(bytes, at, place);
+  return finish(ended ? endByte : startByte + at);
+}
+
+/** The time of its last change, of the main header, which ends where the body starts. */
+const MAIN_HEADER_TAIL = 512 - 136;
+const MTIME_BYTES = 11;
+
+/** Readers stop at the first block of zeros. Where data follows, archives were joined, or a part was lost: what comes then is not left out in silence. */
+function checkZeros(bytes: Buffer, from: number, place: TarPlace): void {
+  for (let i = from; i < bytes.length; i++) {
+    if (bytes[i] !== 0)
+      throw tarInvalid(place, i, 'goes on after its end: a part of it was zeroed, or archives were joined without `tar --concatenate`');
+  }
+}
+
+/** Whether a body that lies between what is wanted is not read. */
+export function isJumped(size: number, isWanted: boolean): boolean {
+  return size > (isWanted ? LIMITS.tarMemberBytesMax : LIMITS.tarJumpBytes);
+}
