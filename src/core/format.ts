@@ -3,11 +3,26 @@
 /** In the order in which they are looked for below a prefix: what holds data before what may describe it. */
 export const FORMATS = {
   parquet: ['.parquet'],
+  arrow: ['.arrow', '.arrows', '.feather', '.ipc'],
+  npy: ['.npy'],
+  megatron: ['.idx'],
+  tokens: ['.bin'],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
 export type FormatName = keyof typeof FORMATS;
 
 export const FORMAT_NAMES = Object.keys(FORMATS) as FormatName[];
+
+/** Their objects hold token ids and nothing else: there is no column to name. */
+export const COLUMNLESS_FORMATS: readonly FormatName[] = ['npy', 'megatron', 'tokens'];
+
+/** Endings of objects that belong to those of a format, and are no shards themselves. */
+const COMPANIONS: Readonly<Partial<Record<FormatName, string>>> = { megatron: '.bin' };
+
+export function isCompanion(path: string, format: FormatName): boolean {
+  const ending = COMPANIONS[format];
+  return ending !== undefined && path.endsWith(ending);
+}
 
 /** Of manifests that name none: they are older than the other formats. */
 export const UNNAMED_FORMAT: FormatName = FORMAT_NAMES[0];

@@ -1,5 +1,7 @@
 /** From the bytes of a slice to its rows, whatever their format: the worker's half of `Decoder`. */
 import type { DocumentIds, EncodedSlice, FetchedIds, SliceRows } from './decoder.js';
+import { decodeArraySlice } from './array/decode-slice.js';
+import { decodeArrowIds, decodeArrowSlice } from './arrow/decode-slice.js';
 import { decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
 
 /** The rows of an omitted slice are empty texts, which hold the places of those that nobody asks for. Errors: `SHARD_INVALID`. */
@@ -7,6 +9,10 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
   switch (slice.format) {
     case 'parquet':
       return decodeParquetSlice(slice);
+    case 'arrow':
+      return decodeArrowSlice(slice);
+    case 'array':
+      return decodeArraySlice(slice);
     case 'omitted':
       return { kind: 'text', count: slice.rows, bounds: new Int32Array(slice.rows + 1), bytes: new Uint8Array(0), valid: undefined };
     case 'rejected':
@@ -16,5 +22,10 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeIds(ids: FetchedIds): DocumentIds {
-  return decodeParquetIds(ids);
+  switch (ids.format) {
+    case 'parquet':
+      return decodeParquetIds(ids);
+    case 'arrow':
+      return decodeArrowIds(ids);
+  }
 }

@@ -2,6 +2,10 @@
 import type { JsonValue } from '../core/canonical-json.js';
 import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
+import type { EncodedArraySlice } from './array/encoded-slice.js';
+import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
+import type { EncodedArrowIds, EncodedArrowSlice } from './arrow/encoded-slice.js';
+import type { IntegerType } from './integers.js';
 import type { EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
 
 /** Which column is wanted, and as what. */
@@ -18,10 +22,10 @@ export interface ColumnRequest {
 export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
-export type FetchedSlice = EncodedParquetSlice;
+export type FetchedSlice = EncodedParquetSlice | EncodedArrowSlice | EncodedArraySlice;
 
 /** The ids of a slice's rows, on their way like the rows themselves. */
-export type FetchedIds = EncodedParquetIds;
+export type FetchedIds = EncodedParquetIds | EncodedArrowIds;
 
 /** By row: integers in decimal, null where there is none. */
 export type DocumentIds = readonly (string | null)[];
@@ -80,6 +84,10 @@ export type SliceRows = Rows | { readonly kind: 'rejected'; readonly count: numb
 export interface Scans {
   /** Counts the rows that start in each page of a nested column. */
   readonly 'parquet-pages': { readonly request: PageRowRequest; readonly result: PageRows };
+  /** Finds where documents end in a stream of token ids. */
+  readonly 'document-ends': { readonly request: DocumentEndsRequest; readonly result: DocumentEnds };
+  /** Cuts the documents of a Megatron index into units. */
+  readonly 'megatron-documents': { readonly request: MegatronRequest; readonly result: MegatronDocuments };
 }
 
 export type ScanKind = keyof Scans;
@@ -100,6 +108,23 @@ export interface PageRows {
   readonly continued: Uint8Array;
   /** What is wrong with the page after these. */
   readonly problem: string | undefined;
+}
+
+export interface DocumentEndsRequest {
+  /** Whole ids. Transferred. */
+  readonly bytes: Uint8Array;
+  readonly type: IntegerType;
+  /** The last id of each document. */
+  readonly endId: number;
+  /** Whether the digest of the bytes is wanted as well. */
+  readonly digest: boolean;
+}
+
+export interface DocumentEnds {
+  /** Positions after the last ids, in ids. */
+  readonly ends: Int32Array;
+  /** SHA-256 (hex), or empty. */
+  readonly digest: string;
 }
 
 /** Reads the slices of one block, in ascending order; holds the bytes that the next slice will need. */

@@ -1,6 +1,9 @@
 /** The main thread's half of every format, by its name. A decoder is made when a source first has its format. */
 import type { FormatName } from '../core/format.js';
 import type { Decoder, Scan } from './decoder.js';
+import { createNpyDecoder, createTokensDecoder } from './array/array-decoder.js';
+import { createMegatronDecoder } from './array/megatron-decoder.js';
+import { createArrowDecoder } from './arrow/block-reader.js';
 import { createParquetDecoder } from './parquet/block-reader.js';
 
 /** One set a pipeline: decoders keep what they have learnt of objects. */
@@ -10,6 +13,10 @@ export interface Decoders {
 
 const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   parquet: createParquetDecoder,
+  arrow: createArrowDecoder,
+  npy: createNpyDecoder,
+  megatron: createMegatronDecoder,
+  tokens: createTokensDecoder,
 };
 
 /** `scan` does the bulk work that metadata needs: that of a worker pool, or `scanHere`. */

@@ -1,9 +1,13 @@
 /** Bulk work that metadata needs, by its kind: the worker's half of `Scan`. */
 import type { Scan, ScanKind, Scans } from './decoder.js';
+import { findDocumentEnds } from './array/document-ends.js';
+import { cutMegatronDocuments } from './array/megatron-documents.js';
 import { countPageRows } from './parquet/count-page-rows.js';
 
 const SCANNERS: { readonly [K in ScanKind]: (request: Scans[K]['request']) => Scans[K]['result'] } = {
   'parquet-pages': countPageRows,
+  'document-ends': findDocumentEnds,
+  'megatron-documents': cutMegatronDocuments,
 };
 
 export function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Scans[K]['result'] {

@@ -7,7 +7,8 @@ import { Worker } from 'node:worker_threads';
 import { LIMITS } from '../config/limits.js';
 import { abortError, untilAborted } from '../core/abort.js';
 import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
-import type { Scan, ScanKind, Scans } from '../decode/decoder.js';
+import { arrowBuffers } from '../decode/arrow/encoded-slice.js';
+import type { EncodedSlice, FetchedIds, Scan, ScanKind, Scans } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
 import { WindowDamaged } from './damage.js';
 import type { DamagedSlice, PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
@@ -251,8 +252,22 @@ export class WindowHandle {
 
 function transferables(payload: WindowPayload): ArrayBuffer[] {
   return payload.slices.flatMap(({ encoded, ids, tokens }) => [
-    ...(encoded.format === 'parquet' ? [encoded.dictionary.buffer, encoded.pages.buffer] : []),
-    ...(ids === undefined ? [] : [ids.dictionary.buffer, ids.pages.buffer]),
+    ...buffersOf(encoded),
+    ...(ids === undefined ? [] : buffersOf(ids)),
     ...(tokens?.kind === 'kept' ? [tokens.entry.buffer as ArrayBuffer] : []),
   ]);
+}
+
+function buffersOf(encoded: EncodedSlice | FetchedIds): ArrayBuffer[] {
+  switch (encoded.format) {
+    case 'parquet':
+      return [encoded.dictionary.buffer, encoded.pages.buffer];
+    case 'arrow':
+      return arrowBuffers(encoded);
+    case 'array':
+      return [encoded.bytes.buffer, ...(typeof encoded.bounds === 'number' ? [] : [encoded.bounds.buffer])];
+    case 'omitted':
+    case 'rejected':
+      return [];
+  }
 }

@@ -7,10 +7,10 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { HeadraceError } from '../../src/core/errors.js';
-import type { BlockReader, Decoder, FetchedSlice } from '../../src/decode/decoder.js';
+import type { BlockReader, Decoder, FetchedSlice, Rows } from '../../src/decode/decoder.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
-import { decodeParquetIds, decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
+import { decodeIds, decodeSlice } from '../../src/decode/decode-slice.js';
 import { parquetUnitLayout } from '../../src/decode/parquet/layout.js';
 import { pagesOf } from '../../src/decode/parquet/pages.js';
 import { memoryStore } from '../../src/store/memory.js';
@@ -54,7 +54,7 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
   /** The rows of a slice, or that it is damaged. */
   const outcomeOf = async (slice: Promise<FetchedSlice>): Promise<string> => {
     try {
-      const rows = decodeParquetSlice(await slice);
+      const rows = decodeSlice(await slice) as Rows;
       const values = rows.kind === 'text' ? rows.bytes : rows.ids;
       return Array.from({ length: rows.count }, (_, i) =>
         rows.valid?.[i] === 0 ? 'null' : String(values.slice(rows.bounds[i], rows.bounds[i + 1])),
@@ -105,7 +105,7 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
     bytes[startByte + dictionary.body.byteOffset + 100] ^= 1;
     const opened = await open(bytes, 'text');
     const slice = await readerOf(opened, newDecoder()).slice(0, SLICE_ROWS, signal);
-    expect(() => decodeParquetSlice(slice)).toThrow(
+    expect(() => decodeSlice(slice)).toThrow(
       expect.objectContaining({
         code: 'SHARD_INVALID',
         message: expect.stringMatching(/^column text of memory:\/\/m\/f is damaged at byte 4: a page has the checksum [0-9a-f]{8} where/),
@@ -124,14 +124,14 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
     };
     const opened = await openWithIds();
     const reader = readerOf(opened, newDecoder());
-    expect(decodeParquetIds(await reader.ids(0, SLICE_ROWS, signal))).toHaveLength(SLICE_ROWS);
+    expect(decodeIds(await reader.ids(0, SLICE_ROWS, signal))).toHaveLength(SLICE_ROWS);
     const { id } = parquetUnitLayout(opened.shard.units[0].layout);
     const [, page] = pagesOf(bytes.slice(id!.startByte, id!.endByte), id!.codec);
     bytes[id!.startByte + page.body.byteOffset + (page.body.length >> 1)] ^= 4;
     const damaged = readerOf(await openWithIds(), newDecoder());
     expect(await outcomeOf(damaged.slice(0, SLICE_ROWS, signal))).not.toBe('damaged');
     const ids = await damaged.ids(0, SLICE_ROWS, signal);
-    expect(() => decodeParquetIds(ids)).toThrow(
+    expect(() => decodeIds(ids)).toThrow(
       expect.objectContaining({
         code: 'SHARD_INVALID',
         message: expect.stringMatching(/^column few of memory:\/\/m\/f is damaged at byte/),

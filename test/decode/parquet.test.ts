@@ -8,8 +8,8 @@ import type { Block, Shard } from '../../src/core/shard.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { parquetUnitLayout } from '../../src/decode/parquet/layout.js';
 import { scanHere } from '../../src/decode/scan.js';
-import { decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
-import type { Decoder, Rows } from '../../src/decode/decoder.js';
+import { decodeSlice } from '../../src/decode/decode-slice.js';
+import type { Decoder, Rows, SliceRows } from '../../src/decode/decoder.js';
 import { fileStore } from '../../src/store/file.js';
 import { withCoalescing } from '../../src/store/with-coalescing.js';
 import { memoryStore } from '../../src/store/memory.js';
@@ -61,7 +61,7 @@ async function readUnit(store: Store, shard: Shard, unit: number, sliceRows: num
   const reader = decoder.openBlock(store, shard.path, shard, block);
   const values: Value[] = [];
   for (let row = startRow; row < block.endRow; row += sliceRows) {
-    values.push(...valuesOf(decodeParquetSlice(await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal))));
+    values.push(...valuesOf(decodeSlice(await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal))));
   }
   return values;
 }
@@ -72,7 +72,8 @@ async function readShard(store: Store, shard: Shard, sliceRows: number): Promise
   return values;
 }
 
-function valuesOf(rows: Rows): Value[] {
+function valuesOf(decoded: SliceRows): Value[] {
+  const rows = decoded as Rows;
   return Array.from({ length: rows.count }, (_, i) => {
     if (rows.valid?.[i] === 0) return null;
     const [start, end] = [rows.bounds[i], rows.bounds[i + 1]];
@@ -186,7 +187,7 @@ describe.skipIf(PYTHON === undefined)('Parquet written by pyarrow', () => {
     const shard = await openShard(recorder, path.join(dir, 'index.parquet'), 'int32', 'tokens');
     reads.length = 0;
     const block: Block = { shard: 0, unit: 2, startRow: 2900, endRow: 3000, decodedBytes: 1 };
-    const rows = valuesOf(decodeParquetSlice(await decoder.openBlock(recorder, shard.path, shard, block).slice(2900, 3000, signal)));
+    const rows = valuesOf(decodeSlice(await decoder.openBlock(recorder, shard.path, shard, block).slice(2900, 3000, signal)));
     expect(rows).toEqual(expected.lists.slice(2900, 3000));
     const bytes = reads.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
     expect(bytes).toBeLessThan(0.6 * shard.units[2].storedBytes);
