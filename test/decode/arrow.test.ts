@@ -95,7 +95,7 @@ describe.skipIf(PYTHON === undefined)('Arrow written by pyarrow', () => {
         const shard = await indexShard(store, place(name), decoder, request('string', 'text', id));
         const { ids } = await readShard(store, shard, decoder, { sliceRows: 77, withIds: true });
         expect(ids, id).toEqual(
-          expected[id === 'views' ? 'string' : id].map((value) => (value === null ? null : String(value as unknown as string))),
+          expected[id === 'views' ? 'string' : id].map((value) => (value === null ? null : String(value as unknown))),
         );
         expect(decoder.storedIdBytes(shard.units[0])).toBeGreaterThan(0);
       }
