@@ -63,13 +63,14 @@ function aligned(bytes: Uint8Array, width: number): Uint8Array {
   return bytes.byteOffset % width === 0 ? bytes : bytes.slice();
 }
 
-/** The lower halves of 64-bit integers; `undefined` where an upper half says anything. A lower half over 2^31 is negative, so out of range, as it should be. */
+/** 64-bit integers as int32; `undefined` where one does not fit, or is negative. */
 function narrowed(halves: Int32Array): Int32Array | undefined {
   const ids = new Int32Array(halves.length / 2);
   let upper = 0;
+  let lower = 0;
   for (let i = 0; i < ids.length; i++) {
-    ids[i] = halves[2 * i];
+    lower |= ids[i] = halves[2 * i];
     upper |= halves[2 * i + 1];
   }
-  return upper === 0 ? ids : undefined;
+  return upper === 0 && lower >= 0 ? ids : undefined;
 }
