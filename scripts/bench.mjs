@@ -1,4 +1,4 @@
-/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle [OPTIONS]`: sets up what the benchmark needs and runs it. */
+/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle|decode-arrays [OPTIONS]`: sets up what the benchmark needs and runs it. */
 import path from 'node:path';
 import { ensureNode, ensurePeers } from './bench-peers.mjs';
 import { ensureMinio } from './minio.mjs';
@@ -18,7 +18,7 @@ function environment() {
     const node = wanted === undefined ? undefined : ensureNode(wanted);
     return peers === null ? {} : { HEADRACE_BENCH_PEERS: JSON.stringify({ ...peers, node }) };
   }
-  const python = ['storage', 'padding', 'plan', 'resume', 'shuffle'].includes(name) ? null : ensurePython('test');
+  const python = ['storage', 'padding', 'plan', 'resume', 'shuffle', 'decode-arrays'].includes(name) ? null : ensurePython('test');
   const minio = name === 'stream' || name === 'storage' ? ensureMinio() : null;
   return { ...(python && { HEADRACE_PYTHON: python }), ...(minio && { HEADRACE_MINIO: minio }) };
 }

@@ -6,7 +6,7 @@ import { parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { JsonValue } from '../core/canonical-json.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
-import type { FormatName } from '../core/format.js';
+import { COLUMNLESS_FORMATS, formatOfPath, type FormatName } from '../core/format.js';
 import { nearestNames } from '../core/nearest-name.js';
 import type { Packing } from '../core/packing.js';
 import { LIMITS } from './limits.js';
@@ -135,10 +135,8 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       uris: [source.uri].flat().map((uri) => absoluteUri(uri, baseDir)),
       index: source.index === undefined ? undefined : absoluteUri(source.index, baseDir),
       format: source.format,
-      column: source.tokens ?? source.text ?? 'text',
-      kind: source.tokens === undefined ? 'text' : 'tokens',
+      ...(isColumnless(name, source) ? ofArray(source, parsed.sequence) : ofColumn(source)),
       id: source.id,
-      options: optionsOf(source),
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
       weight: source.weight,
       epochs: source.whenUsedUp === 'repeat' ? undefined : (source.epochs ?? parsed.epochs),
@@ -147,7 +145,10 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     }));
   const untokenized = sources.find((source) => source.kind === 'text');
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
-    throw invalid(`sources.${untokenized.name} has text, so tokenizer.file is needed`, { field: 'tokenizer.file' });
+    throw invalid(
+      `sources.${untokenized.name} has text, so tokenizer.file is needed (if it has token ids, name their column in \`tokens\`, or set \`format\` to ${COLUMNLESS_FORMATS.join(' or ')})`,
+      { field: 'tokenizer.file' },
+    );
   }
   checkMixture(parsed);
   const nameless = sources.find((source) => source.id === undefined);
@@ -194,6 +195,43 @@ function optionsOf({ csv, lines }: ParsedConfig['sources'][string]): SourceConfi
     ...(lines && { lines }),
   };
   return Object.keys(options).length === 0 ? undefined : options;
+}
+
+type ParsedSource = ParsedConfig['sources'][string];
+
+function ofColumn(source: ParsedSource): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
+  const { text, tokens } = source;
+  return { column: tokens ?? text ?? 'text', kind: tokens === undefined ? 'text' : 'tokens', options: optionsOf(source) };
+}
+
+/** With `packing: none` only whole rows fit. */
+function ofArray(
+  { array }: ParsedSource,
+  { length, packing }: ParsedConfig['sequence'],
+): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
+  const given = Object.fromEntries(Object.entries(array ?? {}).filter(([, value]) => value !== undefined));
+  return { column: '', kind: 'tokens', options: { rowTokens: length, wholeRows: packing === 'none', ...given } };
+}
+
+/** Whether the shards hold token ids and nothing else, as far as the configuration says. Errors: `CONFIG_INVALID` where it says so, and names columns. */
+function isColumnless(name: string, { uri, format, array, text, tokens, id }: ParsedSource): boolean {
+  const formats = format === undefined ? [uri].flat().map(formatOfPath) : [format];
+  const columnless = formats.every((own) => own !== undefined && COLUMNLESS_FORMATS.includes(own));
+  const field = `sources.${name}.array`;
+  if (!columnless && array === undefined) return false;
+  if (!columnless && formats.some((own) => own !== undefined && !COLUMNLESS_FORMATS.includes(own))) {
+    throw invalid(`${field} is for files of token ids (${COLUMNLESS_FORMATS.join(', ')}), and sources.${name} has another format`, {
+      field,
+    });
+  }
+  const [key] = Object.entries({ text, tokens, id }).find(([, value]) => value !== undefined) ?? [];
+  if (key === undefined) return true;
+  throw invalid(
+    `sources.${name}.${key} names a column, and files of token ids (${COLUMNLESS_FORMATS.join(', ')}) have none: leave it out`,
+    {
+      field: `sources.${name}.${key}`,
+    },
+  );
 }
 
 /** Names that exist, and after each change a weight above 0. */

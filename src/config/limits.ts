@@ -90,6 +90,36 @@ export const LIMITS = {
   tarIndexBytesMax: 256 * 2 ** 20,
   /** Names that a pattern of braces may stand for: as many shards as a source may well have. */
   braceNamesMax: 1_000_000,
+  /** Ids in a unit of a file of token ids: 4 MiB as int32, what shuffles well, and what a request is worth. */
+  arrayUnitIds: 2 ** 20,
+  /** Ids in one row or document of such a file, 256 MiB: a document without an end is a wrong `array.eosId`. */
+  arrayRowIdsMax: 2 ** 26,
+  /** Such a file is passed over in parts of this length: as large as an object store likes. */
+  arrayScanBytes: 8 * 2 ** 20,
+  /** Documents of a Megatron index that are looked at together: 8 MiB of each of its arrays. No unit spans two such parts. */
+  megatronPartDocuments: 2 ** 20,
+  /** Sequences of one document, on average over a part: a million documents of more images each are no text. */
+  megatronPartSequencesMax: 2 ** 24,
+
+  /** The first bytes of an Arrow object, and of what follows a body that was leapt over: most metadata of one message, in one request. */
+  arrowHeadBytes: 16 * 2 ** 10,
+  /** An Arrow stream whose bodies are small is read through, in requests of this length. */
+  arrowPassBytes: 4 * 2 ** 20,
+  /** The metadata of one Arrow message: 64 MiB describe a million buffers. */
+  arrowMetadataBytesMax: 64 * 2 ** 20,
+  /** Whose metadata is in memory at a time: a few hundred bytes each, more where there are many columns. */
+  arrowMessagesAtOnce: 1024,
+  /** Dictionaries that are kept for the next block of their shard: they are sent to a worker with every slice, so that large ones are no use anyway. */
+  arrowDictionaryBytes: 64 * 2 ** 20,
+  /** Buffers of a column that are no further apart than this are read together: less than what a request costs. */
+  arrowGapBytesMax: 64 * 2 ** 10,
+  /** Fields of an Arrow schema, and how deep they are nested: more is damage, that would have one read in circles. */
+  arrowFieldsMax: 65_536,
+  arrowDepthMax: 64,
+  /** Rows of a record batch, or of a dictionary: what offsets of 32 bits can count. */
+  arrowBatchRowsMax: 2 ** 31 - 1,
+  /** Record batches of one object: of a few rows each they would be no units to shuffle by, and their layouts fill the memory. */
+  arrowBatchesMax: 2 ** 20,
 
   /** Documents that one source leaves out by name: 8 bytes each in memory, so 80 MB. */
   exclusionEntriesMax: 10_000_000,

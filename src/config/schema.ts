@@ -45,6 +45,35 @@ const csvSchema = z.strictObject({
     .describe('Whether the first record names the columns; or their names, in order, where no record does. `false`: they are `0`, `1` …'),
 });
 
+const arraySchema = z.strictObject({
+  dtype: z
+    .enum(['uint8', 'int8', 'uint16', 'int16', 'uint32', 'int32', 'uint64', 'int64'])
+    .optional()
+    .describe(
+      'The type of the ids in files of `format: tokens`, little-endian. Those that llm.c writes say it themselves, as `.npy` and Megatron do.',
+    ),
+  header: z
+    .int()
+    .min(0)
+    .max(2 ** 30)
+    .optional()
+    .describe('Bytes before the first id in files of `format: tokens`. Left out: 1024 where they are a header of llm.c, else 0.'),
+  eosId: z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1)
+    .optional()
+    .describe(
+      'The id that ends each document of one long stream of ids: a row is a document, with that id. Left out: a row has `rowTokens` ids. Finding the documents takes one pass over the data, when the manifest is made.',
+    ),
+  rowTokens: z
+    .int()
+    .min(1)
+    .max(LIMITS.sequenceLengthMax)
+    .optional()
+    .describe('Ids in a row of one long stream of ids without `eosId`. Left out: `sequence.length`.'),
+});
+
 const sourceSchema = z
   .strictObject({
     uri: z
@@ -72,6 +101,11 @@ const sourceSchema = z
       .min(1)
       .optional()
       .describe('A column of lists of token ids (integers of 8 to 64 bits), instead of `text`: nothing is tokenized or appended.'),
+    array: arraySchema
+      .optional()
+      .describe(
+        'Of files that hold token ids and nothing else (`format: npy`, `megatron` or `tokens`; docs/formats.md): neither `text` nor `tokens` is given.',
+      ),
     id: z
       .string()
       .min(1)

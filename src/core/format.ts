@@ -6,6 +6,10 @@ const COMPRESSED_ENDINGS = ['.gz', '.bgz', '.zst'];
 export const FORMATS = {
   parquet: ['.parquet'],
   webdataset: ['.tar'],
+  arrow: ['.arrow', '.arrows', '.feather', '.ipc'],
+  npy: ['.npy'],
+  megatron: ['.idx'],
+  tokens: ['.bin'],
   jsonl: compressed('.jsonl', '.ndjson'),
   csv: compressed('.csv', '.tsv'),
   text: compressed('.txt', '.md'),
@@ -17,6 +21,17 @@ const ENDINGS_WHEN_NAMED: Partial<Record<string, readonly string[]>> = { jsonl: 
 export type FormatName = keyof typeof FORMATS;
 
 export const FORMAT_NAMES = Object.keys(FORMATS) as FormatName[];
+
+/** Their objects hold token ids and nothing else: there is no column to name. */
+export const COLUMNLESS_FORMATS: readonly FormatName[] = ['npy', 'megatron', 'tokens'];
+
+/** Endings of objects that belong to those of a format, and are no shards themselves. */
+const COMPANIONS: Readonly<Partial<Record<FormatName, string>>> = { megatron: '.bin' };
+
+export function isCompanion(path: string, format: FormatName): boolean {
+  const ending = COMPANIONS[format];
+  return ending !== undefined && path.endsWith(ending);
+}
 
 /** Of manifests that name none: they are older than the other formats. */
 export const UNNAMED_FORMAT: FormatName = FORMAT_NAMES[0];

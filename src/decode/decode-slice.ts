@@ -1,6 +1,8 @@
 /** From the bytes of a slice to its rows, whatever their format: the worker's half of `Decoder`. */
 import type { DocumentIds, EncodedSlice, FetchedIds, SliceRows } from './decoder.js';
 import { decodeLineIds, decodeLineSlice } from './lines/decode-slice.js';
+import { decodeArraySlice } from './array/decode-slice.js';
+import { decodeArrowIds, decodeArrowSlice } from './arrow/decode-slice.js';
 import { decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
 import { decodeTarIds, decodeTarSlice } from './webdataset/decode-slice.js';
 
@@ -13,6 +15,10 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
       return decodeLineSlice(slice);
     case 'webdataset':
       return decodeTarSlice(slice);
+    case 'arrow':
+      return decodeArrowSlice(slice);
+    case 'array':
+      return decodeArraySlice(slice);
     case 'omitted':
       return { kind: 'text', count: slice.rows, bounds: new Int32Array(slice.rows + 1), bytes: new Uint8Array(0), valid: undefined };
     case 'rejected':
@@ -29,5 +35,7 @@ export function decodeIds(ids: FetchedIds): DocumentIds {
       return decodeLineIds(ids);
     case 'webdataset':
       return decodeTarIds(ids);
+    case 'arrow':
+      return decodeArrowIds(ids);
   }
 }

@@ -4,6 +4,10 @@ import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
 import type { EncodedLineIds, EncodedLineSlice } from './lines/encoded-slice.js';
 import type { RowScan, RowScanRequest } from './lines/scan-rows.js';
+import type { EncodedArraySlice } from './array/encoded-slice.js';
+import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
+import type { EncodedArrowIds, EncodedArrowSlice } from './arrow/encoded-slice.js';
+import type { IntegerType } from './integers.js';
 import type { EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
 import type { EncodedTarSlice } from './webdataset/encoded-slice.js';
 import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
@@ -22,10 +26,10 @@ export interface ColumnRequest {
 export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
-export type FetchedSlice = EncodedParquetSlice | EncodedLineSlice | EncodedTarSlice;
+export type FetchedSlice = EncodedParquetSlice | EncodedArrowSlice | EncodedArraySlice | EncodedLineSlice | EncodedTarSlice;
 
 /** The ids of a slice's rows, on their way like the rows themselves. */
-export type FetchedIds = EncodedParquetIds | EncodedLineIds | EncodedTarSlice;
+export type FetchedIds = EncodedParquetIds | EncodedArrowIds | EncodedLineIds | EncodedTarSlice;
 
 /** By row: integers in decimal, null where there is none. */
 export type DocumentIds = readonly (string | null)[];
@@ -92,6 +96,10 @@ export interface Scans {
   readonly 'row-starts': { readonly request: RowScanRequest; readonly result: RowScan };
   /** Finds the members of a part of a tar. */
   readonly 'tar-headers': { readonly request: TarScanRequest; readonly result: TarScan };
+  /** Finds where documents end in a stream of token ids. */
+  readonly 'document-ends': { readonly request: DocumentEndsRequest; readonly result: DocumentEnds };
+  /** Cuts the documents of a Megatron index into units. */
+  readonly 'megatron-documents': { readonly request: MegatronRequest; readonly result: MegatronDocuments };
 }
 
 export type ScanKind = keyof Scans;
@@ -112,6 +120,23 @@ export interface PageRows {
   readonly continued: Uint8Array;
   /** What is wrong with the page after these. */
   readonly problem: string | undefined;
+}
+
+export interface DocumentEndsRequest {
+  /** Whole ids. Transferred. */
+  readonly bytes: Uint8Array;
+  readonly type: IntegerType;
+  /** The last id of each document. */
+  readonly endId: number;
+  /** Whether the digest of the bytes is wanted as well. */
+  readonly digest: boolean;
+}
+
+export interface DocumentEnds {
+  /** Positions after the last ids, in ids. */
+  readonly ends: Int32Array;
+  /** SHA-256 (hex), or empty. */
+  readonly digest: string;
 }
 
 /** Reads the slices of one block, in ascending order; holds the bytes that the next slice will need. */

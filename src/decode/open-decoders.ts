@@ -3,6 +3,9 @@ import type { FormatName } from '../core/format.js';
 import type { Decoder, Scan } from './decoder.js';
 import { createLineDecoder } from './lines/block-reader.js';
 import { csvFormat, JSONL, textFormat } from './lines/line-format.js';
+import { createNpyDecoder, createTokensDecoder } from './array/array-decoder.js';
+import { createMegatronDecoder } from './array/megatron-decoder.js';
+import { createArrowDecoder } from './arrow/block-reader.js';
 import { createParquetDecoder } from './parquet/block-reader.js';
 import { createWebDatasetDecoder } from './webdataset/block-reader.js';
 
@@ -17,6 +20,10 @@ const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   csv: (scan) => createLineDecoder(scan, csvFormat),
   text: (scan) => createLineDecoder(scan, textFormat),
   webdataset: createWebDatasetDecoder,
+  arrow: createArrowDecoder,
+  npy: createNpyDecoder,
+  megatron: createMegatronDecoder,
+  tokens: createTokensDecoder,
 };
 
 /** `scan` does the bulk work that metadata needs: that of a worker pool, or `scanHere`. */

@@ -1,6 +1,8 @@
 /** Bulk work that metadata needs, by its kind: the worker's half of `Scan`. */
 import type { Scan, ScanKind, Scans } from './decoder.js';
 import { scanRows } from './lines/scan-rows.js';
+import { findDocumentEnds } from './array/document-ends.js';
+import { cutMegatronDocuments } from './array/megatron-documents.js';
 import { countPageRows } from './parquet/count-page-rows.js';
 import { scanTarHeaders } from './webdataset/scan-headers.js';
 
@@ -8,6 +10,8 @@ const SCANNERS: { readonly [K in ScanKind]: (request: Scans[K]['request']) => Sc
   'parquet-pages': countPageRows,
   'row-starts': scanRows,
   'tar-headers': scanTarHeaders,
+  'document-ends': findDocumentEnds,
+  'megatron-documents': cutMegatronDocuments,
 };
 
 export function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Scans[K]['result'] {

@@ -3,7 +3,7 @@ import picomatch from 'picomatch';
 import { LIMITS } from '../config/limits.js';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { HeadraceError } from '../core/errors.js';
-import { FORMAT_NAMES, formatOfPath, FORMATS, hasFormat, mayHaveFormat, type FormatName } from '../core/format.js';
+import { FORMAT_NAMES, formatOfPath, FORMATS, hasFormat, isCompanion, mayHaveFormat, type FormatName } from '../core/format.js';
 import { mapConcurrent } from '../core/map-concurrent.js';
 import type { OpenedStore } from '../store/open-store.js';
 import { shownUri } from '../store/schemes.js';
@@ -62,8 +62,8 @@ async function listUri(uri: string, options: ListOptions): Promise<FoundObject[]
   if (single) return listSingle(store, path, options);
   if (hasGlob(path)) return listGlob(uri, store, path, options);
   if (path.endsWith('/') || path === '') return listPrefix(uri, store, path, options);
-  const object = await headOrUndefined(store, path, options.signal);
-  if (object !== undefined) return [{ store, object, path: path.slice(path.lastIndexOf('/') + 1) }];
+  const object = (await headOrUndefined(store, path, options.signal)) ?? (await megatronIndex(store, path, options));
+  if (object !== undefined) return [{ store, object, path: object.path.slice(object.path.lastIndexOf('/') + 1) }];
   return listPrefix(uri, store, `${path}/`, options);
 }
 
@@ -85,6 +85,11 @@ async function listNames(pattern: string, names: readonly string[], options: Lis
     },
     options.signal,
   );
+}
+
+/** Its two objects go by the name that they have without their endings. */
+async function megatronIndex(store: Store, path: string, { format, signal }: ListOptions): Promise<ObjectInfo | undefined> {
+  return format === 'megatron' ? headOrUndefined(store, `${path}.idx`, signal) : undefined;
 }
 
 /** In a store without listings: who asks for one is told by the store. What follows a `?` is a digest that changes with each signature. */
@@ -117,7 +122,7 @@ async function listPrefix(uri: string, store: Store, prefix: string, options: Li
 function ofOneFormat(uri: string, found: readonly FoundObject[], { sourceName, warn }: ListOptions): FoundObject[] {
   const taken = FORMAT_NAMES.find((name) => found.some(({ path }) => hasFormat(path, name)));
   const own = found.filter(({ path }) => formatOfPath(path) === taken);
-  const left = found.length - own.length;
+  const left = found.filter(({ path }) => formatOfPath(path) !== taken && !(taken !== undefined && isCompanion(path, taken))).length;
   if (left > 0) {
     const place = shownUri(uri);
     warn(`sources.${sourceName}: ${place} has shards of several formats; taking ${taken}, and leaving out ${left} objects of others`, {

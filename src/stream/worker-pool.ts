@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { LIMITS } from '../config/limits.js';
 import { abortError, untilAborted } from '../core/abort.js';
 import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
+import { arrowBuffers } from '../decode/arrow/encoded-slice.js';
 import type { EncodedSlice, FetchedIds, Scan, ScanKind, Scans } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
 import { WindowDamaged } from './damage.js';
@@ -265,6 +266,10 @@ function buffersOf(slice: EncodedSlice | FetchedIds): ArrayBuffer[] {
       return [slice.bytes.buffer];
     case 'webdataset':
       return slice.runs.map(({ bytes }) => bytes.buffer);
+    case 'arrow':
+      return arrowBuffers(slice);
+    case 'array':
+      return [slice.bytes.buffer, ...(typeof slice.bounds === 'number' ? [] : [slice.bounds.buffer])];
     case 'omitted':
     case 'rejected':
       return [];

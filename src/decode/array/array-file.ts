@@ -1,0 +1,136 @@
+/** What an array of token ids says of itself, before its first id: NumPy's header, that of llm.c, or nothing. Pure: bytes in, a form out. */
+import { HeadraceError } from '../../core/errors.js';
+import { integerOf, type Dtype, type IntegerType } from '../integers.js';
+import type { ArrayOptions } from './options.js';
+
+export interface ArrayForm {
+  readonly type: IntegerType;
+  /** Where the ids start. */
+  readonly dataByte: number;
+  readonly ids: number;
+  /** Ids in a row of a two-dimensional array; `undefined`: it is one stream. */
+  readonly rowIds: number | undefined;
+}
+
+export interface ArrayHead {
+  readonly uri: string;
+  /** The first bytes of the object, `HEAD_BYTES` where it has as many. */
+  readonly head: Uint8Array;
+  readonly size: number;
+}
+
+/** More than any header that is read: NumPy's is 128 bytes, and grows with the description of a type. */
+export const HEAD_BYTES = 64 * 2 ** 10;
+
+const NPY_MAGIC = '\x93NUMPY';
+const READ = 'little-endian integers of 8 to 64 bits';
+const NPY_HINT = `Write it anew: numpy.save of an array of ${READ} (\`<u2\`, \`<i4\` …), C order, one or two dimensions.`;
+
+/** NumPy's format, versions 1 to 3. Source: NumPy Enhancement Proposal 1, and the documentation of numpy.lib.format. Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
+export function npyForm({ uri, head, size }: ArrayHead): ArrayForm {
+  const damaged = (problem: string): HeadraceError => invalid(uri, 'NumPy array', problem);
+  const text = Buffer.from(head.buffer, head.byteOffset, head.length);
+  if (text.toString('latin1', 0, 6) !== NPY_MAGIC || head.length < 10) throw damaged('it does not start with \\x93NUMPY');
+  const version = head[6];
+  if (version < 1 || version > 3) throw unsupported(uri, `it has version ${version} of the format`, NPY_HINT);
+  const lengthBytes = version === 1 ? 2 : 4;
+  const start = 8 + lengthBytes;
+  if (head.length < start) throw damaged('its header ends early');
+  const headerBytes = text.readUIntLE(8, lengthBytes);
+  const dataByte = start + headerBytes;
+  if (dataByte > size) throw damaged(`its header claims ${headerBytes} bytes of ${size}`);
+  if (dataByte > head.length) throw unsupported(uri, `its header has ${headerBytes} bytes`, NPY_HINT);
+  const header = text.toString(version === 3 ? 'utf8' : 'latin1', start, dataByte);
+  const descr = /'descr':\s*'([^']*)'/.exec(header)?.[1];
+  const order = /'fortran_order':\s*(True|False)/.exec(header)?.[1];
+  const shape = /'shape':\s*\(([\d,\s]*)\)/.exec(header)?.[1];
+  if (order === undefined || shape === undefined) throw damaged('its header cannot be read');
+  if (descr === undefined) throw unsupported(uri, 'it is an array of records', NPY_HINT);
+  const [, byteOrder, sign, width]: readonly (string | undefined)[] = /^([<>|=])([iu])([1248])$/.exec(descr) ?? [];
+  if (sign === undefined || byteOrder === '=') throw unsupported(uri, `it holds ${descr}, and ${READ} are read`, NPY_HINT);
+  if (byteOrder === '>' && width !== '1') throw unsupported(uri, `it is big-endian (${descr})`, NPY_HINT);
+  const dimensions = shape
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map(Number);
+  if (dimensions.length < 1 || dimensions.length > 2) throw unsupported(uri, `it has ${dimensions.length} dimensions`, NPY_HINT);
+  if (order === 'True' && dimensions.length > 1) throw unsupported(uri, 'it is in Fortran order', NPY_HINT);
+  const [rows] = dimensions;
+  const rowIds = dimensions.at(1);
+  const ids = rows * (rowIds ?? 1);
+  const type: IntegerType = { bytes: Number(width) as IntegerType['bytes'], signed: sign === 'i' };
+  if (!Number.isSafeInteger(ids) || ids * type.bytes > size - dataByte) {
+    throw damaged(`its shape (${dimensions.join(', ')}) needs ${ids * type.bytes} bytes, and ${size - dataByte} follow the header`);
+  }
+  if (ids * type.bytes < size - dataByte) {
+    throw unsupported(uri, `${size - dataByte - ids * type.bytes} bytes follow the array`, 'Write one array a file.');
+  }
+  if (rowIds === 0 && rows > 0) throw unsupported(uri, 'its rows have no ids', NPY_HINT);
+  return { type, dataByte, ids, rowIds };
+}
+
+/** llm.c's headers have 256 int32: a magic number, a version, the number of ids. Source: dev/data/data_common.py of that project. */
+const LLMC_HEADERS: ReadonlyMap<number, { readonly version: number; readonly dtype: Dtype }> = new Map([
+  [20240520, { version: 1, dtype: 'uint16' }],
+  [20240801, { version: 7, dtype: 'uint32' }],
+]);
+const LLMC_HEADER_BYTES = 1024;
+
+/** Ids and nothing else, or after a header. Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `CONFIG_INVALID`. */
+export function rawForm({ uri, head, size }: ArrayHead, { dtype, header }: ArrayOptions): ArrayForm {
+  const known = header === undefined ? llmcForm({ uri, head, size }) : undefined;
+  if (known !== undefined && (dtype === undefined || sameType(integerOf(dtype), known.type))) return known;
+  if (known !== undefined) {
+    throw unsupported(
+      uri,
+      `it has a header of llm.c, whose ids are uint${8 * known.type.bytes}, and array.dtype is ${dtype}`,
+      'Leave array.dtype out, or say array.header.',
+    );
+  }
+  if (dtype === undefined) {
+    throw new HeadraceError('CONFIG_INVALID', `nothing says what the ids of ${uri} are`, {
+      detail: { uri, field: 'array.dtype' },
+      hint: `Set array.dtype in its source: uint16 for vocabularies up to 65,536, as nanoGPT and llm.c write them, uint32 or int32 for larger ones.`,
+    });
+  }
+  const type = integerOf(dtype);
+  const dataByte = header ?? 0;
+  if (dataByte > size) throw invalid(uri, 'file of token ids', `it has ${size} bytes, and array.header is ${dataByte}`);
+  if ((size - dataByte) % type.bytes !== 0) {
+    throw invalid(
+      uri,
+      'file of token ids',
+      `${size - dataByte} bytes are no whole number of ${dtype}: it is cut off, or array.dtype or array.header is another`,
+    );
+  }
+  return { type, dataByte, ids: (size - dataByte) / type.bytes, rowIds: undefined };
+}
+
+function llmcForm({ uri, head, size }: ArrayHead): ArrayForm | undefined {
+  if (head.length < LLMC_HEADER_BYTES) return undefined;
+  const view = new DataView(head.buffer, head.byteOffset, LLMC_HEADER_BYTES);
+  const known = LLMC_HEADERS.get(view.getInt32(0, true));
+  if (known === undefined || view.getInt32(4, true) !== known.version) return undefined;
+  const type = integerOf(known.dtype);
+  const ids = view.getInt32(8, true);
+  if (ids * type.bytes !== size - LLMC_HEADER_BYTES) {
+    throw invalid(uri, 'file of llm.c', `its header says ${ids} ids, and ${size - LLMC_HEADER_BYTES} bytes follow it`);
+  }
+  return { type, dataByte: LLMC_HEADER_BYTES, ids, rowIds: undefined };
+}
+
+function sameType(a: IntegerType, b: IntegerType): boolean {
+  return a.bytes === b.bytes && a.signed === b.signed;
+}
+
+function invalid(uri: string, what: string, problem: string): HeadraceError {
+  return new HeadraceError('SHARD_INVALID', `${uri} is not a readable ${what}: ${problem}`, {
+    detail: { uri },
+    hint: 'Write the file again, or take it out of the source.',
+  });
+}
+
+function unsupported(uri: string, problem: string, hint: string): HeadraceError {
+  return new HeadraceError('SHARD_UNSUPPORTED', `${uri} cannot be read: ${problem}`, { detail: { uri }, hint });
+}

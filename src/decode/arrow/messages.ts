@@ -1,0 +1,170 @@
+/**
+ * Finds the messages of an Arrow object without reading their bodies: a file says in its footer where they are, a stream is passed over from one to the
+ * next.
+ *
+ *   file     ARROW1 │ schema │ message body │ message body │ … │ footer │ length ARROW1
+ *   stream            schema │ message body │ message body │ … │ end
+ *   message  FFFFFFFF length │ flatbuffer                        before Arrow 0.15 without the first four bytes
+ */
+import { createHash } from 'node:crypto';
+import { LIMITS } from '../../config/limits.js';
+import { mapConcurrent } from '../../core/map-concurrent.js';
+import { HeadraceError } from '../../core/errors.js';
+import { readPinned, type PinnedObject } from '../ascending-reader.js';
+import { ArrowMetadataError, readFooter, readMessage, type ArrowMessage, type ArrowPlace, type ArrowSchema } from './metadata.js';
+
+export interface FoundMessage {
+  readonly message: Extract<ArrowMessage, { readonly kind: 'batch' | 'dictionary' }>;
+  readonly bodyByte: number;
+}
+
+/** Reads a few bytes of a body. */
+export type ReadBytes = (startByte: number, endByte: number) => Promise<Uint8Array>;
+
+export interface FoundArrow {
+  readonly schema: ArrowSchema;
+  /** SHA-256 (hex) of all metadata. */
+  readonly contentId: string;
+}
+
+export interface ArrowVisitor {
+  schema(schema: ArrowSchema): void;
+  /** In the order in which they count: a dictionary before the batches that need it. */
+  message(found: FoundMessage, read: ReadBytes): Promise<void>;
+}
+
+const MAGIC = 'ARROW1';
+const CONTINUATION = 0xffffffff;
+
+/** Throws `ArrowMetadataError`, `ArrowUnsupported`. Errors: those of `Store.read`, `SHARD_UNSUPPORTED`. */
+export async function visitMessages(object: PinnedObject, size: number, visitor: ArrowVisitor, signal: AbortSignal): Promise<string> {
+  const head = await readPinned(object, { startByte: 0, endByte: Math.min(size, LIMITS.arrowHeadBytes) }, signal);
+  const magic = Buffer.from(head.subarray(0, 8)).toString('latin1');
+  if (magic.startsWith('FEA1')) {
+    const uri = object.store.uri + object.path;
+    throw new HeadraceError('SHARD_UNSUPPORTED', `${uri} is of Feather's first version`, {
+      detail: { uri },
+      hint: 'Write it anew with pyarrow.feather.write_feather, which writes the Arrow IPC format.',
+    });
+  }
+  return magic.startsWith(MAGIC) ? visitFile(object, size, visitor, signal) : visitStream(object, size, head, visitor, signal);
+}
+
+/** Messages are read by many at a time, and visited in order. */
+async function visitFile(object: PinnedObject, size: number, visitor: ArrowVisitor, signal: AbortSignal): Promise<string> {
+  const tailBytes = MAGIC.length + 4;
+  if (size < 8 + tailBytes) throw new ArrowMetadataError(`it has only ${size} bytes`);
+  const guess = Math.min(size, LIMITS.footerGuessBytes);
+  const tail = await readPinned(object, { startByte: size - guess, endByte: size }, signal);
+  if (Buffer.from(tail.subarray(guess - MAGIC.length)).toString('latin1') !== MAGIC)
+    throw new ArrowMetadataError('it does not end with ARROW1: it is cut off');
+  const footerBytes = new DataView(tail.buffer, tail.byteOffset, guess).getInt32(guess - tailBytes, true);
+  if (!(footerBytes > 0 && footerBytes <= size - tailBytes - 8 && footerBytes <= LIMITS.footerBytesMax)) {
+    throw new ArrowMetadataError(`its footer claims ${footerBytes} bytes of ${size}`);
+  }
+  const endByte = size - tailBytes;
+  const footer =
+    footerBytes + tailBytes <= guess
+      ? tail.slice(guess - tailBytes - footerBytes, guess - tailBytes)
+      : await readPinned(object, { startByte: endByte - footerBytes, endByte }, signal);
+  const { schema, dictionaries, batches } = readFooter(footer);
+  visitor.schema(schema);
+  const content = createHash('sha256').update(footer);
+  const readBytes: ReadBytes = (startByte, end) => readPinned(object, { startByte, endByte: end }, signal);
+  for (const places of [dictionaries, batches]) {
+    for (let first = 0; first < places.length; first += LIMITS.arrowMessagesAtOnce) {
+      const own = places.slice(first, first + LIMITS.arrowMessagesAtOnce);
+      const found = await mapConcurrent(
+        own,
+        LIMITS.footerConcurrencyMax,
+        (place, _index, reading) => readAt(object, size, place, reading),
+        signal,
+      );
+      for (const { message, bodyByte, metadata } of found) {
+        content.update(metadata);
+        if (message.kind !== (places === batches ? 'batch' : 'dictionary'))
+          throw new ArrowMetadataError('its footer points to a message of another kind');
+        await visitor.message({ message, bodyByte }, readBytes);
+      }
+    }
+  }
+  return content.digest('hex');
+}
+
+async function readAt(object: PinnedObject, size: number, { startByte, metadataBytes, bodyBytes }: ArrowPlace, signal: AbortSignal) {
+  const bodyByte = startByte + metadataBytes;
+  if (metadataBytes < 8 || metadataBytes > LIMITS.arrowMetadataBytesMax || bodyByte + bodyBytes > size) {
+    throw new ArrowMetadataError(`a message claims bytes ${startByte} to ${bodyByte + bodyBytes} of ${size}`);
+  }
+  const bytes = await readPinned(object, { startByte, endByte: bodyByte }, signal);
+  const { prefixBytes, metadataBytes: own } = prefixOf(bytes);
+  if (prefixBytes + own > metadataBytes) throw new ArrowMetadataError('a message is longer than the footer says');
+  const metadata = bytes.slice(prefixBytes);
+  const message = readMessage(metadata);
+  if (message.bodyBytes > bodyBytes) throw new ArrowMetadataError('the body of a message is longer than the footer says');
+  return { message, bodyByte, metadata };
+}
+
+function prefixOf(bytes: Uint8Array): { readonly prefixBytes: number; readonly metadataBytes: number } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const first = view.getUint32(0, true);
+  const isOld = first !== CONTINUATION;
+  return { prefixBytes: isOld ? 4 : 8, metadataBytes: isOld ? first : view.getUint32(4, true) };
+}
+
+async function visitStream(
+  object: PinnedObject,
+  size: number,
+  head: Uint8Array,
+  visitor: ArrowVisitor,
+  signal: AbortSignal,
+): Promise<string> {
+  const read = forwardReader(object, size, head, signal);
+  const content = createHash('sha256');
+  let hasSchema = false;
+  for (let at = 0; at < size;) {
+    if (at + 8 > size) {
+      if (at + 4 === size && hasSchema && new DataView((await read(at, size)).slice().buffer).getUint32(0, true) === 0) break;
+      throw new ArrowMetadataError(`it ends at byte ${size}, in the middle of a message`);
+    }
+    const { prefixBytes, metadataBytes } = prefixOf(await read(at, at + 8));
+    if (metadataBytes === 0 && hasSchema) break;
+    const bodyByte = at + prefixBytes + metadataBytes;
+    const isNone = metadataBytes === 0 || metadataBytes > LIMITS.arrowMetadataBytesMax;
+    if (isNone && !hasSchema) throw new ArrowMetadataError('it is neither an Arrow file nor a stream');
+    if (isNone) throw new ArrowMetadataError(`the message at byte ${at} claims ${metadataBytes} bytes of metadata`);
+    if (bodyByte > size)
+      throw new ArrowMetadataError(
+        hasSchema ? `it ends at byte ${size}, in the middle of a message` : 'it is neither an Arrow file nor a stream',
+      );
+    const metadata = (await read(at + prefixBytes, bodyByte)).slice();
+    const message = readMessage(metadata);
+    content.update(metadata);
+    if (bodyByte + message.bodyBytes > size) throw new ArrowMetadataError(`it ends at byte ${size}, in the middle of a message`);
+    if (message.kind === 'schema') {
+      if (hasSchema) throw new ArrowMetadataError(`it has a second schema at byte ${at}`);
+      hasSchema = true;
+      visitor.schema(message.schema);
+    } else if (!hasSchema) throw new ArrowMetadataError('it does not start with a schema');
+    else if (message.kind !== 'other') await visitor.message({ message, bodyByte }, read);
+    at = bodyByte + message.bodyBytes;
+  }
+  if (!hasSchema) throw new ArrowMetadataError('it is empty');
+  return content.digest('hex');
+}
+
+/** Reads on where bodies are small, and leaps over large ones. Answers views that hold until the next call. */
+function forwardReader(object: PinnedObject, size: number, head: Uint8Array, signal: AbortSignal): ReadBytes {
+  let held = head;
+  let heldStart = 0;
+  return async (startByte, endByte) => {
+    const heldEnd = heldStart + held.length;
+    if (startByte < heldStart || endByte > heldEnd) {
+      const isNear = startByte >= heldStart && startByte - heldEnd < LIMITS.readAheadBytes;
+      const wanted = startByte + (isNear ? LIMITS.arrowPassBytes : LIMITS.arrowHeadBytes);
+      held = await readPinned(object, { startByte, endByte: Math.min(size, Math.max(endByte, wanted)) }, signal);
+      heldStart = startByte;
+    }
+    return held.subarray(startByte - heldStart, endByte - heldStart);
+  };
+}

@@ -1,0 +1,187 @@
+import { openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stepHashes } from '../support/global-hash.js';
+import { makeWorkspace, type Workspace } from '../support/workspace.js';
+
+const PYTHON = process.env.HEADRACE_PYTHON;
+const SCRIPT = fileURLToPath(new URL('../support/arrays.py', import.meta.url));
+
+type Documents = readonly (readonly number[])[];
+
+/** Arrow and files of token ids through the whole pipeline: what pyarrow and NumPy wrote, once each, in an order that is pinned, and exact after a resume. */
+describe.skipIf(PYTHON === undefined)('arrays', () => {
+  let workspace: Workspace;
+  let stream: number[];
+  let square: number[][];
+  let documents: number[][];
+  let lists: (number[] | null)[];
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+    for (const dir of ['arrow', 'arrays', 'npy', 'megatron', 'arrows']) await mkdir(workspace.path(dir));
+    const made = (what: string): unknown =>
+      JSON.parse(execFileSync(PYTHON!, [SCRIPT, what, workspace.path(what)], { encoding: 'utf8', maxBuffer: 2 ** 28 }));
+    ({ stream, square, documents } = made('arrays') as { stream: number[]; square: number[][]; documents: number[][] });
+    ({ int32: lists } = made('arrow') as { int32: (number[] | null)[] });
+    await copyFile(workspace.path('arrays/uint16-rows.npy'), workspace.path('npy/a.npy'));
+    await copyFile(workspace.path('arrays/int64-rows.npy'), workspace.path('npy/b.npy'));
+    for (const ending of ['bin', 'idx'])
+      await copyFile(workspace.path(`arrays/megatron-uint16.${ending}`), workspace.path(`megatron/text_document.${ending}`));
+    for (const name of ['stream.arrow', 'lz4.arrows', 'sliced.arrow'])
+      await copyFile(workspace.path(`arrow/${name}`), workspace.path(`arrows/${name}`));
+  });
+  afterAll(() => workspace.remove());
+
+  const present = (rows: readonly (number[] | null)[]): number[][] => rows.filter((row) => row !== null && row.length > 0) as number[][];
+
+  const split = (ids: readonly number[], end: number): number[][] => {
+    const bounds = [...ids.entries()].filter(([, id]) => id === end).map(([at]) => at + 1);
+    return [0, ...bounds].map((start, i) => ids.slice(start, bounds[i])).filter(({ length }) => length > 0);
+  };
+
+  const cut = (ids: readonly number[], length: number): number[][] =>
+    Array.from({ length: Math.ceil(ids.length / length) }, (_, i) => ids.slice(i * length, (i + 1) * length));
+
+  interface Case {
+    readonly source: () => ConfigInput['sources'][string];
+    readonly expected: () => Documents;
+    /** SHA-256 of the steps' hashes: whoever moves it moves the streams of users. */
+    readonly order: string;
+  }
+
+  const CASES: Readonly<Record<string, Case>> = {
+    'Arrow files and streams': {
+      source: () => ({ uri: workspace.path('arrows/'), tokens: 'int32' }),
+      expected: () => [...present(lists), ...present(lists), ...present(lists)],
+      order: '39ce7ee044fd913c59a97c5d40fd19304df53767420382b5ea6bc4c94238d22c',
+    },
+    'arrays of two dimensions': {
+      source: () => ({ uri: workspace.path('npy/'), format: 'npy' }),
+      expected: () => [...square, ...square],
+      order: '6ef85060dec0fd3327eba01886ba761ef310e0ff0d4e2e415b86342d1d78aab3',
+    },
+    'a stream of documents': {
+      source: () => ({ uri: workspace.path('arrays/stream.bin'), array: { dtype: 'uint16', eosId: 0 } }),
+      expected: () => split(stream, 0),
+      order: '7128f553141f3253077d5cc428607ccce842734393d6c40f858f1e0971b1b415',
+    },
+    'a stream without documents, of llm.c': {
+      source: () => ({ uri: workspace.path('arrays/llmc.bin'), array: { rowTokens: 50 } }),
+      expected: () => cut(stream, 50),
+      order: '115f44a02218b73a66b60b633e4363ecc9a2f1536e22af59ad89bd187c2f4f26',
+    },
+    'a Megatron data set by its prefix': {
+      source: () => ({ uri: workspace.path('megatron/text_document'), format: 'megatron' }),
+      expected: () => documents.filter(({ length }) => length > 0),
+      order: 'ae5d8b18e2b090125dd684a61765fb38461466187695ec3e5b241edf3837e8d5',
+    },
+  };
+
+  const config = (source: ConfigInput['sources'][string], changes: Partial<ConfigInput> = {}): ConfigInput => ({
+    seed: 11,
+    sources: { s: source },
+    sequence: { length: 512, packing: 'pad', padId: 0 },
+    shuffle: { blocks: 4, windowBytes: '64KiB' },
+    batch: { size: 8, lanes: 4 },
+    epochs: 1,
+    last: 'pad',
+    badRows: 'skip',
+    cache: { dir: workspace.path('cache') },
+    limits: { workers: 1 },
+    ...changes,
+  });
+
+  async function collect(input: ConfigInput, worldSize = 1): Promise<Batch[][]> {
+    const pipeline = await openPipeline(input);
+    try {
+      const ranks = Array.from({ length: worldSize }, async (_, rank) => {
+        const batches: Batch[] = [];
+        for await (const batch of pipeline.batches({ rank, worldSize })) batches.push(batch);
+        return batches;
+      });
+      return await Promise.all(ranks);
+    } finally {
+      await pipeline.close();
+    }
+  }
+
+  /** With `packing: pad` a sequence is a document. */
+  function documentsOf(batches: readonly Batch[]): string[] {
+    return batches.flatMap(({ inputIds, lossMask, rows, length }) =>
+      Array.from({ length: rows }, (_, row) =>
+        Array.from(inputIds.subarray(row * length, (row + 1) * length)).filter((_id, i) => lossMask[row * length + i] === 1),
+      )
+        .filter((ids) => ids.length > 0)
+        .map(String),
+    );
+  }
+
+  describe.each(Object.entries(CASES))('%s', (_name, { source, expected, order }) => {
+    let reference: Batch[];
+
+    beforeAll(async () => {
+      [reference] = await collect(config(source()));
+    });
+
+    it('each document is delivered once, as it was written, in the order that is pinned', () => {
+      expect(documentsOf(reference).sort()).toEqual(expected().map(String).sort());
+      expect(
+        createHash('sha256')
+          .update(stepHashes([reference]).join('\n'))
+          .digest('hex'),
+      ).toBe(order);
+    });
+
+    it('other numbers of ranks and workers give the same steps', async () => {
+      expect(stepHashes(await collect(config(source(), { limits: { workers: 2 } }), 4))).toEqual(stepHashes([reference]));
+    });
+
+    it('a resume at every tenth step gives the batches that follow', async () => {
+      const pipeline = await openPipeline(config(source()));
+      try {
+        expect(reference.length).toBeGreaterThan(10);
+        for (let step = 9; step < reference.length - 1; step += 10) {
+          const wanted = reference.slice(step + 1, step + 4).map(({ digest }) => digest);
+          const found: string[] = [];
+          for await (const { digest } of pipeline.batches({ cursor: reference[step].cursor })) {
+            found.push(digest);
+            if (found.length === wanted.length) break;
+          }
+          expect(found, `after step ${step}`).toEqual(wanted);
+        }
+      } finally {
+        await pipeline.close();
+      }
+    });
+  });
+
+  it('packed rows pass through with packing: none, and what is left of a stream and is no whole row is left out', async () => {
+    const none = { sequence: { length: 16, packing: 'none' as const }, badRows: 'fail' as const };
+    const [rows] = await collect(config({ uri: workspace.path('npy/'), format: 'npy' }, none));
+    expect(documentsOf(rows).sort()).toEqual([...square, ...square].map(String).sort());
+    const [tokens] = await collect(config({ uri: workspace.path('arrays/llmc.bin') }, none));
+    expect(documentsOf(tokens).sort()).toEqual(cut(stream, 16).slice(0, -1).map(String).sort());
+  });
+
+  it('ids out of range are bad rows', async () => {
+    const source = { uri: workspace.path('arrays/wide.npy') };
+    await expect(collect(config(source, { badRows: 'fail' }))).rejects.toMatchObject({
+      code: 'TOKEN_OUT_OF_RANGE',
+      message: expect.stringMatching(/1099511627776|2147483649/),
+    });
+    expect(documentsOf((await collect(config(source)))[0])).toEqual(['1,2']);
+  });
+
+  it.each([
+    [{ uri: 'x.npy', text: 'text' }, /s\.text names a column/],
+    [{ uri: 'x.npy', id: 'id' }, /s\.id names a column/],
+    [{ uri: 'x.parquet', array: { eosId: 1 } }, /array is for files of token ids/],
+    [{ uri: 'x/' }, /format/],
+  ])('%j is refused with what to write', async (source, message) => {
+    await expect(openPipeline(config(source))).rejects.toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringMatching(message) });
+  });
+});
