@@ -1,5 +1,6 @@
 /** From the bytes of a slice to its rows, whatever their format: the worker's half of `Decoder`. */
-import type { DocumentIds, EncodedSlice, FetchedIds, SliceRows } from './decoder.js';
+import type { DocumentIds, EncodedSlice, FetchedFields, FetchedIds, FieldRows, SliceRows } from './decoder.js';
+import { decodeParquetFields } from './parquet/decode-fields.js';
 import { decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
 
 /** The rows of an omitted slice are empty texts, which hold the places of those that nobody asks for. Errors: `SHARD_INVALID`. */
@@ -12,6 +13,11 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
     case 'rejected':
       return { kind: 'rejected', count: slice.rows };
   }
+}
+
+/** In the order of the index's request. Errors: `SHARD_INVALID`. */
+export function decodeFields(fields: FetchedFields): readonly FieldRows[] {
+  return decodeParquetFields(fields);
 }
 
 /** Errors: `SHARD_INVALID`. */

@@ -56,7 +56,7 @@ function integerAt(values: Int32Array | BigInt64Array, unsigned: boolean): (row:
 }
 
 /** The one column of the pages, of `pageRows` rows. */
-function arrowColumn(slice: EncodedChunk): Arrow.Data {
+export function arrowColumn(slice: EncodedChunk): Arrow.Data {
   const { readParquet } = load('parquet-wasm') as typeof ParquetWasm;
   const { tableFromIPC } = load('apache-arrow') as typeof Arrow;
   const file = toParquetFile(slice);

@@ -7,8 +7,10 @@ import { nearestNames } from '../../core/nearest-name.js';
 import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import type { ColumnRequest, ShardIndex } from '../decoder.js';
+import type { FieldRequest } from '../../core/fields.js';
+import { fieldTypeOf, partOfColumn, schemaOfField, UNKNOWN_SIZE } from './field-column.js';
 import type { FooterSize } from './footer-size.js';
-import type { ParquetChunkLayout, ParquetIdType, ParquetUnitLayout } from './layout.js';
+import type { ParquetChunkLayout, ParquetFieldType, ParquetIdType, ParquetUnitLayout } from './layout.js';
 
 /** `PAR1`, at both ends of a file; `PARE` where the footer is encrypted. */
 const MAGIC = 'PAR1';
@@ -39,12 +41,14 @@ export async function readParquetIndex(
   } catch (error) {
     throw invalid(uri, `its footer cannot be parsed (${messageOf(error)})`, error);
   }
-  const column = findColumn(metadata.schema, request, uri);
+  const fields = (request.fields ?? []).map((field) => findField(metadata, field, uri));
+  const fieldsOnly = request.kind === 'none';
+  const column = fieldsOnly ? fields[0] : findColumn(metadata.schema, request, uri);
   const id = request.id === undefined ? undefined : findIdColumn(metadata.schema, request.id, uri);
   const units: Unit[] = [];
   let startRow = 0;
   for (const [index, rowGroup] of metadata.row_groups.entries()) {
-    const unit = unitOf(rowGroup, index, startRow, { column, id, object, uri });
+    const unit = unitOf(rowGroup, index, startRow, { column, id, fields, fieldsOnly, object, uri });
     units.push(unit);
     startRow += unit.rows;
   }
@@ -56,6 +60,8 @@ export async function readParquetIndex(
       schema: column.schema.map(plainElement),
       nested: request.kind === 'tokens',
       ...(id && { id: { schema: id.schema.map(plainElement), type: id.type } }),
+      ...(fields.length > 0 && { fields: fields.map(({ field, schema, type }) => ({ name: field, schema: schema.map(plainElement), type })) }),
+      ...(fieldsOnly && { fieldsOnly }),
     },
   };
 }
@@ -98,6 +104,14 @@ interface Column {
   /** Root, then the column's elements. */
   readonly schema: readonly SchemaElement[];
   readonly name: string;
+  /** Below it, parts of structs. */
+  readonly parts?: readonly string[];
+}
+
+interface FieldColumn extends Column {
+  /** Its name in the configuration. */
+  readonly field: string;
+  readonly type: ParquetFieldType;
 }
 
 interface IdColumn extends Column {
@@ -134,6 +148,57 @@ function findIdColumn(schema: readonly SchemaElement[], name: string, uri: strin
     detail: { uri, column: name, type: describe(elements) },
     hint: 'Name a column of strings or integers in `id`.',
   });
+}
+
+/** A column by its whole name, or a part of a struct. */
+function findField({ schema, row_groups: rowGroups }: FileMetaData, { name: field, column, size }: FieldRequest, uri: string): FieldColumn {
+  const dots = topLevelColumns(schema).has(column) ? [] : column.split('.');
+  const [name, ...parts] = dots.length === 0 ? [column] : dots;
+  const elements = elementsOf(schema, dots.length > 1 && topLevelColumns(schema).has(name) ? name : column, uri);
+  const found = partOfColumn(elements, parts);
+  if (found === undefined) {
+    throw new HeadraceError('COLUMN_MISSING', `column ${name} of ${uri} has no part ${parts.join('.')}`, {
+      detail: { uri, column, type: describe(elements) },
+      hint: `It is ${describe(elements)}: name a part of a struct as COLUMN.PART.`,
+    });
+  }
+  const own = { name, parts, schema: schemaOfField(found).map(withoutLogicalType) };
+  const known = size ?? listSizeOf(rowGroups, { ...own, field });
+  const type = fieldTypeOf(found.own, known);
+  if (type !== undefined && !(type.kind === 'numbers' && type.size === UNKNOWN_SIZE && rowGroups.some(hasRows))) return { ...own, field, type };
+  throw new HeadraceError(
+    'COLUMN_TYPE',
+    type === undefined
+      ? `column ${column} of ${uri} is ${describe(found.own)}, which cannot be served as the field ${field}`
+      : `the lists of column ${column} of ${uri} have no one size that its metadata tells, which the field ${field} needs`,
+    {
+      detail: { uri, column, type: describe(found.own) },
+      hint:
+        type === undefined
+          ? 'Fields are bytes, text, integers (but uint64), floats, booleans, or lists of a fixed size of numbers.'
+          : `Where the lists that count have one size, say it: ${field}: {column: ${column}, size: 512}; rows of other sizes are then bad ones.`,
+    },
+  );
+}
+
+function hasRows({ num_rows: rows }: RowGroup): boolean {
+  return rows > 0n;
+}
+
+/** What every row group says of its lists: as many values a row, without a rest. Undefined where they differ, or where none has rows. */
+function listSizeOf(rowGroups: readonly RowGroup[], column: Column & { readonly field: string }): number | undefined {
+  const sizes = new Set(
+    rowGroups.filter(hasRows).map((rowGroup) => {
+      const values = rowGroup.columns.find((chunk) => isChunkOf(chunk, column))?.meta_data?.num_values ?? 0n;
+      return Number(values) / Number(rowGroup.num_rows);
+    }),
+  );
+  const [size] = sizes;
+  return sizes.size === 1 && Number.isInteger(size) && size > 0 && size <= LIMITS.fieldSizeMax ? size : undefined;
+}
+
+function isChunkOf({ meta_data: meta }: ColumnChunk, { name, parts = [] }: Column): boolean {
+  return [name, ...parts].every((part, depth) => meta?.path_in_schema[depth] === part);
 }
 
 /** A column's elements, in the depth-first order of the footer. */
@@ -204,16 +269,26 @@ function plainElement(element: SchemaElement): Record<string, string | number> {
 interface IndexedFile {
   readonly column: Column;
   readonly id: IdColumn | undefined;
+  readonly fields: readonly FieldColumn[];
+  readonly fieldsOnly: boolean;
   readonly object: ObjectInfo;
   readonly uri: string;
 }
 
-function unitOf(rowGroup: RowGroup, index: number, startRow: number, { column, id, object, uri }: IndexedFile): Unit {
+function unitOf(rowGroup: RowGroup, index: number, startRow: number, { column, id, fields, fieldsOnly, object, uri }: IndexedFile): Unit {
   const rows = Number(rowGroup.num_rows);
   if (!(Number.isSafeInteger(rows) && rows >= 0)) throw invalid(uri, `row group ${index} claims ${rows} rows`);
-  const { chunk, decodedBytes } = chunkOf(rowGroup, index, column, object, uri);
-  const layout: ParquetUnitLayout = { ...chunk, ...(id && { id: chunkOf(rowGroup, index, id, object, uri).chunk }) };
-  return { startRow, rows, decodedBytes, storedBytes: chunk.endByte - chunk.startByte, layout: { ...layout } };
+  const own = chunkOf(rowGroup, index, column, object, uri);
+  const beside = fields.map((field) => chunkOf(rowGroup, index, field, object, uri));
+  const layout: ParquetUnitLayout = {
+    ...own.chunk,
+    ...(id && { id: chunkOf(rowGroup, index, id, object, uri).chunk }),
+    ...(fields.length > 0 && { fields: beside.map(({ chunk }) => chunk) }),
+  };
+  const read = fieldsOnly ? beside : [own, ...beside];
+  const decodedBytes = read.reduce((sum, found) => sum + found.decodedBytes, 0);
+  const storedBytes = read.reduce((sum, { chunk }) => sum + chunk.endByte - chunk.startByte, 0);
+  return { startRow, rows, decodedBytes, storedBytes, layout: { ...layout } };
 }
 
 interface FoundChunk {
@@ -222,7 +297,7 @@ interface FoundChunk {
 }
 
 function chunkOf(rowGroup: RowGroup, index: number, column: Column, object: ObjectInfo, uri: string): FoundChunk {
-  const chunk = rowGroup.columns.find((candidate) => candidate.meta_data?.path_in_schema[0] === column.name);
+  const chunk = rowGroup.columns.find((candidate) => isChunkOf(candidate, column));
   const meta = chunk?.meta_data;
   if (chunk === undefined || meta === undefined) throw invalid(uri, `row group ${index} has no column chunk for ${column.name}`);
   if (chunk.file_path !== undefined) {
