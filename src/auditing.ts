@@ -140,7 +140,12 @@ async function scanSegments(files: readonly string[], config: Config, plan: Plan
   const lines = new ProblemList(LEDGER_LIMITS.problemsMax);
   const planProblems = new ProblemList(LEDGER_LIMITS.problemsMax);
   const sources = config.sources.map(({ name }) => name);
-  const chain = new ChainCheck({ lanes, slotsPerLane: size / lanes, length: countedLength(config.sequence.packing, config.sequence.length), sources });
+  const chain = new ChainCheck({
+    lanes,
+    slotsPerLane: size / lanes,
+    length: countedLength(config.sequence.packing, config.sequence.length),
+    sources,
+  });
   const skips = new Map<string, SkipLine>();
   const gaps: GapLine[] = [];
   const parts = new Map<string, Set<number>>();

@@ -209,7 +209,20 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     const [manifests] = await Promise.all([buildManifests(config, stores, decoders, options), pool.ready(), forms?.close()]);
     const fields = fieldsOfSamples(config, manifests, decoders);
     const exclusions = await readAllExclusions(config, manifests, stores, options.signal);
-    return await createPipeline({ config, cache, stores, pool, decoders, facts, fields, manifests, exclusions, workers, tokenizer, options });
+    return await createPipeline({
+      config,
+      cache,
+      stores,
+      pool,
+      decoders,
+      facts,
+      fields,
+      manifests,
+      exclusions,
+      workers,
+      tokenizer,
+      options,
+    });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close(), forms?.close()]);
     await cache?.close();

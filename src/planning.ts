@@ -111,7 +111,15 @@ export function planSource(config: Config, manifest: SourceManifest, index: numb
     epochs: source.epochs,
   });
   const hasFields = source.fields !== undefined;
-  return { plan, manifest, blocks, kind: source.kind, hasFields, config: source, selection: selectionOf(config, source.name, split, exclusions) };
+  return {
+    plan,
+    manifest,
+    blocks,
+    kind: source.kind,
+    hasFields,
+    config: source,
+    selection: selectionOf(config, source.name, split, exclusions),
+  };
 }
 
 function selectionOf(

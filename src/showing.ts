@@ -232,7 +232,9 @@ function shownSlots(batch: Batch, slots: readonly number[], { lanes, sources, to
     }
     const tokens = shown.reduce((sum, segment) => sum + segment.tokenEnd - segment.tokenStart, 0);
     const bytes = Object.values(fields ?? {}).map((field) => fieldBytesOfRow(field, row));
-    const digest = Buffer.from(sequenceDigest(ids, segments.subarray(first * SEGMENT_FIELDS, next * SEGMENT_FIELDS), bytes)).toString('hex');
+    const digest = Buffer.from(sequenceDigest(ids, segments.subarray(first * SEGMENT_FIELDS, next * SEGMENT_FIELDS), bytes)).toString(
+      'hex',
+    );
     const shownFields = fields && Object.entries(fields).map(([name, field]) => shownField(name, field, row));
     return {
       slot,

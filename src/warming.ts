@@ -131,7 +131,8 @@ function windowsOf(config: Config, sources: readonly PlannedSource[], { epoch, s
   const shareOf = (source: SourceConfig): number => Math.max(source.weight, WEIGHT_MIN);
   const weights = config.sources.reduce((sum, source) => sum + shareOf(source), 0);
   // a lane keeps the sequences of one step ready, and asks a worker for those of another
-  const laneTokens = steps === undefined ? undefined : ((steps + 2) * size * sequenceTokens(config, sources)) / lanes + readyFieldTokens(config);
+  const laneTokens =
+    steps === undefined ? undefined : ((steps + 2) * size * sequenceTokens(config, sources)) / lanes + readyFieldTokens(config);
   return windowsByNeed(
     sources.map(({ plan, config: source }) => ({ plan, share: shareOf(source) / weights })),
     { lanes, epoch, laneTokens },
@@ -141,7 +142,9 @@ function windowsOf(config: Config, sources: readonly PlannedSource[], { epoch, s
 /** Of a sample: as many as would stand for twice the bytes of the rows of its source, on average, where they are largest. */
 function sequenceTokens({ sequence }: Config, sources: readonly PlannedSource[]): number {
   if (sequence.packing.kind !== 'samples') return sequence.length;
-  const bytes = sources.map(({ manifest: { table, rows } }) => Array.from(table.columns.unitDecodedBytes).reduce((sum, unit) => sum + unit, 0) / rows);
+  const bytes = sources.map(
+    ({ manifest: { table, rows } }) => Array.from(table.columns.unitDecodedBytes).reduce((sum, unit) => sum + unit, 0) / rows,
+  );
   return (2 * Math.max(0, ...bytes)) / LIMITS.tokenBytesAssumed;
 }
 

@@ -115,7 +115,10 @@ export function* shownLines(shown: ShownStep, options: LineOptions): Generator<s
   for (const slot of slots) yield* slotLines(slot, options);
 }
 
-function* slotLines({ slot, lane, tokens, padding, digest, segments, fields = [] }: ShownSlot, options: LineOptions): Generator<string, void> {
+function* slotLines(
+  { slot, lane, tokens, padding, digest, segments, fields = [] }: ShownSlot,
+  options: LineOptions,
+): Generator<string, void> {
   const { bold, faint } = options.style;
   yield '';
   yield `${bold(`slot ${slot}`)} · lane ${lane} · ${counted(tokens, 'token')}, ${padding} of padding ${faint(`· ${digest.slice(0, 16)}…`)}`;
@@ -123,7 +126,10 @@ function* slotLines({ slot, lane, tokens, padding, digest, segments, fields = []
   if (segments.length > 0) for (const field of fields) yield* fieldLines(field, options);
 }
 
-function* fieldLines({ name, type, bytes, sha256, text, numbers }: ShownField, { width, lines, style }: LineOptions): Generator<string, void> {
+function* fieldLines(
+  { name, type, bytes, sha256, text, numbers }: ShownField,
+  { width, lines, style }: LineOptions,
+): Generator<string, void> {
   yield `${INDENT}${style.source(printable(name))} · ${type} · ${counted(bytes, 'byte')} ${style.faint(`· sha256 ${sha256.slice(0, 16)}…`)}`;
   const shown = text === undefined ? (numbers?.join(' ') ?? '') : printable(text);
   for (const line of textLines(shown, width - INDENT.length - 2, lines)) yield `${INDENT}  ${line}`;

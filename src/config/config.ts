@@ -152,11 +152,11 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       maxTokens: source.maxTokens,
       whenUsedUp: source.whenUsedUp,
     }));
+  checkFields(parsed, sources, isSamples);
   const untokenized = sources.find((source) => source.kind === 'text');
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(`sources.${untokenized.name} has text, so tokenizer.file is needed`, { field: 'tokenizer.file' });
   }
-  checkFields(parsed, sources, isSamples);
   checkMixture(parsed);
   const nameless = sources.find((source) => source.id === undefined);
   if (parsed.validation?.by === 'id' && nameless !== undefined) {
@@ -210,7 +210,9 @@ function fieldsOf(fields: ParsedConfig['sources'][string]['fields']): SourceConf
   if (fields === undefined || Object.keys(fields).length === 0) return undefined;
   return Object.entries(fields)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, field]) => (typeof field === 'string' ? { name, column: field, size: undefined } : { name, column: field.column, size: field.size }));
+    .map(([name, field]) =>
+      typeof field === 'string' ? { name, column: field, size: undefined } : { name, column: field.column, size: field.size },
+    );
 }
 
 /** Samples have the same in every source: names here, types when the shards are known. */
@@ -227,15 +229,20 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
       });
     }
     if (sequence === 'none' && source.kind !== 'none') {
-      throw invalid(`${at} has ${source.kind}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`, {
-        field: `${at}.${source.kind}`,
-      });
+      throw invalid(
+        `${at} has ${source.kind}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`,
+        {
+          field: `${at}.${source.kind}`,
+        },
+      );
     }
     if (source.kind === 'none' && source.fields === undefined) {
       throw invalid(`${at} has neither fields nor text nor tokens, so that its samples are empty`, { field: `${at}.fields` });
     }
     if (source.maxTokens !== undefined) {
-      throw invalid(`${at}.maxTokens counts tokens, and the sources of samples are counted in samples; use epochs`, { field: `${at}.maxTokens` });
+      throw invalid(`${at}.maxTokens counts tokens, and the sources of samples are counted in samples; use epochs`, {
+        field: `${at}.maxTokens`,
+      });
     }
     if (namesOf(source) !== namesOf(first) || tokensOf(source) !== tokensOf(first)) {
       throw invalid(

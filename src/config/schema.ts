@@ -29,7 +29,9 @@ const duration = (min: number, max: number) =>
 const weight = z.number().min(0).max(1e9);
 const epochs = z.int().min(1).max(1e6);
 
-const fieldName = z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,63}$/, 'a field name has 1 to 64 letters, digits or _, and starts with a letter');
+const fieldName = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9_]{0,63}$/, 'a field name has 1 to 64 letters, digits or _, and starts with a letter');
 const fieldSchema = z.union([
   z.string().min(1),
   z.strictObject({

@@ -73,7 +73,11 @@ export function fieldRows(field: FieldArrays, start: number, end: number): Field
   }
   const { kind, bounds, bytes } = field;
   const first = bounds[start];
-  return { kind, bounds: bounds.slice(start, end + 1).map((bound) => bound - first), bytes: bytes.subarray(Number(first), Number(bounds[end])) };
+  return {
+    kind,
+    bounds: bounds.slice(start, end + 1).map((bound) => bound - first),
+    bytes: bytes.subarray(Number(first), Number(bounds[end])),
+  };
 }
 
 /** Of one sample. */

@@ -1,6 +1,14 @@
 /** Collects packed sequences into the arrays that cross from a worker to the main thread. */
 import { createHash } from 'node:crypto';
-import { DIGEST_BYTES, SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING, type ChunkFields, type SequenceChunk } from '../core/sequence.js';
+import {
+  DIGEST_BYTES,
+  SEGMENT_FIELDS,
+  SEGMENT_FIRST,
+  SEGMENT_LAST,
+  SOURCE_PADDING,
+  type ChunkFields,
+  type SequenceChunk,
+} from '../core/sequence.js';
 import type { PackPosition, Sample } from './packer.js';
 
 /** Where a document comes from: what a segment says besides its tokens. */

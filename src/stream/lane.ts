@@ -66,14 +66,7 @@ export class Lane {
       }
       const { sequence, end } = next;
       const count = this.#counted === 'samples' ? 1 : sequence.tokens;
-      entry.position = [
-        end.group,
-        end.window,
-        end.document,
-        end.token,
-        delivered + count,
-        credit - SHARE_UNITS * count,
-      ];
+      entry.position = [end.group, end.window, end.document, end.token, delivered + count, credit - SHARE_UNITS * count];
       for (const [i, other] of active.entries()) {
         const [group, window, document, token, tokens, own] = other.position;
         other.position = [group, window, document, token, tokens, own + shares[i] * count];

@@ -18,7 +18,11 @@ const lanes = z.record(z.string(), z.record(z.string(), z.tuple([count, count, c
 const weights = z.record(z.string(), z.number().min(0));
 const changes = z.array(z.object({ at: count, weights, ramp: count }));
 
-const arraySchema = z.object({ name: z.string(), dtype: z.enum(['int32', 'uint8', 'uint16', 'int64', 'float32', 'float64']), shape: z.array(count) });
+const arraySchema = z.object({
+  name: z.string(),
+  dtype: z.enum(['int32', 'uint8', 'uint16', 'int64', 'float32', 'float64']),
+  shape: z.array(count),
+});
 
 const SCHEMAS = {
   HELLO: z.object({

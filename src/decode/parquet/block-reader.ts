@@ -49,9 +49,11 @@ export function createParquetDecoder(scan: Scan): Decoder {
         return { ...(await idChunk.read(startRow, endRow, signal)), kind: idColumn.type };
       },
       fields: async (startRow, endRow, signal) => {
-        const reads = fieldColumns.map(
-          async ({ name, type }, i): Promise<EncodedParquetField> => ({ ...(await fieldChunks[i].read(startRow, endRow, signal)), name, type }),
-        );
+        const reads = fieldColumns.map(async ({ name, type }, i): Promise<EncodedParquetField> => ({
+          ...(await fieldChunks[i].read(startRow, endRow, signal)),
+          name,
+          type,
+        }));
         await Promise.allSettled(reads); // what fails waits for the others, which write to their readers
         return { format: 'parquet', columns: await Promise.all(reads) };
       },

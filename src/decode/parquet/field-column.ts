@@ -69,7 +69,8 @@ function numbersOf({ type, converted_type: converted, logical_type: logical }: S
   if (type !== 'INT32' && type !== 'INT64') return undefined;
   const isInteger =
     (logical === undefined || logical.type === 'INTEGER') && (converted === undefined || INTEGER_ANNOTATION.test(converted));
-  if (!isInteger || converted === 'UINT_64' || (logical?.type === 'INTEGER' && !logical.isSigned && logical.bitWidth === 64)) return undefined;
+  if (!isInteger || converted === 'UINT_64' || (logical?.type === 'INTEGER' && !logical.isSigned && logical.bitWidth === 64))
+    return undefined;
   if (type === 'INT64') return { dtype: 'int64', stored: 'INT64' };
   const isUnsigned = converted === 'UINT_32' || (logical?.type === 'INTEGER' && !logical.isSigned && logical.bitWidth === 32);
   return isUnsigned ? { dtype: 'int64', stored: 'UINT32' } : { dtype: 'int32', stored: 'INT32' };

@@ -60,7 +60,9 @@ export async function readParquetIndex(
       schema: column.schema.map(plainElement),
       nested: request.kind === 'tokens',
       ...(id && { id: { schema: id.schema.map(plainElement), type: id.type } }),
-      ...(fields.length > 0 && { fields: fields.map(({ field, schema, type }) => ({ name: field, schema: schema.map(plainElement), type })) }),
+      ...(fields.length > 0 && {
+        fields: fields.map(({ field, schema, type }) => ({ name: field, schema: schema.map(plainElement), type })),
+      }),
       ...(fieldsOnly && { fieldsOnly }),
     },
   };
@@ -165,7 +167,8 @@ function findField({ schema, row_groups: rowGroups }: FileMetaData, { name: fiel
   const own = { name, parts, schema: schemaOfField(found).map(withoutLogicalType) };
   const known = size ?? listSizeOf(rowGroups, { ...own, field });
   const type = fieldTypeOf(found.own, known);
-  if (type !== undefined && !(type.kind === 'numbers' && type.size === UNKNOWN_SIZE && rowGroups.some(hasRows))) return { ...own, field, type };
+  if (type !== undefined && !(type.kind === 'numbers' && type.size === UNKNOWN_SIZE && rowGroups.some(hasRows)))
+    return { ...own, field, type };
   throw new HeadraceError(
     'COLUMN_TYPE',
     type === undefined
