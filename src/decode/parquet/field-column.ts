@@ -1,48 +1,58 @@
 /** Which column of a Parquet file a field is, and of which type: from the schema of its footer, and the number of values that lists have in it. */
-import type { SchemaElement } from 'hyparquet';
-import type { FieldType } from '../../core/fields.js';
+import type { FileMetaData, RowGroup, SchemaElement } from 'hyparquet';
+import { LIMITS } from '../../config/limits.js';
+import { HeadraceError } from '../../core/errors.js';
+import type { FieldRequest, FieldType } from '../../core/fields.js';
+import { columnOf, describe, findElements, type Column } from './column.js';
 import type { ParquetFieldType } from './layout.js';
 
-/** A leaf, or a list, below the structs that the name goes through; elements in the depth-first order of the footer. */
-export interface FieldElements {
-  /** Structs on the way, outermost first. */
-  readonly structs: readonly SchemaElement[];
-  readonly own: readonly SchemaElement[];
+/** A column that samples carry. */
+export interface FieldColumn extends Column {
+  /** Its name in the configuration. */
+  readonly field: string;
+  readonly type: ParquetFieldType;
 }
 
-/** `elements`: of a top-level column. `parts`: names below it. Undefined where it has no such part. */
-export function partOfColumn(elements: readonly SchemaElement[], parts: readonly string[]): FieldElements | undefined {
-  const structs: SchemaElement[] = [];
-  let own = elements;
-  for (const part of parts) {
-    const [group, ...below] = own;
-    if (group.num_children === undefined || group.repetition_type === 'REPEATED' || group.converted_type !== undefined) return undefined;
-    let at = 0;
-    while (at < below.length && below[at].name !== part) at += sizeOf(below, at);
-    if (at >= below.length) return undefined;
-    structs.push(group);
-    own = below.slice(at, at + sizeOf(below, at));
-  }
-  return { structs, own };
+/** Errors: `COLUMN_MISSING`, `COLUMN_TYPE`, `SHARD_UNSUPPORTED`. */
+export function findField({ schema, row_groups: rowGroups }: FileMetaData, { name: field, column: name, size }: FieldRequest, uri: string): FieldColumn {
+  const found = findElements(schema, name, uri);
+  const column = columnOf(found, name);
+  const type = fieldTypeOf(found.elements, size ?? listSizeOf(rowGroups, column.path));
+  const isUnknown = type?.kind === 'numbers' && type.size === UNKNOWN_SIZE && rowGroups.some(hasRows);
+  if (type !== undefined && !isUnknown) return { ...column, field, type };
+  const described = describe(found.elements);
+  const problem =
+    type === undefined
+      ? `column ${name} of ${uri} is ${described}, which cannot be served as the field ${field}`
+      : `the lists of column ${name} of ${uri} have no one size that its metadata tells, which the field ${field} needs`;
+  throw new HeadraceError('COLUMN_TYPE', problem, {
+    detail: { uri, column: name, type: described },
+    hint: isUnknown
+      ? `Where the lists that count have one size, say it: ${field}: {column: ${name}, size: 512}; rows of other sizes are then bad ones.`
+      : 'Fields are bytes, text, integers (but uint64), floats, booleans, or lists of a fixed size of numbers; a field of a struct is struct.field.',
+  });
 }
 
-/** Elements of the column that starts at `at`. */
-function sizeOf(elements: readonly SchemaElement[], at: number): number {
-  let open = 1;
-  let next = at;
-  while (open > 0 && next < elements.length) open += (elements[next++].num_children ?? 0) - 1;
-  return next - at;
+function hasRows({ num_rows: rows }: RowGroup): boolean {
+  return rows > 0n;
 }
 
-/** The column alone, as a schema of its own. */
-export function schemaOfField({ structs, own }: FieldElements): SchemaElement[] {
-  return [{ name: 'schema', num_children: 1 }, ...structs.map((group) => ({ ...group, num_children: 1 })), ...own];
+/** What every row group says of its lists: as many values a row, without a rest. Undefined where they differ, or where none has rows. */
+function listSizeOf(rowGroups: readonly RowGroup[], path: readonly string[]): number | undefined {
+  const sizes = new Set(
+    rowGroups.filter(hasRows).map((rowGroup) => {
+      const chunk = rowGroup.columns.find(({ meta_data: meta }) => meta !== undefined && path.join('\0') === meta.path_in_schema.join('\0'));
+      return Number(chunk?.meta_data?.num_values ?? 0n) / Number(rowGroup.num_rows);
+    }),
+  );
+  const [size] = sizes;
+  return sizes.size === 1 && Number.isInteger(size) && size > 0 && size <= LIMITS.fieldSizeMax ? size : undefined;
 }
 
 const INTEGER_ANNOTATION = /^U?INT_(8|16|32|64)$/;
 
 /** `size`: of lists; `undefined`: not known. Undefined where the column is none of the types that are served. */
-export function fieldTypeOf(own: readonly SchemaElement[], size: number | undefined): ParquetFieldType | undefined {
+function fieldTypeOf(own: readonly SchemaElement[], size: number | undefined): ParquetFieldType | undefined {
   const leaf = own[own.length - 1];
   const repeated = own.filter((element) => element.repetition_type === 'REPEATED').length;
   if (leaf.type === undefined || repeated > 1 || own.length > (repeated === 1 ? 3 : 1)) return undefined;
@@ -56,7 +66,7 @@ export function fieldTypeOf(own: readonly SchemaElement[], size: number | undefi
 }
 
 /** Of a shard without rows. */
-export const UNKNOWN_SIZE = 0;
+const UNKNOWN_SIZE = 0;
 
 type StoredNumbers = Pick<Extract<ParquetFieldType, { kind: 'numbers' }>, 'dtype' | 'stored'>;
 
