@@ -51,7 +51,7 @@ export type BatchFields = Readonly<Record<string, FieldArrays>>;
 /** One row of a field: bytes, text, a number, or the numbers of a list. Bytes and lists are views. */
 export function fieldOfRow(field: FieldArrays, row: number): Uint8Array | string | number | bigint | FieldNumbers {
   if (field.kind === 'numbers') {
-    return field.size === null ? field.values[row] : (field.values.subarray(row * field.size, (row + 1) * field.size) as FieldNumbers);
+    return field.size === null ? field.values[row] : field.values.subarray(row * field.size, (row + 1) * field.size);
   }
   const bytes = field.bytes.subarray(Number(field.bounds[row]), Number(field.bounds[row + 1]));
   return field.kind === 'bytes' ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
@@ -69,7 +69,7 @@ export function fieldBytesOfRow(field: FieldArrays, row: number): Uint8Array {
 export function fieldRows(field: FieldArrays, start: number, end: number): FieldArrays {
   if (field.kind === 'numbers') {
     const size = field.size ?? 1;
-    return { ...field, values: field.values.subarray(start * size, end * size) as FieldNumbers };
+    return { ...field, values: field.values.subarray(start * size, end * size) };
   }
   const { kind, bounds, bytes } = field;
   const first = bounds[start];

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { connect, fieldOfRow, openPipeline, showStep, type Batch, type ConfigInput, type Cursor, type StreamRequest } from 'headrace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -259,6 +260,42 @@ describe('samples', () => {
       await sidecar.end();
     }
   }, 120_000);
+
+  it('rows without a value, or with another number of them, fail the run or are left out, by name', async () => {
+    python('odd', workspace.path('odd'));
+    const odd = (field: string | { column: string; size: number }, changes: Partial<ConfigInput> = {}): ConfigInput =>
+      config({ sources: { odd: { uri: workspace.path('odd/'), fields: { x: field } } }, batch: { size: 1 }, shuffle: false, ...changes });
+    await expect(collect(odd('image'))).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringMatching(/row 3 of .* field x that is null/),
+    });
+    await expect(collect(odd('emb'))).rejects.toMatchObject({ code: 'COLUMN_TYPE', hint: expect.stringContaining('size: 512') });
+    const served = async (field: string | { column: string; size: number }): Promise<number[]> =>
+      (await collect(odd(field, { badRows: 'skip' }))).map(({ segments }) => segments[2]);
+    expect(await served('image')).toEqual([0, 1, 2, 4, 5, 6, 7, 8, 9]);
+    expect(await served({ column: 'emb', size: 4 })).toEqual([0, 2, 3, 5, 7, 8]); // null, short, long, and one with a null in it are not
+    expect(await served('image.bytes').catch((error: unknown) => (error as { code: string }).code)).toBe('COLUMN_MISSING');
+    const [first] = await collect(odd({ column: 'emb', size: 4 }, { badRows: 'skip' }));
+    expect(fieldOfRow(first.fields!.x, 0)).toEqual(Float32Array.of(0, 1, 2, 3));
+  });
+
+  it('a damaged page of a field is read again once, then fails the run, or its rows are left out', async () => {
+    const file = workspace.path('damaged', 'part-0.parquet');
+    await mkdir(workspace.path('damaged'), { recursive: true });
+    const bytes = await readFile(workspace.path('data', 'part-2.parquet'));
+    const image = Buffer.from(reference.get('2:70')!.fields.image, 'base64');
+    const at = bytes.indexOf(image);
+    expect(at).toBeGreaterThan(0);
+    bytes[at + 40] ^= 1;
+    await writeFile(file, bytes);
+    const damaged = config({ sources: { d: { uri: workspace.path('damaged/'), fields: { image: 'jpg', caption: 'txt' } } } });
+    await expect(collect(damaged)).rejects.toMatchObject({
+      code: 'SHARD_INVALID',
+      message: expect.stringMatching(/column jpg of .* is damaged/),
+    });
+    const rows = (await collect({ ...damaged, badBlocks: 'skip' })).filter(({ tokens }) => tokens > 0);
+    expect(rows.flatMap(rowsOf).some(({ row }) => row === 70)).toBe(false);
+  });
 
   it.each<[Partial<ConfigInput>, string, RegExp]>([
     [{ sequence: { length: 8 } }, 'CONFIG_INVALID', /fields are of samples/],

@@ -1,6 +1,7 @@
 """Samples as pyarrow writes and reads them. Run by the TypeScript tests.
 
 write DIR            three shards of images with captions, in several layouts
+odd DIR              ten rows, some of which cannot be served
 rows DIR             what is in them: a JSON line for each row, in order of shard and row
 clients ADDRESS N    the first N steps of a sidecar, as the Python client has them: a JSON line for each row
 decode ADDRESS       the images of the first step, decoded with Pillow
@@ -38,7 +39,7 @@ def write(directory: str) -> None:
         [
             (150, {"compression": "zstd", "row_group_size": 40, "data_page_size": 4096, "write_batch_size": 8}),
             (101, {"compression": "snappy", "row_group_size": 60, "data_page_version": "2.0", "write_page_index": True}),
-            (149, {"compression": "none", "use_dictionary": False, "row_group_size": 149}),
+            (149, {"compression": "none", "use_dictionary": False, "row_group_size": 149, "write_page_checksum": True}),
         ]
     ):
         ids = [f"{shard}-{row}" for row in range(rows)]
@@ -65,6 +66,18 @@ def write(directory: str) -> None:
             }
         )
         pq.write_table(table, f"{directory}/part-{shard}.parquet", **options)
+
+
+def odd(directory: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    lists: list[object] = [[float(row), 1.0, 2.0, 3.0] for row in range(10)]
+    lists[1], lists[4], lists[6], lists[9] = None, [1.0], [1.0, 2.0, None, 4.0], [1.0] * 9
+    images = [None if row == 3 else b"image" for row in range(10)]
+    table = pa.table({"image": pa.array(images, pa.binary()), "emb": pa.array(lists, pa.list_(pa.float32()))})
+    pq.write_table(table, f"{directory}/odd.parquet")
 
 
 FIELDS = {"big": "<i8", "double": "<f4", "emb": "<f4", "half": "<f4", "label": "<i4", "ok": "u1", "score": "<f8", "seen": "<i8"}
@@ -111,4 +124,4 @@ def decode(address: str) -> None:
 
 
 if __name__ == "__main__":
-    {"write": write, "rows": rows, "clients": clients, "decode": decode}[sys.argv[1]](*sys.argv[2:])
+    {"write": write, "odd": odd, "rows": rows, "clients": clients, "decode": decode}[sys.argv[1]](*sys.argv[2:])

@@ -245,7 +245,7 @@ class DataLoader:
 
         class HeadraceDataset(data.IterableDataset):  # type: ignore[misc, name-defined]
             def __iter__(self) -> Iterator[dict[str, Array]]:
-                return (dict(batch) for batch in loader)
+                return ({**batch, **({"fields": dict(batch.fields)} if batch.fields else {})} for batch in loader)
 
             def __reduce__(self) -> tuple[object, ...]:
                 raise _other_process()

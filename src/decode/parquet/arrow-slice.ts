@@ -37,7 +37,7 @@ export function decodeWithArrow(slice: EncodedParquetSlice): Rows {
 }
 
 /** A column after the structs of one field that it lies in, outermost first. Arrow gives each as many rows. */
-function structsAbove(column: Arrow.Data): Arrow.Data[] {
+export function structsAbove(column: Arrow.Data): Arrow.Data[] {
   const { DataType } = load('apache-arrow') as typeof Arrow;
   const chain = [column];
   for (let own = column; DataType.isStruct(own.type) && own.children.length === 1; chain.push(own)) [own] = own.children;
@@ -45,7 +45,7 @@ function structsAbove(column: Arrow.Data): Arrow.Data[] {
 }
 
 /** Of bytes of one length Arrow keeps the length only. */
-function boundsOf(column: Arrow.Data, start: number, count: number): Int32Array {
+export function boundsOf(column: Arrow.Data, start: number, count: number): Int32Array {
   const { DataType } = load('apache-arrow') as typeof Arrow;
   const { type } = column;
   if (DataType.isFixedSizeBinary(type)) return Int32Array.from({ length: count + 1 }, (_, i) => (start + i) * type.byteWidth);

@@ -8,7 +8,7 @@
 import type * as Arrow from 'apache-arrow';
 import { bytesOfNumbers, numbersOf, type FieldNumbers } from '../../core/fields.js';
 import type { FieldRows } from '../decoder.js';
-import { arrowColumn } from './arrow-slice.js';
+import { arrowColumn, boundsOf, structsAbove } from './arrow-slice.js';
 import { decodeChunk } from './decode-slice.js';
 import type { EncodedParquetField, EncodedParquetFields } from './encoded-slice.js';
 
@@ -19,33 +19,11 @@ export function decodeParquetFields({ columns }: EncodedParquetFields): readonly
 
 function decodeField(field: EncodedParquetField): FieldRows {
   const { type, skipRows: start, rows, name } = field;
-  const { parts, leaf } = unwrap(arrowColumn(field));
-  const valid = validRows([...parts, leaf], start, rows);
-  const problem = 'is null';
-  if (type.kind === 'numbers') {
-    return type.size === null ? scalars(leaf, field, valid) : lists(leaf, field, valid);
-  }
-  const bytes = leaf.values as Uint8Array;
-  const offsets = leaf.valueOffsets as Int32Array | undefined;
-  if (offsets !== undefined) return { name, bytes, bounds: offsets.subarray(start, start + rows + 1), rowBytes: 0, valid, problem };
-  const rowBytes = (leaf.type as Arrow.FixedSizeBinary).byteWidth;
-  return { name, bytes: bytes.subarray(start * rowBytes, (start + rows) * rowBytes), bounds: undefined, rowBytes, valid, problem };
-}
-
-/** Structs around the column, and the column itself. */
-function unwrap(column: Arrow.Data): { readonly parts: readonly Arrow.Data[]; readonly leaf: Arrow.Data } {
-  const parts: Arrow.Data[] = [];
-  let leaf = column;
-  while (isStruct(leaf)) {
-    parts.push(leaf);
-    leaf = leaf.children[0];
-  }
-  return { parts, leaf };
-}
-
-/** Neither a list nor values of its own. */
-function isStruct(column: Arrow.Data): boolean {
-  return column.children.length === 1 && (column.valueOffsets as Int32Array | undefined) === undefined;
+  const levels = structsAbove(arrowColumn(field));
+  const leaf = levels[levels.length - 1];
+  const valid = validRows(levels, start, rows);
+  if (type.kind === 'numbers') return type.size === null ? scalars(leaf, field, valid) : lists(leaf, field, valid);
+  return { name, bytes: leaf.values as Uint8Array, bounds: boundsOf(leaf, start, rows), rowBytes: 0, valid, problem: 'is null' };
 }
 
 function validRows(columns: readonly Arrow.Data[], start: number, rows: number): Uint8Array | undefined {

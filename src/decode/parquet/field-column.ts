@@ -14,7 +14,11 @@ export interface FieldColumn extends Column {
 }
 
 /** Errors: `COLUMN_MISSING`, `COLUMN_TYPE`, `SHARD_UNSUPPORTED`. */
-export function findField({ schema, row_groups: rowGroups }: FileMetaData, { name: field, column: name, size }: FieldRequest, uri: string): FieldColumn {
+export function findField(
+  { schema, row_groups: rowGroups }: FileMetaData,
+  { name: field, column: name, size }: FieldRequest,
+  uri: string,
+): FieldColumn {
   const found = findElements(schema, name, uri);
   const column = columnOf(found, name);
   const type = fieldTypeOf(found.elements, size ?? listSizeOf(rowGroups, column.path));
@@ -41,7 +45,9 @@ function hasRows({ num_rows: rows }: RowGroup): boolean {
 function listSizeOf(rowGroups: readonly RowGroup[], path: readonly string[]): number | undefined {
   const sizes = new Set(
     rowGroups.filter(hasRows).map((rowGroup) => {
-      const chunk = rowGroup.columns.find(({ meta_data: meta }) => meta !== undefined && path.join('\0') === meta.path_in_schema.join('\0'));
+      const chunk = rowGroup.columns.find(
+        ({ meta_data: meta }) => meta !== undefined && path.join('\0') === meta.path_in_schema.join('\0'),
+      );
       return Number(chunk?.meta_data?.num_values ?? 0n) / Number(rowGroup.num_rows);
     }),
   );

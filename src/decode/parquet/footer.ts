@@ -50,7 +50,9 @@ export async function readParquetIndex(
       schema: column.schema.map(plainElement),
       nested: request.kind === 'tokens',
       ...(id && { id: { schema: id.schema.map(plainElement), type: id.type } }),
-      ...(fields.length > 0 && { fields: fields.map(({ field, schema, type }) => ({ name: field, schema: schema.map(plainElement), type })) }),
+      ...(fields.length > 0 && {
+        fields: fields.map(({ field, schema, type }) => ({ name: field, schema: schema.map(plainElement), type })),
+      }),
       ...(fieldsOnly && { fieldsOnly }),
     },
   };
