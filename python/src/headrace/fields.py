@@ -71,9 +71,7 @@ def check_field(name: str, kind: Kind, arrays: Mapping[str, NDArray[Any]], rows:
 
 def received_fields(entries: Sequence[Mapping[str, Any]], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Field]:
     """Of a message that was checked."""
-    return {
-        entry["name"]: Field(entry["kind"], arrays[f"fields.{entry['name']}"], arrays.get(f"fields.{entry['name']}.bounds")) for entry in entries
-    }
+    return {entry["name"]: Field(entry["kind"], arrays[f"fields.{entry['name']}"], arrays.get(f"fields.{entry['name']}.bounds")) for entry in entries}
 
 
 class Fields(Mapping[str, Value]):
