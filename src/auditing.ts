@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto';
 import type { Config } from './config/config.js';
 import { deriveKey } from './core/keyed-random.js';
 import { HeadraceError, messageOf } from './core/errors.js';
+import { countedLength } from './core/packing.js';
 import { createPermutation } from './core/permutation.js';
 import { throwIfAborted } from './core/abort.js';
 import type { SkipReason } from './core/skip.js';
@@ -139,7 +140,12 @@ async function scanSegments(files: readonly string[], config: Config, plan: Plan
   const lines = new ProblemList(LEDGER_LIMITS.problemsMax);
   const planProblems = new ProblemList(LEDGER_LIMITS.problemsMax);
   const sources = config.sources.map(({ name }) => name);
-  const chain = new ChainCheck({ lanes, slotsPerLane: size / lanes, length: config.sequence.length, sources });
+  const chain = new ChainCheck({
+    lanes,
+    slotsPerLane: size / lanes,
+    length: countedLength(config.sequence.packing, config.sequence.length),
+    sources,
+  });
   const skips = new Map<string, SkipLine>();
   const gaps: GapLine[] = [];
   const parts = new Map<string, Set<number>>();

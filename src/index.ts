@@ -2,6 +2,7 @@
 export { labelsOf, positionIdsOf, type LabelOptions, type PositionOptions } from './batch/targets.js';
 export { changeMixture, type ChangeMixtureOptions } from './client/change-mixture.js';
 export { connect, type ConnectOptions, type MicroBatchedOptions, type SidecarClient } from './client/client.js';
+export { fieldOfRow, type BatchFields, type FieldArrays, type FieldDtype } from './core/fields.js';
 export { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';
 export { ERROR_CODES, HeadraceError, type ErrorCode, type ErrorDetail } from './core/errors.js';
 export type { SkipReason, SkipRecord } from './core/skip.js';

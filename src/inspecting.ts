@@ -187,7 +187,7 @@ async function describe(
   const own: ColumnDescription = {
     name,
     type: kind,
-    use: kind,
+    use: kind === 'none' ? undefined : kind,
     codecs: [],
     encodings: [],
     storedBytes: sum('storedBytes'),

@@ -1,5 +1,7 @@
 /** What a configuration's sources consist of: their manifests, and the lists of what they leave out. */
 import type { Config } from './config/config.js';
+import { HeadraceError } from './core/errors.js';
+import { checkSameField, type Field } from './core/fields.js';
 import type { Decoders } from './decode/open-decoders.js';
 import { buildManifest, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
 import type { BuiltExclusions } from './select/excluded.js';
@@ -33,6 +35,34 @@ export async function buildManifests(
     manifests.push(manifest);
   }
   return manifests;
+}
+
+/**
+ * The fields that all samples of the configuration have; undefined where it has none. Errors: `SHARD_UNSUPPORTED` where a format serves no fields,
+ * `COLUMN_TYPE` where two shards have one in two types.
+ */
+export function fieldsOfSamples(config: Config, manifests: readonly SourceManifest[], decoders: Decoders): readonly Field[] | undefined {
+  if (config.sequence.packing.kind !== 'samples') return undefined;
+  let first: { readonly fields: readonly Field[]; readonly where: string } | undefined;
+  for (const [index, { name: source, fields: requests }] of config.sources.entries()) {
+    if (requests === undefined) continue;
+    const { format, shards } = manifests[index];
+    const decoder = decoders.of(format);
+    if (decoder.fieldTypes === undefined) {
+      throw new HeadraceError('SHARD_UNSUPPORTED', `sources.${source}: fields are not served from ${format}`, {
+        detail: { source, format },
+        hint: 'Write the data as Parquet.',
+      });
+    }
+    for (let i = 0; i < shards.length; i++) {
+      const { shard } = shards.at(i);
+      const fields = decoder.fieldTypes(shard)?.map((type, at): Field => ({ ...type, name: requests[at].name }));
+      if (fields === undefined) continue;
+      first ??= { fields, where: shard.uri };
+      for (const [at, field] of fields.entries()) checkSameField(field.name, first.fields[at], first.where, field, shard.uri);
+    }
+  }
+  return first?.fields ?? [];
 }
 
 /** What the lists of each source leave out. Errors: `EXCLUSION_INVALID`, those of stores. */

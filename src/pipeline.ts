@@ -17,6 +17,7 @@ import { createRangeCache, type RangeCache } from './cache/range-cache.js';
 import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerConfig } from './config/config.js';
 import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
+import { countedLength } from './core/packing.js';
 import type { SkipRecord } from './core/skip.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
 import { openLedger, type Ledger, type LedgerCounters } from './ledger/write-ledger.js';
@@ -30,7 +31,7 @@ import {
   type LaneState,
   type PlanRecord,
 } from './plan/cursor.js';
-import { buildManifests, readAllExclusions } from './manifests.js';
+import { buildManifests, fieldsOfSamples, readAllExclusions } from './manifests.js';
 import type { MixtureChange } from './plan/mixture-changes.js';
 import { checkRank, type Rank } from './plan/slots.js';
 import {
@@ -206,8 +207,22 @@ export async function openPipeline(input: string | ConfigInput | Config, options
     const decoders = openDecoders(pool.scan);
     // each takes a while, and none needs another; a tokenizer's form may still be being written
     const [manifests] = await Promise.all([buildManifests(config, stores, decoders, options), pool.ready(), forms?.close()]);
+    const fields = fieldsOfSamples(config, manifests, decoders);
     const exclusions = await readAllExclusions(config, manifests, stores, options.signal);
-    return await createPipeline({ config, cache, stores, pool, decoders, facts, manifests, exclusions, workers, tokenizer, options });
+    return await createPipeline({
+      config,
+      cache,
+      stores,
+      pool,
+      decoders,
+      facts,
+      fields,
+      manifests,
+      exclusions,
+      workers,
+      tokenizer,
+      options,
+    });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close(), forms?.close()]);
     await cache?.close();
@@ -256,6 +271,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       lanes,
       length: config.sequence.length,
       padId: facts.padId,
+      samples: parts.fields && { fields: parts.fields, hasIds: own.sources.some(({ kind }) => kind !== 'none') },
       finite: lanesCanEnd(own),
       last: own.last,
       plan,
@@ -436,6 +452,7 @@ function openLane(
 ): Lane {
   const { config, pool, decoders } = parts;
   const { badBlocks } = config;
+  const counted = config.sequence.packing.kind === 'samples' ? 'samples' : 'tokens';
   return new Lane(
     sources.map((planned, sourceIndex) => {
       const { plan, manifest, config: source, selection } = planned;
@@ -447,6 +464,7 @@ function openLane(
         {
           plan,
           length: config.sequence.length,
+          samples: counted === 'samples',
           stepSequences: config.batch.size / config.batch.lanes,
           sequencesWanted: (stepsWanted * config.batch.size) / config.batch.lanes,
           openWindow: (place, from, windowsAhead) =>
@@ -467,8 +485,9 @@ function openLane(
       return { plan, lane: sourceLane, tokensMax, whenUsedUp: source.whenUsedUp };
     }),
     state,
-    config.sequence.length,
+    countedLength(config.sequence.packing, config.sequence.length),
     stepsWanted,
+    counted,
   );
 }
 
@@ -480,6 +499,7 @@ function tokenLookup(
 ): TokenLookup | undefined {
   const { kind, column, options } = config.sources[sourceIndex];
   if (cache === undefined || config.localCache?.tokens !== true || tokenizer === undefined || kind !== 'text') return undefined;
+  if (config.sequence.packing.kind === 'samples') return undefined; // what takes long of a sample is its fields
   const { fingerprint, invalidUtf8 } = tokenizer;
   return createTokenLookup({
     cache,

@@ -5,6 +5,7 @@
 import type { Config, SourceConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
 import { canonicalJson } from './core/canonical-json.js';
+import { describeField, type Field, type SourceKind } from './core/fields.js';
 import type { Packing } from './core/packing.js';
 import type { BlockTable } from './core/shard.js';
 import { cutBlocks } from './manifest/blocks.js';
@@ -32,7 +33,8 @@ export interface PlannedSource {
   readonly plan: SourcePlan;
   readonly manifest: SourceManifest;
   readonly blocks: BlockTable;
-  readonly kind: 'text' | 'tokens';
+  readonly kind: SourceKind;
+  readonly hasFields: boolean;
   /** As it holds for the split. */
   readonly config: SourceConfig;
   /** `undefined`: all rows are taken. */
@@ -55,6 +57,8 @@ export interface PlanParts {
   /** By source. */
   readonly exclusions: readonly BuiltExclusions[];
   readonly facts: TokenizerFacts;
+  /** Of samples. */
+  readonly fields: readonly Field[] | undefined;
   readonly tokenizer: { readonly fingerprint: string; readonly invalidUtf8: 'error' | 'replace' } | undefined;
 }
 
@@ -106,7 +110,16 @@ export function planSource(config: Config, manifest: SourceManifest, index: numb
     windowBytes,
     epochs: source.epochs,
   });
-  return { plan, manifest, blocks, kind: source.kind, config: source, selection: selectionOf(config, source.name, split, exclusions) };
+  const hasFields = source.fields !== undefined;
+  return {
+    plan,
+    manifest,
+    blocks,
+    kind: source.kind,
+    hasFields,
+    config: source,
+    selection: selectionOf(config, source.name, split, exclusions),
+  };
 }
 
 function selectionOf(
@@ -144,6 +157,7 @@ function planRecord(config: Config, parts: PlanParts, split: Split): PlanRecord 
     [`sources.${source.name}.maxTokens`, source.maxTokens ?? null],
     [`sources.${source.name}.whenUsedUp`, source.whenUsedUp],
     [`sources.${source.name}.manifest`, manifests[index].fingerprint],
+    ...(source.fields ?? []).map((field) => [`sources.${source.name}.fields.${field.name}`, field.column]),
     ...selectionEntries(config, index, split, parts.exclusions[index]),
   ]);
   const ofTraining = split === 'train';
@@ -164,6 +178,7 @@ function planRecord(config: Config, parts: PlanParts, split: Split): PlanRecord 
     'sequence.length': config.sequence.length,
     ...packingEntries(config.sequence.packing),
     'sequence.padId': facts.padId,
+    ...Object.fromEntries((parts.fields ?? []).map((field) => [`fields.${field.name}`, describeField(field)])),
     'shuffle.blocks': config.shuffle?.blocks ?? null,
     'shuffle.windowBytes': config.shuffle?.windowBytes ?? null,
     'batch.size': config.batch.size,

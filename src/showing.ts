@@ -5,10 +5,12 @@
  *
  * Only the lanes of the rank, or of the slot, are opened, and nothing is made for later steps: with the cursor of the step itself that is one window a lane.
  */
+import { createHash } from 'node:crypto';
 import type { Config, ConfigInput } from './config/config.js';
 import { LIMITS } from './config/limits.js';
 import { HeadraceError } from './core/errors.js';
 import { formatDuration } from './core/quantity.js';
+import { fieldBytesOfRow, fieldOfRow, type FieldArrays } from './core/fields.js';
 import { SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING } from './core/sequence.js';
 import { loadTokenizer } from './open-tokenizer.js';
 import { sequenceDigest } from './pack/sequence-writer.js';
@@ -57,6 +59,21 @@ export interface ShownSlot {
   readonly digest: string;
   /** In order, without that of padding. */
   readonly segments: readonly ShownSegment[];
+  /** Of a sample, in order of name. */
+  readonly fields?: readonly ShownField[];
+}
+
+export interface ShownField {
+  readonly name: string;
+  /** `bytes`, `text`, or of numbers their type. */
+  readonly type: string;
+  readonly bytes: number;
+  /** SHA-256 (hex) of the bytes, as they are on the wire. */
+  readonly sha256: string;
+  /** Of text. */
+  readonly text?: string;
+  /** The first of the numbers. */
+  readonly numbers?: readonly string[];
 }
 
 export interface ShownSegment {
@@ -186,7 +203,8 @@ interface ShownWith {
 
 /** `slots`: of the batch's rows. */
 function shownSlots(batch: Batch, slots: readonly number[], { lanes, sources, tokenizer }: ShownWith): ShownSlot[] {
-  const { length, inputIds, cuSeqlens, segments } = batch;
+  const { length, inputIds, cuSeqlens, segments, fields } = batch;
+  const hasIds = inputIds.length > 0;
   let next = 0;
   return slots.map((slot, row) => {
     const ids = inputIds.subarray(row * length, (row + 1) * length);
@@ -209,13 +227,39 @@ function shownSlots(batch: Batch, slots: readonly number[], { lanes, sources, to
         begins: (flags & SEGMENT_FIRST) !== 0,
         ends: (flags & SEGMENT_LAST) !== 0,
         ids: own,
-        text: tokenizer?.decode(own),
+        text: hasIds ? tokenizer?.decode(own) : undefined,
       });
     }
-    const tokens = shown.reduce((sum, segment) => sum + segment.ids.length, 0);
-    const digest = Buffer.from(sequenceDigest(ids, segments.subarray(first * SEGMENT_FIELDS, next * SEGMENT_FIELDS))).toString('hex');
-    return { slot, lane: laneOfSlot(slot, lanes), tokens, padding: length - tokens, digest, segments: shown };
+    const tokens = shown.reduce((sum, segment) => sum + segment.tokenEnd - segment.tokenStart, 0);
+    const bytes = Object.values(fields ?? {}).map((field) => fieldBytesOfRow(field, row));
+    const digest = Buffer.from(sequenceDigest(ids, segments.subarray(first * SEGMENT_FIELDS, next * SEGMENT_FIELDS), bytes)).toString(
+      'hex',
+    );
+    const shownFields = fields && Object.entries(fields).map(([name, field]) => shownField(name, field, row));
+    return {
+      slot,
+      lane: laneOfSlot(slot, lanes),
+      tokens,
+      padding: length - tokens,
+      digest,
+      segments: shown,
+      ...(shownFields && { fields: shownFields }),
+    };
   });
+}
+
+/** Numbers that are shown of a list. */
+const NUMBERS_SHOWN = 8;
+
+function shownField(name: string, field: FieldArrays, row: number): ShownField {
+  const bytes = fieldBytesOfRow(field, row);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const value = fieldOfRow(field, row);
+  const type = field.kind === 'numbers' ? field.dtype : field.kind;
+  if (typeof value === 'string') return { name, type, bytes: bytes.length, sha256, text: value };
+  if (field.kind !== 'numbers') return { name, type, bytes: bytes.length, sha256 };
+  const numbers = typeof value === 'object' ? Array.from(value.subarray(0, NUMBERS_SHOWN), String) : [String(value)];
+  return { name, type: field.size === null ? type : `${type} × ${field.size}`, bytes: bytes.length, sha256, numbers };
 }
 
 function invalid(message: string, field: string, hint: string): HeadraceError {

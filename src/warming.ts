@@ -11,6 +11,7 @@ import { cacheRoomBytes } from './cache/room.js';
 import type { CacheCounters } from './cache/counters.js';
 import type { Config, SourceConfig } from './config/config.js';
 import { throwIfAborted } from './core/abort.js';
+import { LIMITS } from './config/limits.js';
 import { HeadraceError } from './core/errors.js';
 import type { Decoder, ReadEstimate } from './decode/decoder.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
@@ -130,11 +131,26 @@ function windowsOf(config: Config, sources: readonly PlannedSource[], { epoch, s
   const shareOf = (source: SourceConfig): number => Math.max(source.weight, WEIGHT_MIN);
   const weights = config.sources.reduce((sum, source) => sum + shareOf(source), 0);
   // a lane keeps the sequences of one step ready, and asks a worker for those of another
-  const laneTokens = steps === undefined ? undefined : ((steps + 2) * size * config.sequence.length) / lanes;
+  const laneTokens =
+    steps === undefined ? undefined : ((steps + 2) * size * sequenceTokens(config, sources)) / lanes + readyFieldTokens(config);
   return windowsByNeed(
     sources.map(({ plan, config: source }) => ({ plan, share: shareOf(source) / weights })),
     { lanes, epoch, laneTokens },
   );
+}
+
+/** Of a sample: as many as would stand for twice the bytes of the rows of its source, on average, where they are largest. */
+function sequenceTokens({ sequence }: Config, sources: readonly PlannedSource[]): number {
+  if (sequence.packing.kind !== 'samples') return sequence.length;
+  const bytes = sources.map(
+    ({ manifest: { table, rows } }) => Array.from(table.columns.unitDecodedBytes).reduce((sum, unit) => sum + unit, 0) / rows,
+  );
+  return (2 * Math.max(0, ...bytes)) / LIMITS.tokenBytesAssumed;
+}
+
+/** What a lane has ready beyond its steps, where it is larger than what it has of tokens. */
+function readyFieldTokens({ sequence }: Config): number {
+  return sequence.packing.kind === 'samples' ? (LIMITS.laneReadyFieldBytes + LIMITS.chunkFieldBytes) / LIMITS.tokenBytesAssumed : 0;
 }
 
 interface EstimatedWindow extends NeededWindow, ReadEstimate {}

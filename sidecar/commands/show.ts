@@ -1,7 +1,7 @@
 /** `headrace show CONFIG --step N`: the documents behind a batch, with source, shard, row and text of each segment. */
 import { loadConfig } from '../../src/config/config.js';
 import { formatDuration } from '../../src/core/quantity.js';
-import { showStep, type ShownSegment, type ShownSlot, type ShownStep } from '../../src/showing.js';
+import { showStep, type ShownField, type ShownSegment, type ShownSlot, type ShownStep } from '../../src/showing.js';
 import { printable, printableJson } from '../printable.js';
 import { statesFor, type StateFlags } from './read-states.js';
 
@@ -75,7 +75,7 @@ export function* jsonLines({ slots, ...step }: ShownStep): Generator<string, voi
   for (const slot of slots) {
     const segments = slot.segments.map(({ ids, text, ...segment }) => ({
       ...segment,
-      tokens: ids.length,
+      tokens: segment.tokenEnd - segment.tokenStart,
       ...(text === undefined ? { ids: [...ids] } : { text }),
     }));
     yield printableJson({ type: 'slot', ...slot, segments });
@@ -104,26 +104,44 @@ export interface LineOptions {
 export function* shownLines(shown: ShownStep, options: LineOptions): Generator<string, void> {
   const { step, rank, worldSize, length, tokens, padding, digest, stepsMade, slots } = shown;
   const { bold, faint } = options.style;
+  const isSamples = slots.some(({ fields }) => fields !== undefined);
+  const contents = isSamples
+    ? counted(slots.length, 'sample')
+    : `${counted(slots.length, 'sequence')} of ${length} · ${counted(tokens, 'token')}`;
   const whose = worldSize === 1 ? '' : ` · rank ${rank} of ${worldSize}`;
-  yield `${bold(`step ${step}`)}${whose} · ${counted(slots.length, 'sequence')} of ${length} · ${counted(tokens, 'token')}, ${padding} of padding`;
+  yield `${bold(`step ${step}`)}${whose} · ${contents}, ${padding} of padding`;
   yield faint(`digest ${digest}`);
   yield faint(`${counted(stepsMade, 'step')} before it had to be made · ${formatDuration(options.ms)}`);
   for (const slot of slots) yield* slotLines(slot, options);
 }
 
-function* slotLines({ slot, lane, tokens, padding, digest, segments }: ShownSlot, options: LineOptions): Generator<string, void> {
+function* slotLines(
+  { slot, lane, tokens, padding, digest, segments, fields = [] }: ShownSlot,
+  options: LineOptions,
+): Generator<string, void> {
   const { bold, faint } = options.style;
   yield '';
   yield `${bold(`slot ${slot}`)} · lane ${lane} · ${counted(tokens, 'token')}, ${padding} of padding ${faint(`· ${digest.slice(0, 16)}…`)}`;
   for (const segment of segments) yield* segmentLines(segment, options);
+  if (segments.length > 0) for (const field of fields) yield* fieldLines(field, options);
+}
+
+function* fieldLines(
+  { name, type, bytes, sha256, text, numbers }: ShownField,
+  { width, lines, style }: LineOptions,
+): Generator<string, void> {
+  yield `${INDENT}${style.source(printable(name))} · ${type} · ${counted(bytes, 'byte')} ${style.faint(`· sha256 ${sha256.slice(0, 16)}…`)}`;
+  const shown = text === undefined ? (numbers?.join(' ') ?? '') : printable(text);
+  for (const line of textLines(shown, width - INDENT.length - 2, lines)) yield `${INDENT}  ${line}`;
 }
 
 function* segmentLines(segment: ShownSegment, { width, lines, style }: LineOptions): Generator<string, void> {
   const { start, source, uri, row, id, tokenStart, tokenEnd, begins, ends, ids, text } = segment;
   const named = id === undefined ? '' : ` · id ${printable(id)}`;
-  const place = `[${start}, ${start + ids.length})`;
+  const place = `[${start}, ${start + tokenEnd - tokenStart})`;
   yield `  ${place} ${style.source(source)} · row ${row}${named} · tokens [${tokenStart}, ${tokenEnd}) of the document: ${partOf(begins, ends)}`;
   yield style.faint(`${INDENT}${printable(uri)}`);
+  if (ids.length === 0) return; // a sample's fields follow
   for (const line of textLines(text === undefined ? `ids ${ids.join(' ')}` : printable(text), width - INDENT.length, lines)) {
     yield `${INDENT}${line}`;
   }

@@ -137,7 +137,7 @@ export class Session {
   }
 
   #frames(batch: Batch): Uint8Array[] {
-    const { arrays, frames } = framesOfBatch(batch);
+    const { arrays, frames, fields } = framesOfBatch(batch);
     const { step, rows, length, tokens, digest, cursor } = batch;
     // the message owns its arrays
     const lanes = Object.fromEntries(
@@ -158,6 +158,7 @@ export class Session {
       digest,
       cursor: { step: cursor.step, mixture: cursor.mixture.map((change) => ({ ...change, weights: { ...change.weights } })), lanes },
       arrays,
+      ...(fields && { fields }),
     });
     return [header, ...frames];
   }

@@ -1,10 +1,11 @@
 /** Some rows of a batch as a batch of their own. */
 import type { BatchArrays } from '../core/batch-arrays.js';
+import { fieldRows } from '../core/fields.js';
 import { SEGMENT_FIELDS, SEGMENT_LENGTH, SOURCE_PADDING } from '../core/sequence.js';
 
 /** The rows [start, end): views, but for `cuSeqlens`, which starts at 0 again. `digest` stays that of the whole batch. */
 export function rowsOf(batch: BatchArrays, start: number, end: number): BatchArrays {
-  const { length, digest, cuSeqlens } = batch;
+  const { length, digest, cuSeqlens, fields } = batch;
   // every row starts a segment
   const first = cuSeqlens.indexOf(start * length);
   const last = cuSeqlens.indexOf(end * length, first);
@@ -20,5 +21,6 @@ export function rowsOf(batch: BatchArrays, start: number, end: number): BatchArr
     lossMask: batch.lossMask.subarray(start * length, end * length),
     cuSeqlens: cuSeqlens.subarray(first, last + 1).map((bound) => bound - start * length),
     segments,
+    ...(fields && { fields: Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, fieldRows(field, start, end)])) }),
   };
 }

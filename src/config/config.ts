@@ -6,6 +6,7 @@ import { parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { JsonValue } from '../core/canonical-json.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
+import type { FieldRequest, SourceKind } from '../core/fields.js';
 import { COLUMNLESS_FORMATS, formatOfPath, type FormatName } from '../core/format.js';
 import { nearestNames } from '../core/nearest-name.js';
 import type { Packing } from '../core/packing.js';
@@ -20,8 +21,11 @@ export interface SourceConfig {
   readonly index: string | undefined;
   /** `undefined`: what the names of the shards say. */
   readonly format: FormatName | undefined;
+  /** '' where there is none. */
   readonly column: string;
-  readonly kind: 'text' | 'tokens';
+  readonly kind: SourceKind;
+  /** What samples carry, in order of name; `undefined`: nothing. */
+  readonly fields: readonly FieldRequest[] | undefined;
   /** The column of the documents' ids. */
   readonly id: string | undefined;
   /** What else the format is told of how to read its objects; `undefined`: nothing. */
@@ -128,6 +132,8 @@ export function parseStorage(input: unknown = {}): ParsedConfig['storage'] {
 export type { ConfigInput };
 
 function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
+  const sequence = sequenceOf(parsed.sequence);
+  const isSamples = sequence.packing === 'samples';
   const sources = Object.entries(parsed.sources)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, source]): SourceConfig => ({
@@ -135,7 +141,8 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       uris: [source.uri].flat().map((uri) => absoluteUri(uri, baseDir)),
       index: source.index === undefined ? undefined : absoluteUri(source.index, baseDir),
       format: source.format,
-      ...(isColumnless(name, source) ? ofArray(source, parsed.sequence) : ofColumn(source)),
+      ...(isColumnless(name, source) ? ofArray(source, sequence) : ofColumn(source, isSamples)),
+      fields: fieldsOf(source.fields),
       id: source.id,
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
       weight: source.weight,
@@ -143,6 +150,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       maxTokens: source.maxTokens,
       whenUsedUp: source.whenUsedUp,
     }));
+  checkFields(parsed, sources, isSamples);
   const untokenized = sources.find((source) => source.kind === 'text');
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(
@@ -166,7 +174,12 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     sources,
     mixture: parsed.mixture,
     tokenizer: tokenizer && { ...tokenizer, file: absoluteUri(tokenizer.file, baseDir), eos: tokenizer.eos },
-    sequence: { length: parsed.sequence.length, packing: packingOf(parsed.sequence, sources), padId: parsed.sequence.padId },
+    sequence: {
+      // a sample without tokens counts as one
+      length: sources.every(({ kind }) => kind === 'none') ? 1 : sequence.length,
+      packing: packingOf(sequence, sources),
+      padId: sequence.padId,
+    },
     shuffle: parsed.shuffle === false ? undefined : parsed.shuffle,
     batch: { size: parsed.batch.size, lanes },
     last: parsed.last,
@@ -199,16 +212,15 @@ function optionsOf({ csv, lines }: ParsedConfig['sources'][string]): SourceConfi
 
 type ParsedSource = ParsedConfig['sources'][string];
 
-function ofColumn(source: ParsedSource): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
+/** Samples may have neither text nor tokens. */
+function ofColumn(source: ParsedSource, isSamples: boolean): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
   const { text, tokens } = source;
-  return { column: tokens ?? text ?? 'text', kind: tokens === undefined ? 'text' : 'tokens', options: optionsOf(source) };
+  const kind = tokens !== undefined ? 'tokens' : isSamples && text === undefined ? 'none' : 'text';
+  return { column: tokens ?? text ?? (isSamples ? '' : 'text'), kind, options: optionsOf(source) };
 }
 
 /** With `packing: none` only whole rows fit. */
-function ofArray(
-  { array }: ParsedSource,
-  { length, packing }: ParsedConfig['sequence'],
-): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
+function ofArray({ array }: ParsedSource, { length, packing }: SequenceConfig): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
   const given = Object.fromEntries(Object.entries(array ?? {}).filter(([, value]) => value !== undefined));
   return { column: '', kind: 'tokens', options: { rowTokens: length, wholeRows: packing === 'none', ...given } };
 }
@@ -234,6 +246,59 @@ function isColumnless(name: string, { uri, format, array, text, tokens, id }: Pa
   );
 }
 
+type SequenceConfig = Exclude<ParsedConfig['sequence'], 'none'>;
+
+function sequenceOf(sequence: ParsedConfig['sequence']): SequenceConfig {
+  return sequence === 'none' ? { length: 1, packing: 'samples' } : sequence;
+}
+
+function fieldsOf(fields: ParsedConfig['sources'][string]['fields']): SourceConfig['fields'] {
+  if (fields === undefined || Object.keys(fields).length === 0) return undefined;
+  return Object.entries(fields)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, field]) =>
+      typeof field === 'string' ? { name, column: field, size: undefined } : { name, column: field.column, size: field.size },
+    );
+}
+
+/** Samples have the same in every source: names here, types when the shards are known. */
+function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[], isSamples: boolean): void {
+  const [first] = sources;
+  const namesOf = ({ fields }: SourceConfig): string => (fields ?? []).map(({ name }) => name).join(', ');
+  const tokensOf = ({ kind }: SourceConfig): string => (kind === 'none' ? 'no tokens' : 'tokens');
+  for (const source of sources) {
+    const at = `sources.${source.name}`;
+    if (!isSamples) {
+      if (source.fields === undefined) continue;
+      throw invalid(`${at}.fields are of samples: set sequence: none, or sequence.packing: samples with a length for text`, {
+        field: `${at}.fields`,
+      });
+    }
+    if (sequence === 'none' && source.kind !== 'none') {
+      throw invalid(
+        `${at} has ${source.kind}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`,
+        {
+          field: `${at}.${source.kind}`,
+        },
+      );
+    }
+    if (source.kind === 'none' && source.fields === undefined) {
+      throw invalid(`${at} has neither fields nor text nor tokens, so that its samples are empty`, { field: `${at}.fields` });
+    }
+    if (source.maxTokens !== undefined) {
+      throw invalid(`${at}.maxTokens counts tokens, and the sources of samples are counted in samples; use epochs`, {
+        field: `${at}.maxTokens`,
+      });
+    }
+    if (namesOf(source) !== namesOf(first) || tokensOf(source) !== tokensOf(first)) {
+      throw invalid(
+        `sources of samples have the same fields: ${first.name} has ${tokensOf(first)} and the fields [${namesOf(first)}], ${source.name} has ${tokensOf(source)} and [${namesOf(source)}]`,
+        { field: `${at}.fields` },
+      );
+    }
+  }
+}
+
 /** Names that exist, and after each change a weight above 0. */
 function checkMixture({ sources, mixture }: ParsedConfig): void {
   let weights: Readonly<Record<string, number>> = Object.fromEntries(Object.entries(sources).map(([name, { weight }]) => [name, weight]));
@@ -251,7 +316,7 @@ function checkMixture({ sources, mixture }: ParsedConfig): void {
   }
 }
 
-function packingOf({ packing: kind, length, packingTokens, long }: ParsedConfig['sequence'], sources: readonly SourceConfig[]): Packing {
+function packingOf({ packing: kind, length, packingTokens, long }: SequenceConfig, sources: readonly SourceConfig[]): Packing {
   if (packingTokens !== undefined && kind !== 'best-fit') {
     throw invalid(`sequence.packingTokens is the size of a group of packing: best-fit, and packing is ${kind}`, {
       field: 'sequence.packingTokens',
@@ -262,6 +327,7 @@ function packingOf({ packing: kind, length, packingTokens, long }: ParsedConfig[
   }
   switch (kind) {
     case 'concat':
+    case 'samples':
       return { kind };
     case 'best-fit':
       return { kind, groupTokens: packingTokens ?? Math.min(LIMITS.packingSequencesDefault * length, LIMITS.packingTokensMax) };

@@ -144,6 +144,18 @@ export const LIMITS = {
   chunkTokens: 64 * 2 ** 10,
   /** Ready tokens a lane keeps in the main thread ahead of the assembler, beyond one step's share: one chunk is being served, one is on its way. */
   laneReadyTokens: 128 * 2 ** 10,
+  /** Bytes of fields that a worker puts together before it answers: samples of a MB travel by the handful, and one that is larger travels alone. */
+  chunkFieldBytes: 4 * 2 ** 20,
+  /** … and samples: a chunk of small ones is 100 KiB of segments and digests, and the objects of this many take 1 ms to make. */
+  chunkSamples: 1024,
+  /** Ready samples a lane keeps ahead of the assembler, beyond one step's share: as with tokens, two chunks … */
+  laneReadySamples: 2048,
+  /** … and their bytes, where a sample is large: 16 MiB a lane are 128 MiB at the default's eight, a step of 64 samples of 2 MB. */
+  laneReadyFieldBytes: 16 * 2 ** 20,
+  /** Fields of a source: each is a column chunk of its own to read, and a frame of a batch or two. */
+  fieldsMax: 64,
+  /** Numbers of a list in one sample: the embeddings of a long document, 64 MiB as float32. */
+  fieldSizeMax: 16 * 2 ** 20,
   /**
    * Windows that may pass one which is fetched ahead, for each that its lane has before it: lanes × sources of most configurations, so that all lanes
    * that wait are served first, and the passed one by the time that its own lane wants it.

@@ -73,6 +73,21 @@ const arraySchema = z.strictObject({
     .optional()
     .describe('Ids in a row of one long stream of ids without `eosId`. Left out: `sequence.length`.'),
 });
+const fieldName = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9_]{0,63}$/, 'a field name has 1 to 64 letters, digits or _, and starts with a letter');
+const fieldSchema = z.union([
+  z.string().min(1),
+  z.strictObject({
+    column: z.string().min(1).describe('The column.'),
+    size: z
+      .int()
+      .min(1)
+      .max(LIMITS.fieldSizeMax)
+      .optional()
+      .describe('Numbers in each list of the column. Left out: what the metadata of the shards says, where it is one number for all.'),
+  }),
+]);
 
 const sourceSchema = z
   .strictObject({
@@ -112,6 +127,13 @@ const sourceSchema = z
       .optional()
       .describe(
         'A column of strings or integers that names each document. Read only where `exclude` or `validation` asks for ids, and by `headrace show`.',
+      ),
+    fields: z
+      .record(fieldName, fieldSchema)
+      .refine((fields) => Object.keys(fields).length <= LIMITS.fieldsMax, `a source has at most ${LIMITS.fieldsMax} fields`)
+      .optional()
+      .describe(
+        'With `sequence: none` or `packing: samples`: what to serve of each row beside its tokens, or without any, by the name that a batch has it under: a column (`image: jpg`), or a part of a struct (`image: image.bytes`). Bytes, text, integers, floats, booleans, and lists of a fixed size of numbers (docs/formats.md). Sources of one run have the same fields.',
       ),
     exclude: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
@@ -189,10 +211,10 @@ const tokenizerSchema = z.strictObject({
 const sequenceSchema = z.strictObject({
   length: z.int().min(2).max(LIMITS.sequenceLengthMax).default(2048).describe('Tokens in a sequence.'),
   packing: z
-    .enum(['concat', 'best-fit', 'pad', 'none'])
+    .enum(['concat', 'best-fit', 'pad', 'none', 'samples'])
     .default('concat')
     .describe(
-      'How documents become sequences (docs/packing.md). `concat`: joined and cut at `length`; a document that is cut goes on in the next sequence; only the last sequence of a window is padded. `best-fit`: fitted together so that only documents longer than `length` are cut. `pad`: one document a sequence. `none`: rows of a token column that have exactly `length` ids pass through; a row of another length is a bad one (see `badRows`).',
+      'How documents become sequences (docs/packing.md). `concat`: joined and cut at `length`; a document that is cut goes on in the next sequence; only the last sequence of a window is padded. `best-fit`: fitted together so that only documents longer than `length` are cut. `pad`: one document a sequence. `none`: rows of a token column that have exactly `length` ids pass through; a row of another length is a bad one (see `badRows`). `samples`: a row is a sample with its `fields`, `batch.size` of them a step; the tokens of its `text` or `tokens`, where it has any, are padded, or cut at `length`.',
     ),
   packingTokens: z
     .int()
@@ -326,7 +348,10 @@ export const configSchema = z.strictObject({
     .describe('Named sets of shards.'),
   mixture: z.array(changeSchema).default([]).describe('Changes of the weights, by step.'),
   tokenizer: tokenizerSchema.optional().describe('Needed by sources of text.'),
-  sequence: sequenceSchema.prefault({}),
+  sequence: z
+    .union([z.literal('none'), sequenceSchema])
+    .prefault({})
+    .describe('`none`: no sequences of tokens, but samples of `fields`: as `packing: samples`, of sources without `text` or `tokens`.'),
   shuffle: z
     .union([z.literal(false), shuffleSchema])
     .prefault({})

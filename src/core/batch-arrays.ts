@@ -1,5 +1,7 @@
 /** A batch as arrays: what is built from sequences, sent over the wire, and given to the trainer. */
 
+import type { BatchFields } from './fields.js';
+
 /** The arrays of a batch; see docs/wire.md. The caller owns them. */
 export interface BatchArrays {
   readonly rows: number;
@@ -8,7 +10,7 @@ export interface BatchArrays {
   readonly tokens: number;
   /** SHA-256 (hex) over the digests of its sequences, in order. */
   readonly digest: string;
-  /** [rows × length] */
+  /** [rows × length]; of samples without tokens none, and their `length` is 1. */
   readonly inputIds: Int32Array<ArrayBuffer>;
   /** [rows × length]: 1 where a token counts for the loss, 0 on padding. */
   readonly lossMask: Uint8Array<ArrayBuffer>;
@@ -16,4 +18,6 @@ export interface BatchArrays {
   readonly cuSeqlens: Int32Array<ArrayBuffer>;
   /** [segments × 6]: source, shard, row, tokenStart, length, flags. */
   readonly segments: Int32Array<ArrayBuffer>;
+  /** Of samples: what the sources' `fields` name. */
+  readonly fields?: BatchFields;
 }

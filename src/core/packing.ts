@@ -5,4 +5,11 @@ export type Packing =
   | { readonly kind: 'best-fit'; readonly groupTokens: number }
   /** `long`: a document that is longer than a sequence goes on in the next ones, or loses its rest. */
   | { readonly kind: 'pad'; readonly long: 'split' | 'truncate' }
-  | { readonly kind: 'none' };
+  | { readonly kind: 'none' }
+  /** A row is a sample: one sequence, with its fields, whatever tokens it has. */
+  | { readonly kind: 'samples' };
+
+/** What a sequence of `length` tokens counts for at most in mixtures and cursors: its tokens, and a sample for one. */
+export function countedLength({ kind }: Packing, length: number): number {
+  return kind === 'samples' ? 1 : length;
+}

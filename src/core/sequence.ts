@@ -14,13 +14,23 @@ export const SOURCE_PADDING = -1;
 export const DIGEST_BYTES = 32;
 
 export interface Sequence {
-  /** [length] */
+  /** [length]; of samples without tokens none */
   readonly ids: Int32Array;
   /** [segments × SEGMENT_FIELDS] */
   readonly segments: Int32Array;
   readonly digest: Uint8Array;
   /** Tokens that are not padding. */
   readonly tokens: number;
+  /** Of samples: the bytes of each field, in order of name. */
+  readonly fields?: readonly Uint8Array[];
+}
+
+/** The fields of the samples of a chunk in one buffer: sample after sample, field after field. */
+export interface ChunkFields {
+  readonly count: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** [samples × count + 1] byte positions into `bytes`. */
+  readonly bounds: Float64Array<ArrayBuffer>;
 }
 
 /** Sequences as columns: one buffer each, transferred between threads. */
@@ -36,6 +46,13 @@ export interface SequenceChunk {
   readonly ends: Int32Array<ArrayBuffer>;
   /** [count × DIGEST_BYTES] SHA-256 of each sequence's ids and segments. */
   readonly digests: Uint8Array<ArrayBuffer>;
+  /** Of samples. */
+  readonly fields?: ChunkFields;
+}
+
+/** What it takes in memory, but for a few words. */
+export function bytesOfSequence({ ids, fields }: Sequence): number {
+  return (fields ?? []).reduce((sum, { byteLength }) => sum + byteLength, ids.byteLength);
 }
 
 /** Sequence `index` of a chunk, as views. */
@@ -46,7 +63,16 @@ export function sequenceOfChunk(chunk: SequenceChunk, index: number, length: num
     segments,
     digest: chunk.digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES),
     tokens: length - paddingOf(segments),
+    ...(chunk.fields !== undefined && { fields: fieldsOfSample(chunk.fields, index) }),
   };
+}
+
+/** Views: a sample that is kept keeps its chunk. */
+function fieldsOfSample({ count, bytes, bounds }: ChunkFields, index: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, field) => {
+    const at = index * count + field;
+    return bytes.subarray(bounds[at], bounds[at + 1]);
+  });
 }
 
 /** Padding is a sequence's last segment. */

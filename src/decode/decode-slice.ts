@@ -1,5 +1,6 @@
 /** From the bytes of a slice to its rows, whatever their format: the worker's half of `Decoder`. */
-import type { DocumentIds, EncodedSlice, FetchedIds, SliceRows } from './decoder.js';
+import type { DocumentIds, EncodedSlice, FetchedFields, FetchedIds, FieldRows, SliceRows } from './decoder.js';
+import { decodeParquetFields } from './parquet/decode-fields.js';
 import { decodeLineIds, decodeLineSlice } from './lines/decode-slice.js';
 import { decodeArraySlice } from './array/decode-slice.js';
 import { decodeArrowIds, decodeArrowSlice } from './arrow/decode-slice.js';
@@ -24,6 +25,11 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
     case 'rejected':
       return { kind: 'rejected', count: slice.rows };
   }
+}
+
+/** In the order of the index's request. Errors: `SHARD_INVALID`. */
+export function decodeFields(fields: FetchedFields): readonly FieldRows[] {
+  return decodeParquetFields(fields);
 }
 
 /** Errors: `SHARD_INVALID`. */

@@ -1,5 +1,6 @@
 /** The two halves of a format: what to fetch (main thread, I/O only), and what the bytes mean (worker thread, no I/O). */
 import type { JsonValue } from '../core/canonical-json.js';
+import type { FieldRequest, FieldType, SourceKind } from '../core/fields.js';
 import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
 import type { EncodedLineIds, EncodedLineSlice } from './lines/encoded-slice.js';
@@ -8,18 +9,29 @@ import type { EncodedArraySlice } from './array/encoded-slice.js';
 import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
 import type { EncodedArrowIds, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
-import type { EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
+import type { EncodedParquetFields, EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
 import type { EncodedTarSlice } from './webdataset/encoded-slice.js';
 import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
 
 /** Which column is wanted, and as what. */
 export interface ColumnRequest {
   readonly column: string;
-  readonly kind: 'text' | 'tokens';
+  /** `none`: only fields are wanted, and `column` says nothing. */
+  readonly kind: SourceKind;
   /** A column of text or integers that names the documents: the index says where it is, and nothing of it is read. */
   readonly id?: string | undefined;
+  /** What else is served of each row, in order of name. */
+  readonly fields?: readonly FieldRequest[] | undefined;
   /** What else the format is told of how to read its objects. */
   readonly options?: Readonly<Record<string, JsonValue>> | undefined;
+}
+
+/** Of formats that hold text and token ids, and nothing else that is read. */
+export type PlainRequest = ColumnRequest & { readonly kind: 'text' | 'tokens' };
+
+/** The decoder of such a format. */
+export interface PlainDecoder extends Omit<Decoder, 'index'> {
+  index(store: Store, object: ObjectInfo, request: PlainRequest, signal?: AbortSignal): Promise<ShardIndex>;
 }
 
 /** What a format's metadata says of one object. */
@@ -30,6 +42,22 @@ export type FetchedSlice = EncodedParquetSlice | EncodedArrowSlice | EncodedArra
 
 /** The ids of a slice's rows, on their way like the rows themselves. */
 export type FetchedIds = EncodedParquetIds | EncodedArrowIds | EncodedLineIds | EncodedTarSlice;
+
+/** The fields of a slice's rows, on their way like the rows themselves. One variant a format. */
+export type FetchedFields = EncodedParquetFields;
+
+/** A field of the rows of a slice, decoded: of each row the bytes that are served. Arrays are views that the caller may read until it drops them. */
+export interface FieldRows {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  /** [rows + 1] byte positions into `bytes`; `undefined`: each row has `rowBytes`. */
+  readonly bounds: Int32Array | undefined;
+  readonly rowBytes: number;
+  /** [rows], 0 where a row's value cannot be served; `undefined`: all can. */
+  readonly valid: Uint8Array | undefined;
+  /** Of those rows, for messages: `is null`. */
+  readonly problem: string;
+}
 
 /** By row: integers in decimal, null where there is none. */
 export type DocumentIds = readonly (string | null)[];
@@ -147,6 +175,8 @@ export interface BlockReader {
   slice(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedSlice>;
   /** The ids of the same rows, where the index was asked for them: nobody else reads a byte of them. Errors: as of `slice`. */
   ids(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedIds>;
+  /** The fields of the same rows, where the index was asked for some. Errors: as of `slice`. */
+  fields?(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedFields>;
 }
 
 /** What reading a slice after those before it will fetch, as far as metadata says. */
@@ -198,6 +228,8 @@ export interface Decoder {
   estimateBlock(shard: Shard, block: Block, withIds?: boolean): (startRow: number, endRow: number) => ReadEstimate;
   /** For `headrace inspect`, of all columns. Left out: what the index says of the one that was asked for. Errors: as of `index`. */
   describe?(store: Store, object: ObjectInfo, signal?: AbortSignal): Promise<ShardDescription>;
+  /** The types of the fields that the index was asked for, in their order; `undefined`: a shard without rows, which has none. Left out: this format serves none. */
+  fieldTypes?: (shard: Shard) => readonly FieldType[] | undefined;
   /** Stored bytes of the ids of a unit's rows; 0 where the index was not asked for them. */
   storedIdBytes(unit: Unit): number;
 }

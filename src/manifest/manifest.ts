@@ -2,6 +2,7 @@
 import { LIMITS } from '../config/limits.js';
 import { canonicalJson, type JsonValue } from '../core/canonical-json.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
+import type { FieldRequest, SourceKind } from '../core/fields.js';
 import { FORMAT_NAMES, formatOfPath, UNNAMED_FORMAT, type FormatName } from '../core/format.js';
 import { mapConcurrent } from '../core/map-concurrent.js';
 import type { Shard } from '../core/shard.js';
@@ -19,9 +20,11 @@ export interface SourceRequest {
   /** Where the index of the shards is; `undefined`: they are listed, and read. */
   readonly index: string | undefined;
   readonly column: string;
-  readonly kind: 'text' | 'tokens';
+  readonly kind: SourceKind;
   /** The column of the documents' ids, where one is configured. */
   readonly id?: string | undefined;
+  /** What else is served of each row. */
+  readonly fields?: readonly FieldRequest[] | undefined;
   /** Of all shards; `undefined`: what their names say. */
   readonly format?: FormatName | undefined;
   /** What else the format is told of how to read its objects. */
@@ -215,12 +218,13 @@ function placedShards(table: ShardTable, roots: readonly OpenedStore[]): PlacedS
 
 /** What an index depends on beside the objects. */
 function requestOf(source: SourceRequest): string {
-  const { uris, column, kind, id, format, options } = source;
+  const { uris, column, kind, id, fields, format, options } = source;
   return requestDigest([
     ...uris,
     column,
     kind,
     ...(id === undefined ? [] : [`id:${id}`]),
+    ...(fields === undefined ? [] : [`fields:${canonicalJson(plainFields(fields))}`]),
     ...(saysNothing(format) ? [] : [`format:${format}`]),
     ...(options === undefined ? [] : [`options:${canonicalJson(options)}`]),
   ]);
@@ -230,9 +234,17 @@ function saysNothing(format: string | undefined): boolean {
   return format === undefined || format === UNNAMED_FORMAT;
 }
 
+function plainFields(fields: readonly FieldRequest[]): JsonValue {
+  return fields.map(({ name, column, size = null }) => ({ name, column, size }));
+}
+
 /** Entries that say nothing are left out, so that older fingerprints hold. */
-function fingerprintOf({ column, kind, options }: SourceRequest, format: FormatName, table: ShardTable): string {
-  const others = { ...(!saysNothing(format) && { format }), ...(options !== undefined && { options }) };
+function fingerprintOf({ column, kind, fields, options }: SourceRequest, format: FormatName, table: ShardTable): string {
+  const others = {
+    ...(!saysNothing(format) && { format }),
+    ...(fields !== undefined && { fields: plainFields(fields) }),
+    ...(options !== undefined && { options }),
+  };
   return fingerprintOfList({ column, kind, ...others }, 'shards', shardTexts(table));
 }
 

@@ -5,6 +5,7 @@ import { concatPacker } from './concat.js';
 import { createPadPacker } from './pad.js';
 import type { Packer } from './packer.js';
 import { passThroughPacker } from './pass-through.js';
+import { samplePacker } from './samples.js';
 
 export function createPacker(packing: Packing): Packer {
   switch (packing.kind) {
@@ -16,5 +17,7 @@ export function createPacker(packing: Packing): Packer {
       return createPadPacker(packing.long);
     case 'none':
       return passThroughPacker;
+    case 'samples':
+      return samplePacker;
   }
 }

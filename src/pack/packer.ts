@@ -6,12 +6,21 @@ export interface DocumentSource {
   readonly count: number;
   /** A document's tokens, with what is appended to them; empty where the row is skipped. The view is valid until the next call. */
   tokens(document: number): Int32Array;
+  /** The row as a sample; undefined where it is left out. Only `samples` asks, and only for it a source needs an answer. */
+  sample?(document: number): Sample | undefined;
+}
+
+export interface Sample {
+  /** As of `tokens`; undefined where the source serves none. */
+  readonly tokens: Int32Array | undefined;
+  /** The bytes of each field, in order of name. Views that are valid until the next call. */
+  readonly fields: readonly Uint8Array[];
 }
 
 /**
  * Where packing goes on. `document` = `count`: the window is used up.
  *
- * - one document after the other (`concat`, `pad`, `none`): the document and the token of it that come next
+ * - one document after the other (`concat`, `pad`, `none`, `samples`): the document and the token of it that come next
  * - `best-fit`: the first document of a packing group, and how many sequences of that group are done
  */
 export interface PackPosition {

@@ -1,7 +1,15 @@
 /** Collects packed sequences into the arrays that cross from a worker to the main thread. */
 import { createHash } from 'node:crypto';
-import { DIGEST_BYTES, SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING, type SequenceChunk } from '../core/sequence.js';
-import type { PackPosition } from './packer.js';
+import {
+  DIGEST_BYTES,
+  SEGMENT_FIELDS,
+  SEGMENT_FIRST,
+  SEGMENT_LAST,
+  SOURCE_PADDING,
+  type ChunkFields,
+  type SequenceChunk,
+} from '../core/sequence.js';
+import type { PackPosition, Sample } from './packer.js';
 
 /** Where a document comes from: what a segment says besides its tokens. */
 export interface Provenance {
@@ -22,18 +30,23 @@ export class SequenceWriter {
   #count = 0;
   #filled = 0;
   #dropped = 0;
+  /** Of samples: the fields of each, in copies of their own once the chunk is made. */
+  readonly #samples: (readonly Uint8Array[])[] = [];
+  #fieldBytes = 0;
 
   constructor(options: {
     readonly length: number;
     readonly padId: number;
     readonly sequencesMax: number;
     readonly provenance: Provenance;
+    /** `false`: samples without tokens. */
+    readonly hasIds?: boolean;
   }) {
     this.length = options.length;
     this.#padId = options.padId;
     this.#sequencesMax = options.sequencesMax;
     this.#provenance = options.provenance;
-    this.#ids = new Int32Array(options.sequencesMax * options.length);
+    this.#ids = new Int32Array(options.hasIds === false ? 0 : options.sequencesMax * options.length);
   }
 
   get isFull(): boolean {
@@ -52,6 +65,26 @@ export class SequenceWriter {
     const { source } = this.#provenance;
     this.#segments.push(source, this.#provenance.shard(document), this.#provenance.row(document), start, take, flags);
     this.#filled += take;
+  }
+
+  /** A sample: what of its tokens fits. One without tokens has a segment of length 1. */
+  addSample(document: number, { tokens, fields }: Sample): void {
+    if (tokens === undefined) {
+      const { source } = this.#provenance;
+      this.#segments.push(source, this.#provenance.shard(document), this.#provenance.row(document), 0, 1, SEGMENT_FIRST | SEGMENT_LAST);
+      this.#filled = this.length;
+    } else {
+      const take = Math.min(this.length, tokens.length);
+      this.add(document, tokens, 0, take);
+      this.drop(tokens.length - take);
+    }
+    this.#samples.push(fields);
+    for (const { byteLength } of fields) this.#fieldBytes += byteLength;
+  }
+
+  /** Of all samples. */
+  get fieldBytes(): number {
+    return this.#fieldBytes;
   }
 
   /** Tokens that are in no sequence, as the configuration says. */
@@ -86,15 +119,34 @@ export class SequenceWriter {
     for (let i = 0; i < count; i++) {
       const row = ids.subarray(i * this.length, (i + 1) * this.length);
       const own = segments.subarray(segmentBounds[i] * SEGMENT_FIELDS, segmentBounds[i + 1] * SEGMENT_FIELDS);
-      digests.set(sequenceDigest(row, own), i * DIGEST_BYTES);
+      digests.set(sequenceDigest(row, own, this.#samples.at(i)), i * DIGEST_BYTES);
     }
-    return { count, ids, segments, segmentBounds, ends: Int32Array.from(this.#ends), digests };
+    const fields = this.#samples.length === 0 ? undefined : joinFields(this.#samples, this.#fieldBytes);
+    return { count, ids, segments, segmentBounds, ends: Int32Array.from(this.#ends), digests, ...(fields && { fields }) };
   }
 }
 
-/** SHA-256 over the ids, then the segments, as they are on the wire. */
-export function sequenceDigest(ids: Int32Array, segments: Int32Array): Uint8Array {
-  return createHash('sha256').update(littleEndian(ids)).update(littleEndian(segments)).digest();
+function joinFields(samples: readonly (readonly Uint8Array[])[], total: number): ChunkFields {
+  const count = samples[0].length;
+  const bytes = new Uint8Array(total);
+  const bounds = new Float64Array(samples.length * count + 1);
+  let at = 0;
+  let next = 1;
+  for (const fields of samples) {
+    for (const field of fields) {
+      bytes.set(field, at);
+      at += field.byteLength;
+      bounds[next++] = at;
+    }
+  }
+  return { count, bytes, bounds };
+}
+
+/** SHA-256 over the ids, then the segments, as they are on the wire; of samples then of each field the number of its bytes (int64), and these. */
+export function sequenceDigest(ids: Int32Array, segments: Int32Array, fields: readonly Uint8Array[] = []): Uint8Array {
+  const hash = createHash('sha256').update(littleEndian(ids)).update(littleEndian(segments));
+  for (const field of fields) hash.update(new Uint8Array(BigInt64Array.of(BigInt(field.byteLength)).buffer)).update(field);
+  return hash.digest();
 }
 
 /** Node runs on little-endian machines only, as its typed arrays do. */

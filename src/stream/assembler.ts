@@ -7,7 +7,7 @@
  * the plan is pure, so that costs time and changes nothing.
  */
 import { LIMITS } from '../config/limits.js';
-import type { Sequence } from '../core/sequence.js';
+import { bytesOfSequence, type Sequence } from '../core/sequence.js';
 import { sameLaneStates, type LaneStates } from '../plan/cursor.js';
 import { sameChanges, type MixtureChange } from '../plan/mixture-changes.js';
 import { laneOfSlot } from '../plan/slots.js';
@@ -59,13 +59,14 @@ export interface StreamPosition {
 interface KeptStep {
   readonly before: StreamPosition;
   readonly step: Step;
+  readonly bytes: number;
 }
 
 export class Assembler {
   readonly #options: AssemblerOptions;
   readonly #slots: readonly number[];
   readonly #kept: KeptStep[] = [];
-  readonly #keptMax: number;
+  #keptBytes = 0;
   #nextStep: number;
   #position: StreamPosition;
   /** The run has this many steps. */
@@ -79,8 +80,6 @@ export class Assembler {
     this.#slots = Array.from({ length: options.batchSize }, (_, slot) => slot).filter((slot) =>
       options.lanes.has(laneOfSlot(slot, options.lanesTotal)),
     );
-    const stepBytes = this.#slots.length * options.padding.ids.byteLength;
-    this.#keptMax = Math.max(1, Math.min(LIMITS.stepsRetainedMax, Math.floor(LIMITS.retainedBytesMax / stepBytes)));
     for (const lane of options.lanes.values()) lane.start(options.mixture.weights);
   }
 
@@ -130,11 +129,20 @@ export class Assembler {
     const lanesAfter: LaneStates = Object.fromEntries([...lanes].map(([number, lane]) => [String(number), lane.state]));
     const mixtureAfter = mixture.changesBefore(this.#nextStep + 1);
     await record?.({ step: this.#nextStep, slots, before: this.#position, after: { lanes: lanesAfter, mixture: mixtureAfter } });
-    this.#kept.push({ before: this.#position, step: { step: this.#nextStep, slots, lanesAfter, mixtureAfter } });
-    if (this.#kept.length > this.#keptMax) this.#kept.shift();
+    this.#keep({ step: this.#nextStep, slots, lanesAfter, mixtureAfter });
     this.#position = { lanes: lanesAfter, mixture: mixtureAfter };
     // whether another step follows is asked of the lanes, as whoever resumes from here has to: a source may have a weight again
     this.#nextStep++;
+  }
+
+  /** At least the last one, however large it is. */
+  #keep(step: Step): void {
+    const bytes = [...step.slots.values()].reduce((sum, sequence) => sum + bytesOfSequence(sequence), 0);
+    this.#kept.push({ before: this.#position, step, bytes });
+    this.#keptBytes += bytes;
+    while (this.#kept.length > 1 && (this.#kept.length > LIMITS.stepsRetainedMax || this.#keptBytes > LIMITS.retainedBytesMax)) {
+      this.#keptBytes -= this.#kept.shift()?.bytes ?? 0;
+    }
   }
 
   /** From this lane, or, where it is exhausted, from the next ones in order of number. */

@@ -6,8 +6,8 @@
  *             └─▶ damaged ─▶ read anew ─▶ decode ───────▶ rows, ids
  *                                      └─▶ damaged ─────▶ an error, or as many rejected rows
  */
-import { decodeIds, decodeSlice } from '../decode/decode-slice.js';
-import type { DocumentIds, EncodedSlice, FetchedIds, SliceRows } from '../decode/decoder.js';
+import { decodeFields, decodeIds, decodeSlice } from '../decode/decode-slice.js';
+import type { DocumentIds, EncodedSlice, FetchedFields, FetchedIds, FieldRows, SliceRows } from '../decode/decoder.js';
 import type { ByteRange } from '../store/store.js';
 import { isDamage, WindowDamaged } from './damage.js';
 import type { DamagedSlice, WindowPayload, WindowSlice } from './messages.js';
@@ -17,17 +17,20 @@ export interface DecodedWindow {
   readonly payload: WindowPayload;
   readonly decode: (slice: EncodedSlice) => SliceRows;
   readonly decodeIds: (ids: FetchedIds) => DocumentIds;
+  readonly decodeFields: (fields: FetchedFields) => readonly FieldRows[];
 }
 
 /** Throws `WindowDamaged`. Errors: `SHARD_INVALID`. */
 export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip'): DecodedWindow {
   const rows = new Map<EncodedSlice, SliceRows>();
   const idsOfRows = new Map<FetchedIds, DocumentIds>();
+  const fieldsOfRows = new Map<FetchedFields, readonly FieldRows[]>();
   const damaged: DamagedSlice[] = [];
   const slices = payload.slices.map((slice, index): WindowSlice => {
-    const { encoded, ids } = slice;
+    const { encoded, ids, fields } = slice;
     try {
       if (ids !== undefined) idsOfRows.set(ids, decodeIds(ids));
+      if (fields !== undefined) fieldsOfRows.set(fields, decodeFields(fields));
       rows.set(encoded, decodeSlice(encoded));
       return slice;
     } catch (error) {
@@ -46,7 +49,7 @@ export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip')
         problem: error.message,
       };
       rows.set(rejected, decodeSlice(rejected));
-      return { ...slice, encoded: rejected, ids: undefined, tokens: undefined }; // nothing is kept: a later run may have another policy
+      return { ...slice, encoded: rejected, ids: undefined, fields: undefined, tokens: undefined }; // nothing is kept: a later run may have another policy
     }
   });
   if (damaged.length > 0) {
@@ -57,11 +60,13 @@ export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip')
     payload: { ...payload, slices },
     decode: (slice) => rows.get(slice) ?? decodeSlice(slice),
     decodeIds: (ids) => idsOfRows.get(ids) ?? decodeIds(ids),
+    decodeFields: (fields) => fieldsOfRows.get(fields) ?? decodeFields(fields),
   };
 }
 
 /** What a slice was read in; `undefined`: it was not. */
-function rangesOf({ encoded, ids }: WindowSlice): readonly ByteRange[] | undefined {
+function rangesOf({ encoded, ids, fields }: WindowSlice): readonly ByteRange[] | undefined {
   const own = 'ranges' in encoded ? encoded.ranges : undefined;
-  return own === undefined ? ids?.ranges : [...own, ...(ids?.ranges ?? [])];
+  const beside = [...(fields?.columns ?? []), ...(ids === undefined ? [] : [ids])].flatMap(({ ranges }) => ranges);
+  return own === undefined && beside.length === 0 ? undefined : [...(own ?? []), ...beside];
 }

@@ -29,15 +29,26 @@ interface Turn {
 export class Lane {
   readonly #entries: readonly LaneEntry[];
   readonly #length: number;
+  readonly #counted: 'tokens' | 'samples';
   readonly #stepsWanted: number;
   /** Integer shares of the sources that are not used up, as long as neither they nor the weights change. */
   #shares: { readonly weights: readonly number[]; readonly active: number; readonly values: readonly number[] } | undefined;
 
-  /** `state`: the position in every source. `length`: tokens of a sequence. `stepsWanted`: steps that it is opened for. */
-  constructor(sources: readonly LaneSource[], state: LaneState, length: number, stepsWanted = Infinity) {
+  /**
+   * `state`: the position in every source. `length`: tokens of a sequence, at most as many as are counted. `stepsWanted`: steps that it is opened for.
+   * `counted`: what shares and ends are counted in; a sample counts as one, whatever it holds, with a `length` of 1.
+   */
+  constructor(
+    sources: readonly LaneSource[],
+    state: LaneState,
+    length: number,
+    stepsWanted = Infinity,
+    counted: 'tokens' | 'samples' = 'tokens',
+  ) {
     this.#entries = sources.map((source) => ({ ...source, position: state[source.plan.name] }));
     this.#length = length;
     this.#stepsWanted = stepsWanted;
+    this.#counted = counted;
   }
 
   /** The next sequence at these weights, in the order of the sources; undefined where no source has one, which at a weight of 0 it has not. */
@@ -54,17 +65,11 @@ export class Lane {
         continue;
       }
       const { sequence, end } = next;
-      entry.position = [
-        end.group,
-        end.window,
-        end.document,
-        end.token,
-        delivered + sequence.tokens,
-        credit - SHARE_UNITS * sequence.tokens,
-      ];
+      const count = this.#counted === 'samples' ? 1 : sequence.tokens;
+      entry.position = [end.group, end.window, end.document, end.token, delivered + count, credit - SHARE_UNITS * count];
       for (const [i, other] of active.entries()) {
         const [group, window, document, token, tokens, own] = other.position;
-        other.position = [group, window, document, token, tokens, own + shares[i] * sequence.tokens];
+        other.position = [group, window, document, token, tokens, own + shares[i] * count];
       }
       return sequence;
     }

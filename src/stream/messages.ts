@@ -1,6 +1,7 @@
 /** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
-import type { EncodedSlice, FetchedIds, ScanKind, Scans } from '../decode/decoder.js';
+import type { EncodedSlice, FetchedFields, FetchedIds, ScanKind, Scans } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
+import type { SourceKind } from '../core/fields.js';
 import type { Packing } from '../core/packing.js';
 import type { SkippedRows } from '../core/skip.js';
 import type { ByteRange } from '../store/store.js';
@@ -36,7 +37,7 @@ export interface TokenizerSettings {
 /** The rows of a window, fetched: all that a worker needs to make its sequences. */
 export interface WindowPayload {
   readonly sourceIndex: number;
-  readonly kind: 'text' | 'tokens';
+  readonly kind: SourceKind;
   readonly slices: readonly WindowSlice[];
   /** Key of the permutation of the window's rows; `undefined`: as they lie. */
   readonly orderKey: Uint32Array | undefined;
@@ -51,6 +52,8 @@ export interface WindowSlice {
   readonly path: string;
   /** Of its rows, where the selection asks for them. */
   readonly ids: FetchedIds | undefined;
+  /** Of its rows, where samples have some. */
+  readonly fields?: FetchedFields | undefined;
   /** The slice's first row, counted in the shard. */
   readonly startRow: number;
   /** First row of the slice's block, counted in the shard. */

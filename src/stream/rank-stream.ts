@@ -1,6 +1,7 @@
 /** The streams of ranks over shared assemblers: a rank gets its slots of each step, wherever another rank stands. */
 import { buildBatch } from '../batch/batch.js';
 import type { BatchArrays } from '../core/batch-arrays.js';
+import { paddingOfField, type Field } from '../core/fields.js';
 import { SEGMENT_FIELDS, SEGMENT_LENGTH, SOURCE_PADDING, type Sequence } from '../core/sequence.js';
 import { sequenceDigest } from '../pack/sequence-writer.js';
 import { CURSOR_VERSION, type Cursor, type LaneState, type LaneStates, type PlanRecord } from '../plan/cursor.js';
@@ -31,6 +32,8 @@ export interface StreamHubOptions {
   readonly lanes: number;
   readonly length: number;
   readonly padId: number;
+  /** Of samples. */
+  readonly samples?: SampleForm | undefined;
   /** Whether lanes can end: then every rank needs every lane, because the others fill the slots of exhausted ones. */
   readonly finite: boolean;
   readonly last: 'drop' | 'pad';
@@ -41,6 +44,13 @@ export interface StreamHubOptions {
   readonly openMixture: (taken: readonly MixtureChange[], step: number) => MixtureTimeline;
   /** One for each assembler. */
   readonly openRecorder?: (() => StepRecorder) | undefined;
+}
+
+/** What all samples have. */
+export interface SampleForm {
+  readonly fields: readonly Field[];
+  /** Whether they have tokens. */
+  readonly hasIds: boolean;
 }
 
 interface SharedAssembler {
@@ -57,7 +67,7 @@ export class StreamHub {
 
   constructor(options: StreamHubOptions) {
     this.#options = options;
-    this.#padding = paddingSequence(options.length, options.padId);
+    this.#padding = paddingSequence(options);
   }
 
   /** The lanes that a rank's stream needs, ascending. */
@@ -74,7 +84,7 @@ export class StreamHub {
   /** `lanes` holds exactly the lanes of `lanesOf(rank)`; `mixture`: see `Cursor`. The stream ends before step `stepsEnd`, if it has not before. */
   open(rank: Rank, step: number, lanes: LaneStates, mixture: readonly MixtureChange[], stepsEnd = Infinity): RankStream {
     const slots = slotsOfRank(rank, this.#options.batchSize);
-    const { plan, length } = this.#options;
+    const { plan, length, samples } = this.#options;
     let cursor: Cursor = { version: CURSOR_VERSION, step, plan, mixture, lanes };
     let shared = this.#join(cursor, stepsEnd);
     let closed = false;
@@ -95,7 +105,7 @@ export class StreamHub {
       const { slots: sequences, lanesAfter, mixtureAfter } = made;
       const own = slots.flatMap((slot) => sequences.get(slot) ?? []);
       cursor = { version: CURSOR_VERSION, step: cursor.step + 1, plan, mixture: mixtureAfter, lanes: lanesAfter };
-      return { ...buildBatch(own, length), step: made.step, cursor };
+      return { ...buildBatch(own, length, samples?.fields), step: made.step, cursor };
     };
     const close = (): void => {
       if (!closed) this.#leave(shared);
@@ -142,10 +152,11 @@ export class StreamHub {
   }
 }
 
-function paddingSequence(length: number, padId: number): Sequence {
-  const ids = new Int32Array(length).fill(padId);
+function paddingSequence({ length, padId, samples }: Pick<StreamHubOptions, 'length' | 'padId' | 'samples'>): Sequence {
+  const ids = new Int32Array(samples?.hasIds === false ? 0 : length).fill(padId);
+  const fields = samples?.fields.map(paddingOfField);
   const segments = new Int32Array(SEGMENT_FIELDS);
   segments[0] = SOURCE_PADDING;
   segments[SEGMENT_LENGTH] = length;
-  return { ids, segments, digest: sequenceDigest(ids, segments), tokens: 0 };
+  return { ids, segments, digest: sequenceDigest(ids, segments, fields), tokens: 0, ...(fields && { fields }) };
 }

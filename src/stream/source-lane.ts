@@ -1,7 +1,7 @@
 /** One lane of one source: walks the plan's windows, keeps one window ahead on its way, and hands out sequences in order. */
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
-import { sequenceOfChunk, type Sequence } from '../core/sequence.js';
+import { bytesOfSequence, sequenceOfChunk, type Sequence } from '../core/sequence.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import type { WindowsAhead } from './byte-budget.js';
 import type { WindowHandle } from './worker-pool.js';
@@ -23,6 +23,8 @@ export type PackedWindow = Pick<WindowHandle, 'next' | 'close'>;
 export interface SourceLaneOptions {
   readonly plan: SourcePlan;
   readonly length: number;
+  /** Whether sequences are samples, whose sizes differ. */
+  readonly samples?: boolean;
   /** Sequences that a step takes from the lane: what is asked for first. */
   readonly stepSequences: number;
   /** Sequences that are wanted in all: ahead of need no more are made. `Infinity`: nobody knows yet. */
@@ -48,6 +50,7 @@ interface OpenWindow {
 export class SourceLane {
   readonly #options: SourceLaneOptions;
   readonly #ready: PlacedSequence[] = [];
+  #readyBytes = 0;
   /** Place of the next request; its window, and the one after. */
   #place: WindowPlace;
   #from: PackPosition;
@@ -77,6 +80,7 @@ export class SourceLane {
       const next = this.#ready.shift();
       if (next !== undefined) {
         this.#taken++;
+        this.#readyBytes -= bytesOfSequence(next.sequence);
         this.#refill();
         return next;
       }
@@ -110,8 +114,9 @@ export class SourceLane {
 
   /** `needed`: sequences that somebody waits for. */
   #refill(needed = 0): void {
-    const { length, stepSequences, plan } = this.#options;
-    const readyMax = stepSequences + Math.ceil(LIMITS.laneReadyTokens / length);
+    const { length, stepSequences, samples, plan } = this.#options;
+    if (samples === true && this.#ready.length > 0 && this.#readyBytes >= LIMITS.laneReadyFieldBytes) return;
+    const readyMax = stepSequences + (samples === true ? LIMITS.laneReadySamples : Math.ceil(LIMITS.laneReadyTokens / length));
     const missing = Math.min(readyMax, Math.max(needed, this.#wanted)) - this.#ready.length;
     if (this.#closed || missing <= 0 || this.#request !== undefined || plan.isPastEnd(this.#place)) return;
     const request = this.#requestChunk(Math.max(needed, this.#wanted - this.#ready.length));
@@ -131,12 +136,13 @@ export class SourceLane {
   }
 
   async #requestChunk(sequencesMax: number): Promise<void> {
-    const { length, stepSequences } = this.#options;
+    const { length, stepSequences, samples } = this.#options;
     const current = (this.#current ??= this.#open(this.#place, this.#from));
     const result = await current.handle.next(Math.min(this.#requestSequences, sequencesMax));
     this.#options.onWork(result.work);
     if (this.#closed) return;
-    const chunkSequences = Math.max(stepSequences, Math.floor(LIMITS.chunkTokens / length), 1);
+    const chunkMax = samples === true ? LIMITS.chunkSamples : Math.floor(LIMITS.chunkTokens / length);
+    const chunkSequences = Math.max(stepSequences, chunkMax, 1);
     this.#requestSequences = Math.min(2 * this.#requestSequences, chunkSequences);
     this.#accept(result, current);
   }
@@ -154,7 +160,9 @@ export class SourceLane {
       const token = result.chunk.ends[2 * i + 1];
       // the place after a window's last document is the start of the next window: a position has one form only, whatever the chunks were
       const end: SourcePosition = document >= result.documents ? { ...next, ...WINDOW_START } : { ...current.place, document, token };
-      this.#ready.push({ sequence: sequenceOfChunk(result.chunk, i, length), end });
+      const sequence = sequenceOfChunk(result.chunk, i, length);
+      this.#ready.push({ sequence, end });
+      this.#readyBytes += bytesOfSequence(sequence);
     }
     if (!result.done) {
       const isWanted = this.#ready.length < this.#wanted && !plan.isPastEnd(next);

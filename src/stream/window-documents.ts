@@ -40,6 +40,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
   #rowsExcluded = 0;
   #skipped: SkippedRows[];
   readonly #options: DocumentOptions;
+  readonly #kind: WindowPayload['kind'];
   readonly #slices: readonly WindowSlice[];
   readonly #rows: readonly SliceRows[];
   /** First row of each slice, counted in the window. */
@@ -51,9 +52,12 @@ export class WindowDocuments implements DocumentSource, Provenance {
   #aheadStart = 0;
   #aheadIds: Int32Array = NO_TOKENS;
   #aheadBounds: Int32Array = new Int32Array(1);
+  /** Whether they are delivered, with or without tokens. */
+  #aheadTaken: readonly boolean[] = [];
 
   constructor(payload: WindowPayload, options: DocumentOptions) {
     this.#options = options;
+    this.#kind = payload.kind;
     this.#slices = payload.slices;
     this.#rows = payload.slices.map((slice) => options.decode(slice.encoded));
     this.#skipped = payload.slices.flatMap(rejectedRows);
@@ -82,6 +86,26 @@ export class WindowDocuments implements DocumentSource, Provenance {
       return this.tokens(document);
     }
     return this.#aheadIds.subarray(this.#aheadBounds[index], this.#aheadBounds[index + 1]);
+  }
+
+  /** A row that is delivered whether it has tokens or not, with these; undefined where it is left out, which is counted. */
+  deliver(document: number): { readonly tokens: Int32Array | undefined } | undefined {
+    if (this.#kind !== 'none') {
+      const tokens = this.tokens(document);
+      return this.#aheadTaken[document - this.#aheadStart] ? { tokens } : undefined;
+    }
+    if (this.#rows[this.place(document).slice].kind === 'rejected') {
+      this.#rowsSkipped++;
+      return undefined;
+    }
+    return this.#isLeftOut(document) ? undefined : { tokens: undefined };
+  }
+
+  /** Its slice, and its row in that. */
+  place(document: number): { readonly slice: number; readonly index: number } {
+    const row = this.#order.at(document);
+    const slice = this.#sliceOf(row);
+    return { slice, index: row - this.#starts[slice] };
   }
 
   shard(document: number): number {
@@ -140,15 +164,17 @@ export class WindowDocuments implements DocumentSource, Provenance {
       this.#rowsSkipped++;
       this.#aheadIds = NO_TOKENS;
       this.#aheadBounds = new Int32Array(2);
+      this.#aheadTaken = [false];
       return;
     }
     const index = row - this.#starts[slice];
     this.#aheadIds = this.#isLeftOut(first)
       ? NO_TOKENS
       : rows.valid?.[index] === 0
-        ? this.#reject(first, rows.problems?.get(index) ?? 'is null, or holds a null')
+        ? this.reject(first, rows.problems?.get(index) ?? 'is null, or holds a null')
         : this.#checkedIds(rows, rows.bounds[index], rows.bounds[index + 1], first);
     this.#aheadBounds = Int32Array.of(0, this.#aheadIds.length);
+    this.#aheadTaken = [this.#aheadIds !== NO_TOKENS];
   }
 
   #tokenizeAhead(first: number): void {
@@ -163,6 +189,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
       accepted.push(text !== undefined);
       bytes += text?.length ?? 0;
     }
+    this.#aheadTaken = accepted;
     const started = performance.now();
     const { joined, bounds } = join(texts, bytes);
     const encoded = encoder.encodeBatch(joined, bounds);
@@ -201,14 +228,14 @@ export class WindowDocuments implements DocumentSource, Provenance {
     if (kept?.kind !== 'kept' && this.#isLeftOut(document) && kept?.kind !== 'wanted') return undefined;
     const index = row - this.#starts[slice];
     if (rows.valid?.[index] === 0) {
-      this.#reject(document, rows.problems?.get(index) ?? 'is null');
+      this.reject(document, rows.problems?.get(index) ?? 'is null');
       return undefined;
     }
     const text = rows.bytes.subarray(rows.bounds[index], rows.bounds[index + 1]);
     const valid = toValidUtf8(text);
-    if (valid !== text && this.#options.invalidUtf8 === 'error') this.#reject(document, 'is not valid UTF-8');
+    if (valid !== text && this.#options.invalidUtf8 === 'error') this.reject(document, 'is not valid UTF-8');
     else if (valid.length > LIMITS.documentBytesMax)
-      this.#reject(document, `has ${valid.length} bytes of text; a document has at most ${LIMITS.documentBytesMax}`);
+      this.reject(document, `has ${valid.length} bytes of text; a document has at most ${LIMITS.documentBytesMax}`);
     else return valid;
     return undefined;
   }
@@ -216,7 +243,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
   #checkedIds({ ids, idsBelow }: TokenRows, start: number, end: number, document: number): Int32Array {
     const { idsEnd, rowTokens } = this.#options;
     if (rowTokens !== undefined && end - start !== rowTokens) {
-      return this.#reject(document, `has ${end - start} ids; with \`packing: none\` every row has the sequence's ${rowTokens}`);
+      return this.reject(document, `has ${end - start} ids; with \`packing: none\` every row has the sequence's ${rowTokens}`);
     }
     const narrow = ids instanceof Int32Array ? ids.subarray(start, end) : Int32Array.from(ids.subarray(start, end), narrowed);
     if (idsBelow !== undefined && idsBelow <= idsEnd) return narrow;
@@ -225,7 +252,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
     for (let i = 0; i < narrow.length; i++) bad |= narrow[i] | (idsEnd - 1 - narrow[i]);
     if (bad < 0) {
       const at = narrow.findIndex((id) => id < 0 || id >= idsEnd);
-      return this.#reject(document, `holds the token id ${ids[start + at]}, and ids are from 0 to ${idsEnd - 1}`, 'TOKEN_OUT_OF_RANGE');
+      return this.reject(document, `holds the token id ${ids[start + at]}, and ids are from 0 to ${idsEnd - 1}`, 'TOKEN_OUT_OF_RANGE');
     }
     return narrow;
   }
@@ -238,7 +265,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
   }
 
   /** A row that cannot be delivered: fails the run or leaves the row out, as the configuration says. One that nobody wants may be as it is. */
-  #reject(document: number, problem: string, code: 'BAD_ROW' | 'TOKEN_OUT_OF_RANGE' = 'BAD_ROW'): Int32Array {
+  reject(document: number, problem: string, code: 'BAD_ROW' | 'TOKEN_OUT_OF_RANGE' = 'BAD_ROW'): Int32Array {
     if (this.fate(document) !== ROW_TAKEN) return NO_TOKENS;
     const { encoded, shard, blockStartRow } = this.#slices[this.#sliceOf(this.#order.at(document))];
     const { uri } = encoded;

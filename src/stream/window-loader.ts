@@ -1,6 +1,7 @@
 /** Fetches the bytes of a window, or the tokens that were made of them, under the byte budget; keeps the readers of a lane's open blocks, which hold what the next window will need. */
 import type { Block, Slice } from '../core/shard.js';
 import { HeadraceError } from '../core/errors.js';
+import type { SourceKind } from '../core/fields.js';
 import type { BlockReader, Decoder, EncodedSlice } from '../decode/decoder.js';
 import type { PlacedShards } from '../manifest/manifest.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
@@ -16,7 +17,9 @@ import type { TokenLookup } from './token-cache.js';
 export interface WindowSource {
   readonly plan: SourcePlan;
   readonly manifest: { readonly shards: PlacedShards };
-  readonly kind: 'text' | 'tokens';
+  readonly kind: SourceKind;
+  /** Whether its rows have fields. */
+  readonly hasFields?: boolean;
   /** `undefined`: all rows are taken. */
   readonly selection: RowSelection | undefined;
 }
@@ -103,17 +106,19 @@ export class WindowLoader {
     isKept: boolean,
     damaged: readonly ByteRange[] | undefined,
     signal: AbortSignal,
-  ): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'again'>> {
+  ): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'fields' | 'again'>> {
     const { decoder } = this.#options;
     const { store, path, shard } = this.#shards.at(block.shard);
+    const { kind, hasFields = false } = this.#options.source;
     const omitted: EncodedSlice = { format: 'omitted', uri: shard.uri, rows: endRow - startRow };
     if (isKept && !this.#readsIds) return { encoded: omitted, ids: undefined, again: false };
 
-    const read = async (reader: BlockReader): Promise<Pick<WindowSlice, 'encoded' | 'ids'>> => {
-      const encoded = isKept ? Promise.resolve(omitted) : reader.slice(startRow, endRow, signal);
+    const read = async (reader: BlockReader): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'fields'>> => {
+      const encoded = isKept || kind === 'none' ? Promise.resolve(omitted) : reader.slice(startRow, endRow, signal);
       const ids = this.#readsIds ? reader.ids(startRow, endRow, signal) : Promise.resolve(undefined);
-      await Promise.allSettled([encoded, ids]); // what fails waits for the other, which writes to the reader
-      return { encoded: await encoded, ids: await ids };
+      const fields = hasFields ? reader.fields?.(startRow, endRow, signal) : undefined;
+      await Promise.allSettled([encoded, ids, fields]); // what fails waits for the others, which write to the reader
+      return { encoded: await encoded, ids: await ids, ...(fields && { fields: await fields }) };
     };
     let ranges = damaged;
     if (ranges === undefined) {

@@ -13,11 +13,14 @@ import { decodeWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
+import { WindowSamples } from './window-samples.js';
+
+type Documents = WindowDocuments | CachedDocuments | WindowSamples;
 
 interface OpenWindow {
   readonly payload: WindowPayload;
   /** Text is decoded when its first sequence is wanted: until then a window ahead costs its compressed bytes only. See `decodeAhead`. */
-  documents: WindowDocuments | CachedDocuments | undefined;
+  documents: Documents | undefined;
   /** Time spent on that, until a result says so. */
   decodeMs: number;
   readonly packer: Packer;
@@ -55,7 +58,7 @@ function withByteCount(encoder: DocumentEncoder): CountingEncoder {
   };
 }
 
-function decode(window: OpenWindow, tools: Tools): WindowDocuments | CachedDocuments {
+function decode(window: OpenWindow, tools: Tools): Documents {
   if (window.documents !== undefined) return window.documents;
   const started = performance.now();
   window.documents = openDocuments(window.payload, tools);
@@ -63,9 +66,9 @@ function decode(window: OpenWindow, tools: Tools): WindowDocuments | CachedDocum
   return window.documents;
 }
 
-function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: Tools): WindowDocuments | CachedDocuments {
+function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: Tools): Documents {
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
-  const { payload, decode, decodeIds } = decodeWindow(fetched, settings.badBlocks);
+  const { payload, decode, decodeIds, decodeFields } = decodeWindow(fetched, settings.badBlocks);
   const options: DocumentOptions = {
     encoder,
     appendId: tokenizer?.appendId,
@@ -76,6 +79,7 @@ function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: T
     decode,
     decodeIds,
   };
+  if (packing.kind === 'samples') return new WindowSamples(payload, { ...options, decodeFields });
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
 }
@@ -86,7 +90,8 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   const { decodeMs } = window;
   window.decodeMs = 0;
   const decoded = performance.now();
-  const writer = new SequenceWriter({ length: settings.length, padId: settings.padId, sequencesMax, provenance: documents });
+  const { length, padId } = settings;
+  const writer = new SequenceWriter({ length, padId, sequencesMax, provenance: documents, hasIds: window.payload.kind !== 'none' });
   window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
@@ -159,8 +164,15 @@ function serve(): void {
         const window = windows.get(request.window);
         if (window === undefined) throw new Error(`window ${request.window} is not open in this worker`);
         const result = pack(window, request.sequencesMax, tools);
-        const { ids, segments, segmentBounds, ends, digests } = result.chunk;
-        reply({ type: 'packed', id: request.id, result }, [ids.buffer, segments.buffer, segmentBounds.buffer, ends.buffer, digests.buffer]);
+        const { ids, segments, segmentBounds, ends, digests, fields } = result.chunk;
+        reply({ type: 'packed', id: request.id, result }, [
+          ids.buffer,
+          segments.buffer,
+          segmentBounds.buffer,
+          ends.buffer,
+          digests.buffer,
+          ...(fields === undefined ? [] : [fields.bytes.buffer, fields.bounds.buffer]),
+        ]);
       }
     }
   };

@@ -1,28 +1,53 @@
 /** A batch as wire arrays, and back: one table for both directions. */
 import type { BatchArrays } from '../core/batch-arrays.js';
 import { HeadraceError } from '../core/errors.js';
+import { numbersOf, type BatchFields, type FieldArrays } from '../core/fields.js';
 import { SEGMENT_FIELDS } from '../core/sequence.js';
 import type { MessageOf, WireArray } from './messages.js';
 
 export interface FramedArrays {
   readonly arrays: WireArray[];
   readonly frames: Uint8Array[];
+  /** Of samples. */
+  readonly fields?: { name: string; kind: FieldArrays['kind'] }[];
+}
+
+interface NamedArray extends WireArray {
+  readonly array: ArrayBufferView;
 }
 
 /** The arrays of a batch in the specification's order. The frames are views of the batch. A mask of ones only is a fifth of the bytes, and is not sent. */
 export function framesOfBatch(batch: BatchArrays): FramedArrays {
   const { rows, length } = batch;
   const segments = batch.segments.length / SEGMENT_FIELDS;
-  const all = [
-    { name: 'input_ids', dtype: 'int32', shape: [rows, length], array: batch.inputIds },
-    ...(isFull(batch) ? [] : [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } as const]),
+  const fields = batch.fields && Object.entries(batch.fields);
+  const all: NamedArray[] = [
+    // samples may have none
+    ...(batch.inputIds.length < rows * length
+      ? []
+      : [{ name: 'input_ids', dtype: 'int32', shape: [rows, length], array: batch.inputIds } satisfies NamedArray]),
+    ...(isFull(batch) ? [] : [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } satisfies NamedArray]),
     { name: 'cu_seqlens', dtype: 'int32', shape: [segments + 1], array: batch.cuSeqlens },
     { name: 'segments', dtype: 'int32', shape: [segments, SEGMENT_FIELDS], array: batch.segments },
-  ] as const;
+    ...(fields ?? []).flatMap(([name, field]) => arraysOfField(`fields.${name}`, field, rows)),
+  ];
   return {
     arrays: all.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })),
     frames: all.map(({ array }) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)),
+    ...(fields && { fields: fields.map(([name, { kind }]) => ({ name, kind })) }),
   };
+}
+
+function arraysOfField(name: string, field: FieldArrays, rows: number): NamedArray[] {
+  if (field.kind === 'numbers') {
+    const { dtype, size, values } = field;
+    return [{ name, dtype, shape: size === null ? [rows] : [rows, size], array: values }];
+  }
+  const { bounds, bytes } = field;
+  return [
+    { name: `${name}.bounds`, dtype: 'int64', shape: [rows + 1], array: bounds },
+    { name, dtype: 'uint8', shape: [bytes.length], array: bytes },
+  ];
 }
 
 /** Without padding every token counts. */
@@ -49,19 +74,48 @@ export function batchOfFrames(message: MessageOf<'BATCH'>, frames: readonly Uint
     return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   };
   const segments = int32('segments', [undefined, SEGMENT_FIELDS]);
+  const hasIds = message.fields === undefined || message.arrays.some(({ name }) => name === 'input_ids');
   return {
     rows,
     length,
     tokens,
     digest,
-    inputIds: int32('input_ids', [rows, length]),
+    inputIds: hasIds ? int32('input_ids', [rows, length]) : new Int32Array(0),
     lossMask:
       isFull(message) && !message.arrays.some(({ name }) => name === 'loss_mask')
         ? new Uint8Array(rows * length).fill(1)
         : bytesOf('loss_mask', 'uint8', [rows, length]),
     cuSeqlens: int32('cu_seqlens', [segments.length / SEGMENT_FIELDS + 1]),
     segments,
+    ...(message.fields && { fields: fieldsOfFrames(message.fields, message, bytesOf) }),
   };
+}
+
+type BytesOf = (name: string, dtype: WireArray['dtype'], shape: readonly (number | undefined)[]) => Uint8Array<ArrayBuffer>;
+
+function fieldsOfFrames(
+  fields: NonNullable<MessageOf<'BATCH'>['fields']>,
+  { rows, arrays }: MessageOf<'BATCH'>,
+  bytesOf: BytesOf,
+): BatchFields {
+  const fieldOf = (name: string, kind: FieldArrays['kind']): FieldArrays => {
+    if (kind !== 'numbers') {
+      const { buffer, byteOffset } = bytesOf(`${name}.bounds`, 'int64', [rows + 1]);
+      const bounds = new BigInt64Array(buffer, byteOffset, rows + 1);
+      const bytes = bytesOf(name, 'uint8', [undefined]);
+      const ascending = bounds.every((bound, row) => bound >= (row === 0 ? 0n : bounds[row - 1]));
+      if (ascending && bounds[0] === 0n && bounds[rows] === BigInt(bytes.length)) return { kind, bounds, bytes };
+      throw new HeadraceError('BAD_MESSAGE', `the bounds of ${name} do not fit its ${bytes.length} bytes`, {
+        hint: 'Both sides must run compatible versions of headrace.',
+      });
+    }
+    const { dtype, shape } = arrays.find((array) => array.name === name) ?? { dtype: 'float32', shape: [rows] };
+    const size = shape.at(1) ?? null;
+    if (dtype === 'uint16') throw new HeadraceError('BAD_MESSAGE', `${name} came as ${dtype}`);
+    const { buffer, byteOffset } = bytesOf(name, dtype, size === null ? [rows] : [rows, size]);
+    return { kind, dtype, size, values: numbersOf(dtype, buffer, byteOffset, rows * (size ?? 1)) };
+  };
+  return Object.fromEntries(fields.map(({ name, kind }) => [name, fieldOf(`fields.${name}`, kind)]));
 }
 
 function fits(shape: readonly number[], wanted: readonly (number | undefined)[]): boolean {

@@ -18,7 +18,11 @@ const lanes = z.record(z.string(), z.record(z.string(), z.tuple([count, count, c
 const weights = z.record(z.string(), z.number().min(0));
 const changes = z.array(z.object({ at: count, weights, ramp: count }));
 
-const arraySchema = z.object({ name: z.string(), dtype: z.enum(['int32', 'uint8', 'uint16', 'int64', 'float32']), shape: z.array(count) });
+const arraySchema = z.object({
+  name: z.string(),
+  dtype: z.enum(['int32', 'uint8', 'uint16', 'int64', 'float32', 'float64']),
+  shape: z.array(count),
+});
 
 const SCHEMAS = {
   HELLO: z.object({
@@ -52,6 +56,7 @@ const SCHEMAS = {
     digest: z.string().regex(/^[0-9a-f]{64}$/),
     cursor: z.object({ step: count, mixture: changes, lanes }),
     arrays: z.array(arraySchema),
+    fields: z.array(z.object({ name: z.string(), kind: z.enum(['bytes', 'text', 'numbers']) })).optional(),
   }),
   END: z.object({ session, step: count }),
   ERROR: z.object({ session, code: z.string(), message: z.string(), hint: z.string(), detail: planRecord }),
@@ -82,7 +87,7 @@ const TYPE_BYTES: Readonly<Record<MessageType, number>> = {
   MIXED: 11,
 };
 
-const BYTES_OF_DTYPE: Readonly<Record<WireArray['dtype'], number>> = { int32: 4, uint8: 1, uint16: 2, int64: 8, float32: 4 };
+const BYTES_OF_DTYPE: Readonly<Record<WireArray['dtype'], number>> = { int32: 4, uint8: 1, uint16: 2, int64: 8, float32: 4, float64: 8 };
 
 /** Frame 0 of a message. Keys are written in the specification's order, which is the schemas'. */
 export function encodeHeader(message: Message): Buffer {

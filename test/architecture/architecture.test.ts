@@ -133,6 +133,7 @@ describe('the architecture', () => {
       'HeadraceError',
       'changeMixture',
       'connect',
+      'fieldOfRow',
       'fileStore',
       'labelsOf',
       'loadConfig',

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { HeadraceError } from '../../src/core/errors.js';
-import type { BlockReader, Decoder, FetchedSlice, Rows } from '../../src/decode/decoder.js';
+import type { BlockReader, Decoder, FetchedSlice } from '../../src/decode/decoder.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
 import type { EncodedParquetIds, EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';

@@ -10,7 +10,7 @@ import { parquetUnitLayout } from '../../src/decode/parquet/layout.js';
 import { scanHere } from '../../src/decode/scan.js';
 import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
 import { decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
-import type { Decoder, Rows } from '../../src/decode/decoder.js';
+import type { Decoder, Rows, SliceRows } from '../../src/decode/decoder.js';
 import { fileStore } from '../../src/store/file.js';
 import { withCoalescing } from '../../src/store/with-coalescing.js';
 import { memoryStore } from '../../src/store/memory.js';

@@ -7,7 +7,7 @@ import { LIMITS } from '../../src/config/limits.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import type { Shard } from '../../src/core/shard.js';
 import { decodeSlice } from '../../src/decode/decode-slice.js';
-import type { ColumnRequest, Rows } from '../../src/decode/decoder.js';
+import type { PlainRequest, Rows } from '../../src/decode/decoder.js';
 import { scanHere } from '../../src/decode/scan.js';
 import { createWebDatasetDecoder } from '../../src/decode/webdataset/block-reader.js';
 import { fileStore } from '../../src/store/file.js';
@@ -17,7 +17,7 @@ import { tarOf, withChecksum } from '../support/tar.js';
 
 const signal = new AbortController().signal;
 const decoder = createWebDatasetDecoder(scanHere);
-const TEXT: ColumnRequest = { column: 'txt', kind: 'text' };
+const TEXT: PlainRequest = { column: 'txt', kind: 'text' };
 
 interface Read {
   readonly texts: (string | null)[];
@@ -26,7 +26,7 @@ interface Read {
   readonly shard: Shard;
 }
 
-async function read(store: Store, file: string, request: ColumnRequest = TEXT): Promise<Read> {
+async function read(store: Store, file: string, request: PlainRequest = TEXT): Promise<Read> {
   const object = await store.head(file);
   const shard = {
     path: file,
@@ -55,7 +55,7 @@ async function read(store: Store, file: string, request: ColumnRequest = TEXT): 
   return { texts, problems, shard };
 }
 
-const readBytes = (bytes: Uint8Array, request?: ColumnRequest): Promise<Read> =>
+const readBytes = (bytes: Uint8Array, request?: PlainRequest): Promise<Read> =>
   read(memoryStore('memory://odd/', { 'a.tar': bytes }), 'a.tar', request);
 
 const SAMPLES = [

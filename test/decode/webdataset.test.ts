@@ -11,7 +11,7 @@ import { createWebDatasetDecoder } from '../../src/decode/webdataset/block-reade
 import { tarStretches } from '../../src/decode/webdataset/layout.js';
 import { decodeTarMembers } from '../../src/decode/webdataset/members.js';
 import type { EncodedTarSlice } from '../../src/decode/webdataset/encoded-slice.js';
-import type { ColumnRequest } from '../../src/decode/decoder.js';
+import type { PlainRequest } from '../../src/decode/decoder.js';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { memoryStore, type MemoryStore } from '../../src/store/memory.js';
 import type { ByteRange, Store } from '../../src/store/store.js';
@@ -35,7 +35,7 @@ function recording(store: Store): { readonly store: Store; readonly reads: ByteR
 
 const bytesOf = (reads: readonly ByteRange[]): number => reads.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
 
-async function openShard(store: Store, file: string, request: ColumnRequest): Promise<Shard> {
+async function openShard(store: Store, file: string, request: PlainRequest): Promise<Shard> {
   const object = await store.head(file);
   return { path: file, uri: store.uri + file, size: object.size, etag: object.etag, ...(await decoder.index(store, object, request)) };
 }

@@ -16,7 +16,7 @@ const ORDERS = {
 
 describe('streams of lines', () => {
   let workspace: Workspace;
-  const documents = sampleDocuments(300);
+  const documents = sampleDocuments(300).map(({ text }) => text);
 
   const config = (name: string): ConfigInput => ({
     seed: 5,

@@ -11,7 +11,7 @@ import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/worksp
 const LENGTH = 128;
 const SHARDS = 8;
 
-type SequenceInput = NonNullable<ConfigInput['sequence']>;
+type SequenceInput = Exclude<NonNullable<ConfigInput['sequence']>, 'none'>;
 
 /** Every way of packing, from shards to batches, with a real tokenizer: what it delivers, and that the stream stays a pure function of the plan. */
 describe.each<[string, SequenceInput]>([

@@ -73,7 +73,7 @@ describe('show', () => {
   });
   afterAll(() => workspace.remove());
 
-  it.each<[string, NonNullable<ConfigInput['sequence']>]>([
+  it.each<[string, Exclude<NonNullable<ConfigInput['sequence']>, 'none'>]>([
     ['concat', {}],
     ['best-fit', { packing: 'best-fit', packingTokens: 900 }],
     ['pad', { packing: 'pad' }],

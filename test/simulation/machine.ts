@@ -1,8 +1,9 @@
 /** A machine of the simulation: the product's own plan, lanes, assemblers, mixture and packers, over rows that are made up instead of read. */
 import { parseConfig, type Config } from '../../src/config/config.js';
 import { HeadraceError } from '../../src/core/errors.js';
+import { countedLength } from '../../src/core/packing.js';
 import type { Shard } from '../../src/core/shard.js';
-import type { OmittedSlice, SliceRows } from '../../src/decode/decoder.js';
+import type { EncodedSlice, OmittedSlice, SliceRows } from '../../src/decode/decoder.js';
 import type { SourceManifest } from '../../src/manifest/manifest.js';
 import { createPacker } from '../../src/pack/create-packer.js';
 import type { PackPosition } from '../../src/pack/packer.js';
@@ -18,6 +19,7 @@ import { MixtureTimeline } from '../../src/stream/mixture-timeline.js';
 import { StreamHub, type RankStream } from '../../src/stream/rank-stream.js';
 import { SourceLane } from '../../src/stream/source-lane.js';
 import { WindowDocuments } from '../../src/stream/window-documents.js';
+import { WindowSamples } from '../../src/stream/window-samples.js';
 import { tableOf } from '../support/shards.js';
 import type { ReferencePlan, ReferenceSource } from './reference.js';
 import type { Scheduler } from './scheduler.js';
@@ -107,6 +109,7 @@ export class Machine {
       lanes,
       length: config.sequence.length,
       padId: PAD_ID,
+      samples: config.sequence.packing.kind === 'samples' ? { fields: [], hasIds: true } : undefined,
       finite: lanesCanEnd(config),
       last: config.last,
       plan: record,
@@ -118,6 +121,7 @@ export class Machine {
               {
                 plan,
                 length: config.sequence.length,
+                samples: config.sequence.packing.kind === 'samples',
                 stepSequences: batchSize / lanes,
                 sequencesWanted: stepsWanted * (batchSize / lanes),
                 openWindow: (place, from) =>
@@ -130,7 +134,9 @@ export class Machine {
             return { plan, lane, tokensMax, whenUsedUp: source.whenUsedUp };
           }),
           state,
-          config.sequence.length,
+          countedLength(config.sequence.packing, config.sequence.length),
+          Infinity,
+          config.sequence.packing.kind === 'samples' ? 'samples' : 'tokens',
         ),
       openMixture: (taken, step) => new MixtureTimeline({ ...weighed, taken, log }, step),
     });
@@ -155,11 +161,11 @@ export class Machine {
 
 /** What a worker does with a window, at some later moment; now and then the worker is lost, and another one goes on where it stood. */
 class Window {
-  readonly #open: () => WindowDocuments;
+  readonly #open: () => WindowDocuments | WindowSamples;
   readonly #config: Config;
   readonly #scheduler: Scheduler;
   #position: PackPosition;
-  #held: { readonly documents: WindowDocuments; readonly packer: ReturnType<typeof createPacker> } | undefined;
+  #held: { readonly documents: WindowDocuments | WindowSamples; readonly packer: ReturnType<typeof createPacker> } | undefined;
   #isClosed = false;
 
   constructor(
@@ -183,21 +189,22 @@ class Window {
         const place = { shard: block.shard, path: `s${block.shard}`, startRow, blockStartRow: block.startRow };
         return { ...place, encoded, ids: undefined, again: false, tokens: undefined };
       });
-      return new WindowDocuments(
-        { sourceIndex, kind: 'tokens', slices, orderKey: window.orderKey, selection: undefined },
-        {
-          encoder: undefined,
-          appendId: undefined,
-          idsEnd: 2 ** 31,
-          rowTokens: config.sequence.packing.kind === 'none' ? config.sequence.length : undefined,
-          badRows: config.badRows,
-          invalidUtf8: 'error',
-          decode: (slice) => rows.get(slice)!,
-          decodeIds: () => {
-            throw new Error('no list asks for ids');
-          },
+      const payload = { sourceIndex, kind: 'tokens', slices, orderKey: window.orderKey, selection: undefined } as const;
+      const options = {
+        encoder: undefined,
+        appendId: undefined,
+        idsEnd: 2 ** 31,
+        rowTokens: config.sequence.packing.kind === 'none' ? config.sequence.length : undefined,
+        badRows: config.badRows,
+        invalidUtf8: 'error' as const,
+        decode: (slice: EncodedSlice) => rows.get(slice)!,
+        decodeIds: () => {
+          throw new Error('no list asks for ids');
         },
-      );
+      };
+      return config.sequence.packing.kind === 'samples'
+        ? new WindowSamples(payload, { ...options, decodeFields: () => [] })
+        : new WindowDocuments(payload, options);
     };
   }
 

@@ -5,7 +5,7 @@ import { permutation, range } from './reference-order.js';
 export type Document = readonly [shard: number, row: number, tokens: number];
 /** As in a batch: source, shard, row, first token, tokens, flags (1: the document's first token is in it, 2: its last). */
 export type Segment = readonly number[];
-export type Packing = 'concat' | 'split' | 'truncate' | 'none' | { readonly groupTokens: number };
+export type Packing = 'concat' | 'split' | 'truncate' | 'none' | 'samples' | { readonly groupTokens: number };
 
 const cut = (index: number, [shard, row, tokens]: Document, length: number): Segment[] =>
   range(Math.ceil(tokens / length)).map((i) => {
@@ -49,6 +49,13 @@ export function pack(
       }
     }
     return { sequences, behind: room > 0 ? documents.length : filled };
+  }
+  if (packing === 'samples') {
+    const whole = documents.map(([shard, row, tokens]): Segment => {
+      const take = Math.min(length, tokens);
+      return [index, shard, row, 0, take, 1 | (take === tokens ? 2 : 0)];
+    });
+    return { sequences: whole.map((segment) => [segment]), behind: documents.length };
   }
   if (typeof packing === 'string') {
     const pieces = documents.map((document) => cut(index, document, length));

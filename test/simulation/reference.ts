@@ -107,14 +107,15 @@ function take(lane: readonly LaneSource[], weights: ReadonlyMap<string, number>,
     const ending = (sources: readonly LaneSource[]): boolean => sources.some(({ whenUsedUp }) => whenUsedUp !== 'repeat');
     if (ending(lane) && !ending(active)) return undefined;
     const shares = sharesOf(active.map(({ name }) => weights.get(name)!));
-    const chosen = choose(active, shares, plan.length);
+    const chosen = choose(active, shares, plan.packing === 'samples' ? 1 : plan.length);
     if (chosen === undefined) return undefined;
     const next = chosen.sequences.next();
     if (next.done === true) {
       chosen.usedUp = true; // what it had left held no tokens
       continue;
     }
-    const tokens = sum(next.value.sequence.map((segment) => segment[4]));
+    // a sample counts as one, whatever it holds
+    const tokens = plan.packing === 'samples' ? 1 : sum(next.value.sequence.map((segment) => segment[4]));
     for (const [i, source] of active.entries()) source.credit += shares[i] * tokens;
     chosen.credit -= UNITS * tokens;
     chosen.delivered += tokens;

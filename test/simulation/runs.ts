@@ -33,7 +33,7 @@ interface Shape {
   readonly perLane: number;
   readonly length: number;
   readonly last: 'drop' | 'pad';
-  readonly packing: 'concat' | 'split' | 'truncate' | 'none' | 'best-fit';
+  readonly packing: 'concat' | 'split' | 'truncate' | 'none' | 'best-fit' | 'samples';
   readonly groupTokens: number;
   readonly shuffleBlocks: number;
 }
@@ -44,7 +44,7 @@ const shapes: fc.Arbitrary<Shape> = fc.record({
   perLane: fc.integer({ min: 1, max: 3 }),
   length: fc.integer({ min: 2, max: 12 }),
   last: fc.constantFrom('pad', 'drop'),
-  packing: fc.constantFrom('concat', 'concat', 'concat', 'split', 'truncate', 'none', 'best-fit', 'best-fit'),
+  packing: fc.constantFrom('concat', 'concat', 'concat', 'split', 'truncate', 'none', 'best-fit', 'best-fit', 'samples'),
   groupTokens: fc.integer({ min: 2, max: 80 }),
   shuffleBlocks: fc.constantFrom(2, 1, 3, 8, 0),
 });
@@ -151,7 +151,7 @@ function alwaysWeighed(sources: readonly ReferenceSource[], changes: ReferencePl
 /** What the product would take: a source has rows, one that never ends has tokens, and rows that pass through have a sequence's. */
 function usable(raw: RawSource, name: string, { packing, length, shuffleBlocks }: Shape): ReferenceSource {
   const epochs = raw.whenUsedUp === 'repeat' ? undefined : raw.epochs;
-  const maxTokens = raw.whenUsedUp === 'repeat' ? undefined : raw.maxTokens;
+  const maxTokens = raw.whenUsedUp === 'repeat' || packing === 'samples' ? undefined : raw.maxTokens;
   // in file order a lane may see the same rows for ever
   const filled = epochs === undefined && shuffleBlocks === 0;
   const tokensOf = (tokens: number): number => {

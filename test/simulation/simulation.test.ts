@@ -72,7 +72,11 @@ describe('the simulation', { timeout: 3_600_000 }, () => {
         for (const [source, { shards, epochs }] of sources.entries()) {
           for (const [shard, units] of shards.entries()) {
             for (const [row, tokens] of units.flatMap(({ rows }) => rows).entries()) {
-              for (let token = 0; token < (plan.packing === 'truncate' ? Math.min(tokens, plan.length) : tokens); token++) {
+              for (
+                let token = 0;
+                token < (plan.packing === 'truncate' || plan.packing === 'samples' ? Math.min(tokens, plan.length) : tokens);
+                token++
+              ) {
                 const times = delivered.get(`${source} ${shard} ${row} ${token}`) ?? 0;
                 if (plan.last === 'pad') expect(times, `source ${source}, shard ${shard}, row ${row}, token ${token}`).toBe(epochs);
                 else expect(times).toBeLessThanOrEqual(epochs);

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { buildBatch } from '../../src/batch/batch.js';
+import { rowsOf } from '../../src/batch/rows.js';
+import { fieldOfRow } from '../../src/core/fields.js';
 import { sequenceDigest } from '../../src/pack/sequence-writer.js';
 import { batchDigest } from '../../src/wire/batch-digest.js';
 import { batchOfFrames, framesOfBatch } from '../../src/wire/batch-frames.js';
@@ -34,6 +36,26 @@ describe('wire messages', () => {
     const built = buildBatch(sequences, 4);
     expect(built).toEqual(batch);
     expect(framesOfBatch(built).frames.map((frame) => Buffer.from(frame).toString('hex'))).toEqual(frames.slice(1));
+  });
+
+  it('reads the fields of the golden samples, and builds them again with the same digest', () => {
+    const { frames } = golden.messages.find((entry) => entry.name === 'BATCH of samples')!;
+    const decoded = decodeMessage(bytesOf(frames));
+    const message = decoded.message as MessageOf<'BATCH'>;
+    const batch = batchOfFrames(message, decoded.frames);
+    const { caption, emb, image, label, score } = batch.fields!;
+    expect([0, 1, 2].map((row) => fieldOfRow(caption, row))).toEqual(['a cat', '', '']);
+    expect(fieldOfRow(emb, 1)).toEqual(Float32Array.of(3, 4));
+    expect(fieldOfRow(image, 0)).toEqual(Uint8Array.of(0xff, 0xd8, 1));
+    expect([fieldOfRow(label, 0), fieldOfRow(score, 0)]).toEqual([2n ** 40n, 0.1]);
+    expect([batch.inputIds.length, batchDigest(batch)]).toEqual([0, batch.digest]);
+    expect(framesOfBatch(batch).frames.map((frame) => Buffer.from(frame).toString('hex'))).toEqual(frames.slice(1));
+    const part = rowsOf(batch, 1, 3);
+    expect([fieldOfRow(part.fields!.image, 0), fieldOfRow(part.fields!.label, 0), part.tokens]).toEqual([new Uint8Array(2), -5n, 1]);
+    const short = decoded.frames.map((frame, i) =>
+      message.arrays[i].name === 'fields.image.bounds' ? new Uint8Array(frame.length).fill(9) : frame,
+    );
+    expect(() => batchOfFrames(message, short)).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
   });
 
   it('a mask of ones only is not sent, and is there on the other side; without one, a batch with padding is refused', () => {

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import HeadraceError
+from .fields import Field, Fields, Images
 
 Array = Any
 """A numpy array, or a torch tensor."""
@@ -39,6 +40,9 @@ class Batch(Mapping[str, Array]):
     - ``cu_seqlens`` [segments + 1] int32: bounds of the documents' pieces in the flattened [rows x length]; every row starts a piece, padding is a piece
     - ``segments`` [segments, 6] int32: source, shard, row, token_start, length, flags of each piece (docs/wire.md)
 
+    Samples (docs/formats.md) have ``fields``, a mapping by name: arrays or tensors of numbers, lists of ``str``, of ``memoryview``, or of decoded images.
+    Samples without tokens have neither ``input_ids`` nor ``labels`` nor ``position_ids``; their ``length`` is 1, and ``loss_mask`` is 0 on rows of padding.
+
     and ``step``, ``tokens`` (without padding), ``digest``, ``cursor``, ``max_seqlen``. Numpy arrays are read-only views of what was received.
 
     Of micro-batches: ``micro_step`` (0 …), ``is_last_micro_step``, and ``step_tokens``: the tokens of all of the rank's rows of the step, which sums of
@@ -58,14 +62,21 @@ class Batch(Mapping[str, Array]):
         convert: Callable[[str, NDArray[Any]], Array],
         mask_boundaries: bool = False,
         position_ids: PositionIds = "document",
+        length: int | None = None,
+        fields: Mapping[str, Field] | None = None,
+        images: Images | None = None,
     ) -> None:
         self.step = step
         self.tokens = tokens
         self.digest = digest
         self._cursor = cursor
         self._arrays = dict(arrays)
+        self._length = arrays["input_ids"].shape[1] if length is None else length
+        self._rows = int(arrays["cu_seqlens"][-1]) // self._length
+        self._fields = dict(fields or {})
+        self._images = images or Images(None, 1)
         if "loss_mask" not in arrays:  # not sent where every token counts
-            ones = np.ones(arrays["input_ids"].shape, dtype=np.uint8)
+            ones = np.ones((self._rows, self._length), dtype=np.uint8)
             ones.flags.writeable = False
             self._arrays["loss_mask"] = ones
         self._convert = convert
@@ -77,44 +88,65 @@ class Batch(Mapping[str, Array]):
         # the whole step, where this is a part of it
         self._whole = self
         self._made: dict[str, Array] = {}
+        self._made_fields: Fields | None = None
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._made:
-            if name not in self.KEYS:
+            if name not in self._keys:
                 raise KeyError(name)
             self._made[name] = self._convert(name, self._numpy(name))
         return self._made[name]
 
     def __getattr__(self, name: str) -> Array:
-        if name in Batch.KEYS:
+        if name in Batch.KEYS and name in self._keys:
             return self[name]
         raise AttributeError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.KEYS)
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self.KEYS)
+        return len(self._keys)
 
     def __repr__(self) -> str:
-        rows, length = self._arrays["input_ids"].shape
         micro_step = "" if self._whole is self else f", micro_step={self.micro_step}"
-        return f"Batch(step={self.step}{micro_step}, rows={rows}, length={length}, tokens={self.tokens})"
+        return f"Batch(step={self.step}{micro_step}, rows={self._rows}, length={self._length}, tokens={self.tokens})"
 
     @property
     def rows(self) -> int:
         """Sequences in this batch."""
-        return int(self._arrays["input_ids"].shape[0])
+        return self._rows
+
+    @property
+    def length(self) -> int:
+        """Tokens of a sequence; 1 of samples without tokens."""
+        return self._length
+
+    @property
+    def fields(self) -> Fields:
+        """Of samples, by name."""
+        if self._made_fields is None:
+            segments, bounds = self._arrays["segments"], self._arrays["cu_seqlens"]
+            first = np.searchsorted(bounds, np.arange(self._rows) * self._length)
+            padding = segments[first, 0] == SOURCE_PADDING
+            self._made_fields = Fields(self._fields, self._convert, self._images, f"step {self.step}", padding)
+        return self._made_fields
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        return self.KEYS if "input_ids" in self._arrays else ("loss_mask", "cu_seqlens", "segments")
 
     def part(self, start: int, end: int, cursor: dict[str, Any]) -> Batch:
         """The rows [start, end) as the micro-batch that ends with ``cursor``. Its arrays are views; only ``cu_seqlens``, which starts at 0 again, is made anew."""
-        input_ids, cu_seqlens, segments = (self._arrays[name] for name in ("input_ids", "cu_seqlens", "segments"))
-        length = input_ids.shape[1]
+        cu_seqlens, segments = self._arrays["cu_seqlens"], self._arrays["segments"]
+        length = self._length
         first, last = np.searchsorted(cu_seqlens, (start * length, end * length))
         bounds = cu_seqlens[first : last + 1] - cu_seqlens[first]
         bounds.flags.writeable = False
         own = segments[first:last]
-        arrays = {"input_ids": input_ids[start:end], "loss_mask": self._arrays["loss_mask"][start:end], "cu_seqlens": bounds, "segments": own}
+        arrays = {"loss_mask": self._arrays["loss_mask"][start:end], "cu_seqlens": bounds, "segments": own}
+        if "input_ids" in self._arrays:
+            arrays["input_ids"] = self._arrays["input_ids"][start:end]
         part = Batch(
             arrays,
             step=self.step,
@@ -124,6 +156,9 @@ class Batch(Mapping[str, Array]):
             convert=self._convert,
             mask_boundaries=self._mask_boundaries,
             position_ids=self._position_ids,
+            length=length,
+            fields={name: field.rows(start, end) for name, field in self._fields.items()},
+            images=self._images,
         )
         part.micro_step = start // (end - start)
         part.is_last_micro_step = end == self.rows
@@ -143,7 +178,7 @@ class Batch(Mapping[str, Array]):
 
     def verify(self) -> None:
         """Computes the digest of what was received and compares it with the sidecar's. Errors: ``DIGEST_MISMATCH``."""
-        found = batch_digest(self._whole._arrays)
+        found = batch_digest(self._whole._arrays, self._length, self._whole._fields)
         if found != self.digest:
             raise HeadraceError(
                 "DIGEST_MISMATCH",
@@ -159,7 +194,7 @@ class Batch(Mapping[str, Array]):
                 labels.reshape(-1)[self._arrays["cu_seqlens"][:-1]] = IGNORE_INDEX
             return labels
         if name == "position_ids":
-            rows, length = self._arrays["input_ids"].shape
+            rows, length = self._rows, self._length
             bounds = self._arrays["cu_seqlens"] if self._position_ids == "document" else np.arange(rows + 1) * length
             return _position_ids(bounds, (rows, length))
         return self._arrays[name]
@@ -171,14 +206,20 @@ def _position_ids(bounds: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return positions.reshape(shape)
 
 
-def batch_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """The digest of docs/wire.md: SHA-256 over the digests of the rows, each over its ids and its segments."""
-    input_ids, cu_seqlens, segments = arrays["input_ids"], arrays["cu_seqlens"], arrays["segments"]
-    rows, length = input_ids.shape
+def batch_digest(arrays: Mapping[str, NDArray[Any]], length: int | None = None, fields: Mapping[str, Field] | None = None) -> str:
+    """The digest of docs/wire.md: SHA-256 over the digests of the rows, each over its ids, its segments, and its fields."""
+    input_ids, cu_seqlens, segments = arrays.get("input_ids"), arrays["cu_seqlens"], arrays["segments"]
+    if length is None:
+        length = arrays["input_ids"].shape[1]
+    rows = int(cu_seqlens[-1]) // length
     bounds = np.searchsorted(cu_seqlens, np.arange(rows + 1) * length)
     total = hashlib.sha256()
     for row in range(rows):
-        own = hashlib.sha256(np.ascontiguousarray(input_ids[row], dtype="<i4").tobytes())
+        own = hashlib.sha256(b"" if input_ids is None else np.ascontiguousarray(input_ids[row], dtype="<i4").tobytes())
         own.update(np.ascontiguousarray(segments[bounds[row] : bounds[row + 1]], dtype="<i4").tobytes())
+        for field in (fields or {}).values():
+            data = field.row_bytes(row)
+            own.update(len(data).to_bytes(8, "little"))
+            own.update(data)
         total.update(own.digest())
     return total.hexdigest()

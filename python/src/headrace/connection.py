@@ -16,6 +16,7 @@ import zmq
 from . import wire
 from .cursor import Cursor, after, check_cursor
 from .errors import HeadraceError
+from .fields import check_field
 from .version import __version__
 
 # a client that has sent nothing for this long asks for a sign of life; the sidecar's WELCOME may say otherwise
@@ -256,6 +257,10 @@ class Connection:
         wanted = {"input_ids": (rows, length), "loss_mask": (rows, length), "segments": (segments, 6), "cu_seqlens": (segments + 1,)}
         if header["tokens"] == rows * length and "loss_mask" not in shapes:
             del wanted["loss_mask"]  # all of it is 1
+        if "fields" in header and "input_ids" not in shapes:
+            del wanted["input_ids"]  # samples without tokens
+        for field in header.get("fields", []):
+            check_field(field["name"], field["kind"], message.arrays, rows)
         for name, shape in wanted.items():
             if shapes.get(name) != shape:
                 raise _defect(f"array {name} has shape {shapes.get(name)} where {shape} was due")

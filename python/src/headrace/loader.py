@@ -21,6 +21,7 @@ from .batch import Array, Batch, PositionIds
 from .connection import Connection, Received, Request
 from .cursor import Cursor, between_steps, loaded_cursor, rows_given
 from .errors import HeadraceError
+from .fields import Decode, Images, received_fields
 from .keeper import Keeper
 from .sidecar import default_address
 
@@ -87,6 +88,9 @@ class DataLoader:
     :param verify: compute the digest of each batch and compare.
     :param mask_boundaries: ``labels`` also leave out the first token of each document's piece: none is predicted from another document.
     :param position_ids: start again at 0 with each ``"document"``'s piece, or with each ``"row"``.
+    :param decode: of samples: ``"pil"`` makes ``PIL.Image`` of every field of bytes, ``"torch"`` tensors [channels, height, width] (torchvision), in threads,
+        when they are asked for; ``{"image": "pil"}`` of the named ones only. Default: bytes as they are.
+    :param decode_threads: default: as many as there are cores, at most 8.
     :param command: the sidecar's command, such as ``["npx", "headrace"]``.
 
     It can be given to ``torch.utils.data.DataLoader(loader.dataset(), batch_size=None, num_workers=0)`` by libraries that insist on one.
@@ -114,6 +118,8 @@ class DataLoader:
         verify: bool = False,
         mask_boundaries: bool = False,
         position_ids: PositionIds = "document",
+        decode: Decode | None = None,
+        decode_threads: int | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         if (source is None) == (address is None):
@@ -158,6 +164,10 @@ class DataLoader:
         # also where a loader is dropped, or the process ends, without close()
         weakref.finalize(self, _end_in_process, self._pid, self._held)
         self._convert = _converter(tensors, pin_memory)
+        threads = min(8, os.cpu_count() or 1) if decode_threads is None else _integer("decode_threads", decode_threads)
+        if threads < 1:
+            raise HeadraceError("CONFIG_INVALID", f"decode_threads is {threads}; it is at least 1")
+        self._images = Images(decode, threads)
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -235,7 +245,7 @@ class DataLoader:
 
         class HeadraceDataset(data.IterableDataset):  # type: ignore[misc, name-defined]
             def __iter__(self) -> Iterator[dict[str, Array]]:
-                return (dict(batch) for batch in loader)
+                return ({**batch, **({"fields": dict(batch.fields)} if batch.fields else {})} for batch in loader)
 
             def __reduce__(self) -> tuple[object, ...]:
                 raise _other_process()
@@ -251,6 +261,7 @@ class DataLoader:
         if os.getpid() != self._pid:
             return  # a forked child must not end its parent's sidecar
         self._closed = True
+        self._images.close()
         self._held.end()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -269,6 +280,8 @@ class DataLoader:
 
     def _batch_of(self, received: Received) -> Batch:
         header = received.message.header
+        fields = received_fields(header.get("fields", []), received.message.arrays)
+        self._images.check(fields)
         batch = Batch(
             received.message.arrays,
             step=header["step"],
@@ -278,6 +291,9 @@ class DataLoader:
             convert=self._convert,
             mask_boundaries=self._mask_boundaries,
             position_ids=self._position_ids,
+            length=header["length"],
+            fields=fields,
+            images=self._images,
         )
         if self._verify:
             batch.verify()

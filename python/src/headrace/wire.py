@@ -24,7 +24,7 @@ MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "HELLO": (1, ("client", "consumer", "incarnation", "rank", "worldSize", "credits", "expect", "cursors", "split")),
     "WELCOME": (2, ("session", "server", "heartbeatMs", "rows", "length", "padId", "vocabSize", "cursor")),
     "CREDIT": (3, ("session", "credits")),
-    "BATCH": (4, ("session", "step", "rows", "length", "tokens", "digest", "cursor", "arrays")),
+    "BATCH": (4, ("session", "step", "rows", "length", "tokens", "digest", "cursor", "arrays", "fields")),
     "END": (5, ("session", "step")),
     "ERROR": (6, ("session", "code", "message", "hint", "detail")),
     "PING": (7, ("session",)),
@@ -34,14 +34,15 @@ MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "MIXED": (11, ("at", "weights", "ramp")),
 }
 # keys that may be left out
-_OPTIONAL = frozenset({"split"})
+_OPTIONAL = frozenset({"split", "fields"})
+FIELD_KINDS = ("bytes", "text", "numbers")
 _NAMES = {number: name for name, (number, _) in MESSAGES.items()}
 _STRINGS = frozenset({"client", "consumer", "server", "digest", "code", "message", "hint"})
 _OBJECTS = frozenset({"expect", "cursor", "detail", "weights"})
-_LISTS = frozenset({"cursors", "arrays"})
+_LISTS = frozenset({"cursors", "arrays", "fields"})
 # what the specification allows beside its own sizes: at least one
 _POSITIVE = frozenset({"heartbeatMs", "rows", "length", "credits"})
-_DTYPES = {"int32": "<i4", "uint8": "|u1", "uint16": "<u2", "int64": "<i8", "float32": "<f4"}
+_DTYPES = {"int32": "<i4", "uint8": "|u1", "uint16": "<u2", "int64": "<i8", "float32": "<f4", "float64": "<f8"}
 
 Buffer = Union[bytes, memoryview]
 
@@ -97,12 +98,18 @@ def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
             raise _bad(f"{message_type}.{key} is missing or of the wrong type")
     if message_type == "BATCH" and not _is_delta(header["cursor"]):
         raise _bad("BATCH.cursor has no step, mixture and lanes")
+    if message_type == "BATCH" and not all(_is_field(entry) for entry in header.get("fields", [])):
+        raise _bad("an entry of BATCH.fields has no name, or an unknown kind")
     return message_type, header
 
 
 def _is_delta(cursor: Mapping[str, Any]) -> bool:
     step, lanes = cursor.get("step"), cursor.get("lanes")
     return isinstance(step, int) and not isinstance(step, bool) and isinstance(lanes, dict) and isinstance(cursor.get("mixture"), list)
+
+
+def _is_field(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("name"), str) and entry.get("kind") in FIELD_KINDS
 
 
 def _fits(key: str, value: object) -> bool:

@@ -8,7 +8,7 @@ import { HeadraceError } from '../../core/errors.js';
 import type { Block, Shard, Unit } from '../../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../../store/store.js';
 import { AscendingReader, readPinned, withFreshReads, type PinnedObject } from '../ascending-reader.js';
-import type { BlockReader, ColumnRequest, Decoder, Scan, ShardIndex } from '../decoder.js';
+import type { BlockReader, PlainRequest, PlainDecoder, Scan, ShardIndex } from '../decoder.js';
 import { HEAD_BYTES, npyForm, rawForm, type ArrayForm, type ArrayHead } from './array-file.js';
 import type { EncodedArraySlice } from './encoded-slice.js';
 import { estimateStretch } from './estimate.js';
@@ -17,15 +17,15 @@ import { arrayOptionsOf, type ArrayOptions } from './options.js';
 
 type FormOf = (head: ArrayHead, options: ArrayOptions) => ArrayForm;
 
-export function createNpyDecoder(scan: Scan): Decoder {
+export function createNpyDecoder(scan: Scan): PlainDecoder {
   return createArrayDecoder(scan, 'npy', npyForm);
 }
 
-export function createTokensDecoder(scan: Scan): Decoder {
+export function createTokensDecoder(scan: Scan): PlainDecoder {
   return createArrayDecoder(scan, 'tokens', rawForm);
 }
 
-function createArrayDecoder(scan: Scan, format: string, formOf: FormOf): Decoder {
+function createArrayDecoder(scan: Scan, format: string, formOf: FormOf): PlainDecoder {
   const open = (store: Store, path: string, shard: Shard, block: Block): BlockReader =>
     openBlock({ store, path, etag: shard.etag }, shard, block, scan);
   return {
@@ -50,7 +50,7 @@ interface IndexParts {
 
 async function readIndex(
   { store, object, scan, format, formOf }: IndexParts,
-  request: ColumnRequest,
+  request: PlainRequest,
   signal?: AbortSignal,
 ): Promise<ShardIndex> {
   const uri = store.uri + object.path;

@@ -12,7 +12,7 @@ import { HeadraceError } from '../../core/errors.js';
 import type { Block, Shard, Unit } from '../../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../../store/store.js';
 import { AscendingReader, readPinned, withFreshReads, type PinnedObject } from '../ascending-reader.js';
-import type { BlockReader, ColumnRequest, Decoder, Scan, ShardIndex } from '../decoder.js';
+import type { BlockReader, PlainRequest, PlainDecoder, Scan, ShardIndex } from '../decoder.js';
 import { integerOf, type IntegerType } from '../integers.js';
 import type { EncodedArraySlice } from './encoded-slice.js';
 import { estimateStretch } from './estimate.js';
@@ -33,7 +33,7 @@ const TYPES: ReadonlyMap<number, IntegerType> = new Map([
   [8, integerOf('uint16')],
 ]);
 
-export function createMegatronDecoder(scan: Scan): Decoder {
+export function createMegatronDecoder(scan: Scan): PlainDecoder {
   const open = (store: Store, path: string, shard: Shard, block: Block): BlockReader => openBlock(store, path, shard, block);
   return {
     index: (store, object, request, signal) => readIndex(store, object, request, scan, signal),
@@ -53,7 +53,7 @@ function pathsOf(path: string): { readonly bin: string; readonly idx: string } {
 async function readIndex(
   store: Store,
   object: ObjectInfo,
-  request: ColumnRequest,
+  request: PlainRequest,
   scan: Scan,
   signal = new AbortController().signal,
 ): Promise<ShardIndex> {

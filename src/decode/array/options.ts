@@ -1,7 +1,7 @@
 /** What a source says of its arrays of token ids, beside what they say themselves. */
 import { z } from 'zod';
 import { HeadraceError } from '../../core/errors.js';
-import type { ColumnRequest } from '../decoder.js';
+import type { PlainRequest } from '../decoder.js';
 import { DTYPES } from '../integers.js';
 
 const optionsSchema = z.object({
@@ -19,13 +19,13 @@ const optionsSchema = z.object({
 export type ArrayOptions = Readonly<z.output<typeof optionsSchema>>;
 
 /** Errors: `COLUMN_TYPE` where the source expects text, or columns. */
-export function arrayOptionsOf({ kind, column, options }: ColumnRequest, uri: string, format: string): ArrayOptions {
+export function arrayOptionsOf({ kind, column, options }: PlainRequest, uri: string, format: string): ArrayOptions {
   if (kind === 'tokens' && column === '' && options !== undefined) return optionsSchema.parse(options);
   throw noColumns(uri, format);
 }
 
 /** The objects of a format hold token ids, and nothing has a name in them. Errors: `COLUMN_TYPE`. */
-export function expectTokensOnly({ kind, column }: ColumnRequest, uri: string, format: string): void {
+export function expectTokensOnly({ kind, column }: PlainRequest, uri: string, format: string): void {
   if (kind !== 'tokens' || column !== '') throw noColumns(uri, format);
 }
 

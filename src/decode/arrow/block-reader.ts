@@ -9,7 +9,7 @@ import type { Block, Shard, Unit } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import { estimateStretch } from '../array/estimate.js';
 import { AscendingReader, readPinned, withFreshReads, type PinnedObject } from '../ascending-reader.js';
-import type { BlockReader, Decoder } from '../decoder.js';
+import type { BlockReader, PlainDecoder } from '../decoder.js';
 import { bitmapBytes, itemBytes, mainBytes } from './column.js';
 import type { BufferBytes, EncodedArrow, EncodedBits, EncodedDictionary } from './encoded-slice.js';
 import {
@@ -25,7 +25,7 @@ import { readArrowIndex } from './read-index.js';
 
 type ReadDictionary = (signal: AbortSignal) => Promise<readonly EncodedDictionary[]>;
 
-export function createArrowDecoder(): Decoder {
+export function createArrowDecoder(): PlainDecoder {
   // a dictionary serves all blocks of its shard
   const dictionaries = new LRUCache<string, readonly EncodedDictionary[]>({ maxSize: LIMITS.arrowDictionaryBytes });
   const open = (store: Store, path: string, shard: Shard, block: Block, anew: boolean): BlockReader => {

@@ -3,7 +3,7 @@
  * found by walking past those before it.
  */
 import { Type } from 'apache-arrow/fb/type';
-import type { ColumnRequest } from '../decoder.js';
+import type { PlainRequest } from '../decoder.js';
 import type { IntegerType } from '../integers.js';
 import type { ArrowColumnType } from './layout.js';
 import { ArrowMetadataError, ArrowUnsupported, type ArrowBatch, type ArrowField, type ArrowSchema } from './metadata.js';
@@ -24,7 +24,7 @@ export function findField(fields: readonly ArrowField[], name: string): ArrowPat
 }
 
 /** What a column is read as; `undefined`: it is of no such kind. */
-export function columnTypeOf(field: ArrowField, kind: ColumnRequest['kind'] | 'id'): ArrowColumnType | undefined {
+export function columnTypeOf(field: ArrowField, kind: PlainRequest['kind'] | 'id'): ArrowColumnType | undefined {
   const { type, dictionary, integer, children, listSize } = field;
   if (kind === 'tokens') {
     const [item] = children;

@@ -4,7 +4,7 @@ import { HeadraceError, messageOf } from '../../core/errors.js';
 import { nearestNames } from '../../core/nearest-name.js';
 import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
-import type { ColumnRequest, ShardIndex } from '../decoder.js';
+import type { PlainRequest, ShardIndex } from '../decoder.js';
 import { bitmapBytes, columnTypeOf, describeField, findField, itemBytes, mainBytes, placesOf, type ArrowPath } from './column.js';
 import type { ArrowCodec } from './encoded-slice.js';
 import {
@@ -31,7 +31,7 @@ const NO_BUFFER: ArrowBufferPlace = [0, 0];
 export async function readArrowIndex(
   store: Store,
   object: ObjectInfo,
-  request: ColumnRequest,
+  request: PlainRequest,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<ShardIndex> {
   const uri = store.uri + object.path;
@@ -68,7 +68,7 @@ interface WantedColumn {
 }
 
 class IndexBuilder {
-  readonly #request: ColumnRequest;
+  readonly #request: PlainRequest;
   readonly #uri: string;
   #schema: ArrowSchema | undefined;
   #column: WantedColumn | undefined;
@@ -76,7 +76,7 @@ class IndexBuilder {
   readonly #units: { readonly unit: Unit; readonly layout: ArrowUnitLayout }[] = [];
   #rows = 0;
 
-  constructor(request: ColumnRequest, uri: string) {
+  constructor(request: PlainRequest, uri: string) {
     this.#request = request;
     this.#uri = uri;
   }
@@ -136,7 +136,7 @@ class IndexBuilder {
 }
 
 /** Errors: `COLUMN_MISSING`, `COLUMN_TYPE`. */
-function wantedColumn({ fields }: ArrowSchema, name: string, kind: ColumnRequest['kind'] | 'id', uri: string): WantedColumn {
+function wantedColumn({ fields }: ArrowSchema, name: string, kind: PlainRequest['kind'] | 'id', uri: string): WantedColumn {
   const path = findField(fields, name);
   if (path === undefined) {
     const names = fields.map((field) => field.name);

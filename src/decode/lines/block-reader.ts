@@ -5,7 +5,7 @@ import { STORE_LIMITS } from '../../store/limits.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import { codecOfPath } from '../compressed/codec.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
-import type { BlockReader, ColumnRequest, Decoder, ReadEstimate, Scan } from '../decoder.js';
+import type { BlockReader, PlainRequest, PlainDecoder, ReadEstimate, Scan } from '../decoder.js';
 import { lineColumns } from './columns.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
 import { indexLines } from './index-lines.js';
@@ -13,10 +13,10 @@ import { lineUnitLayout, longRowsOf, marksOf, type LongRow, type Mark } from './
 import type { LineFormat } from './line-format.js';
 import { LINE_LIMITS } from './limits.js';
 
-export type LineFormatOf = (request: ColumnRequest, path: string) => LineFormat;
+export type LineFormatOf = (request: PlainRequest, path: string) => LineFormat;
 
 /** `scan` runs in a worker. */
-export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): Decoder {
+export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): PlainDecoder {
   const inTurn = createTurns(LINE_LIMITS.passesMax);
   return {
     index: (store, object, request, signal = new AbortController().signal) =>

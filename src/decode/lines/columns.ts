@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { HeadraceError } from '../../core/errors.js';
 import type { JsonValue } from '../../core/canonical-json.js';
 import { nearestNames } from '../../core/nearest-name.js';
-import type { ColumnRequest } from '../decoder.js';
+import type { PlainRequest } from '../decoder.js';
 import type { LineFormat } from './line-format.js';
 import { readRecord } from './csv-record.js';
 
@@ -29,7 +29,7 @@ export function lineColumns(layout: JsonValue): LineColumns {
 }
 
 /** `head`: the first record with its line end, of separated values. Errors: `COLUMN_MISSING`, `COLUMN_TYPE`, `SHARD_INVALID`. */
-export function findColumns(format: LineFormat, request: ColumnRequest, head: Uint8Array | undefined, uri: string): LineColumns {
+export function findColumns(format: LineFormat, request: PlainRequest, head: Uint8Array | undefined, uri: string): LineColumns {
   const { column, id, kind } = request;
   if (format.kind === 'jsonl') return { kind: 'jsonl', as: kind, column, ...(id !== undefined && { id }) };
   if (kind === 'tokens') {

@@ -11,7 +11,7 @@ import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import { codecOfPath } from '../compressed/codec.js';
 import { passContent, type ContentPart } from '../compressed/content.js';
-import type { ColumnRequest, Scan, ShardIndex } from '../decoder.js';
+import type { PlainRequest, Scan, ShardIndex } from '../decoder.js';
 import { findColumns } from './columns.js';
 import type { LineUnitLayout, LongRow } from './layout.js';
 import type { LineFormat } from './line-format.js';
@@ -41,7 +41,7 @@ export async function indexLines(
   store: Store,
   object: ObjectInfo,
   format: LineFormat,
-  request: ColumnRequest,
+  request: PlainRequest,
   scan: Scan,
   signal: AbortSignal,
 ): Promise<ShardIndex> {

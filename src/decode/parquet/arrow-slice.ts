@@ -46,7 +46,7 @@ function checkEntries({ dictionary, pages, unit, pageRows }: EncodedChunk, bound
 }
 
 /** A column after the structs of one field that it lies in, outermost first. Arrow gives each as many rows. */
-function structsAbove(column: Arrow.Data): Arrow.Data[] {
+export function structsAbove(column: Arrow.Data): Arrow.Data[] {
   const { DataType } = load('apache-arrow') as typeof Arrow;
   const chain = [column];
   for (let own = column; DataType.isStruct(own.type) && own.children.length === 1; chain.push(own)) [own] = own.children;
@@ -54,7 +54,7 @@ function structsAbove(column: Arrow.Data): Arrow.Data[] {
 }
 
 /** Of bytes of one length Arrow keeps the length only. */
-function boundsOf(column: Arrow.Data, start: number, count: number): Int32Array {
+export function boundsOf(column: Arrow.Data, start: number, count: number): Int32Array {
   const { DataType } = load('apache-arrow') as typeof Arrow;
   const { type } = column;
   if (DataType.isFixedSizeBinary(type)) return Int32Array.from({ length: count + 1 }, (_, i) => (start + i) * type.byteWidth);
@@ -88,7 +88,7 @@ function integerAt(values: Int32Array | BigInt64Array, unsigned: boolean): (row:
 }
 
 /** The one column of the pages, of `pageRows` rows. */
-function arrowColumn(slice: EncodedChunk): Arrow.Data {
+export function arrowColumn(slice: EncodedChunk): Arrow.Data {
   const { readParquet } = load('parquet-wasm') as typeof ParquetWasm;
   const { tableFromIPC } = load('apache-arrow') as typeof Arrow;
   const file = toParquetFile(slice);

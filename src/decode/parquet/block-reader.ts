@@ -5,9 +5,10 @@ import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import type { BlockReader, ColumnRequest, Decoder, Scan } from '../decoder.js';
 import { describeParquet } from './describe.js';
-import type { EncodedChunk } from './encoded-slice.js';
+import type { EncodedChunk, EncodedParquetField } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
 import { createFooterSize, type FooterSize } from './footer-size.js';
+import { servedType } from './field-column.js';
 import { readParquetIndex } from './footer.js';
 import { parquetShardLayout, parquetUnitLayout, type ParquetChunkLayout, type ParquetShardLayout } from './layout.js';
 import { PageMap } from './page-map.js';
@@ -21,8 +22,8 @@ export function createParquetDecoder(scan: Scan): Decoder {
   const described = createFooterSize();
   const open = (store: Store, path: string, shard: Shard, block: Block, anew: boolean): BlockReader => {
     const unit = shard.units[block.unit];
-    const { id: idLayout, ...layout } = parquetUnitLayout(unit.layout);
-    const { id: idColumn, ...column } = parquetShardLayout(shard.layout);
+    const { id: idLayout, fields: fieldLayouts = [], ...layout } = parquetUnitLayout(unit.layout);
+    const { id: idColumn, fields: fieldColumns = [], ...column } = parquetShardLayout(shard.layout);
     const openChunk = (chunk: ParquetChunkLayout, schema: ParquetShardLayout['schema'], nested: boolean): ChunkReader => {
       const key = `${shard.uri}@${shard.etag}#${chunk.startByte}`; // two sources may want different column chunks
       const map = (anew ? undefined : pageMaps.get(key)) ?? new PageMap(unit, chunk, nested, shard.uri);
@@ -33,9 +34,12 @@ export function createParquetDecoder(scan: Scan): Decoder {
     };
     const chunk = openChunk(layout, column.schema, column.nested);
     let idChunk: ChunkReader | undefined;
+    const fieldChunks = fieldColumns.map(({ schema, type }, i) =>
+      openChunk(fieldLayouts[i], schema, type.kind === 'numbers' && type.size !== null),
+    );
     return {
       get ranges() {
-        return [...chunk.ranges, ...(idChunk?.ranges ?? [])];
+        return [...chunk.ranges, ...(idChunk?.ranges ?? []), ...fieldChunks.flatMap(({ ranges }) => ranges)];
       },
       slice: async (startRow, endRow, signal) => ({
         ...(await chunk.read(startRow, endRow, signal)),
@@ -45,6 +49,15 @@ export function createParquetDecoder(scan: Scan): Decoder {
         if (idLayout === undefined || idColumn === undefined) throw new Error(`the index of ${shard.uri} was not asked for ids`);
         idChunk ??= openChunk(idLayout, idColumn.schema, false);
         return { ...(await idChunk.read(startRow, endRow, signal)), kind: idColumn.type };
+      },
+      fields: async (startRow, endRow, signal) => {
+        const reads = fieldColumns.map(async ({ name, type }, i): Promise<EncodedParquetField> => ({
+          ...(await fieldChunks[i].read(startRow, endRow, signal)),
+          name,
+          type,
+        }));
+        await Promise.allSettled(reads); // what fails waits for the others, which write to their readers
+        return { format: 'parquet', columns: await Promise.all(reads) };
       },
     };
   };
@@ -58,6 +71,7 @@ export function createParquetDecoder(scan: Scan): Decoder {
     openBlock: (store, path, shard, block) => open(store, path, shard, block, false),
     reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block, true),
     estimateBlock,
+    fieldTypes: (shard) => (shard.rows === 0 ? undefined : parquetShardLayout(shard.layout).fields?.map(({ type }) => servedType(type))),
     storedIdBytes: (unit) => {
       const { id } = parquetUnitLayout(unit.layout);
       return id === undefined ? 0 : id.endByte - id.startByte;

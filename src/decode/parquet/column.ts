@@ -64,7 +64,7 @@ export function nameOfColumn(schema: readonly SchemaElement[]): string {
   return named.map(({ name }) => name).join('.');
 }
 
-interface FoundElements {
+export interface FoundElements {
   /** The structs that it lies in, outermost first. */
   readonly structs: readonly SchemaElement[];
   /** Itself, and what it consists of, in the depth-first order of the footer. */
@@ -72,7 +72,7 @@ interface FoundElements {
 }
 
 /** By its name at the top, or by the dotted path of a field: names that have dots themselves come first. */
-function findElements(schema: readonly SchemaElement[], name: string, uri: string): FoundElements {
+export function findElements(schema: readonly SchemaElement[], name: string, uri: string): FoundElements {
   const matches = descend(schema, 0, name, []);
   if (matches.length === 1) return matches[0];
   if (matches.length > 1) {
@@ -176,7 +176,7 @@ function isList({ converted_type: converted, logical_type: logical }: SchemaElem
   return converted === 'LIST' || logical?.type === 'LIST';
 }
 
-function columnOf({ structs, elements }: FoundElements, name: string): Column {
+export function columnOf({ structs, elements }: FoundElements, name: string): Column {
   const chain = [...structs.map((struct) => ({ ...struct, num_children: 1 })), ...elements];
   return {
     schema: [{ name: 'schema', num_children: 1 }, ...chain.map(withoutLogicalType)],
@@ -225,7 +225,7 @@ function annotationsOf({ converted_type: converted, logical_type: logical }: Sch
 }
 
 /** For messages. */
-function describe(elements: readonly SchemaElement[]): string {
+export function describe(elements: readonly SchemaElement[]): string {
   const [top] = elements;
   return elements.length === 1 ? typeOf(top) : `${typeOf(top)} of ${elements.slice(1, 20).map(typeOf).join(', ')}`;
 }

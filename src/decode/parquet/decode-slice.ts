@@ -9,15 +9,16 @@ import { checkPage, PageChecksumError, pagesOf } from './pages.js';
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
-  return decoded(slice, () => decodeLists(slice) ?? decodeWithArrow(slice));
+  return decodeChunk(slice, () => decodeLists(slice) ?? decodeWithArrow(slice));
 }
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetIds(slice: EncodedParquetIds): DocumentIds {
-  return decoded(slice, () => decodeIdsWithArrow(slice));
+  return decodeChunk(slice, () => decodeIdsWithArrow(slice));
 }
 
-function decoded<T>(slice: EncodedChunk, decode: () => T): T {
+/** Of any column. Errors: `SHARD_INVALID`, for whatever `decode` throws. */
+export function decodeChunk<T>(slice: EncodedChunk, decode: () => T): T {
   const { uri, schema, dictionary, dictionaryByte, pages, pagesByte } = slice;
   checkPart(slice, dictionary, dictionaryByte);
   checkPart(slice, pages, pagesByte);

@@ -46,7 +46,7 @@ function describeColumn(
     name,
     type,
     use,
-    codecs: [...new Set(own.map(({ codec }) => String(codec)))].sort(),
+    codecs: [...new Set(own.map(({ codec }): string => codec))].sort(),
     encodings: [...new Set(own.flatMap(({ encodings }) => encodings.map(String)))].sort(),
     storedBytes: sum(own.map((meta) => Number(meta.total_compressed_size))),
     decodedBytes: sum(own.map((meta) => Number(meta.total_uncompressed_size))),

@@ -1,6 +1,6 @@
 /** A slice of a Parquet column on its way to a worker: the dictionary and the data pages that hold its rows, as they are in the file. */
 import type { ByteRange } from '../../store/store.js';
-import type { ParquetChunkLayout, ParquetIdType, ParquetShardLayout } from './layout.js';
+import type { ParquetChunkLayout, ParquetFieldType, ParquetIdType, ParquetShardLayout } from './layout.js';
 
 /** Of any column. */
 export interface EncodedChunk {
@@ -31,4 +31,15 @@ export interface EncodedParquetSlice extends EncodedChunk {
 
 export interface EncodedParquetIds extends EncodedChunk {
   readonly kind: ParquetIdType;
+}
+
+export interface EncodedParquetField extends EncodedChunk {
+  readonly name: string;
+  readonly type: ParquetFieldType;
+}
+
+/** Columns of the same rows. */
+export interface EncodedParquetFields {
+  readonly format: 'parquet';
+  readonly columns: readonly EncodedParquetField[];
 }

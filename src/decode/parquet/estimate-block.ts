@@ -3,12 +3,13 @@ import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard, Unit } from '../../core/shard.js';
 import { STORE_LIMITS } from '../../store/limits.js';
 import type { ReadEstimate } from '../decoder.js';
-import { parquetUnitLayout, type ParquetChunkLayout } from './layout.js';
+import { parquetShardLayout, parquetUnitLayout, type ParquetChunkLayout } from './layout.js';
 
-/** The projected column's, and the ids' where they are read. */
+/** The projected column's, those of the fields, and the ids' where they are read. */
 export function estimateBlock(shard: Shard, block: Block, withIds = false): (startRow: number, endRow: number) => ReadEstimate {
-  const { id, ...chunk } = parquetUnitLayout(shard.units[block.unit].layout);
-  const estimates = [chunk, ...(withIds && id !== undefined ? [id] : [])].map((layout) =>
+  const { id, fields = [], ...chunk } = parquetUnitLayout(shard.units[block.unit].layout);
+  const { fieldsOnly } = parquetShardLayout(shard.layout);
+  const estimates = [...(fieldsOnly === true ? [] : [chunk]), ...fields, ...(withIds && id !== undefined ? [id] : [])].map((layout) =>
     estimateChunk(layout, shard.units[block.unit], block),
   );
   return (startRow, endRow) =>

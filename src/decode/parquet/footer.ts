@@ -9,6 +9,7 @@ import type { ColumnRequest, ShardIndex } from '../decoder.js';
 import { MAGIC_BYTES, nameOfMagic } from '../magic.js';
 import { checkThrift } from './check-thrift.js';
 import { findColumn, findIdColumn, type Column, type IdColumn } from './column.js';
+import { findField, type FieldColumn } from './field-column.js';
 import type { FooterSize } from './footer-size.js';
 import type { ParquetChunkLayout, ParquetUnitLayout } from './layout.js';
 
@@ -30,12 +31,14 @@ export async function readParquetIndex(
 ): Promise<ShardIndex> {
   const uri = store.uri + object.path;
   const { footer, metadata } = await readParquetFooter(store, object, uri, size, signal);
-  const column = findColumn(metadata.schema, request, uri);
+  const fields = (request.fields ?? []).map((field) => findField(metadata, field, uri));
+  const fieldsOnly = request.kind === 'none';
+  const column = fieldsOnly ? fields[0] : findColumn(metadata.schema, request, uri);
   const id = request.id === undefined ? undefined : findIdColumn(metadata.schema, request.id, uri);
   const units: Unit[] = [];
   let startRow = 0;
   for (const [index, rowGroup] of metadata.row_groups.entries()) {
-    const unit = unitOf(rowGroup, index, startRow, { column, id, object, uri });
+    const unit = unitOf(rowGroup, index, startRow, { column, id, fields, fieldsOnly, object, uri });
     units.push(unit);
     startRow += unit.rows;
   }
@@ -47,6 +50,10 @@ export async function readParquetIndex(
       schema: column.schema.map(plainElement),
       nested: request.kind === 'tokens',
       ...(id && { id: { schema: id.schema.map(plainElement), type: id.type } }),
+      ...(fields.length > 0 && {
+        fields: fields.map(({ field, schema, type }) => ({ name: field, schema: schema.map(plainElement), type })),
+      }),
+      ...(fieldsOnly && { fieldsOnly }),
     },
   };
 }
@@ -129,16 +136,26 @@ function plainElement(element: SchemaElement): Record<string, string | number> {
 interface IndexedFile {
   readonly column: Column;
   readonly id: IdColumn | undefined;
+  readonly fields: readonly FieldColumn[];
+  readonly fieldsOnly: boolean;
   readonly object: ObjectInfo;
   readonly uri: string;
 }
 
-function unitOf(rowGroup: RowGroup, index: number, startRow: number, { column, id, object, uri }: IndexedFile): Unit {
+function unitOf(rowGroup: RowGroup, index: number, startRow: number, { column, id, fields, fieldsOnly, object, uri }: IndexedFile): Unit {
   const rows = Number(rowGroup.num_rows);
   if (!(Number.isSafeInteger(rows) && rows >= 0)) throw invalid(uri, `row group ${index} claims ${rows} rows`);
-  const { chunk, decodedBytes } = chunkOf(rowGroup, index, column, object, uri);
-  const layout: ParquetUnitLayout = { ...chunk, ...(id && { id: chunkOf(rowGroup, index, id, object, uri).chunk }) };
-  return { startRow, rows, decodedBytes, storedBytes: chunk.endByte - chunk.startByte, layout: { ...layout } };
+  const own = chunkOf(rowGroup, index, column, object, uri);
+  const beside = fields.map((field) => chunkOf(rowGroup, index, field, object, uri));
+  const layout: ParquetUnitLayout = {
+    ...own.chunk,
+    ...(id && { id: chunkOf(rowGroup, index, id, object, uri).chunk }),
+    ...(fields.length > 0 && { fields: beside.map(({ chunk }) => chunk) }),
+  };
+  const read = fieldsOnly ? beside : [own, ...beside];
+  const decodedBytes = read.reduce((sum, found) => sum + found.decodedBytes, 0);
+  const storedBytes = read.reduce((sum, { chunk }) => sum + chunk.endByte - chunk.startByte, 0);
+  return { startRow, rows, decodedBytes, storedBytes, layout: { ...layout } };
 }
 
 interface FoundChunk {

@@ -10,6 +10,19 @@ const columnSchema = z.array(z.record(z.string(), z.union([z.string(), z.number(
 
 const idTypeSchema = z.enum(['string', 'integer', 'unsigned']);
 
+const fieldTypeSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('bytes') }),
+  z.object({ kind: z.literal('text') }),
+  z.object({
+    kind: z.literal('numbers'),
+    dtype: z.enum(['uint8', 'int32', 'int64', 'float32', 'float64']),
+    /** As the file has them. */
+    stored: z.enum(['FLOAT', 'DOUBLE', 'HALF', 'BOOLEAN', 'INT32', 'UINT32', 'INT64']),
+    /** Of lists; null: no list. */
+    size: z.int().min(0).nullable(),
+  }),
+]);
+
 const shardLayoutSchema = z.object({
   /** Of the projected column. */
   schema: columnSchema,
@@ -17,6 +30,10 @@ const shardLayoutSchema = z.object({
   nested: z.boolean(),
   /** Of the column of ids, where one is configured. */
   id: z.object({ schema: columnSchema, type: idTypeSchema }).optional(),
+  /** Of the fields, where some are configured, in order of name. */
+  fields: z.array(z.object({ name: z.string(), schema: columnSchema, type: fieldTypeSchema })).optional(),
+  /** The projected column is that of the first field, and nobody reads it as another. */
+  fieldsOnly: z.literal(true).optional(),
 });
 
 const chunkLayoutSchema = z.object({
@@ -37,14 +54,26 @@ const chunkLayoutSchema = z.object({
 const unitLayoutSchema = chunkLayoutSchema.extend({
   /** The column chunk of the ids. */
   id: chunkLayoutSchema.optional(),
+  /** Those of the fields. */
+  fields: z.array(chunkLayoutSchema).optional(),
 });
 
 export type ParquetIdType = z.output<typeof idTypeSchema>;
+
+export type ParquetFieldType = Readonly<z.output<typeof fieldTypeSchema>>;
+
+export interface ParquetFieldLayout {
+  readonly name: string;
+  readonly schema: readonly SchemaElement[];
+  readonly type: ParquetFieldType;
+}
 
 export interface ParquetShardLayout {
   readonly schema: readonly SchemaElement[];
   readonly nested: boolean;
   readonly id?: { readonly schema: readonly SchemaElement[]; readonly type: ParquetIdType };
+  readonly fields?: readonly ParquetFieldLayout[];
+  readonly fieldsOnly?: true;
 }
 
 /** Where a column chunk is, and how it is stored. */

@@ -3,13 +3,13 @@ import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
 import { STORE_LIMITS } from '../../store/limits.js';
 import type { ByteRange, Store } from '../../store/store.js';
-import type { BlockReader, Decoder, ReadEstimate, Scan } from '../decoder.js';
+import type { BlockReader, PlainDecoder, ReadEstimate, Scan } from '../decoder.js';
 import type { EncodedTarSlice, TarRun } from './encoded-slice.js';
 import { readTarIndex } from './index-shard.js';
 import { tarShardLayout, tarStretches, type TarShardLayout, type TarStretch } from './layout.js';
 
 /** The WebDataset decoder's half in the main thread. `scan` runs in a worker. */
-export function createWebDatasetDecoder(scan: Scan): Decoder {
+export function createWebDatasetDecoder(scan: Scan): PlainDecoder {
   const open = (store: Store, path: string, shard: Shard, block: Block): BlockReader => new StretchReader(store, path, shard, block);
   return {
     index: (store, object, request, signal) => readTarIndex(store, object, request, scan, signal),

@@ -5,7 +5,7 @@ import { canonicalJson } from '../../core/canonical-json.js';
 import { HeadraceError } from '../../core/errors.js';
 import { nearestNames } from '../../core/nearest-name.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
-import type { ColumnRequest, Scan, ShardIndex } from '../decoder.js';
+import type { PlainRequest, Scan, ShardIndex } from '../decoder.js';
 import { readEnergonIndex } from './energon-index.js';
 import type { TarShardLayout } from './layout.js';
 import { memberChoice, wantedMembers } from './member-choice.js';
@@ -16,7 +16,7 @@ import { UnitCutter } from './unit-cutter.js';
 export async function readTarIndex(
   store: Store,
   object: ObjectInfo,
-  request: ColumnRequest,
+  request: PlainRequest,
   scan: Scan,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<ShardIndex> {
@@ -44,7 +44,7 @@ export async function readTarIndex(
 interface Pass {
   readonly store: Store;
   readonly object: ObjectInfo;
-  readonly request: ColumnRequest;
+  readonly request: PlainRequest;
   readonly wanted: readonly string[];
   readonly scan: Scan;
 }
@@ -86,7 +86,7 @@ function noTar(uri: string, problem: string): HeadraceError {
   });
 }
 
-function memberMissing(uri: string, { column, kind }: ColumnRequest, seen: readonly string[]): HeadraceError {
+function memberMissing(uri: string, { column, kind }: PlainRequest, seen: readonly string[]): HeadraceError {
   const near = nearestNames(column, seen);
   const meant = near.length === 0 ? '' : ` Did you mean ${near.join(' or ')}?`;
   return new HeadraceError('COLUMN_MISSING', `no sample of ${uri} has the member ${column}`, {

@@ -1,6 +1,6 @@
 /** What a configuration's `text: json.caption` means: a member of each sample, and a field of its JSON. */
 import { HeadraceError } from '../../core/errors.js';
-import type { ColumnRequest } from '../decoder.js';
+import type { PlainRequest } from '../decoder.js';
 
 export interface MemberChoice {
   /** In lower case; `KEY_MEMBER`: the sample's key. */
@@ -35,7 +35,7 @@ export function memberChoice(column: string, kind: 'text' | 'tokens'): MemberCho
 }
 
 /** Members that are read of each sample, those beside the column's and the ids' included (`options.members`). Errors: `COLUMN_TYPE`. */
-export function wantedMembers({ column, kind, id, options }: ColumnRequest): string[] {
+export function wantedMembers({ column, kind, id, options }: PlainRequest): string[] {
   const { members = [] } = options ?? {};
   const others = Array.isArray(members) ? members.map((member) => String(member).toLowerCase()) : [];
   const named = [memberChoice(column, kind).member, ...(id === undefined ? [] : [memberChoice(id, 'text').member]), ...others];

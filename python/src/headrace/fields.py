@@ -1,0 +1,183 @@
+"""The fields of samples: what a batch has of each beside tokens, as it came, and images decoded in threads."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Callable, Literal, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import HeadraceError
+
+Kind = Literal["bytes", "text", "numbers"]
+Decoder = Literal["pil", "torch"]
+Decode = Union[Decoder, Mapping[str, Decoder]]
+
+Value = Any
+"""Of all rows: an array or tensor of numbers, a list of str, of memoryview, or of what ``decode`` makes of bytes."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of some rows, as it came."""
+
+    kind: Kind
+    # numbers: [rows] or [rows, size]; else the bytes of all rows, one after the other
+    values: NDArray[Any]
+    # [rows + 1] places in the bytes
+    bounds: NDArray[np.int64] | None
+
+    def rows(self, start: int, end: int) -> Field:
+        if self.bounds is None:
+            return Field(self.kind, self.values[start:end], None)
+        return Field(self.kind, self.values, self.bounds[start : end + 1])
+
+    def row_bytes(self, row: int) -> memoryview:
+        """As they are on the wire."""
+        if self.bounds is None:
+            little = self.values.dtype.newbyteorder("<")
+            return memoryview(np.ascontiguousarray(self.values[row], dtype=little).tobytes())
+        return self.values[int(self.bounds[row]) : int(self.bounds[row + 1])].data
+
+    def __len__(self) -> int:
+        return len(self.values) if self.bounds is None else len(self.bounds) - 1
+
+
+def check_field(name: str, kind: Kind, arrays: Mapping[str, NDArray[Any]], rows: int) -> None:
+    """What a batch says of a field is there. Errors: ``BAD_MESSAGE``."""
+    values, bounds = arrays.get(f"fields.{name}"), arrays.get(f"fields.{name}.bounds")
+    if kind == "numbers":
+        fits = values is not None and values.ndim in (1, 2) and values.shape[0] == rows
+    else:
+        fits = (
+            values is not None
+            and bounds is not None
+            and values.dtype == np.uint8
+            and bounds.dtype == np.int64
+            and values.ndim == 1
+            and bounds.shape == (rows + 1,)
+            and bounds[0] == 0
+            and bounds[-1] == values.size
+            and bool((np.diff(bounds) >= 0).all())
+        )
+    if not fits:
+        raise HeadraceError("BAD_MESSAGE", f"the arrays of the field {name} do not fit {rows} rows", hint="both sides must run compatible versions of headrace")
+
+
+def received_fields(entries: Sequence[Mapping[str, Any]], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Field]:
+    """Of a message that was checked."""
+    return {entry["name"]: Field(entry["kind"], arrays[f"fields.{entry['name']}"], arrays.get(f"fields.{entry['name']}.bounds")) for entry in entries}
+
+
+class Fields(Mapping[str, Value]):
+    """
+    The fields of a batch by name, made when they are asked for.
+
+    Numbers are an array or tensor [rows] or [rows, size]; text is a list of ``str``; bytes are a list of read-only ``memoryview``, or with the loader's
+    ``decode`` a list of images, None in rows of padding.
+    """
+
+    def __init__(self, fields: Mapping[str, Field], convert: Callable[[str, NDArray[Any]], Any], images: Images, place: str, padding: NDArray[np.bool_]) -> None:
+        self._fields = fields
+        self._convert = convert
+        self._images = images
+        self._place = place
+        self._padding = padding
+        self._made: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._made:
+            self._made[name] = self._value(name, self._fields[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"Fields({', '.join(f'{name}: {field.kind}' for name, field in self._fields.items())})"
+
+    def _value(self, name: str, field: Field) -> Value:
+        if field.kind == "numbers":
+            return self._convert(f"fields.{name}", field.values)
+        rows = [field.row_bytes(row) for row in range(len(field))]
+        if field.kind == "text":
+            return [str(row, "utf-8", "replace") for row in rows]
+        return self._images.decode(name, rows, self._padding, self._place)
+
+
+class Images:
+    """Decodes the images of a loader's batches, as ``decode`` says, in threads that it starts when there is something to decode."""
+
+    def __init__(self, decode: Decode | None, threads: int) -> None:
+        self._decode = decode
+        self._threads = threads
+        self._decoders = {name: _decoder(name) for name in set([decode] if isinstance(decode, str) else (decode or {}).values())}
+        self._pool: ThreadPoolExecutor | None = None
+
+    def check(self, fields: Mapping[str, Field]) -> None:
+        """Errors: ``CONFIG_INVALID`` where ``decode`` names what is no field of bytes."""
+        for name in [] if self._decode is None or isinstance(self._decode, str) else self._decode:
+            if name not in fields or fields[name].kind != "bytes":
+                raise HeadraceError("CONFIG_INVALID", f"decode names {name}, which is no field of bytes", hint=f"the fields are {', '.join(fields) or 'none'}")
+
+    def decode(self, name: str, rows: Sequence[memoryview], padding: NDArray[np.bool_], place: str) -> list[Any]:
+        chosen = self._decode if self._decode is None or isinstance(self._decode, str) else self._decode.get(name)
+        if chosen is None:
+            return [row.toreadonly() for row in rows]
+        decoder = self._decoders[chosen]
+
+        def one(row: int) -> Any:
+            if padding[row]:
+                return None
+            try:
+                return decoder(rows[row])
+            except Exception as error:
+                raise HeadraceError(
+                    "BAD_ROW",
+                    f"sample {row} of {place}: the field {name} cannot be decoded ({error})",
+                    hint="headrace show says which row of which shard it is; without decode the bytes come as they are",
+                    detail={"field": name, "row": row},
+                ) from error
+
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="headrace-decode")
+        return list(self._pool.map(one, range(len(rows))))
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+
+
+def _decoder(name: str) -> Callable[[memoryview], Any]:
+    if name not in ("pil", "torch"):
+        raise HeadraceError("CONFIG_INVALID", f"decode is {name!r}; it can be pil or torch, or say one of them by field")
+    try:
+        return _pil() if name == "pil" else _torchvision()
+    except ImportError as error:
+        package = "pillow" if name == "pil" else "torchvision"
+        raise HeadraceError("CONFIG_INVALID", f"decode={name!r} cannot be used here: {error}", hint=f"install {package}") from error
+
+
+def _pil() -> Callable[[memoryview], Any]:
+    image = importlib.import_module("PIL.Image")
+
+    def decode(data: memoryview) -> Any:
+        opened = image.open(io.BytesIO(data))
+        opened.load()  # here, in its thread, and not when it is looked at
+        return opened
+
+    return decode
+
+
+def _torchvision() -> Callable[[memoryview], Any]:
+    torch = importlib.import_module("torch")
+    io_ = importlib.import_module("torchvision.io")
+    return lambda data: io_.decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8))

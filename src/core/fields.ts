@@ -1,0 +1,124 @@
+/** Fields: what samples carry beside tokens. Their types, and the form in which their values travel: of each sample, the bytes of each field. */
+import { HeadraceError } from './errors.js';
+
+/** Numbers as they are served, and on the wire. */
+export type FieldDtype = 'uint8' | 'int32' | 'int64' | 'float32' | 'float64';
+
+export type FieldType =
+  /** Any number of bytes a sample: `text` is UTF-8. */
+  | { readonly kind: 'bytes' | 'text' }
+  /** `size` of them a sample; `null`: one, which is no list. */
+  | { readonly kind: 'numbers'; readonly dtype: FieldDtype; readonly size: number | null };
+
+/** In order of name wherever there are several. */
+export type Field = FieldType & { readonly name: string };
+
+/** What a source's tokens are made of; `none`: it serves fields only. */
+export type SourceKind = 'text' | 'tokens' | 'none';
+
+/** What a source says of a field. */
+export interface FieldRequest {
+  readonly name: string;
+  /** A column, or what a format has in its place; parts of a struct after dots. */
+  readonly column: string;
+  /** Numbers of a list in each sample; `undefined`: as the format's metadata says. */
+  readonly size: number | undefined;
+}
+
+/** One field of the rows of a batch. The caller owns the arrays. */
+export type FieldArrays =
+  | {
+      readonly kind: 'bytes' | 'text';
+      /** [rows + 1] byte positions into `bytes`. */
+      readonly bounds: BigInt64Array<ArrayBuffer>;
+      readonly bytes: Uint8Array<ArrayBuffer>;
+    }
+  | {
+      readonly kind: 'numbers';
+      readonly dtype: FieldDtype;
+      /** As in `FieldType`. */
+      readonly size: number | null;
+      /** [rows] or [rows × size] */
+      readonly values: FieldNumbers;
+    };
+
+export type FieldNumbers =
+  Uint8Array<ArrayBuffer> | Int32Array<ArrayBuffer> | BigInt64Array<ArrayBuffer> | Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer>;
+
+/** The fields of a batch, by name. */
+export type BatchFields = Readonly<Record<string, FieldArrays>>;
+
+/** One row of a field: bytes, text, a number, or the numbers of a list. Bytes and lists are views. */
+export function fieldOfRow(field: FieldArrays, row: number): Uint8Array | string | number | bigint | FieldNumbers {
+  if (field.kind === 'numbers') {
+    return field.size === null ? field.values[row] : field.values.subarray(row * field.size, (row + 1) * field.size);
+  }
+  const bytes = field.bytes.subarray(Number(field.bounds[row]), Number(field.bounds[row + 1]));
+  return field.kind === 'bytes' ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
+
+/** The same as the bytes that are on the wire, and in the digest. A view. */
+export function fieldBytesOfRow(field: FieldArrays, row: number): Uint8Array {
+  if (field.kind !== 'numbers') return field.bytes.subarray(Number(field.bounds[row]), Number(field.bounds[row + 1]));
+  const bytes = bytesOfNumbers(field);
+  const { buffer, byteOffset } = field.values;
+  return new Uint8Array(buffer, byteOffset + row * bytes, bytes);
+}
+
+/** The rows [start, end) of a field: views, but for bounds, which start at 0 again. */
+export function fieldRows(field: FieldArrays, start: number, end: number): FieldArrays {
+  if (field.kind === 'numbers') {
+    const size = field.size ?? 1;
+    return { ...field, values: field.values.subarray(start * size, end * size) };
+  }
+  const { kind, bounds, bytes } = field;
+  const first = bounds[start];
+  return {
+    kind,
+    bounds: bounds.slice(start, end + 1).map((bound) => bound - first),
+    bytes: bytes.subarray(Number(first), Number(bounds[end])),
+  };
+}
+
+/** Of one sample. */
+export function bytesOfNumbers({ dtype, size }: { readonly dtype: FieldDtype; readonly size: number | null }): number {
+  return BYTES_OF_DTYPE[dtype] * (size ?? 1);
+}
+
+/** Numbers in a buffer of their own. */
+export function numbersOf(dtype: FieldDtype, buffer: ArrayBuffer, startByte = 0, count?: number): FieldNumbers {
+  switch (dtype) {
+    case 'uint8':
+      return new Uint8Array(buffer, startByte, count);
+    case 'int32':
+      return new Int32Array(buffer, startByte, count);
+    case 'int64':
+      return new BigInt64Array(buffer, startByte, count);
+    case 'float32':
+      return new Float32Array(buffer, startByte, count);
+    case 'float64':
+      return new Float64Array(buffer, startByte, count);
+  }
+}
+
+/** What a sample of padding has. */
+export function paddingOfField(type: FieldType): Uint8Array {
+  return new Uint8Array(type.kind === 'numbers' ? bytesOfNumbers(type) : 0);
+}
+
+/** For people: `bytes`, `text`, `float32`, `float32 × 512`. */
+export function describeField(type: FieldType): string {
+  if (type.kind !== 'numbers') return type.kind;
+  return type.size === null ? type.dtype : `${type.dtype} × ${type.size}`;
+}
+
+/** Errors: `COLUMN_TYPE` where fields of two places that are served together are not of one type. */
+export function checkSameField(name: string, a: FieldType, whereA: string, b: FieldType, whereB: string): void {
+  if (describeField(a) === describeField(b)) return;
+  throw new HeadraceError('COLUMN_TYPE', `the field ${name} is ${describeField(a)} in ${whereA}, and ${describeField(b)} in ${whereB}`, {
+    detail: { field: name, first: describeField(a), other: describeField(b) },
+    hint: 'Fields that are served together have one type everywhere: write the data with one, or name another column.',
+  });
+}
+
+const BYTES_OF_DTYPE: Readonly<Record<FieldDtype, number>> = { uint8: 1, int32: 4, int64: 8, float32: 4, float64: 8 };

@@ -1,0 +1,64 @@
+/** The rows of one window as samples, in a worker: their tokens, where the source serves any, and the bytes of their fields. */
+import type { FetchedFields, FieldRows } from '../decode/decoder.js';
+import type { DocumentSource, Sample } from '../pack/packer.js';
+import type { Provenance } from '../pack/sequence-writer.js';
+import type { WindowPayload } from './messages.js';
+import { WindowDocuments, type DocumentOptions } from './window-documents.js';
+
+export interface SampleOptions extends DocumentOptions {
+  readonly decodeFields: (fields: FetchedFields) => readonly FieldRows[];
+}
+
+const NO_FIELDS: readonly FieldRows[] = [];
+
+export class WindowSamples implements DocumentSource, Provenance {
+  readonly count: number;
+  readonly source: number;
+  readonly #documents: WindowDocuments;
+  /** By slice. */
+  readonly #fields: readonly (readonly FieldRows[])[];
+
+  constructor(payload: WindowPayload, options: SampleOptions) {
+    this.#documents = new WindowDocuments(payload, options);
+    this.#fields = payload.slices.map(({ fields }) => (fields === undefined ? NO_FIELDS : options.decodeFields(fields)));
+    this.count = this.#documents.count;
+    this.source = this.#documents.source;
+  }
+
+  close(): void {
+    this.#documents.close();
+  }
+
+  sample(document: number): Sample | undefined {
+    const row = this.#documents.deliver(document);
+    if (row === undefined) return undefined;
+    const { slice, index } = this.#documents.place(document);
+    const rows = this.#fields[slice];
+    const bad = rows.find(({ valid }) => valid?.[index] === 0);
+    if (bad !== undefined) {
+      this.#documents.reject(document, `has a field ${bad.name} that ${bad.problem}`);
+      return undefined;
+    }
+    return { tokens: row.tokens, fields: rows.map((field) => bytesOfRow(field, index)) };
+  }
+
+  tokens(document: number): Int32Array {
+    return this.#documents.tokens(document);
+  }
+
+  shard(document: number): number {
+    return this.#documents.shard(document);
+  }
+
+  row(document: number): number {
+    return this.#documents.row(document);
+  }
+
+  takeWork(): ReturnType<WindowDocuments['takeWork']> {
+    return this.#documents.takeWork();
+  }
+}
+
+function bytesOfRow({ bytes, bounds, rowBytes }: FieldRows, row: number): Uint8Array {
+  return bounds === undefined ? bytes.subarray(row * rowBytes, (row + 1) * rowBytes) : bytes.subarray(bounds[row], bounds[row + 1]);
+}
