@@ -44,7 +44,11 @@ const sourceSchema = z
         'A file that `headrace index` wrote: a path, or any URI that a source may have. A start then lists nothing and reads no footer; an object that has changed since is `SHARD_CHANGED`, and a new one is not seen. The stream does not depend on it.',
       ),
     format: z.enum(FORMAT_NAMES).optional().describe('The format of the shards. Left out: what their names say.'),
-    text: z.string().min(1).optional().describe('The column to tokenize; a field of a struct by its path, `meta.body`. `text`, unless `tokens` is given.'),
+    text: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('The column to tokenize; a field of a struct by its path, `meta.body`. `text`, unless `tokens` is given.'),
     tokens: z
       .string()
       .min(1)
