@@ -57,6 +57,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   auditing: ['core', 'config', 'store', 'manifest', 'decode', 'plan', 'ledger', 'stream', 'manifests', 'planning', 'pipeline'],
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'select', 'stream', 'manifests', 'planning', 'pipeline'],
+  'inspection-advice': ['core', 'config', 'decode', 'inspecting'],
+  inspecting: ['core', 'config', 'store', 'manifest', 'decode', 'inspection-advice'],
   indexing: ['core', 'config', 'store', 'manifest', 'decode', 'manifests'],
   'open-tokenizer': ['core', 'config', 'cache', 'store', 'tokenize'],
   showing: ['core', 'config', 'plan', 'tokenize', 'pack', 'stream', 'pipeline', 'open-tokenizer'],

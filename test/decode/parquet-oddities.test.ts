@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { checkThrift } from '../../src/decode/parquet/check-thrift.js';
 import { scanHere } from '../../src/decode/scan.js';
+import { listShards } from '../../src/manifest/list-shards.js';
 import { fileStore } from '../../src/store/file.js';
 import { memoryStore } from '../../src/store/memory.js';
 import { indexShard, readShard, type Value } from '../support/read-shard.js';
@@ -64,24 +65,30 @@ describe('odd files, made here', () => {
     await expect(readBytes(bytes)).rejects.toMatchObject({ code: 'SHARD_UNSUPPORTED', hint: expect.stringContaining('ZSTD') });
   });
 
-  it.skipIf(PYTHON === undefined)('LZ4 as Hadoop frames it, which pyarrow reads as well', async () => {
-    const dir = await mkdtemp(path.join(tmpdir(), 'headrace-lz4-'));
-    try {
-      const { parquetWriteFile } = await import('hyparquet-writer');
-      const data = Array.from({ length: 500 }, (_, i) => `row ${i} ${'x'.repeat(i % 40)}`);
-      const file = path.join(dir, 'a.parquet');
-      parquetWriteFile({
-        filename: file,
-        columnData: [{ name: 'text', data, type: 'STRING' }],
-        codec: 'LZ4',
-        compressors: { LZ4: hadoopLz4 },
-      });
-      expect(JSON.parse(execFileSync(PYTHON!, ['-c', PYTHON_READ, file], { encoding: 'utf8' }))).toEqual(data);
-      expect(await readBytes(await readFile(file))).toEqual(data);
-    } finally {
-      await rm(dir, { recursive: true });
-    }
-  });
+  it.skipIf(PYTHON === undefined)(
+    'LZ4 as Hadoop frames it is read with one block a page, and refused with several, both of which pyarrow reads',
+    async () => {
+      const dir = await mkdtemp(path.join(tmpdir(), 'headrace-lz4-'));
+      try {
+        const { parquetWriteFile } = await import('hyparquet-writer');
+        const data = Array.from({ length: 500 }, (_, i) => `row ${i} ${'x'.repeat(i % 40)}`);
+        const write = (name: string, blockBytes: number): string => {
+          const filename = path.join(dir, name);
+          const LZ4 = (input: Uint8Array): Uint8Array => hadoopLz4(input, blockBytes);
+          parquetWriteFile({ filename, columnData: [{ name: 'text', data, type: 'STRING' }], codec: 'LZ4', compressors: { LZ4 } });
+          expect(JSON.parse(execFileSync(PYTHON!, ['-c', PYTHON_READ, filename], { encoding: 'utf8' }))).toEqual(data);
+          return filename;
+        };
+        expect(await readBytes(await readFile(write('one.parquet', 2 ** 20)))).toEqual(data);
+        await expect(readBytes(await readFile(write('several.parquet', 1000)))).rejects.toMatchObject({
+          code: 'SHARD_INVALID',
+          hint: expect.stringContaining('LZ4_RAW'),
+        });
+      } finally {
+        await rm(dir, { recursive: true });
+      }
+    },
+  );
 
   it('metadata that nests lists of millions is refused before it is built', () => {
     // each level claims a list of 16 Mi lists: 128 MiB of pointers, were it made
@@ -94,14 +101,19 @@ describe('odd files, made here', () => {
   });
 });
 
-/** An LZ4 block of literals alone, after its two lengths. Sources: LZ4 block format; Hadoop's BlockCompressorStream. */
-function hadoopLz4(input: Uint8Array): Uint8Array {
-  const extra = Math.max(0, input.length - 15);
-  const token = input.length < 15 ? [input.length << 4] : [0xf0, ...Array<number>(Math.floor(extra / 255)).fill(255), extra % 255];
-  const frame = Buffer.alloc(8);
-  frame.writeUInt32BE(input.length, 0);
-  frame.writeUInt32BE(token.length + input.length, 4);
-  return Buffer.concat([frame, Buffer.from(token), input]);
+/** Blocks of literals alone, each after its two lengths. Sources: LZ4 block format; Hadoop's BlockCompressorStream. */
+function hadoopLz4(input: Uint8Array, blockBytes: number): Uint8Array {
+  const blocks: Buffer[] = [];
+  for (let at = 0; at < input.length; at += blockBytes) {
+    const own = input.subarray(at, at + blockBytes);
+    const extra = Math.max(0, own.length - 15);
+    const token = own.length < 15 ? [own.length << 4] : [0xf0, ...Array<number>(Math.floor(extra / 255)).fill(255), extra % 255];
+    const lengths = Buffer.alloc(8);
+    lengths.writeUInt32BE(own.length, 0);
+    lengths.writeUInt32BE(token.length + own.length, 4);
+    blocks.push(lengths, Buffer.from(token), Buffer.from(own));
+  }
+  return Buffer.concat(blocks);
 }
 
 describe.skipIf(PYTHON === undefined)('odd files, written by pyarrow', { timeout: 120_000 }, () => {
@@ -155,6 +167,16 @@ describe.skipIf(PYTHON === undefined)('odd files, written by pyarrow', { timeout
       hint: expect.stringContaining('not at a _metadata file'),
     });
     expect(await read('_common_metadata', 'text')).toEqual([]);
+  });
+
+  it('below a prefix, what Spark and Dask leave beside the data is left out', async () => {
+    const listed = await listShards([path.join(dir, 'spark/')], {
+      sourceName: 'odd',
+      format: undefined,
+      openStore: (uri) => ({ store, path: uri }),
+      warn: () => undefined,
+    });
+    expect(listed.map((item) => item.path)).toEqual(['lang=en/part-0.parquet']);
   });
 
   it('two columns of one name are refused, where other readers take either', async () => {

@@ -166,6 +166,15 @@ def oddities(directory: str) -> None:
     pq.write_to_dataset(table, f"{directory}/set", metadata_collector=collected)
     pq.write_metadata(schema, f"{directory}/_metadata", metadata_collector=collected)
     pq.write_metadata(schema, f"{directory}/_common_metadata")
+    spark = Path(directory, "spark", "lang=en")
+    spark.mkdir(parents=True)
+    pq.write_table(table, spark / "part-0.parquet")
+    (spark / ".part-0.parquet.crc").write_bytes(b"crc")
+    (spark.parent / "_SUCCESS").touch()
+    for name in ("_metadata", "_common_metadata"):
+        (spark.parent / name).write_bytes(Path(directory, name).read_bytes())
+    (spark.parent / "_temporary").mkdir()
+    pq.write_table(table, spark.parent / "_temporary" / "part-9.parquet")
     types = pa.table(
         {
             "date_list": pa.array([[1]], pa.list_(pa.date32())),

@@ -7,6 +7,10 @@ import { decodeLists } from './list-kernel.js';
 import { nameOfColumn } from './column.js';
 import { checkPage, PageChecksumError, pagesOf } from './pages.js';
 
+const HINT = 'Write the file again, or take it out of the source; `badBlocks: skip` leaves damaged rows out.';
+/** Hadoop cuts what it compresses into blocks (of 256 KiB, by default): pages of several are whole, but parquet-wasm fails on them. */
+const HINT_LZ4 = 'It may be whole: of the older LZ4, pages with several blocks are not read. Write it with LZ4_RAW or ZSTD.';
+
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
   return decodeChunk(slice, () => decodeLists(slice) ?? decodeWithArrow(slice));
@@ -46,13 +50,13 @@ function checkPart(slice: EncodedChunk, part: Uint8Array, startByte: number): vo
 }
 
 function invalid(
-  { uri, schema }: EncodedChunk,
+  { uri, schema, unit }: EncodedChunk,
   message: string,
   { detail, cause }: { readonly detail?: Readonly<Record<string, number>>; readonly cause?: unknown },
 ): HeadraceError {
   return new HeadraceError('SHARD_INVALID', message, {
     detail: { uri, column: nameOfColumn(schema), ...detail },
-    hint: 'Write the file again, or take it out of the source; `badBlocks: skip` leaves damaged rows out.',
+    hint: unit.codec === 'LZ4' ? HINT_LZ4 : HINT,
     cause,
   });
 }
