@@ -74,7 +74,7 @@ def write() -> None:
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     json_lines("small.jsonl", 200, 20, "\n", True)
     json_lines("crlf.jsonl", 301, 40, "\r\n", False)
-    json_lines("large.jsonl", 16_000, 300, "\n", False)
+    json_lines("large.jsonl", 30_000, 300, "\n", False)
     separated("comma.csv", 401, ",", "\r\n", False)
     separated("tab.tsv", 400, "\t", "\n", True)
     separated("large.csv", 20_000, ",", "\n", False)

@@ -111,7 +111,7 @@ describe('lines', () => {
     expect(plain.units.length).toBeGreaterThan(1);
     expect(plain.units.every(({ isWhole }) => isWhole === undefined)).toBe(true);
     const gz = await shardOf('large.jsonl.gz');
-    expect(gz.units).toMatchObject([{ isWhole: true, rows: 16_000 }]);
+    expect(gz.units).toMatchObject([{ isWhole: true, rows: 30_000 }]);
     expect(gz.contentId).toBe(plain.contentId);
     const frames = await shardOf('frames-large.jsonl.zst');
     expect(frames.units.length).toBe(plain.units.length);
