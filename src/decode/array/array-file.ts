@@ -46,8 +46,9 @@ export function npyForm({ uri, head, size }: ArrayHead): ArrayForm {
   const shape = /'shape':\s*\(([\d,\s]*)\)/.exec(header)?.[1];
   if (order === undefined || shape === undefined) throw damaged('its header cannot be read');
   if (descr === undefined) throw unsupported(uri, 'it is an array of records', NPY_HINT);
-  const [, byteOrder, sign, width]: readonly (string | undefined)[] = /^([<>|=])([iu])([1248])$/.exec(descr) ?? [];
-  if (sign === undefined || byteOrder === '=') throw unsupported(uri, `it holds ${descr}, and ${READ} are read`, NPY_HINT);
+  const number = /^([<>|])([iu])([1248])$/.exec(descr);
+  if (number === null) throw unsupported(uri, `it holds ${descr}, and ${READ} are read`, NPY_HINT);
+  const [, byteOrder, sign, width] = number;
   if (byteOrder === '>' && width !== '1') throw unsupported(uri, `it is big-endian (${descr})`, NPY_HINT);
   const dimensions = shape
     .split(',')
