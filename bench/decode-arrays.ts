@@ -82,10 +82,9 @@ const dir = await mkdtemp(path.join(tmpdir(), 'headrace-bench-'));
 try {
   execFileSync(python, [SCRIPT, 'write', dir, mib]);
   process.stdout.write(execFileSync(python, [SCRIPT, 'read', dir], { encoding: 'utf8' }));
-  const names = ['text.arrow', 'lz4.arrow', 'ids.bin', 'ids.npy', 'ids.idx'];
-  const files = Object.fromEntries(
-    await Promise.all(names.map(async (name) => [name, new Uint8Array(await readFile(path.join(dir, name)))])),
-  );
+  const files: Record<string, Uint8Array> = {};
+  for (const name of ['text.arrow', 'lz4.arrow', 'ids.bin', 'ids.npy', 'ids.idx'])
+    files[name] = new Uint8Array(await readFile(path.join(dir, name)));
   for (const [label, file, format, request] of CASES) {
     for (let repeat = 0; repeat < REPEATS; repeat++) console.log(`${label}: ${await measure(files, file, format, request)}`);
   }
