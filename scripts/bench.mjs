@@ -1,5 +1,6 @@
-/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle [OPTIONS]`: sets up what the benchmark needs and runs it. */
+/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle|end-to-end [OPTIONS]`: sets up what the benchmark needs and runs it. */
 import path from 'node:path';
+import { ensureLoaders } from './bench-loaders.mjs';
 import { ensureNode, ensurePeers } from './bench-peers.mjs';
 import { ensureMinio } from './minio.mjs';
 import { ensurePython } from './python.mjs';
@@ -17,6 +18,11 @@ function environment() {
     const wanted = /(?:^|\0)--node[=\0]([^\0]+)/.exec(options.join('\0'))?.[1];
     const node = wanted === undefined ? undefined : ensureNode(wanted);
     return peers === null ? {} : { HEADRACE_BENCH_PEERS: JSON.stringify({ ...peers, node }) };
+  }
+  if (name === 'end-to-end') {
+    const loaders = ensureLoaders();
+    const minio = ensureMinio();
+    return { ...(loaders && { HEADRACE_BENCH_LOADERS: JSON.stringify(loaders) }), ...(minio && { HEADRACE_MINIO: minio }) };
   }
   const python = ['storage', 'padding', 'plan', 'resume', 'shuffle'].includes(name) ? null : ensurePython('test');
   const minio = name === 'stream' || name === 'storage' ? ensureMinio() : null;

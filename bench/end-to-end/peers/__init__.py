@@ -1,0 +1,1 @@
+"""The contestants, a file each: `batches(request)` yields what contract.py calls Delivered."""
