@@ -21,7 +21,7 @@ import { parseArgs } from 'node:util';
 import { startMinio, type Minio } from '../test/support/minio.js';
 import { CONTESTANTS, entriesOf, NOT_RUN, type Contestant, type Entry, type TokenizerName } from './end-to-end/contestants.js';
 import { makeCorpus, upload, type MadeCorpus } from './end-to-end/corpus.js';
-import { contentFault, orderFault, tallyFault, type Delivery } from './end-to-end/gates.js';
+import { contentFault, orderFault, resumeFault, tallyFault, type Delivery } from './end-to-end/gates.js';
 import { plotOf, tableOf, type Row } from './end-to-end/report.js';
 import { QUICK, SCENARIOS, type Scenario } from './end-to-end/scenarios.js';
 import { runTrainer, type TrainerRun } from './end-to-end/trainer-run.js';
@@ -37,6 +37,8 @@ const SHARDS = 16;
 const START_SECONDS_MAX = 120;
 /** A gate passes over the whole corpus: at 0.2 MB/s, which is slower than the slowest tokenizer here. */
 const GATE_SECONDS_A_MEGABYTE = 5;
+/** Where a resume is tried, and how many batches are compared. */
+const RESUME = { share: 0.5, batches: 50 } as const;
 /** 64 k tokens a step, as long as a small model computes. */
 const WAITS = { stepMs: 50, stepBatches: 4, warmUpSteps: 10 } as const;
 
@@ -118,7 +120,7 @@ async function main(): Promise<void> {
 async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<string, Gate>): Promise<Row[]> {
   const who = scenario.start === 'index' ? contestants.filter(({ name }) => name === 'headrace') : contestants;
   const wanted = (options.tokenizers?.split(',') as TokenizerName[] | undefined) ?? scenario.tokenizers;
-  const entries = entriesOf(who, scenario.kind, options.quick ? quickTokenizers(wanted) : wanted).filter(isQuickEntry);
+  const entries = entriesOf(who, scenario.kind, wanted).filter(isQuickEntry);
   const link = scenario.link === undefined ? undefined : await forkProxy(bench.minio.endpoint, scenario.link);
   const endpoint = link?.endpoint ?? bench.minio.endpoint;
   const states = entries.map((entry) => ({
@@ -131,11 +133,17 @@ async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<stri
   try {
     for (const state of states) {
       const key = `${state.entry.label}, ${scenario.kind}, ${scenario.epochs}`;
+      if (scenario.measure === 'resume' && !state.entry.contestant.resumes.includes(scenario.kind)) {
+        state.refused = scenario.kind === 'text' ? 'no exact resume with text that is packed while streaming' : 'no exact resume here';
+        continue;
+      }
       let gate = gates.get(key);
-      if (gate === undefined) gates.set(key, (gate = await passGate(bench, scenario, state.entry)));
+      if (gate === undefined) {
+        gates.set(key, (gate = await passGate(bench, scenario, state.entry)));
+        console.log(`${scenario.name}: gate of ${state.entry.label}: ${gate.fault ?? 'passed'}`);
+      }
       state.gate = gate;
       state.refused = gate.fault;
-      console.log(`${scenario.name}: gate of ${state.entry.label}: ${gate.fault ?? 'passed'}`);
       if (state.refused === undefined && scenario.start === 'warm') {
         state.warm = await mkdtemp(path.join(bench.dir, 'warm-'));
         await measureOnce(bench, { ...scenario, measure: 'rate' }, state.entry, endpoint, state.warm).catch((error: unknown) => {
@@ -152,6 +160,7 @@ async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<stri
         try {
           const run = await measureOnce(bench, scenario, state.entry, endpoint, own);
           state.runs.push(run);
+          if (scenario.measure === 'resume') state.refused = resumeFault(run);
           if (run.isWhole === true) state.refused = tallyFault(run, bench.corpus, scenario.epochs);
         } catch (error) {
           state.refused = failure(error);
@@ -181,10 +190,6 @@ async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<stri
       ...(gate.fetched !== undefined && { fetched: gate.fetched }),
     };
   });
-}
-
-function quickTokenizers(wanted: readonly TokenizerName[]): readonly TokenizerName[] {
-  return options.tokenizers === undefined ? wanted : (options.tokenizers.split(',') as TokenizerName[]);
 }
 
 /** What people run today, once; everybody else with the faster tokenizer. */
@@ -219,13 +224,30 @@ function readDelivery(gateFile: string): Delivery {
   return { ids: asInts(gateFile), streams: asInts(`${gateFile}.streams`) };
 }
 
-function measureOnce(bench: Bench, scenario: Scenario, entry: Entry, endpoint: string, dir: string): Promise<TrainerRun> {
-  const request = {
-    ...requestOf(bench, scenario, entry, endpoint, dir),
-    ...(scenario.measure === 'first-batch' && { batchesMax: 1 }),
-    ...(scenario.measure === 'waits' && { ...WAITS, steps: options.quick ? 40 : 200 }),
+async function measureOnce(bench: Bench, scenario: Scenario, entry: Entry, endpoint: string, dir: string): Promise<TrainerRun> {
+  const once = (own: string, more: object): Promise<TrainerRun> => {
+    const request = { ...requestOf(bench, scenario, entry, endpoint, own), ...more };
+    return runTrainer({
+      ...processOf(bench, endpoint, own),
+      request,
+      timeoutMs: (secondsMax * scenario.epochs + START_SECONDS_MAX) * 1000,
+    });
   };
-  return runTrainer({ ...processOf(bench, endpoint, dir), request, timeoutMs: (secondsMax * scenario.epochs + START_SECONDS_MAX) * 1000 });
+  switch (scenario.measure) {
+    case 'rate':
+      return once(dir, {});
+    case 'first-batch':
+      return once(dir, { batchesMax: 1 });
+    case 'waits':
+      return once(dir, { ...WAITS, steps: options.quick ? 40 : 200 });
+    case 'resume': {
+      const resume = { file: path.join(dir, 'state.json'), tokens: RESUME.share * bench.corpus.tokens, batches: RESUME.batches };
+      const [before, after] = [path.join(dir, 'before'), path.join(dir, 'after')];
+      for (const own of [before, after]) mkdirSync(own);
+      await once(before, { resume: { ...resume, phase: 'save' } });
+      return once(after, { resume: { ...resume, phase: 'load' } });
+    }
+  }
 }
 
 function requestOf({ corpus, minio, indexFile }: Bench, scenario: Scenario, entry: Entry, endpoint: string, dir: string): object {

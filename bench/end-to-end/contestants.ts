@@ -15,6 +15,8 @@ export interface Contestant {
   readonly shuffles: boolean;
   /** Claims the same order in each run of one configuration. */
   readonly isOrdered: boolean;
+  /** Where it has a state to resume from, with text that is packed while streaming and with tokens. */
+  readonly resumes: readonly Kind[];
   readonly units: Readonly<Record<Kind, Unit>>;
   readonly how: string;
 }
@@ -30,6 +32,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     workers: 0,
     shuffles: true,
     isOrdered: true,
+    resumes: ['text', 'tokens'],
     units: DOCUMENTS,
     how: 'the sidecar process that its DataLoader starts; Parquet in place; defaults',
   },
@@ -40,6 +43,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     workers: 2,
     shuffles: true,
     isOrdered: true,
+    resumes: ['tokens'],
     units: DOCUMENTS,
     how: 'MDS shards of whole documents, made before; 2 workers; its default shuffle',
   },
@@ -50,6 +54,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     workers: 1,
     shuffles: true,
     isOrdered: true,
+    resumes: ['tokens'],
     units: { text: 'documents', tokens: 'rows' },
     how: 'its own chunks, made before (tokens: packed before, too); 1 worker',
   },
@@ -60,6 +65,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     workers: 0,
     shuffles: true,
     isOrdered: true,
+    resumes: [],
     units: { text: 'documents', tokens: 'rows' },
     how: 'as litdata, in the trainer’s own process, a tokenizer thread a core',
   },
@@ -70,6 +76,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     workers: 2,
     shuffles: true,
     isOrdered: true,
+    resumes: [],
     units: DOCUMENTS,
     how: 'tar files of whole documents, made before; 2 workers; buffer of 1,000 documents',
   },
@@ -80,6 +87,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     workers: 2,
     shuffles: true,
     isOrdered: true,
+    resumes: [],
     units: DOCUMENTS,
     how: 'Hugging Face datasets, streaming Parquet in place; 2 workers; buffer of 1,000 documents',
   },
@@ -90,6 +98,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     workers: 0,
     shuffles: false,
     isOrdered: true,
+    resumes: [],
     units: DOCUMENTS,
     how: 'the ceiling: a bare scan in file order in the trainer’s process, a tokenizer thread a core; no shuffle, no resume',
   },

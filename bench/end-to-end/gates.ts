@@ -52,6 +52,14 @@ export function tallyFault(
   return undefined;
 }
 
+/** What a resumed run is held to: exact, or no resume. */
+export function resumeFault(run: { readonly equalBatches?: number; readonly followingBatches?: number }): string | undefined {
+  const { equalBatches = 0, followingBatches = 0 } = run;
+  return followingBatches > 0 && equalBatches === followingBatches
+    ? undefined
+    : `${equalBatches} of ${followingBatches} batches after the resume are equal`;
+}
+
 interface Counts {
   readonly counts: Map<number, number>;
   readonly unended: number;

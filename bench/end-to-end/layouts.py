@@ -3,6 +3,7 @@
 parquet-text, parquet-tokens   zstd, SHARDS files, an id and a ballast column beside what is asked for
 tar-…, mds-…, litdata-text     whole documents; tokens as uint16 with EOS at the end of each
 litdata-tokens                 rows of 2048 that were packed when they were written: no document is whole
+mds-rows                       the same rows in MDS: what its resume is exact with
 tokens.bin, tokens.bounds      what every contestant's delivery is held to: ids of Hugging Face's tokenizers (uint16), bounds of documents (uint32)
 """
 
@@ -87,6 +88,9 @@ def write_mds(out: Path, documents: list[str], tokens: list[Any], size: int, sha
     with MDSWriter(out=str(out / "mds-tokens"), columns={"input_ids": "ndarray:uint16"}, size_limit=limit) as writer:
         for own in tokens:
             writer.write({"input_ids": own.astype(np.uint16)})
+    with MDSWriter(out=str(out / "mds-rows"), columns={"input_ids": f"ndarray:uint16:{LENGTH}"}, size_limit=limit) as writer:
+        for row in rows_of(np.concatenate(tokens)):
+            writer.write({"input_ids": row})
 
 
 def write_litdata(out: Path, documents: list[str], flat: Any, size: int, shards: int) -> None:
@@ -101,10 +105,14 @@ def write_litdata(out: Path, documents: list[str], flat: Any, size: int, shards:
 
     limit = max(2**20, min(2**26, size // shards))
     fill(Cache(str(out / "litdata-text"), chunk_bytes=limit), iter(documents))
+    in_chunk = max(1, min(2**24, len(flat) // shards) // LENGTH) * LENGTH
+    fill(Cache(str(out / "litdata-tokens"), chunk_size=in_chunk, item_loader=TokensLoader(block_size=LENGTH)), iter(rows_of(flat)))
+
+
+def rows_of(flat: Any) -> Any:
     rows = np.full(-(-len(flat) // LENGTH) * LENGTH, PAD, np.uint16)
     rows[: len(flat)] = flat
-    in_chunk = max(1, min(2**24, len(rows) // shards) // LENGTH) * LENGTH
-    fill(Cache(str(out / "litdata-tokens"), chunk_size=in_chunk, item_loader=TokensLoader(block_size=LENGTH)), iter(rows.reshape(-1, LENGTH)))
+    return rows.reshape(-1, LENGTH)
 
 
 if __name__ == "__main__":

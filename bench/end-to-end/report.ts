@@ -37,6 +37,7 @@ const wait = (title: string, of: (waits: readonly number[]) => number): Column =
 const COLUMNS: Readonly<Record<Scenario['measure'], readonly Column[]>> = {
   rate: [RATE, CPU, CPU_WHOLE, PSS, FIRST],
   'first-batch': [FIRST, FIRST_AFTER, PSS],
+  resume: [FIRST, FIRST_AFTER, PSS],
   waits: [
     wait('wait p99, ms', (waits) => percentile(waits, 0.99)),
     wait('p50, ms', (waits) => percentile(waits, 0.5)),

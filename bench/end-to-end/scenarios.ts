@@ -2,7 +2,7 @@
 import type { ProxyOptions } from '../../test/support/http-proxy.js';
 import type { Kind, TokenizerName } from './contestants.js';
 
-export type Measure = 'rate' | 'first-batch' | 'waits';
+export type Measure = 'rate' | 'first-batch' | 'waits' | 'resume';
 
 /** Where a run's local caches come from: nothing, or what a run before has left. */
 export type Start = 'cold' | 'warm' | 'index';
@@ -90,6 +90,22 @@ export const SCENARIOS: readonly Scenario[] = [
     kind: 'text',
     measure: 'rate',
     link: FAULTY,
+    tokenizers: FAST,
+  },
+  {
+    ...COMMON,
+    name: 'resume-raw',
+    title: 'Raw text, resume at 50 % of the epoch: start of the process to the next batch, nothing kept but the state',
+    kind: 'text',
+    measure: 'resume',
+    tokenizers: FAST,
+  },
+  {
+    ...COMMON,
+    name: 'resume-tokens',
+    title: 'Tokens, resume at 50 % of the epoch: start of the process to the next batch, nothing kept but the state',
+    kind: 'tokens',
+    measure: 'resume',
     tokenizers: FAST,
   },
 ];

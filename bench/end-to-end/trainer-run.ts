@@ -28,8 +28,9 @@ export interface TrainerAnswer {
   readonly tokens: number;
   readonly tokenSum: number;
   readonly digest: string;
-  /** Of a resumed run: whether its batches are those of the run that it continues. */
-  readonly isExact?: boolean;
+  /** Of a resumed run: how many of its first batches are those of the run that it continues, and how many were compared. */
+  readonly equalBatches?: number;
+  readonly followingBatches?: number;
 }
 
 export interface TrainerRun extends TrainerAnswer {

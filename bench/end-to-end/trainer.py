@@ -2,8 +2,11 @@
 
 start ──imports──▶ ──first batch──▶ ═══ timed: batches, tokens, CPU of the tree ═══▶ last batch
 
-What it does to each batch is the same for all, and cheap: the sum of its ids, which also makes the digest of the order. With `gateFile` it is a run of the
-gate: each row goes to that file, with its stream, and nothing is timed. With `stepMs` it is a trainer that computes so long a step, and its waits are kept.
+What it does to each batch is the same for all, and cheap: the sum of its ids, which also makes the digest of the order.
+
+gateFile   a run of the gate: each row goes to that file, with its stream, and nothing is timed
+stepMs     a trainer that computes so long a step: its waits are kept
+resume     saves its state inside an epoch, or goes on from one
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import importlib
 import json
 import sys
 import time
+import zlib
 from typing import Any
 
 STARTED = time.monotonic()
@@ -51,12 +55,14 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     imported = time.monotonic()
     tally = Tally()
     answer: dict[str, Any] = {"versions": contestant.VERSIONS, "importSeconds": imported - STARTED}
-    stream = contestant.batches(request)
+    stream = iter(()) if "resume" in request else contestant.batches(request)
     if "gateFile" in request:
         with open(request["gateFile"], "wb") as rows, open(f"{request['gateFile']}.streams", "wb") as streams:
             for batch, of_rows in stream:
                 rows.write(np.ascontiguousarray(tally.add(batch)))
                 streams.write(np.ascontiguousarray(of_rows, dtype=np.int32))
+    elif "resume" in request:
+        answer.update((saved if request["resume"]["phase"] == "save" else resumed)(contestant, tally, request))
     elif "stepMs" in request:
         answer["waitsMs"] = waits(stream, tally, request)
     else:
@@ -69,6 +75,35 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     if close is not None:
         close()
     return answer
+
+
+def saved(contestant: Any, tally: Tally, request: dict[str, Any]) -> dict[str, Any]:
+    """The state at a place of the epoch, and what the same run delivers after it."""
+    resume = request["resume"]
+    stream, state_of = contestant.resumable(request, None)
+    iterator = iter(stream)
+    while tally.tokens < resume["tokens"]:
+        tally.add(next(iterator))
+    state = state_of()
+    following = [zlib.crc32(np.ascontiguousarray(tally.add(next(iterator)))) for _ in range(resume["batches"])]
+    with open(resume["file"], "w") as file:
+        json.dump({"state": state, "following": following}, file)
+    return {}
+
+
+def resumed(contestant: Any, tally: Tally, request: dict[str, Any]) -> dict[str, Any]:
+    """Whether a new process goes on with the batches that the other one had, and after how long."""
+    resume = request["resume"]
+    with open(resume["file"]) as file:
+        kept = json.load(file)
+    stream, _ = contestant.resumable(request, kept["state"])
+    first_at, equal = 0.0, 0
+    iterator = iter(stream)
+    for expected in kept["following"]:
+        array = tally.add(next(iterator))
+        first_at = first_at or time.monotonic()
+        equal += zlib.crc32(np.ascontiguousarray(array)) == expected
+    return {"firstBatchAt": first_at, "equalBatches": equal, "followingBatches": len(kept["following"])}
 
 
 def timed(stream: Any, tally: Tally, request: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { contentFault, EOS, LENGTH, orderFault, PAD, tallyFault, type Corpus, type Delivery } from '../../bench/end-to-end/gates.js';
+import {
+  contentFault,
+  EOS,
+  LENGTH,
+  orderFault,
+  PAD,
+  resumeFault,
+  tallyFault,
+  type Corpus,
+  type Delivery,
+} from '../../bench/end-to-end/gates.js';
 
 const LANES = 3;
 
@@ -124,6 +134,12 @@ describe('the gates of runs', () => {
     expect(tallyFault({ tokens: 20, tokenSum: 110 }, expected, 2)).toBeUndefined();
     expect(tallyFault({ tokens: 19, tokenSum: 110 }, expected, 2)).toBe('19 tokens instead of 20');
     expect(tallyFault({ tokens: 20, tokenSum: 111 }, expected, 2)).toMatch(/another sum/);
+  });
+
+  it('takes no resume that is not exact', () => {
+    expect(resumeFault({ equalBatches: 50, followingBatches: 50 })).toBeUndefined();
+    expect(resumeFault({ equalBatches: 49, followingBatches: 50 })).toBe('49 of 50 batches after the resume are equal');
+    expect(resumeFault({})).toBeDefined();
   });
 
   it('refuses several orders of one configuration', () => {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 os.environ["AWS_ALLOW_HTTP"] = "true"  # before obstore looks
@@ -11,12 +11,9 @@ os.environ["AWS_ALLOW_HTTP"] = "true"  # before obstore looks
 import litdata  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from contract import LENGTH, MESSAGE_BATCHES, ROWS, SEED, Delivered  # noqa: E402
+from contract import LENGTH, MESSAGE_BATCHES, PAD, ROWS, SEED, Delivered, delivered, packed  # noqa: E402
 from litdata import StreamingDataLoader, StreamingDataset, TokensLoader  # noqa: E402
-from litdata.streaming import downloader  # noqa: E402
 from torch_workers import ids_of  # noqa: E402
-
-from contract import delivered, packed  # noqa: E402
 
 VERSIONS = {"litdata": litdata.__version__, "torch": torch.__version__}
 
@@ -36,7 +33,6 @@ def _allow_http() -> None:
 
 
 _allow_http()
-assert downloader
 
 
 class _Packed(StreamingDataset):  # type: ignore[misc]
@@ -76,16 +72,41 @@ def _rows(blocks: Iterable[Any]) -> Iterator[Any]:
             held, wanted = [], min(wanted * 2, MESSAGE_BATCHES)
     if held:
         missing = -len(held) % ROWS
-        held += [np.full(LENGTH, 65535)] * missing
+        held += [np.full(LENGTH, PAD)] * missing
         yield np.stack(held).astype(np.int32).reshape(-1, ROWS, LENGTH)
 
 
+def _only(items: list[Any]) -> Any:
+    return items[0]
+
+
 def batches(request: dict[str, Any]) -> Iterator[Delivered]:
-    kind = request["scenario"]
-    dataset = StreamingDataset.__new__(_Packed)
+    dataset = _dataset(_Packed, request)
     dataset.request = request
-    StreamingDataset.__init__(
-        dataset,
+    for epoch in range(request["epochs"]):
+        if request["workers"] == 0:
+            dataset.set_epoch(epoch + 1)
+            yield from delivered(message for _, message in dataset)
+            continue
+        # it wants a batch size; an item is a message of batches already
+        loader = StreamingDataLoader(dataset, batch_size=1, collate_fn=_only, num_workers=request["workers"], prefetch_factor=4)
+        loader.current_epoch = epoch
+        for worker, message in loader:
+            streams = np.full(ROWS, int(worker), np.int32)
+            for batch in message:
+                yield batch, streams
+
+
+def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Callable[[], Any]]:
+    loader = StreamingDataLoader(_dataset(StreamingDataset, request), batch_size=ROWS, num_workers=request["workers"])
+    if state is not None:
+        loader.load_state_dict(state)
+    return (batch.to(torch.int32) for batch in loader), loader.state_dict
+
+
+def _dataset(kind_of: Any, request: dict[str, Any]) -> Any:
+    kind = request["scenario"]
+    return kind_of(
         input_dir=f"s3://{request['bucket']}/{request['prefix']}/litdata-{kind}",
         cache_dir=os.path.join(request["dir"], "litdata"),
         item_loader=TokensLoader(block_size=LENGTH) if kind == "tokens" else None,
@@ -94,14 +115,3 @@ def batches(request: dict[str, Any]) -> Iterator[Delivered]:
         seed=SEED,
         storage_options={"endpoint_url": request["endpoint"]},
     )
-    for epoch in range(request["epochs"]):
-        if request["workers"] == 0:
-            dataset.set_epoch(epoch + 1)
-            yield from delivered(message for _, message in dataset)
-            continue
-        loader = StreamingDataLoader(dataset, batch_size=None, num_workers=request["workers"], prefetch_factor=4)
-        loader.current_epoch = epoch + 1
-        for worker, message in loader:
-            streams = np.full(ROWS, int(worker), np.int32)
-            for batch in message:
-                yield batch, streams

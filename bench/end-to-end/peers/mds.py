@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from contract import SEED, Delivered
+from contract import ROWS, SEED, Delivered
 from torch_workers import through_workers
 
 
@@ -37,24 +37,15 @@ for _name in [
     sys.modules.setdefault(_name, _Absent(_name))
 
 import streaming  # noqa: E402
-from streaming import StreamingDataset  # noqa: E402
+from streaming import StreamingDataLoader, StreamingDataset  # noqa: E402
 from streaming.base.util import clean_stale_shared_memory  # noqa: E402
 
 VERSIONS = {"mosaicml-streaming": streaming.__version__, "torch": torch.__version__}
 
 
 def batches(request: dict[str, Any]) -> Iterator[Delivered]:
-    clean_stale_shared_memory()
     kind = request["scenario"]
-    dataset = StreamingDataset(
-        remote=f"s3://{request['bucket']}/{request['prefix']}/mds-{kind}",
-        local=os.path.join(request["dir"], "mds"),
-        shuffle=True,
-        shuffle_seed=SEED,
-        num_canonical_nodes=1,
-        batch_size=1,
-        allow_unsafe_types=False,
-    )
+    dataset = _dataset(request, f"mds-{kind}", 1)
 
     def parts(_worker: int, _workers: int) -> Iterable[Any]:
         # it finds by itself which worker it is in
@@ -62,3 +53,23 @@ def batches(request: dict[str, Any]) -> Iterator[Delivered]:
 
     for _ in range(request["epochs"]):
         yield from through_workers(parts, request)
+
+
+def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Callable[[], Any]]:
+    """Rows that were packed before they were stored: it counts samples, and resumes after the last one that it has given out."""
+    loader = StreamingDataLoader(_dataset(request, "mds-rows", ROWS), batch_size=ROWS, num_workers=request["workers"])
+    if state is not None:
+        loader.load_state_dict(state)
+    return (batch["input_ids"].to(torch.int32) for batch in loader), loader.state_dict
+
+
+def _dataset(request: dict[str, Any], layout: str, batch_size: int) -> StreamingDataset:
+    clean_stale_shared_memory()
+    return StreamingDataset(
+        remote=f"s3://{request['bucket']}/{request['prefix']}/{layout}",
+        local=os.path.join(request["dir"], "mds"),
+        shuffle=True,
+        shuffle_seed=SEED,
+        num_canonical_nodes=1,
+        batch_size=batch_size,
+    )
