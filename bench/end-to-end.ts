@@ -88,6 +88,16 @@ interface Gate {
   readonly fetched?: ProxyCounts;
 }
 
+/** Of an entry in a scenario, while it is measured. */
+interface State {
+  readonly entry: Entry;
+  readonly runs: TrainerRun[];
+  refused: string | undefined;
+  gate: Gate;
+  /** A directory that a run before has filled. */
+  warm: string | undefined;
+}
+
 async function main(): Promise<void> {
   if (process.env.HEADRACE_BENCH_LOADERS === undefined)
     throw new Error('the benchmark needs python3 (3.10 or newer), in which its peers run');
@@ -123,13 +133,7 @@ async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<stri
   const entries = entriesOf(who, scenario.kind, wanted).filter(isQuickEntry);
   const link = scenario.link === undefined ? undefined : await forkProxy(bench.minio.endpoint, scenario.link);
   const endpoint = link?.endpoint ?? bench.minio.endpoint;
-  const states = entries.map((entry) => ({
-    entry,
-    runs: [] as TrainerRun[],
-    refused: undefined as string | undefined,
-    gate: {} as Gate,
-    warm: '',
-  }));
+  const states = entries.map((entry): State => ({ entry, runs: [], refused: undefined, gate: {}, warm: undefined }));
   try {
     for (const state of states) {
       const key = `${state.entry.label}, ${scenario.kind}, ${scenario.epochs}`;
@@ -156,7 +160,7 @@ async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<stri
       for (const state of order) {
         if (state.refused !== undefined) continue;
         const own = await mkdtemp(path.join(bench.dir, 'run-'));
-        if (state.warm !== '') cpSync(state.warm, own, { recursive: true });
+        if (state.warm !== undefined) cpSync(state.warm, own, { recursive: true });
         try {
           const run = await measureOnce(bench, scenario, state.entry, endpoint, own);
           state.runs.push(run);

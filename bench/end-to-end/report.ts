@@ -42,6 +42,7 @@ const COLUMNS: Readonly<Record<Scenario['measure'], readonly Column[]>> = {
     wait('wait p99, ms', (waits) => percentile(waits, 0.99)),
     wait('p50, ms', (waits) => percentile(waits, 0.5)),
     wait('max, ms', (waits) => Math.max(...waits)),
+    wait('steps', (waits) => waits.length),
     PSS,
   ],
 };
