@@ -21,7 +21,7 @@ import { parseArgs } from 'node:util';
 import { startMinio, type Minio } from '../test/support/minio.js';
 import { CONTESTANTS, entriesOf, NOT_RUN, type Contestant, type Entry, type TokenizerName } from './end-to-end/contestants.js';
 import { makeCorpus, upload, type MadeCorpus } from './end-to-end/corpus.js';
-import { contentFault, orderFault, resumeFault, tallyFault, type Delivery } from './end-to-end/gates.js';
+import { contentFault, LENGTH, orderFault, resumeFault, tallyFault, type Delivery } from './end-to-end/gates.js';
 import { plotOf, tableOf, type Row } from './end-to-end/report.js';
 import { QUICK, SCENARIOS, type Scenario } from './end-to-end/scenarios.js';
 import { runTrainer, type TrainerRun } from './end-to-end/trainer-run.js';
@@ -37,8 +37,9 @@ const SHARDS = 16;
 const START_SECONDS_MAX = 120;
 /** A gate passes over the whole corpus: at 0.2 MB/s, which is slower than the slowest tokenizer here. */
 const GATE_SECONDS_A_MEGABYTE = 5;
-/** Where a resume is tried, and how many batches are compared. */
-const RESUME = { share: 0.5, batches: 50 } as const;
+/** Where a resume is tried, and how many batches are compared: less of a small corpus, whose end is near. */
+const RESUME = { share: 0.5, batchesMax: 50, comparedShareMax: 0.25 } as const;
+const BATCH_TOKENS = 8 * LENGTH;
 /** 64 k tokens a step, as long as a small model computes. */
 const WAITS = { stepMs: 50, stepBatches: 4, warmUpSteps: 10 } as const;
 
@@ -245,7 +246,9 @@ async function measureOnce(bench: Bench, scenario: Scenario, entry: Entry, endpo
     case 'waits':
       return once(dir, { ...WAITS, steps: options.quick ? 40 : 200 });
     case 'resume': {
-      const resume = { file: path.join(dir, 'state.json'), tokens: RESUME.share * bench.corpus.tokens, batches: RESUME.batches };
+      const { tokens } = bench.corpus;
+      const batches = Math.min(RESUME.batchesMax, Math.floor((RESUME.comparedShareMax * tokens) / BATCH_TOKENS));
+      const resume = { file: path.join(dir, 'state.json'), tokens: RESUME.share * tokens, batches };
       const [before, after] = [path.join(dir, 'before'), path.join(dir, 'after')];
       for (const own of [before, after]) mkdirSync(own);
       await once(before, { resume: { ...resume, phase: 'save' } });

@@ -67,7 +67,7 @@ describe('the gate of content', () => {
         const rotated = [...documents.slice(1), documents[0]];
         expect(contentFault(deliveryOf(rotated, streams), corpusOf(documents), 'documents', 1)).toBeUndefined();
       }),
-      { numRuns: 30 },
+      { numRuns: 12 },
     );
   });
 
@@ -79,7 +79,7 @@ describe('the gate of content', () => {
           const wrong = make(documents, drawn % documents.length);
           expect(contentFault(deliveryOf(wrong, streams), corpusOf(documents), 'documents', 1)).toBeDefined();
         }),
-        { numRuns: 30 },
+        { numRuns: 12 },
       );
     });
   }
