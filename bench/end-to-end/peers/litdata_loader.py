@@ -114,4 +114,6 @@ def _dataset(kind_of: Any, request: dict[str, Any]) -> Any:
         drop_last=False,
         seed=SEED,
         storage_options={"endpoint_url": request["endpoint"]},
+        # a state names the local cache, which is another one where a new machine resumes
+        force_override_state_dict=True,
     )
