@@ -1,5 +1,6 @@
-/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle|decode|decode-arrays [OPTIONS]`: sets up what the benchmark needs and runs it. */
+/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle|decode|decode-arrays|tar|end-to-end [OPTIONS]`: sets up what the benchmark needs and runs it. */
 import path from 'node:path';
+import { ensureLoaders } from './bench-loaders.mjs';
 import { ensureNode, ensurePeers } from './bench-peers.mjs';
 import { ensureMinio } from './minio.mjs';
 import { ensurePython } from './python.mjs';
@@ -18,7 +19,12 @@ function environment() {
     const node = wanted === undefined ? undefined : ensureNode(wanted);
     return peers === null ? {} : { HEADRACE_BENCH_PEERS: JSON.stringify({ ...peers, node }) };
   }
-  const python = ['storage', 'padding', 'plan', 'resume', 'shuffle', 'decode-arrays'].includes(name) ? null : ensurePython('test');
+  if (name === 'end-to-end') {
+    const loaders = ensureLoaders();
+    const minio = ensureMinio();
+    return { ...(loaders && { HEADRACE_BENCH_LOADERS: JSON.stringify(loaders) }), ...(minio && { HEADRACE_MINIO: minio }) };
+  }
+  const python = ['storage', 'padding', 'plan', 'resume', 'shuffle'].includes(name) ? null : ensurePython('test');
   const minio = name === 'stream' || name === 'storage' ? ensureMinio() : null;
   return { ...(python && { HEADRACE_PYTHON: python }), ...(minio && { HEADRACE_MINIO: minio }) };
 }

@@ -1,0 +1,127 @@
+/** Who runs, how each is configured, and what each claims; bench/README.md says why. */
+import type { Unit } from './gates.js';
+
+export type Kind = 'text' | 'tokens';
+export type TokenizerName = 'own' | 'tokenizers' | 'fastokens';
+
+export interface Contestant {
+  /** As `--peers` has it. */
+  readonly name: string;
+  /** In bench/end-to-end/peers. */
+  readonly module: string;
+  readonly tokenizers: readonly TokenizerName[];
+  /** Processes beside the trainer's own that read and tokenize; 0: the trainer's process does it. */
+  readonly workers: number;
+  readonly shuffles: boolean;
+  /** Claims the same order in each run of one configuration. */
+  readonly isOrdered: boolean;
+  /** Where it has a state to resume from, with text that is packed while streaming and with tokens. */
+  readonly resumes: readonly Kind[];
+  readonly units: Readonly<Record<Kind, Unit>>;
+  readonly how: string;
+}
+
+const DOCUMENTS = { text: 'documents', tokens: 'documents' } as const;
+const BOTH = ['fastokens', 'tokenizers'] as const;
+
+export const CONTESTANTS: readonly Contestant[] = [
+  {
+    name: 'headrace',
+    module: 'headrace_loader',
+    tokenizers: ['own'],
+    workers: 0,
+    shuffles: true,
+    isOrdered: true,
+    resumes: ['text', 'tokens'],
+    units: DOCUMENTS,
+    how: 'the sidecar process that its DataLoader starts; Parquet in place; defaults',
+  },
+  {
+    name: 'mds',
+    module: 'mds',
+    tokenizers: BOTH,
+    workers: 2,
+    shuffles: true,
+    isOrdered: true,
+    resumes: ['tokens'],
+    units: DOCUMENTS,
+    how: 'MDS shards of whole documents, made before; 2 workers; its default shuffle',
+  },
+  {
+    name: 'litdata',
+    module: 'litdata_loader',
+    tokenizers: BOTH,
+    workers: 1,
+    shuffles: true,
+    isOrdered: true,
+    resumes: ['tokens'],
+    units: { text: 'documents', tokens: 'rows' },
+    how: 'its own chunks, made before (tokens: packed before, too); 1 worker',
+  },
+  {
+    name: 'litdata-inprocess',
+    module: 'litdata_loader',
+    tokenizers: BOTH,
+    workers: 0,
+    shuffles: true,
+    isOrdered: true,
+    resumes: [],
+    units: { text: 'documents', tokens: 'rows' },
+    how: 'as litdata, in the trainer’s own process, a tokenizer thread a core',
+  },
+  {
+    name: 'webdataset',
+    module: 'wds',
+    tokenizers: BOTH,
+    workers: 2,
+    shuffles: true,
+    isOrdered: true,
+    resumes: [],
+    units: DOCUMENTS,
+    how: 'tar files of whole documents, made before; 2 workers; buffer of 1,000 documents',
+  },
+  {
+    name: 'hf',
+    module: 'hf',
+    tokenizers: BOTH,
+    workers: 2,
+    shuffles: true,
+    isOrdered: true,
+    resumes: [],
+    units: DOCUMENTS,
+    how: 'Hugging Face datasets, streaming Parquet in place; 2 workers; buffer of 1,000 documents',
+  },
+  {
+    name: 'pyarrow',
+    module: 'arrow_scan',
+    tokenizers: ['fastokens'],
+    workers: 0,
+    shuffles: false,
+    isOrdered: true,
+    resumes: [],
+    units: DOCUMENTS,
+    how: 'the ceiling: a bare scan in file order in the trainer’s process, a tokenizer thread a core; no shuffle, no resume',
+  },
+];
+
+/** Asked for, and why they do not run. */
+export const NOT_RUN: readonly { readonly name: string; readonly reason: string }[] = [
+  { name: 'grain', reason: 'not tried: no driver yet' },
+  { name: 'ray', reason: 'not tried: no driver yet' },
+];
+
+/** One contestant with one tokenizer, where there is one. */
+export interface Entry {
+  readonly contestant: Contestant;
+  readonly tokenizer: TokenizerName | undefined;
+  readonly label: string;
+}
+
+export function entriesOf(contestants: readonly Contestant[], kind: Kind, wanted: readonly TokenizerName[]): Entry[] {
+  return contestants.flatMap((contestant): Entry[] => {
+    if (kind === 'tokens') return [{ contestant, tokenizer: undefined, label: contestant.name }];
+    return contestant.tokenizers
+      .filter((tokenizer) => tokenizer === 'own' || wanted.includes(tokenizer))
+      .map((tokenizer) => ({ contestant, tokenizer, label: tokenizer === 'own' ? contestant.name : `${contestant.name} + ${tokenizer}` }));
+  });
+}

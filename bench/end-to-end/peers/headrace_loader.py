@@ -1,0 +1,84 @@
+"""headrace as its users have it: a DataLoader that starts the machine's sidecar, a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import headrace
+import numpy as np
+import torch  # every trainer here has it
+from contract import LENGTH, PAD, ROWS, SEED, Delivered
+
+VERSIONS = {"headrace": headrace.__version__, "torch": torch.__version__}
+
+
+class _Rows:
+    """Which row continues which: where a row begins inside a document, it is of the stream that left that document open; else of a new one."""
+
+    def __init__(self) -> None:
+        # by place of the document and of the token; several, where epochs overlap
+        self.open: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        self.made = 0
+
+    def streams(self, batch: Any) -> np.ndarray[Any, Any]:
+        segments, bounds = batch["segments"], batch["cu_seqlens"]
+        firsts = np.searchsorted(bounds, np.arange(ROWS + 1) * LENGTH)
+        return np.array([self._stream(segments[firsts[row] : firsts[row + 1]]) for row in range(ROWS)], np.int32)
+
+    def _stream(self, segments: np.ndarray[Any, Any]) -> int:
+        own = segments[segments[:, 0] >= 0]  # without padding
+        self.made += 1
+        if len(own) == 0:
+            return self.made
+        first, last = own[0], own[-1]
+        left = self.open[tuple(map(int, first[:4]))]
+        stream = self.made if first[5] & 1 or not left else left.pop(0)
+        if not last[5] & 2:
+            self.open[(*map(int, last[:3]), int(last[3] + last[4]))].append(stream)
+        return stream
+
+
+def batches(request: dict[str, Any]) -> Iterator[Delivered]:
+    rows = _Rows()
+    unknown = np.zeros(ROWS, np.int32)
+    with _loader(request) as loader:
+        for batch in loader:
+            # only the gate asks which row continues which
+            yield batch["input_ids"], rows.streams(batch) if "gateFile" in request else unknown
+
+
+def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Callable[[], Any]]:
+    loader = _loader(request)
+    if state is not None:
+        loader.load_state_dict(state)
+    return (batch["input_ids"] for batch in loader), loader.state_dict
+
+
+def _loader(request: dict[str, Any]) -> headrace.DataLoader:
+    bucket = f"s3://{request['bucket']}/{request['prefix']}"
+    is_text = request["scenario"] == "text"
+    source = {"uri": f"{bucket}/parquet-text/"} if is_text else {"uri": f"{bucket}/parquet-tokens/", "tokens": "input_ids"}
+    if "index" in request:
+        source["index"] = request["index"]
+    config = {
+        "seed": SEED,
+        "sources": {"data": source},
+        **({"tokenizer": {"file": request["tokenizerFile"]}} if is_text else {}),
+        "sequence": {"length": LENGTH, "padId": PAD},
+        "batch": {"size": ROWS, "lanes": ROWS},
+        "epochs": request["epochs"],
+        "last": "pad",
+        "storage": {"s3": {"endpoint": request["endpoint"], "forcePathStyle": True}},
+        "cache": {"dir": os.path.join(request["dir"], "cache"), "tokens": request["epochs"] > 1},
+    }
+    if request.get("sidecarWorkers"):
+        config["limits"] = {"workers": request["sidecarWorkers"]}
+    file = os.path.join(request["dir"], "headrace.yaml")
+    with open(file, "w") as out:
+        json.dump(config, out)  # which is YAML
+    # numpy: int32 as it was sent, like the peers' batches; as torch tensors ids are int64
+    return headrace.DataLoader(file, rank=0, world_size=1, command=request["sidecar"], prefetch=16, tensors="numpy")
