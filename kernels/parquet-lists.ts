@@ -314,7 +314,7 @@ function markInvalid(): void {
   invalidRows++;
 }
 
-/** Levels of `bits` ≤ 2 bits, one byte each. */
+/** Levels of `bits` ≤ 8 bits, one byte each. */
 function expandLevels(from: usize, end: usize, count: u32, bits: u32, to: usize): bool {
   cursor = from;
   let at: u32 = 0;

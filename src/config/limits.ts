@@ -45,6 +45,8 @@ export const LIMITS = {
   footersRemembered: 64,
   /** A footer of 256 MiB would describe a million column chunks: more is damage. */
   footerBytesMax: 256 * 2 ** 20,
+  /** Names of columns that a misspelt one is compared with: no table that people write has more. */
+  namesSuggestedMax: 10_000,
   /** Requests of a block's reader are at least this large (where the column chunk has as much left): smaller ones cost more CPU than bytes. */
   readAheadBytes: 2 ** 20,
   /** Requests while only page headers are wanted: as large as an object store likes (8–16 MiB). */

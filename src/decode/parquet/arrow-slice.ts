@@ -23,19 +23,42 @@ const load = createRequire(import.meta.url);
 
 /** Throws what parquet-wasm throws, or an Error that says what is wrong. */
 export function decodeWithArrow(slice: EncodedParquetSlice): Rows {
-  const column = arrowColumn(slice);
+  const chain = structsAbove(arrowColumn(slice));
+  const column = chain[chain.length - 1];
   const { skipRows: start, rows: count } = slice;
+  if (slice.kind === 'text') {
+    const bounds = boundsOf(column, start, count);
+    return { kind: 'text', count, bounds, bytes: column.values as Uint8Array, valid: validity(chain, [], bounds, start, count) };
+  }
   const bounds = (column.valueOffsets as Int32Array).subarray(start, start + count + 1);
-  const valid = validity(column, bounds, start, count);
-  if (slice.kind === 'text') return { kind: 'text', count, bounds, bytes: column.values as Uint8Array, valid };
-  return { kind: 'tokens', count, bounds, ids: column.children[0].values as Int32Array | BigInt64Array, valid, idsBelow: undefined };
+  const elements = structsAbove(column.children[0]);
+  const ids = elements[elements.length - 1].values as Int32Array | BigInt64Array;
+  return { kind: 'tokens', count, bounds, ids, valid: validity(chain, elements, bounds, start, count), idsBelow: undefined };
+}
+
+/** A column after the structs of one field that it lies in, outermost first. Arrow gives each as many rows. */
+function structsAbove(column: Arrow.Data): Arrow.Data[] {
+  const { DataType } = load('apache-arrow') as typeof Arrow;
+  const chain = [column];
+  for (let own = column; DataType.isStruct(own.type) && own.children.length === 1; chain.push(own)) [own] = own.children;
+  return chain;
+}
+
+/** Of bytes of one length Arrow keeps the length only. */
+function boundsOf(column: Arrow.Data, start: number, count: number): Int32Array {
+  const { DataType } = load('apache-arrow') as typeof Arrow;
+  const { type } = column;
+  if (DataType.isFixedSizeBinary(type)) return Int32Array.from({ length: count + 1 }, (_, i) => (start + i) * type.byteWidth);
+  return (column.valueOffsets as Int32Array).subarray(start, start + count + 1);
 }
 
 /** As `decodeWithArrow`. */
 export function decodeIdsWithArrow({ kind, ...chunk }: EncodedParquetIds): DocumentIds {
-  const column = arrowColumn(chunk);
+  const chain = structsAbove(arrowColumn(chunk));
+  const column = chain[chain.length - 1];
   const idOf = kind === 'string' ? stringAt(column) : integerAt(column.values as Int32Array | BigInt64Array, kind === 'unsigned');
-  return Array.from({ length: chunk.rows }, (_, i) => (column.getValid(chunk.skipRows + i) ? idOf(chunk.skipRows + i) : null));
+  const isThere = (row: number): boolean => chain.every((level) => level.getValid(row));
+  return Array.from({ length: chunk.rows }, (_, i) => (isThere(chunk.skipRows + i) ? idOf(chunk.skipRows + i) : null));
 }
 
 function stringAt(column: Arrow.Data): (row: number) => string {
@@ -75,15 +98,25 @@ function arrowColumn(slice: EncodedChunk): Arrow.Data {
   return arrow.batches[0].data.children[0];
 }
 
-/** 0 where a row is null, or is a list that holds a null: neither is a row of tokens or text. */
-function validity(column: Arrow.Data, bounds: Int32Array, start: number, count: number): Uint8Array | undefined {
-  const element = column.children.at(0);
-  if (column.nullCount === 0 && (element === undefined || element.nullCount === 0)) return undefined;
-  const valid = new Uint8Array(count);
-  for (let row = 0; row < count; row++) valid[row] = column.getValid(start + row) ? 1 : 0;
-  if (element === undefined || element.nullCount === 0) return valid;
-  for (let row = 0; row < count; row++) {
-    for (let i = bounds[row]; i < bounds[row + 1] && valid[row] === 1; i++) valid[row] = element.getValid(i) ? 1 : 0;
+/** 0 where a row is null at any level, or is a list that holds a null: neither is a row of tokens or text. */
+function validity(
+  chain: readonly Arrow.Data[],
+  elements: readonly Arrow.Data[],
+  bounds: Int32Array,
+  start: number,
+  count: number,
+): Uint8Array | undefined {
+  const own = chain.filter((level) => level.nullCount > 0);
+  const inner = elements.filter((level) => level.nullCount > 0);
+  if (own.length === 0 && inner.length === 0) return undefined;
+  const valid = new Uint8Array(count).fill(1);
+  for (const level of own) {
+    for (let row = 0; row < count; row++) if (!level.getValid(start + row)) valid[row] = 0;
+  }
+  for (const level of inner) {
+    for (let row = 0; row < count; row++) {
+      for (let i = bounds[row]; i < bounds[row + 1] && valid[row] === 1; i++) valid[row] = level.getValid(i) ? 1 : 0;
+    }
   }
   return valid;
 }

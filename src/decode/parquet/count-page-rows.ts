@@ -25,6 +25,8 @@ export function countPageRows(request: PageRowRequest): PageRows {
         continued.push(0);
         continue;
       }
+      const { repetition_level_encoding: encoding } = header.data_page_header;
+      if (encoding !== 'RLE') throw new Error(`repetition levels are encoded as ${encoding}, which no writer does since 2014`);
       const levels = countZeroLevels(startOfPage(body, header.uncompressed_page_size, request.codec), header.data_page_header.num_values);
       rows.push(levels.zeros);
       continued.push(levels.first === 0 ? 0 : 1);

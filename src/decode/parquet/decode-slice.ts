@@ -4,6 +4,7 @@ import type { DocumentIds, Rows } from '../decoder.js';
 import { decodeIdsWithArrow, decodeWithArrow } from './arrow-slice.js';
 import type { EncodedChunk, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
 import { decodeLists } from './list-kernel.js';
+import { nameOfColumn } from './column.js';
 import { checkPage, PageChecksumError, pagesOf } from './pages.js';
 
 /** Errors: `SHARD_INVALID`. */
@@ -17,39 +18,39 @@ export function decodeParquetIds(slice: EncodedParquetIds): DocumentIds {
 }
 
 function decoded<T>(slice: EncodedChunk, decode: () => T): T {
-  const { uri, unit, dictionary, dictionaryByte, pages, pagesByte } = slice;
+  const { uri, schema, dictionary, dictionaryByte, pages, pagesByte } = slice;
   checkPart(slice, dictionary, dictionaryByte);
   checkPart(slice, pages, pagesByte);
   try {
     return decode();
   } catch (error) {
-    throw invalid(slice, `cannot decode column ${unit.path[0]} of ${uri}: ${messageOf(error)}`, { cause: error });
+    throw invalid(slice, `cannot decode column ${nameOfColumn(schema)} of ${uri}: ${messageOf(error)}`, { cause: error });
   }
 }
 
 /** Before anything is decoded: what is damaged may well decode, to something else. */
 function checkPart(slice: EncodedChunk, part: Uint8Array, startByte: number): void {
-  const { uri, unit } = slice;
+  const { uri, unit, schema } = slice;
   try {
     for (const page of pagesOf(part, unit.codec)) checkPage(page);
   } catch (error) {
     if (!(error instanceof PageChecksumError)) {
-      throw invalid(slice, `cannot decode column ${unit.path[0]} of ${uri}: ${messageOf(error)}`, { cause: error });
+      throw invalid(slice, `cannot decode column ${nameOfColumn(schema)} of ${uri}: ${messageOf(error)}`, { cause: error });
     }
     const { offset, expected, found } = error;
-    throw invalid(slice, `column ${unit.path[0]} of ${uri} is damaged at byte ${startByte + offset}: ${error.message}`, {
+    throw invalid(slice, `column ${nameOfColumn(schema)} of ${uri} is damaged at byte ${startByte + offset}: ${error.message}`, {
       detail: { startByte: startByte + offset, expected, found },
     });
   }
 }
 
 function invalid(
-  { uri, unit }: EncodedChunk,
+  { uri, schema }: EncodedChunk,
   message: string,
   { detail, cause }: { readonly detail?: Readonly<Record<string, number>>; readonly cause?: unknown },
 ): HeadraceError {
   return new HeadraceError('SHARD_INVALID', message, {
-    detail: { uri, column: unit.path[0], ...detail },
+    detail: { uri, column: nameOfColumn(schema), ...detail },
     hint: 'Write the file again, or take it out of the source; `badBlocks: skip` leaves damaged rows out.',
     cause,
   });

@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto';
 import { parquetMetadata, type ColumnChunk, type FileMetaData, type RowGroup, type SchemaElement } from 'hyparquet';
 import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
-import { nearestNames } from '../../core/nearest-name.js';
 import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import type { ColumnRequest, ShardIndex } from '../decoder.js';
+import { MAGIC_BYTES, nameOfMagic } from '../magic.js';
+import { checkThrift } from './check-thrift.js';
+import { findColumn, findIdColumn, type Column, type IdColumn } from './column.js';
 import type { FooterSize } from './footer-size.js';
-import type { ParquetChunkLayout, ParquetIdType, ParquetUnitLayout } from './layout.js';
+import type { ParquetChunkLayout, ParquetUnitLayout } from './layout.js';
 
 /** `PAR1`, at both ends of a file; `PARE` where the footer is encrypted. */
 const MAGIC = 'PAR1';
@@ -17,10 +19,6 @@ const MAGIC_ENCRYPTED = 'PARE';
 const TRAILER_BYTES = 8;
 
 const CODECS = new Set(['UNCOMPRESSED', 'SNAPPY', 'GZIP', 'BROTLI', 'ZSTD', 'LZ4', 'LZ4_RAW']);
-const TEXT_TYPES = new Set(['UTF8', 'JSON', 'ENUM']);
-const INTEGER_TYPES = new Set(['INT32', 'INT64']);
-/** INT32 and INT64 are also dates, times and decimals, which are no ids. */
-const INTEGER_ANNOTATION = /^U?INT_(8|16|32|64)$/;
 
 /** Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
 export async function readParquetIndex(
@@ -31,14 +29,7 @@ export async function readParquetIndex(
   signal?: AbortSignal,
 ): Promise<ShardIndex> {
   const uri = store.uri + object.path;
-  const footer = await readFooter(store, object, uri, size, signal);
-  let metadata: FileMetaData;
-  try {
-    // hyparquet parses a whole file's end: the footer, its length and the magic
-    metadata = parquetMetadata(footer.buffer);
-  } catch (error) {
-    throw invalid(uri, `its footer cannot be parsed (${messageOf(error)})`, error);
-  }
+  const { footer, metadata } = await readParquetFooter(store, object, uri, size, signal);
   const column = findColumn(metadata.schema, request, uri);
   const id = request.id === undefined ? undefined : findIdColumn(metadata.schema, request.id, uri);
   const units: Unit[] = [];
@@ -60,6 +51,30 @@ export async function readParquetIndex(
   };
 }
 
+export interface ParquetFooter {
+  /** With its trailer, in a buffer of its own. */
+  readonly footer: Uint8Array<ArrayBuffer>;
+  readonly metadata: FileMetaData;
+}
+
+/** Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
+export async function readParquetFooter(
+  store: Store,
+  object: ObjectInfo,
+  uri: string,
+  size: FooterSize,
+  signal?: AbortSignal,
+): Promise<ParquetFooter> {
+  const footer = await readFooter(store, object, uri, size, signal);
+  try {
+    checkThrift(footer.subarray(0, footer.length - TRAILER_BYTES));
+    // hyparquet parses a whole file's end: the footer, its length and the magic
+    return { footer, metadata: parquetMetadata(footer.buffer, { geoparquet: false }) };
+  } catch (error) {
+    throw invalid(uri, `its footer cannot be parsed (${messageOf(error)})`, error);
+  }
+}
+
 /** The footer with its trailer, in a buffer of its own. One request, or two where the footer is larger than those before. */
 async function readFooter(
   store: Store,
@@ -69,6 +84,7 @@ async function readFooter(
   signal?: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const options = { ifMatch: object.etag, ...(signal && { signal }) };
+  if (object.size === 0) throw invalid(uri, 'it is empty');
   if (object.size < TRAILER_BYTES + MAGIC.length) throw invalid(uri, `it has only ${object.size} bytes`);
   const guess = Math.min(object.size, size.guessBytes);
   const tail = await store.read(object.path, { startByte: object.size - guess, endByte: object.size }, options);
@@ -76,10 +92,13 @@ async function readFooter(
   if (magic === MAGIC_ENCRYPTED) {
     throw new HeadraceError('SHARD_UNSUPPORTED', `${uri} has an encrypted footer`, {
       detail: { uri },
-      hint: 'Write the data without encryption.',
+      hint: 'Write the data without encryption; encryption of the store is no matter.',
     });
   }
-  if (magic !== MAGIC) throw invalid(uri, 'it does not end with PAR1');
+  if (magic !== MAGIC) {
+    const start = await store.read(object.path, { startByte: 0, endByte: Math.min(object.size, MAGIC_BYTES) }, options);
+    throw invalid(uri, whatItIs(start));
+  }
   const view = new DataView(tail.buffer, tail.byteOffset, guess);
   const footerBytes = view.getUint32(guess - TRAILER_BYTES, true) + TRAILER_BYTES;
   if (footerBytes > object.size - MAGIC.length || footerBytes > LIMITS.footerBytesMax) {
@@ -94,107 +113,13 @@ async function readFooter(
   return footer;
 }
 
-interface Column {
-  /** Root, then the column's elements. */
-  readonly schema: readonly SchemaElement[];
-  readonly name: string;
-}
-
-interface IdColumn extends Column {
-  readonly type: ParquetIdType;
-}
-
-function findColumn(schema: readonly SchemaElement[], request: ColumnRequest, uri: string): Column {
-  const elements = elementsOf(schema, request.column, uri);
-  const leaves = elements.filter((element) => element.type !== undefined);
-  const leaf = leaves.at(0);
-  const fits =
-    leaves.length === 1 && leaf !== undefined && (request.kind === 'text' ? isText(elements, leaf) : isTokenList(elements, leaf));
-  if (!fits) {
-    throw new HeadraceError(
-      'COLUMN_TYPE',
-      `column ${request.column} of ${uri} is ${describe(elements)}, not ${request.kind === 'text' ? 'text' : 'a list of integers'}`,
-      {
-        detail: { uri, column: request.column, type: describe(elements) },
-        hint:
-          request.kind === 'text'
-            ? 'Name a string column in `text`, or a column of token ids in `tokens`.'
-            : 'Name a column of list<int32 | uint16 | uint32 | int64> in `tokens`, or a string column in `text`.',
-      },
-    );
+/** Of a file whose end is not that of a Parquet file. */
+function whatItIs(start: Uint8Array): string {
+  if (Buffer.from(start.subarray(0, MAGIC.length)).toString('latin1') === MAGIC) {
+    return 'it begins as one, but does not end with PAR1: it was cut off, or something was added to it';
   }
-  return columnOf(elements, request.column);
-}
-
-function findIdColumn(schema: readonly SchemaElement[], name: string, uri: string): IdColumn {
-  const elements = elementsOf(schema, name, uri);
-  const type = idTypeOf(elements);
-  if (type !== undefined) return { ...columnOf(elements, name), type };
-  throw new HeadraceError('COLUMN_TYPE', `column ${name} of ${uri} is ${describe(elements)}, not text or an integer`, {
-    detail: { uri, column: name, type: describe(elements) },
-    hint: 'Name a column of strings or integers in `id`.',
-  });
-}
-
-/** A column's elements, in the depth-first order of the footer. */
-function elementsOf(schema: readonly SchemaElement[], name: string, uri: string): SchemaElement[] {
-  const columns = topLevelColumns(schema);
-  const elements = columns.get(name);
-  if (elements !== undefined) return elements;
-  const near = nearestNames(name, [...columns.keys()]);
-  const suggestion =
-    near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its columns are ${[...columns.keys()].slice(0, 20).join(', ')}.`;
-  throw new HeadraceError('COLUMN_MISSING', `${uri} has no column ${name}`, {
-    detail: { uri, column: name, columns: [...columns.keys()].slice(0, 50).join(', ') },
-    hint: suggestion,
-  });
-}
-
-function columnOf(elements: readonly SchemaElement[], name: string): Column {
-  return { schema: [{ name: 'schema', num_children: 1 }, ...elements.map(withoutLogicalType)], name };
-}
-
-/** Undefined: no column of ids. */
-function idTypeOf(elements: readonly SchemaElement[]): ParquetIdType | undefined {
-  const [leaf] = elements;
-  if (isText(elements, leaf)) return 'string';
-  const { type, converted_type: converted, logical_type: logical } = leaf;
-  if (elements.length > 1 || leaf.repetition_type === 'REPEATED' || type === undefined || !INTEGER_TYPES.has(type)) return undefined;
-  if (logical !== undefined && logical.type !== 'INTEGER') return undefined;
-  if (converted !== undefined && !INTEGER_ANNOTATION.test(converted)) return undefined;
-  return converted?.startsWith('U') === true || (logical?.type === 'INTEGER' && !logical.isSigned) ? 'unsigned' : 'integer';
-}
-
-/** Each top-level column's elements, in the depth-first order of the footer. */
-function topLevelColumns(schema: readonly SchemaElement[]): Map<string, SchemaElement[]> {
-  const columns = new Map<string, SchemaElement[]>();
-  let index = 1;
-  while (index < schema.length) {
-    const start = index;
-    let open = 1;
-    while (open > 0 && index < schema.length) open += (schema[index++].num_children ?? 0) - 1;
-    columns.set(schema[start].name, schema.slice(start, index));
-  }
-  return columns;
-}
-
-function isText(elements: readonly SchemaElement[], leaf: SchemaElement): boolean {
-  const text = leaf.logical_type?.type === 'STRING' || (leaf.converted_type !== undefined && TEXT_TYPES.has(leaf.converted_type));
-  return elements.length === 1 && leaf.type === 'BYTE_ARRAY' && leaf.repetition_type !== 'REPEATED' && text;
-}
-
-/** One repeated level above an integer leaf: LIST in three levels, in two (legacy), or a bare repeated field. */
-function isTokenList(elements: readonly SchemaElement[], leaf: SchemaElement): boolean {
-  const repeated = elements.filter((element) => element.repetition_type === 'REPEATED').length;
-  return (
-    repeated === 1 && elements.length <= 3 && leaf.type !== undefined && INTEGER_TYPES.has(leaf.type) && leaf.converted_type !== 'DECIMAL'
-  );
-}
-
-/** Values then come as plain bytes and integers, whatever they are annotated with; the LIST annotation stays, it is structure. */
-function withoutLogicalType(element: SchemaElement): SchemaElement {
-  const { logical_type, converted_type, ...rest } = element;
-  return converted_type === 'LIST' ? { ...rest, converted_type } : rest;
+  const name = nameOfMagic(start);
+  return name === undefined ? 'it does not end with PAR1' : `it is ${name}`;
 }
 
 function plainElement(element: SchemaElement): Record<string, string | number> {
@@ -222,8 +147,16 @@ interface FoundChunk {
 }
 
 function chunkOf(rowGroup: RowGroup, index: number, column: Column, object: ObjectInfo, uri: string): FoundChunk {
-  const chunk = rowGroup.columns.find((candidate) => candidate.meta_data?.path_in_schema[0] === column.name);
+  const isOwn = ({ meta_data: meta }: ColumnChunk): boolean =>
+    meta?.path_in_schema.length === column.path.length && column.path.every((name, level) => meta.path_in_schema[level] === name);
+  const chunk = rowGroup.columns.find(isOwn);
   const meta = chunk?.meta_data;
+  if (chunk?.crypto_metadata !== undefined || (chunk === undefined && rowGroup.columns.some((other) => other.meta_data === undefined))) {
+    throw new HeadraceError('SHARD_UNSUPPORTED', `column ${column.name} of ${uri} is encrypted`, {
+      detail: { uri, column: column.name },
+      hint: 'Write the data without encryption; encryption of the store is no matter.',
+    });
+  }
   if (chunk === undefined || meta === undefined) throw invalid(uri, `row group ${index} has no column chunk for ${column.name}`);
   if (chunk.file_path !== undefined) {
     throw new HeadraceError('SHARD_UNSUPPORTED', `${uri} keeps its columns in another file (${chunk.file_path})`, {
@@ -231,9 +164,11 @@ function chunkOf(rowGroup: RowGroup, index: number, column: Column, object: Obje
       hint: 'Point the source at the files that hold the data, not at a _metadata file.',
     });
   }
-  if (!CODECS.has(meta.codec)) {
-    throw new HeadraceError('SHARD_UNSUPPORTED', `${uri} is compressed with ${meta.codec}`, {
-      detail: { uri, codec: meta.codec },
+  // a number that names no codec is not one of those that hyparquet has words for
+  const codec = (meta.codec as string | undefined) ?? 'a codec that is not known';
+  if (!CODECS.has(codec)) {
+    throw new HeadraceError('SHARD_UNSUPPORTED', `${uri} is compressed with ${codec}`, {
+      detail: { uri, codec },
       hint: `Write it with one of ${[...CODECS].join(', ')}.`,
     });
   }
@@ -244,30 +179,28 @@ function chunkOf(rowGroup: RowGroup, index: number, column: Column, object: Obje
   if (!(startByte >= 0 && endByte <= object.size && endByte >= startByte)) {
     throw invalid(uri, `row group ${index} claims bytes ${startByte} to ${endByte} of ${object.size}`);
   }
+  const decodedBytes = Number(meta.total_uncompressed_size);
+  if (!(Number.isSafeInteger(decodedBytes) && decodedBytes >= 0))
+    throw invalid(uri, `row group ${index} claims ${decodedBytes} decoded bytes`);
+  // readers look at the pages; a damaged list of encodings is none
+  const encodings = ((meta.encodings as readonly (string | undefined)[] | undefined) ?? []).filter((encoding) => encoding !== undefined);
   const layout: ParquetChunkLayout = {
     startByte,
     endByte,
     codec: meta.codec,
-    encodings: meta.encodings,
+    encodings,
     type: meta.type,
     path: meta.path_in_schema,
     dataStartByte,
     ...offsetIndexOf(chunk, object.size),
   };
-  return { chunk: layout, decodedBytes: Number(meta.total_uncompressed_size) };
+  return { chunk: layout, decodedBytes };
 }
 
 function offsetIndexOf(chunk: ColumnChunk, objectSize: number): Pick<ParquetChunkLayout, 'offsetIndex'> {
   const startByte = Number(chunk.offset_index_offset ?? 0);
   const endByte = startByte + (chunk.offset_index_length ?? 0);
   return startByte > 0 && endByte > startByte && endByte <= objectSize ? { offsetIndex: { startByte, endByte } } : {};
-}
-
-function describe(elements: readonly SchemaElement[]): string {
-  const [top] = elements;
-  const name = (element: SchemaElement): string =>
-    (element.logical_type?.type ?? element.converted_type ?? element.type ?? 'group').toLowerCase();
-  return elements.length === 1 ? name(top) : `${name(top)} of ${elements.slice(1).map(name).join(', ')}`;
 }
 
 function invalid(uri: string, problem: string, cause?: unknown): HeadraceError {

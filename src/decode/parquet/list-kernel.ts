@@ -46,6 +46,9 @@ const TOO_WIDE = 5;
 /** The kernel's vector copies may run over a buffer's end by less than this. */
 const SLACK = 64;
 
+/** The kernel takes levels of up to 8 bits; nobody nests deeper. */
+const LEVELS_MAX = 100;
+
 let kernel: ListKernel | undefined;
 
 /** Throws an Error that says what is damaged; `undefined` where the slice is not of the kind that is decoded here. */
@@ -79,10 +82,14 @@ export function decodeLists(slice: EncodedParquetSlice): Rows | undefined {
 function shapeOf({ schema, unit }: EncodedParquetSlice): ListShape | undefined {
   if (unit.type !== 'INT32' && unit.type !== 'INT64') return undefined;
   if (unit.codec !== 'UNCOMPRESSED' && unit.codec !== 'SNAPPY') return undefined;
-  const [outer, ...inner] = schema.slice(1).map((element) => element.repetition_type);
-  if (inner.length !== 2 || inner[0] !== 'REPEATED' || outer === 'REPEATED' || inner[1] === 'REPEATED') return undefined;
-  const levelNull = outer === 'OPTIONAL' ? 1 : 0;
-  const elementsNull = inner[1] === 'OPTIONAL';
+  const repetitions = schema.slice(1).map((element) => element.repetition_type);
+  const repeated = repetitions.indexOf('REPEATED');
+  const [inner = 'REQUIRED', ...others] = repetitions.slice(repeated + 1);
+  if (repeated < 0 || inner === 'REPEATED' || others.length > 0) return undefined;
+  // structs above the list, and the list itself: any of them may be null
+  const levelNull = repetitions.slice(0, repeated).filter((repetition) => repetition === 'OPTIONAL').length;
+  if (levelNull > LEVELS_MAX) return undefined;
+  const elementsNull = inner === 'OPTIONAL';
   return { levelNull, levelElement: levelNull + 1 + (elementsNull ? 1 : 0), elementsNull, width: unit.type === 'INT32' ? 4 : 8 };
 }
 

@@ -16,6 +16,7 @@ import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { Unit } from '../../core/shard.js';
 import type { Scan } from '../decoder.js';
+import { checkThrift } from './check-thrift.js';
 import type { ParquetChunkLayout } from './layout.js';
 
 /** A data page. Rows are counted in the unit. */
@@ -184,6 +185,7 @@ export class PageMap {
     const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset };
     let header: ReturnType<typeof parquetHeader>;
     try {
+      checkThrift(bytes, offset);
       header = parquetHeader(reader);
     } catch {
       return undefined; // the header goes on beyond these bytes; if not, the survey ends at the chunk's end with an error
@@ -210,6 +212,7 @@ export class PageMap {
     if (offsetIndex === undefined) return;
     const bytes = await read(offsetIndex.startByte, offsetIndex.endByte, signal);
     try {
+      checkThrift(bytes);
       const { page_locations: locations } = readOffsetIndex({
         view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
         offset: 0,

@@ -2,6 +2,7 @@
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { crc32 } from 'node:zlib';
 import { LIMITS } from '../../config/limits.js';
+import { checkThrift } from './check-thrift.js';
 
 export type PageHeader = ReturnType<typeof parquetHeader>;
 
@@ -31,6 +32,7 @@ export function* pagesOf(pages: Uint8Array, codec: string): Generator<Page> {
   const reader = { view: new DataView(pages.buffer, pages.byteOffset, pages.byteLength), offset: 0 };
   while (reader.offset < pages.length) {
     const offset = reader.offset;
+    checkThrift(pages, offset);
     const header = parquetHeader(reader);
     const start = reader.offset;
     reader.offset += header.compressed_page_size;
