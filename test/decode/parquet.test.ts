@@ -205,7 +205,6 @@ describe.skipIf(PYTHON === undefined)('Parquet written by pyarrow', () => {
 
   it.each([
     ['double', 'text'],
-    ['binary', 'text'],
     ['int32', 'text'],
     ['floats', 'tokens'],
     ['string', 'tokens'],
