@@ -6,6 +6,7 @@ import { parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { JsonValue } from '../core/canonical-json.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
+import type { Filter } from '../core/filter/filter.js';
 import type { FormatName } from '../core/format.js';
 import { nearestNames } from '../core/nearest-name.js';
 import type { Packing } from '../core/packing.js';
@@ -28,6 +29,8 @@ export interface SourceConfig {
   readonly options: Readonly<Record<string, JsonValue>> | undefined;
   /** Absolute paths or URIs of lists of documents. */
   readonly exclude: readonly string[];
+  /** Which documents are taken, in canonical form; `undefined`: all. */
+  readonly where: Filter | undefined;
   readonly weight: number;
   /** `undefined`: for ever. */
   readonly epochs: number | undefined;
@@ -140,6 +143,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       id: source.id,
       options: undefined,
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
+      where: source.where,
       weight: source.weight,
       epochs: source.whenUsedUp === 'repeat' ? undefined : (source.epochs ?? parsed.epochs),
       maxTokens: source.maxTokens,

@@ -56,6 +56,15 @@ export const LIMITS = {
   /** Pages whose places are remembered over all row groups (40 bytes each): 256 Ki pages are 256 GiB of data at 1 MiB a page, 10 MiB of memory. */
   surveyedPagesMax: 256 * 1024,
 
+  /** Conditions and values of one `where`: it is part of the plan, which travels with every cursor. A longer list of ids is one for `exclude`. */
+  whereTermsMax: 1000,
+  /** Levels of `any`, `all` and `not`: deeper than anyone can read. */
+  whereDepthMax: 16,
+  /** One bloom filter: as large as common writers make them at most (128 MiB) … where row groups are as large; more than this costs more than it saves. */
+  bloomBytesMax: 16 * 2 ** 20,
+  /** Row groups of one file whose bloom filters are read at a time. */
+  bloomConcurrencyMax: 4,
+
   /** Documents that one source leaves out by name: 8 bytes each in memory, so 80 MB. */
   exclusionEntriesMax: 10_000_000,
   /** Of a list, at a time: as large as an object store likes. */

@@ -1,6 +1,6 @@
 /** From the bytes of a slice to its rows, whatever their format: the worker's half of `Decoder`. */
-import type { DocumentIds, EncodedSlice, FetchedIds, SliceRows } from './decoder.js';
-import { decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
+import type { DocumentIds, EncodedSlice, FetchedFilterColumn, FetchedIds, FilterColumn, SliceRows } from './decoder.js';
+import { decodeParquetFilterColumn, decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
 
 /** The rows of an omitted slice are empty texts, which hold the places of those that nobody asks for. Errors: `SHARD_INVALID`. */
 export function decodeSlice(slice: EncodedSlice): SliceRows {
@@ -17,4 +17,9 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
 /** Errors: `SHARD_INVALID`. */
 export function decodeIds(ids: FetchedIds): DocumentIds {
   return decodeParquetIds(ids);
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeFilterColumn(column: FetchedFilterColumn): FilterColumn {
+  return decodeParquetFilterColumn(column);
 }

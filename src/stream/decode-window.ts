@@ -1,13 +1,13 @@
 /**
- * Decodes the slices of a window, and the ids of their rows, in a worker. What is damaged is asked for once more, since it may have been damaged on its way;
- * then it is an error, or is left out, as the configuration says. Rows whose ids are damaged are as damaged as these: nobody knows which of them are taken.
+ * Decodes the slices of a window, and the ids and other columns that decide about their rows, in a worker. What is damaged is asked for once more, since it may have been damaged on its way;
+ * then it is an error, or is left out, as the configuration says. Rows whose ids or filter columns are damaged are as damaged as these: nobody knows which of them are taken.
  *
  *   slice, ids ─▶ decode ──────────────────────────────▶ rows, ids
  *             └─▶ damaged ─▶ read anew ─▶ decode ───────▶ rows, ids
  *                                      └─▶ damaged ─────▶ an error, or as many rejected rows
  */
-import { decodeIds, decodeSlice } from '../decode/decode-slice.js';
-import type { DocumentIds, EncodedSlice, FetchedIds, SliceRows } from '../decode/decoder.js';
+import { decodeFilterColumn, decodeIds, decodeSlice } from '../decode/decode-slice.js';
+import type { DocumentIds, EncodedSlice, FetchedFilterColumn, FetchedIds, FilterColumn, SliceRows } from '../decode/decoder.js';
 import type { ByteRange } from '../store/store.js';
 import { isDamage, WindowDamaged } from './damage.js';
 import type { DamagedSlice, WindowPayload, WindowSlice } from './messages.js';
@@ -17,17 +17,20 @@ export interface DecodedWindow {
   readonly payload: WindowPayload;
   readonly decode: (slice: EncodedSlice) => SliceRows;
   readonly decodeIds: (ids: FetchedIds) => DocumentIds;
+  readonly decodeFilterColumn: (column: FetchedFilterColumn) => FilterColumn;
 }
 
 /** Throws `WindowDamaged`. Errors: `SHARD_INVALID`. */
 export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip'): DecodedWindow {
   const rows = new Map<EncodedSlice, SliceRows>();
   const idsOfRows = new Map<FetchedIds, DocumentIds>();
+  const filterColumnsOfRows = new Map<FetchedFilterColumn, FilterColumn>();
   const damaged: DamagedSlice[] = [];
   const slices = payload.slices.map((slice, index): WindowSlice => {
-    const { encoded, ids } = slice;
+    const { encoded, ids, filterColumns = [] } = slice;
     try {
       if (ids !== undefined) idsOfRows.set(ids, decodeIds(ids));
+      for (const column of filterColumns) filterColumnsOfRows.set(column, decodeFilterColumn(column));
       rows.set(encoded, decodeSlice(encoded));
       return slice;
     } catch (error) {
@@ -46,7 +49,7 @@ export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip')
         problem: error.message,
       };
       rows.set(rejected, decodeSlice(rejected));
-      return { ...slice, encoded: rejected, ids: undefined, tokens: undefined }; // nothing is kept: a later run may have another policy
+      return { ...slice, encoded: rejected, ids: undefined, filterColumns: undefined, tokens: undefined }; // nothing is kept: a later run may have another policy
     }
   });
   if (damaged.length > 0) {
@@ -57,11 +60,13 @@ export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip')
     payload: { ...payload, slices },
     decode: (slice) => rows.get(slice) ?? decodeSlice(slice),
     decodeIds: (ids) => idsOfRows.get(ids) ?? decodeIds(ids),
+    decodeFilterColumn: (column) => filterColumnsOfRows.get(column) ?? decodeFilterColumn(column),
   };
 }
 
 /** What a slice was read in; `undefined`: it was not. */
-function rangesOf({ encoded, ids }: WindowSlice): readonly ByteRange[] | undefined {
+function rangesOf({ encoded, ids, filterColumns = [] }: WindowSlice): readonly ByteRange[] | undefined {
   const own = encoded.format === 'parquet' ? encoded.ranges : undefined;
-  return own === undefined ? ids?.ranges : [...own, ...(ids?.ranges ?? [])];
+  const parts = [own, ids?.ranges, ...filterColumns.map(({ ranges }) => ranges)].filter((ranges) => ranges !== undefined);
+  return parts.length === 0 ? undefined : parts.flat();
 }

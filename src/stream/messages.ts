@@ -1,5 +1,5 @@
 /** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
-import type { EncodedSlice, FetchedIds, ScanKind, Scans } from '../decode/decoder.js';
+import type { EncodedSlice, FetchedFilterColumn, FetchedIds, ScanKind, Scans } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
 import type { Packing } from '../core/packing.js';
 import type { SkippedRows } from '../core/skip.js';
@@ -51,6 +51,8 @@ export interface WindowSlice {
   readonly path: string;
   /** Of its rows, where the selection asks for them. */
   readonly ids: FetchedIds | undefined;
+  /** Columns that the filter decides by; `undefined`: it takes all of the rows, or there is none. */
+  readonly filterColumns: readonly FetchedFilterColumn[] | undefined;
   /** The slice's first row, counted in the shard. */
   readonly startRow: number;
   /** First row of the slice's block, counted in the shard. */
@@ -115,4 +117,5 @@ export interface WorkerWork {
   readonly tokensTruncated: number;
   readonly skipped: readonly SkippedRows[];
   readonly rowsExcluded: number;
+  readonly rowsFiltered: number;
 }

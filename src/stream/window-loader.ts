@@ -1,5 +1,5 @@
 /** Fetches the bytes of a window, or the tokens that were made of them, under the byte budget; keeps the readers of a lane's open blocks, which hold what the next window will need. */
-import type { Block, Slice } from '../core/shard.js';
+import type { Block, Slice, Unit } from '../core/shard.js';
 import { HeadraceError } from '../core/errors.js';
 import type { BlockReader, Decoder, EncodedSlice } from '../decode/decoder.js';
 import type { PlacedShards } from '../manifest/manifest.js';
@@ -93,7 +93,7 @@ export class WindowLoader {
       if (this.#options.badBlocks === 'fail' || reason === undefined) throw error;
       const problem = (error as HeadraceError).message;
       const encoded: EncodedSlice = { format: 'rejected', uri: shard.uri, rows: endRow - startRow, reason, problem };
-      return { ...place, tokens: undefined, encoded, ids: undefined, again: false };
+      return { ...place, tokens: undefined, encoded, ids: undefined, filterColumns: undefined, again: false };
     }
   }
 
@@ -103,17 +103,19 @@ export class WindowLoader {
     isKept: boolean,
     damaged: readonly ByteRange[] | undefined,
     signal: AbortSignal,
-  ): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'again'>> {
+  ): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'filterColumns' | 'again'>> {
     const { decoder } = this.#options;
     const { store, path, shard } = this.#shards.at(block.shard);
     const omitted: EncodedSlice = { format: 'omitted', uri: shard.uri, rows: endRow - startRow };
-    if (isKept && !this.#readsIds) return { encoded: omitted, ids: undefined, again: false };
+    const filters = this.#filterBytesOf(shard.units[block.unit]) > 0;
+    if (isKept && !this.#readsIds && !filters) return { encoded: omitted, ids: undefined, filterColumns: undefined, again: false };
 
-    const read = async (reader: BlockReader): Promise<Pick<WindowSlice, 'encoded' | 'ids'>> => {
+    const read = async (reader: BlockReader): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'filterColumns'>> => {
       const encoded = isKept ? Promise.resolve(omitted) : reader.slice(startRow, endRow, signal);
       const ids = this.#readsIds ? reader.ids(startRow, endRow, signal) : Promise.resolve(undefined);
-      await Promise.allSettled([encoded, ids]); // what fails waits for the other, which writes to the reader
-      return { encoded: await encoded, ids: await ids };
+      const columns = filters ? reader.filterColumns?.(startRow, endRow, signal) : undefined;
+      await Promise.allSettled([encoded, ids, columns]); // what fails waits for the others, which write to the reader
+      return { encoded: await encoded, ids: await ids, filterColumns: await columns };
     };
     let ranges = damaged;
     if (ranges === undefined) {
@@ -147,7 +149,12 @@ export class WindowLoader {
     const { storedBytes, decodedBytes, rows } = unit;
     const bytes = tokens === undefined ? storedBytes : Math.max(storedBytes, decodedBytes);
     const idBytes = this.#readsIds ? decoder.storedIdBytes(unit) : 0;
-    return Math.ceil(((bytes + idBytes) * (endRow - startRow)) / rows);
+    return Math.ceil(((bytes + idBytes + this.#filterBytesOf(unit)) * (endRow - startRow)) / rows);
+  }
+
+  /** Of the columns that decide about the unit's rows; 0 where there is nothing to decide. */
+  #filterBytesOf(unit: Unit): number {
+    return this.#options.source.selection?.where === undefined ? 0 : (this.#options.decoder.storedFilterBytes?.(unit) ?? 0);
   }
 
   #readerOf(block: Block): BlockReader {

@@ -250,9 +250,10 @@ export class WindowHandle {
 }
 
 function transferables(payload: WindowPayload): ArrayBuffer[] {
-  return payload.slices.flatMap(({ encoded, ids, tokens }) => [
+  return payload.slices.flatMap(({ encoded, ids, filterColumns = [], tokens }) => [
     ...(encoded.format === 'parquet' ? [encoded.dictionary.buffer, encoded.pages.buffer] : []),
     ...(ids === undefined ? [] : [ids.dictionary.buffer, ids.pages.buffer]),
+    ...filterColumns.flatMap(({ dictionary, pages }) => [dictionary.buffer, pages.buffer]),
     ...(tokens?.kind === 'kept' ? [tokens.entry.buffer as ArrayBuffer] : []),
   ]);
 }

@@ -65,7 +65,7 @@ function decode(window: OpenWindow, tools: Tools): WindowDocuments | CachedDocum
 
 function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: Tools): WindowDocuments | CachedDocuments {
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
-  const { payload, decode, decodeIds } = decodeWindow(fetched, settings.badBlocks);
+  const { payload, decode, decodeIds, decodeFilterColumn } = decodeWindow(fetched, settings.badBlocks);
   const options: DocumentOptions = {
     encoder,
     appendId: tokenizer?.appendId,
@@ -75,6 +75,7 @@ function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: T
     invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
     decode,
     decodeIds,
+    decodeFilterColumn,
   };
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
@@ -90,7 +91,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
-  const { tokenizeMs, rowsSkipped, rowsExcluded, skipped } = documents.takeWork();
+  const { tokenizeMs, rowsSkipped, rowsExcluded, rowsFiltered, skipped } = documents.takeWork();
   return {
     chunk,
     end: window.position,
@@ -103,6 +104,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
       packMs: packed - decoded - tokenizeMs,
       rowsSkipped,
       rowsExcluded,
+      rowsFiltered,
       tokensTruncated: writer.dropped,
       skipped,
     },

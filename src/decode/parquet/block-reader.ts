@@ -19,8 +19,8 @@ export function createParquetDecoder(scan: Scan): Decoder {
   const footerSizes = new WeakMap<ColumnRequest, FooterSize>();
   const open = (store: Store, path: string, shard: Shard, block: Block, anew: boolean): BlockReader => {
     const unit = shard.units[block.unit];
-    const { id: idLayout, ...layout } = parquetUnitLayout(unit.layout);
-    const { id: idColumn, ...column } = parquetShardLayout(shard.layout);
+    const { id: idLayout, filter: filterLayouts = [], ...layout } = parquetUnitLayout(unit.layout);
+    const { id: idColumn, filter: filterTypes = [], ...column } = parquetShardLayout(shard.layout);
     const openChunk = (chunk: ParquetChunkLayout, schema: ParquetShardLayout['schema'], nested: boolean): ChunkReader => {
       const key = `${shard.uri}@${shard.etag}#${chunk.startByte}`; // two sources may want different column chunks
       const map = (anew ? undefined : pageMaps.get(key)) ?? new PageMap(unit, chunk, nested, shard.uri);
@@ -31,9 +31,10 @@ export function createParquetDecoder(scan: Scan): Decoder {
     };
     const chunk = openChunk(layout, column.schema, column.nested);
     let idChunk: ChunkReader | undefined;
+    let filterChunks: readonly ChunkReader[] | undefined;
     return {
       get ranges() {
-        return [...chunk.ranges, ...(idChunk?.ranges ?? [])];
+        return [...chunk.ranges, ...(idChunk?.ranges ?? []), ...(filterChunks ?? []).flatMap(({ ranges }) => ranges)];
       },
       slice: async (startRow, endRow, signal) => ({
         ...(await chunk.read(startRow, endRow, signal)),
@@ -44,13 +45,23 @@ export function createParquetDecoder(scan: Scan): Decoder {
         idChunk ??= openChunk(idLayout, idColumn.schema, false);
         return { ...(await idChunk.read(startRow, endRow, signal)), kind: idColumn.type };
       },
+      filterColumns: async (startRow, endRow, signal) => {
+        filterChunks ??= filterLayouts.map((own, index) => openChunk(own, filterTypes[index].schema, false));
+        const reads = filterChunks.map((own) => own.read(startRow, endRow, signal));
+        await Promise.allSettled(reads); // what fails waits for the others, which write to the reader
+        return (await Promise.all(reads)).map((read, index) => ({
+          ...read,
+          column: filterTypes[index].column,
+          type: filterTypes[index].type,
+        }));
+      },
     };
   };
   return {
-    index: (store, object, request, signal) => {
+    index: (store, object, request, signal, filter) => {
       const size = footerSizes.get(request) ?? createFooterSize();
       footerSizes.set(request, size);
-      return readParquetIndex(store, object, request, size, signal);
+      return readParquetIndex(store, object, { ...request, filter }, size, signal);
     },
     openBlock: (store, path, shard, block) => open(store, path, shard, block, false),
     reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block, true),
@@ -59,6 +70,8 @@ export function createParquetDecoder(scan: Scan): Decoder {
       const { id } = parquetUnitLayout(unit.layout);
       return id === undefined ? 0 : id.endByte - id.startByte;
     },
+    storedFilterBytes: (unit) =>
+      (parquetUnitLayout(unit.layout).filter ?? []).reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0),
   };
 }
 

@@ -7,7 +7,7 @@ import type { ColumnRequest } from '../decoder.js';
 import type { ParquetIdType } from './layout.js';
 
 /** Annotations of text. Bytes without one are text as well: older writers (Impala, Hive, Spark with `binaryAsString`) leave it out. */
-const TEXT_TYPES = new Set(['UTF8', 'STRING', 'JSON', 'ENUM']);
+export const TEXT_TYPES = new Set(['UTF8', 'STRING', 'JSON', 'ENUM']);
 const BYTE_TYPES = new Set(['BYTE_ARRAY', 'FIXED_LEN_BYTE_ARRAY']);
 const INTEGER_TYPES = new Set(['INT32', 'INT64']);
 /** INT32 and INT64 are also dates, times and decimals, which are no ids. */
@@ -64,7 +64,7 @@ export function nameOfColumn(schema: readonly SchemaElement[]): string {
   return named.map(({ name }) => name).join('.');
 }
 
-interface FoundElements {
+export interface FoundElements {
   /** The structs that it lies in, outermost first. */
   readonly structs: readonly SchemaElement[];
   /** Itself, and what it consists of, in the depth-first order of the footer. */
@@ -72,7 +72,7 @@ interface FoundElements {
 }
 
 /** By its name at the top, or by the dotted path of a field: names that have dots themselves come first. */
-function findElements(schema: readonly SchemaElement[], name: string, uri: string): FoundElements {
+export function findElements(schema: readonly SchemaElement[], name: string, uri: string): FoundElements {
   const matches = descend(schema, 0, name, []);
   if (matches.length === 1) return matches[0];
   if (matches.length > 1) {
@@ -144,7 +144,7 @@ function isList({ converted_type: converted, logical_type: logical }: SchemaElem
   return converted === 'LIST' || logical?.type === 'LIST';
 }
 
-function columnOf({ structs, elements }: FoundElements, name: string): Column {
+export function columnOf({ structs, elements }: FoundElements, name: string): Column {
   const chain = [...structs.map((struct) => ({ ...struct, num_children: 1 })), ...elements];
   return {
     schema: [{ name: 'schema', num_children: 1 }, ...chain.map(withoutLogicalType)],
@@ -188,12 +188,26 @@ function isInteger({ type, converted_type: converted, logical_type: logical }: S
   return (logical === undefined || logical.type === 'INTEGER') && (converted === undefined || INTEGER_ANNOTATION.test(converted));
 }
 
-function annotationsOf({ converted_type: converted, logical_type: logical }: SchemaElement): string[] {
+export function annotationsOf({ converted_type: converted, logical_type: logical }: SchemaElement): string[] {
   return [converted, logical?.type].filter((annotation) => annotation !== undefined);
 }
 
+/** Of all leaves, in the order of the schema, the names of each joined by NUL. */
+export function leafPaths(schema: readonly SchemaElement[]): string[] {
+  const paths: string[] = [];
+  const visit = (parent: number, names: readonly string[]): void => {
+    for (const child of childrenOf(schema, parent)) {
+      const own = [...names, schema[child].name];
+      if (schema[child].type === undefined) visit(child, own);
+      else paths.push(own.join('\0'));
+    }
+  };
+  visit(0, []);
+  return paths;
+}
+
 /** For messages. */
-function describe(elements: readonly SchemaElement[]): string {
+export function describe(elements: readonly SchemaElement[]): string {
   const [top] = elements;
   const name = (element: SchemaElement): string =>
     (element.logical_type?.type ?? element.converted_type ?? element.type ?? 'group').toLowerCase();

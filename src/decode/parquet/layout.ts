@@ -2,6 +2,7 @@
 import type { SchemaElement } from 'hyparquet';
 import { z } from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
+import type { ColumnType } from '../../core/filter/operand.js';
 
 const byte = z.int().min(0);
 
@@ -10,6 +11,16 @@ const columnSchema = z.array(z.record(z.string(), z.union([z.string(), z.number(
 
 const idTypeSchema = z.enum(['string', 'integer', 'unsigned']);
 
+const columnTypeSchema: z.ZodType<ColumnType> = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('text') }),
+  z.object({ kind: z.literal('boolean') }),
+  z.object({ kind: z.literal('integer'), unsigned: z.boolean() }),
+  z.object({ kind: z.literal('decimal'), scale: z.int() }),
+  z.object({ kind: z.literal('date') }),
+  z.object({ kind: z.literal('timestamp'), unitsPerSecond: z.int(), utc: z.boolean() }),
+  z.object({ kind: z.literal('float'), bits: z.literal([32, 64]) }),
+]);
+
 const shardLayoutSchema = z.object({
   /** Of the projected column. */
   schema: columnSchema,
@@ -17,6 +28,8 @@ const shardLayoutSchema = z.object({
   nested: z.boolean(),
   /** Of the column of ids, where one is configured. */
   id: z.object({ schema: columnSchema, type: idTypeSchema }).optional(),
+  /** Of the columns that a filter reads, where there is one. */
+  filter: z.array(z.object({ column: z.string(), type: columnTypeSchema, schema: columnSchema })).optional(),
 });
 
 const chunkLayoutSchema = z.object({
@@ -35,6 +48,8 @@ const chunkLayoutSchema = z.object({
 const unitLayoutSchema = chunkLayoutSchema.extend({
   /** The column chunk of the ids. */
   id: chunkLayoutSchema.optional(),
+  /** Those of the filter's columns, in the shard's order; absent where the filter takes every row. */
+  filter: z.array(chunkLayoutSchema).optional(),
 });
 
 export type ParquetIdType = z.output<typeof idTypeSchema>;
@@ -43,6 +58,16 @@ export interface ParquetShardLayout {
   readonly schema: readonly SchemaElement[];
   readonly nested: boolean;
   readonly id?: { readonly schema: readonly SchemaElement[]; readonly type: ParquetIdType };
+  readonly filter?: readonly ParquetFilterColumn[];
+}
+
+/** A column that a filter reads. */
+export interface ParquetFilterColumn {
+  /** As the filter has it: of a nested field, with dots. */
+  readonly column: string;
+  readonly type: ColumnType;
+  /** Root, then the groups that the field is in, then the field. */
+  readonly schema: readonly SchemaElement[];
 }
 
 /** Where a column chunk is, and how it is stored. */
