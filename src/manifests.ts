@@ -37,9 +37,17 @@ export async function buildManifests(
       onProgress: options.onProgress,
       ...(options.signal && { signal: options.signal }),
     });
+    if (source.where !== undefined) options.warn?.(savingOf(manifest), { source: source.name });
     manifests.push(manifest);
   }
   return manifests;
+}
+
+/** For the log: what `where` leaves out before a row is read. */
+function savingOf({ name, table, rows, ruledOut }: SourceManifest): string {
+  const shards = ruledOut.shards === undefined ? '' : `${ruledOut.shards} shards by their partitions, `;
+  const units = `${ruledOut.byStatistics} row groups by statistics and ${ruledOut.byBloom} by bloom filters (${ruledOut.rows} rows)`;
+  return `sources.${name}: where leaves out ${shards}${units}; of ${table.length} shards, ${rows} rows are left`;
 }
 
 function noFilters(source: string, format: FormatName, filter: Filter): HeadraceError {

@@ -196,6 +196,9 @@ class Window {
           decodeIds: () => {
             throw new Error('no list asks for ids');
           },
+          decodeFilterColumn: () => {
+            throw new Error('nothing is filtered');
+          },
         },
       );
     };
