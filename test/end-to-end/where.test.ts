@@ -29,7 +29,7 @@ interface Run {
   readonly bytes: number;
 }
 
-describe('where, end to end', () => {
+describe('where, end to end', { timeout: 120_000 }, () => {
   let workspace: Workspace;
   let dataBytes = 0;
 
@@ -105,7 +105,7 @@ describe('where, end to end', () => {
     expect(entries['sources.prose.where']).toBe('{"column":"lang","kind":"compare","op":"eq","value":"en"}');
     expect(without).not.toHaveProperty('sources.prose.where');
     // the order is part of the product
-    expect(createHash('sha256').update(filtered.documents.join('\n')).digest('hex').slice(0, 16)).toBe('a');
+    expect(createHash('sha256').update(filtered.documents.join('\n')).digest('hex').slice(0, 16)).toBe('ddf1e046c3524f6d');
   });
 
   it('leaves out shards by partition and row groups by statistics before a byte of them is read, and reads no column that decides nothing', async () => {

@@ -230,7 +230,7 @@ def outputs(directory: str) -> None:
     own = documents.drop_columns(["date"])
     pq.write_table(own.slice(0, 300), spark / "part-00000-8e1f.c000.snappy.parquet", compression="snappy", row_group_size=50)
     pq.write_table(own.slice(0, 0), spark / "part-00001-8e1f.c000.snappy.parquet")
-    other = spark.parent / "date=2026-01-02"
+    other = spark.parent / "date=2026-01-03"
     other.mkdir()
     pq.write_table(own.slice(300), other / "part-00000-77aa.c000.snappy.parquet", compression="snappy", row_group_size=50)
     (spark.parent / "_SUCCESS").write_bytes(b"")
