@@ -228,7 +228,7 @@ async function coverageOf(
       const stretches = [...ranges]
         .sort(([a], [b]) => Number(a) - Number(b))
         .map(([, { first, last }]) => ({ from: first[index], to: last[index] }));
-      return checkCoverage({ plan, lanes: config.batch.lanes, shardRows: manifest.table.columns.rows, stretches });
+      return checkCoverage({ plan, lanes: config.batch.lanes, shardRows: manifest.table.columns.rows, rows: manifest.rows, stretches });
     });
   } finally {
     await stores.close();

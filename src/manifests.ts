@@ -2,8 +2,10 @@
 import type { Config } from './config/config.js';
 import { HeadraceError } from './core/errors.js';
 import { checkSameField, type Field } from './core/fields.js';
+import { columnsOf, type Filter } from './core/filter/filter.js';
+import type { FormatName } from './core/format.js';
 import type { Decoders } from './decode/open-decoders.js';
-import { buildManifest, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
+import { buildManifest, mayBeTaken, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
 import type { BuiltExclusions } from './select/excluded.js';
 import { readExclusions } from './select/read-exclusions.js';
 import type { StoreSet } from './store/open-store.js';
@@ -27,11 +29,16 @@ export async function buildManifests(
     const manifest = await buildManifest(source, {
       cacheDir: config.cacheDir,
       openStore: (uri) => stores.open(uri),
-      index: ({ store, object }, format, signal) => decoders.of(format).index(store, object, source, signal),
+      index: ({ store, object }, format, filter, signal) => {
+        const decoder = decoders.of(format);
+        if (filter !== undefined && decoder.storedFilterBytes === undefined) throw noFilters(source.name, format, filter);
+        return decoder.index(store, object, source, signal, filter);
+      },
       warn: (message, detail) => options.warn?.(message, detail),
       onProgress: options.onProgress,
       ...(options.signal && { signal: options.signal }),
     });
+    if (source.where !== undefined) options.warn?.(savingOf(manifest), { source: source.name });
     manifests.push(manifest);
   }
   return manifests;
@@ -65,6 +72,25 @@ export function fieldsOfSamples(config: Config, manifests: readonly SourceManife
   return first?.fields ?? [];
 }
 
+/** For the log: what `where` leaves out before a row is read. */
+function savingOf({ name, table, rows, ruledOut }: SourceManifest): string {
+  const shards = ruledOut.shards === undefined ? '' : `${ruledOut.shards} shards by their partitions, `;
+  const units = `${ruledOut.byStatistics} row groups by statistics and ${ruledOut.byBloom} by bloom filters (${ruledOut.rows} rows)`;
+  return `sources.${name}: where leaves out ${shards}${units}; of ${table.length} shards, ${rows} rows are left`;
+}
+
+function noFilters(source: string, format: FormatName, filter: Filter): HeadraceError {
+  const columns = columnsOf(filter).join(', ');
+  return new HeadraceError(
+    'CONFIG_INVALID',
+    `sources.${source}.where names ${columns}, and shards of format ${format} cannot be filtered by their columns`,
+    {
+      detail: { field: `sources.${source}.where`, columns },
+      hint: 'Partitions in the paths of shards (`lang=en/`) can be named for every format; for columns, write Parquet.',
+    },
+  );
+}
+
 /** What the lists of each source leave out. Errors: `EXCLUSION_INVALID`, those of stores. */
 export async function readAllExclusions(
   config: Config,
@@ -73,11 +99,17 @@ export async function readAllExclusions(
   signal?: AbortSignal,
 ): Promise<BuiltExclusions[]> {
   const exclusions: BuiltExclusions[] = [];
-  for (const [index, { name, exclude, id }] of config.sources.entries()) {
+  for (const [index, source] of config.sources.entries()) {
+    const { name, exclude, id } = source;
     const lists = exclude.map((uri) => ({ uri, ...stores.open(uri) }));
     const { shards } = manifests[index];
     const excludable = { length: shards.length, at: (shard: number) => shards.at(shard).shard };
-    exclusions.push(await readExclusions({ name, lists, hasIds: id !== undefined, shards: excludable }, signal));
+    exclusions.push(
+      await readExclusions(
+        { name, lists, hasIds: id !== undefined, shards: excludable, isRuledOut: (path) => !mayBeTaken(source, path) },
+        signal,
+      ),
+    );
   }
   return exclusions;
 }

@@ -31,6 +31,7 @@ import {
   type LaneState,
   type PlanRecord,
 } from './plan/cursor.js';
+import type { RuledOut } from './manifest/manifest.js';
 import { buildManifests, fieldsOfSamples, readAllExclusions } from './manifests.js';
 import type { MixtureChange } from './plan/mixture-changes.js';
 import { checkRank, type Rank } from './plan/slots.js';
@@ -125,6 +126,8 @@ export interface SourceInfo {
   readonly blocks: number;
   readonly groupsPerEpoch: number;
   readonly shardsRead: number;
+  /** What `where` leaves out before a row is read; `undefined` without one. */
+  readonly ruledOut: RuledOut | undefined;
 }
 
 export interface ShardInfo {
@@ -407,7 +410,7 @@ function stepRecorder(ledger: Ledger | undefined, onStep: PipelineOptions['onSte
   };
 }
 
-function sourceInfo({ plan: { name, groupsPerEpoch }, manifest, blocks }: PlannedSource): SourceInfo {
+function sourceInfo({ plan: { name, groupsPerEpoch }, manifest, blocks, config: { where } }: PlannedSource): SourceInfo {
   let uris: readonly string[] | undefined;
   return {
     name,
@@ -423,6 +426,7 @@ function sourceInfo({ plan: { name, groupsPerEpoch }, manifest, blocks }: Planne
     blocks: blocks.length,
     groupsPerEpoch,
     shardsRead: manifest.shardsRead,
+    ruledOut: where && manifest.ruledOut,
   };
 }
 

@@ -118,18 +118,18 @@ export function planSource(config: Config, manifest: SourceManifest, index: numb
     kind: source.kind,
     hasFields,
     config: source,
-    selection: selectionOf(config, source.name, split, exclusions),
+    selection: selectionOf(config, source, split, exclusions),
   };
 }
 
 function selectionOf(
   { validation }: Config,
-  source: string,
+  { name: source, where }: SourceConfig,
   split: Split,
   { ids, rows, count }: BuiltExclusions,
 ): RowSelection | undefined {
-  if (validation === undefined && count === 0) return undefined;
-  return { source, split, excluded: count === 0 ? undefined : { ids, rows }, heldOut: validation };
+  if (validation === undefined && count === 0 && where === undefined) return undefined;
+  return { source, split, excluded: count === 0 ? undefined : { ids, rows }, heldOut: validation, where };
 }
 
 export function firstStates(lanes: readonly number[], sources: readonly PlannedSource[]): LaneStates {
@@ -220,11 +220,13 @@ function packingEntries(packing: Packing): PlanRecord {
 
 /** What decides about single documents: by its content, so that where a list lies and how it is written moves nothing. */
 function selectionEntries(config: Config, index: number, split: Split, exclusions: BuiltExclusions): [string, string][] {
-  const { name, id } = config.sources[index];
-  const selection = selectionOf(config, name, split, exclusions);
+  const source = config.sources[index];
+  const { name, id, where } = source;
+  const selection = selectionOf(config, source, split, exclusions);
   const { fingerprint: excluded } = exclusions;
   return [
     ...(selection !== undefined && needsIds(selection) && id !== undefined ? [[`sources.${name}.id`, id] as [string, string]] : []),
     ...(excluded === undefined ? [] : [[`sources.${name}.exclude`, excluded] as [string, string]]),
+    ...(where === undefined ? [] : [[`sources.${name}.where`, canonicalJson({ ...where })] as [string, string]]),
   ];
 }

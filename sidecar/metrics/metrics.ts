@@ -48,6 +48,23 @@ export function createRegistry({ pipeline, server, served }: MetricsSources): Re
     () => pipeline.stats.slicesSkipped,
   );
   counter('headrace_rows_excluded_total', 'Rows left out by exclude.', () => pipeline.stats.rowsExcluded);
+  counter(
+    'headrace_rows_filtered_total',
+    'Rows left out by where, of row groups that metadata did not rule out.',
+    () => pipeline.stats.rowsFiltered,
+  );
+  const ruledOut: Gauge<'source' | 'by'> = new Gauge({
+    name: 'headrace_where_ruled_out',
+    help: 'What where rules out before a row is read: shards by partition, row groups by statistics and by bloom filter.',
+    labelNames: ['source', 'by'],
+    registers: [registry],
+  });
+  for (const { name, ruledOut: own } of pipeline.info.sources) {
+    if (own === undefined) continue;
+    ruledOut.set({ source: name, by: 'partition' }, own.shards ?? 0);
+    ruledOut.set({ source: name, by: 'statistics' }, own.byStatistics);
+    ruledOut.set({ source: name, by: 'bloom' }, own.byBloom);
+  }
   counter('headrace_windows_total', 'Windows fetched.', () => pipeline.stats.windows);
   counter('headrace_store_read_bytes_total', 'Bytes read from stores.', () => pipeline.storeCounters.bytes);
   counter('headrace_store_requests_total', 'Requests to stores.', () => pipeline.storeCounters.requests);

@@ -8,6 +8,7 @@ import type { JsonValue } from '../core/canonical-json.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import type { FieldRequest, SourceKind } from '../core/fields.js';
 import { COLUMNLESS_FORMATS, formatOfPath, type FormatName } from '../core/format.js';
+import type { Filter } from '../core/filter/filter.js';
 import { nearestNames } from '../core/nearest-name.js';
 import type { Packing } from '../core/packing.js';
 import { LIMITS } from './limits.js';
@@ -32,6 +33,8 @@ export interface SourceConfig {
   readonly options: Readonly<Record<string, JsonValue>> | undefined;
   /** Absolute paths or URIs of lists of documents. */
   readonly exclude: readonly string[];
+  /** Which documents are taken, in canonical form; `undefined`: all. */
+  readonly where: Filter | undefined;
   readonly weight: number;
   /** `undefined`: for ever. */
   readonly epochs: number | undefined;
@@ -145,6 +148,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       fields: fieldsOf(source.fields),
       id: source.id,
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
+      where: source.where,
       weight: source.weight,
       epochs: source.whenUsedUp === 'repeat' ? undefined : (source.epochs ?? parsed.epochs),
       maxTokens: source.maxTokens,

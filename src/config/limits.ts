@@ -120,6 +120,14 @@ export const LIMITS = {
   arrowBatchRowsMax: 2 ** 31 - 1,
   /** Record batches of one object: of a few rows each they would be no units to shuffle by, and their layouts fill the memory. */
   arrowBatchesMax: 2 ** 20,
+  /** Conditions and values of one `where`: it is part of the plan, which travels with every cursor. A longer list of ids is one for `exclude`. */
+  whereTermsMax: 1000,
+  /** Levels of `any`, `all` and `not`: deeper than anyone can read. */
+  whereDepthMax: 16,
+  /** One bloom filter: as large as common writers make them at most (128 MiB) … where row groups are as large; more than this costs more than it saves. */
+  bloomBytesMax: 16 * 2 ** 20,
+  /** Row groups of one file whose bloom filters are read at a time. */
+  bloomConcurrencyMax: 4,
 
   /** Documents that one source leaves out by name: 8 bytes each in memory, so 80 MB. */
   exclusionEntriesMax: 10_000_000,

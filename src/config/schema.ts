@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { FORMAT_NAMES } from '../core/format.js';
 import { parseDuration, parseSize } from '../core/quantity.js';
 import { LIMITS } from './limits.js';
+import { whereSchema } from './where.js';
 
 const size = (min: number, max: number) =>
   z
@@ -140,6 +141,11 @@ const sourceSchema = z
       .optional()
       .describe(
         'Lists of documents to leave out, by id or by shard and row: paths or URIs that end in `.txt`, `.jsonl`, `.csv`, `.tsv` or `.parquet` (docs/concepts.md has the forms). The order of the others stays as it is. Part of the plan by content.',
+      ),
+    where: whereSchema
+      .optional()
+      .describe(
+        'Which documents to take, by other columns: `{language: en, quality: {gte: 0.5}}`. All keys must hold; each is a column (nested fields with dots) or a partition of the path (`lang=en/`), and has a value, a list of values, or operators: `eq`, `in`, `gt`, `gte`, `lt`, `lte`, `between`, `not`, `isNull`, `startsWith`. `any:`, `all:` and `not:` join such maps. See docs/concepts.md. Part of the plan.',
       ),
     weight: weight.default(1).describe("The source's share of the delivered tokens, relative to the other sources' weights. 0: none."),
     epochs: epochs

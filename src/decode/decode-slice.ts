@@ -1,10 +1,19 @@
 /** From the bytes of a slice to its rows, whatever their format: the worker's half of `Decoder`. */
-import type { DocumentIds, EncodedSlice, FetchedFields, FetchedIds, FieldRows, SliceRows } from './decoder.js';
+import type {
+  DocumentIds,
+  EncodedSlice,
+  FetchedFields,
+  FetchedFilterColumn,
+  FetchedIds,
+  FieldRows,
+  FilterColumn,
+  SliceRows,
+} from './decoder.js';
 import { decodeParquetFields } from './parquet/decode-fields.js';
 import { decodeLineIds, decodeLineSlice } from './lines/decode-slice.js';
 import { decodeArraySlice } from './array/decode-slice.js';
 import { decodeArrowIds, decodeArrowSlice } from './arrow/decode-slice.js';
-import { decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
+import { decodeParquetFilterColumn, decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
 import { decodeTarIds, decodeTarSlice } from './webdataset/decode-slice.js';
 
 /** The rows of an omitted slice are empty texts, which hold the places of those that nobody asks for. Errors: `SHARD_INVALID`. */
@@ -44,4 +53,9 @@ export function decodeIds(ids: FetchedIds): DocumentIds {
     case 'arrow':
       return decodeArrowIds(ids);
   }
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeFilterColumn(column: FetchedFilterColumn): FilterColumn {
+  return decodeParquetFilterColumn(column);
 }

@@ -1,6 +1,8 @@
 /** The two halves of a format: what to fetch (main thread, I/O only), and what the bytes mean (worker thread, no I/O). */
 import type { JsonValue } from '../core/canonical-json.js';
 import type { FieldRequest, FieldType, SourceKind } from '../core/fields.js';
+import type { Filter } from '../core/filter/filter.js';
+import type { ColumnType, ColumnValue } from '../core/filter/operand.js';
 import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
 import type { EncodedLineIds, EncodedLineSlice } from './lines/encoded-slice.js';
@@ -9,7 +11,7 @@ import type { EncodedArraySlice } from './array/encoded-slice.js';
 import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
 import type { EncodedArrowIds, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
-import type { EncodedParquetFields, EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
+import type { EncodedParquetFields, EncodedParquetFilterColumn, EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
 import type { EncodedTarSlice } from './webdataset/encoded-slice.js';
 import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
 
@@ -35,7 +37,16 @@ export interface PlainDecoder extends Omit<Decoder, 'index'> {
 }
 
 /** What a format's metadata says of one object. */
-export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
+export interface ShardIndex extends Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'> {
+  /** Units that are not among `units`, since the filter takes none of their rows. */
+  readonly ruledOut?: RuledOutUnits | undefined;
+}
+
+/** Units that a filter rules out, by what says so. */
+export interface RuledOutUnits {
+  readonly byStatistics: number;
+  readonly byBloom: number;
+}
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
 export type FetchedSlice = EncodedParquetSlice | EncodedArrowSlice | EncodedArraySlice | EncodedLineSlice | EncodedTarSlice;
@@ -57,6 +68,17 @@ export interface FieldRows {
   readonly valid: Uint8Array | undefined;
   /** Of those rows, for messages: `is null`. */
   readonly problem: string;
+}
+
+/** A column of a slice that a filter reads, on its way like the rows themselves. */
+export type FetchedFilterColumn = EncodedParquetFilterColumn;
+
+/** The same decoded. */
+export interface FilterColumn {
+  readonly column: string;
+  readonly type: ColumnType;
+  /** Of a row of the slice. */
+  valueAt(row: number): ColumnValue;
 }
 
 /** By row: integers in decimal, null where there is none. */
@@ -177,6 +199,8 @@ export interface BlockReader {
   ids(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedIds>;
   /** The fields of the same rows, where the index was asked for some. Errors: as of `slice`. */
   fields?(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedFields>;
+  /** The columns that decide about the same rows, where `storedFilterBytes` is above 0. Errors: as of `slice`. */
+  filterColumns?(startRow: number, endRow: number, signal: AbortSignal): Promise<readonly FetchedFilterColumn[]>;
 }
 
 /** What reading a slice after those before it will fetch, as far as metadata says. */
@@ -216,14 +240,18 @@ export interface ShardDescription {
 
 /** The main thread's half of a format. */
 export interface Decoder {
-  /** Reads an object's own metadata: no row. Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
-  index(store: Store, object: ObjectInfo, request: ColumnRequest, signal?: AbortSignal): Promise<ShardIndex>;
+  /**
+   * Reads an object's own metadata: no row. `filter`, where the format has filters: by its own columns; units of which it takes no row are left out.
+   * Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`.
+   */
+  index(store: Store, object: ObjectInfo, request: ColumnRequest, signal?: AbortSignal, filter?: Filter): Promise<ShardIndex>;
   openBlock(store: Store, path: string, shard: Shard, block: Block): BlockReader;
   /** The same, with nothing that was known of the block: a part of what was read of it, in `ranges`, is damaged, maybe on its way. */
   reopenBlock(store: Store, path: string, shard: Shard, block: Block, ranges: readonly ByteRange[]): BlockReader;
   /**
    * The same without reading: answers for the slices of the block, which are asked for in ascending order. The bytes of a block that is a whole unit are
-   * exact in sum; those of a part leave out what is read again at its borders, and to find it. `withIds`: the ids of the rows are read as well.
+   * exact in sum; those of a part leave out what is read again at its borders, and to find it. `withIds`: the ids of the rows are read as well. Columns that
+   * decide about the rows always are.
    */
   estimateBlock(shard: Shard, block: Block, withIds?: boolean): (startRow: number, endRow: number) => ReadEstimate;
   /** For `headrace inspect`, of all columns. Left out: what the index says of the one that was asked for. Errors: as of `index`. */
@@ -232,4 +260,6 @@ export interface Decoder {
   fieldTypes?: (shard: Shard) => readonly FieldType[] | undefined;
   /** Stored bytes of the ids of a unit's rows; 0 where the index was not asked for them. */
   storedIdBytes(unit: Unit): number;
+  /** Stored bytes of the columns that decide which rows of the unit a filter takes; 0 where it takes all. Absent: the format has no filters. */
+  storedFilterBytes?(unit: Unit): number;
 }

@@ -17,6 +17,8 @@ export interface CoverageOptions {
   readonly lanes: number;
   /** Rows of each shard. */
   readonly shardRows: ArrayLike<number>;
+  /** Of all blocks; left out: as many as the shards have. */
+  readonly rows?: number;
   /** By lane. */
   readonly stretches: readonly { readonly from: LanePosition; readonly to: LanePosition }[];
 }
@@ -45,11 +47,11 @@ interface Walk {
   place: WindowPlace;
 }
 
-export function checkCoverage({ plan, lanes, shardRows, stretches }: CoverageOptions): SourceCoverage {
+export function checkCoverage({ plan, lanes, shardRows, rows: blockRows, stretches }: CoverageOptions): SourceCoverage {
   const problems = new ProblemList(LEDGER_LIMITS.problemsMax);
   const starts = new Float64Array(shardRows.length + 1);
   for (let shard = 0; shard < shardRows.length; shard++) starts[shard + 1] = starts[shard] + shardRows[shard];
-  const rows = starts[shardRows.length];
+  const rows = blockRows ?? starts[shardRows.length];
   const walks = stretches.map(({ from, to }, lane): Walk => ({ lane, from, to, place: { group: from[0], window: from[1] } }));
   for (const { lane, from, to } of walks) {
     for (const [group] of [from, to]) {

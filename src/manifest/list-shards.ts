@@ -40,7 +40,7 @@ const EXAMPLES_MAX = 5;
 
 /**
  * The objects of all URIs: in the order of the URIs, then of the path's UTF-8 bytes; an object that several URIs name counts once.
- * Below a prefix, names that start with `_` or `.` are left out, as Spark and Dask mean them. Errors: `NO_SHARDS`, those of `Store.list`.
+ * Below a prefix, names that start with `_` or `.` are left out, as Spark and Dask mean them; not those of partitions (`_year=2026`). Errors: `NO_SHARDS`, those of `Store.list`.
  */
 export async function listShards(uris: readonly string[], options: ListOptions): Promise<ListedObject[]> {
   const found = new Map<string, ListedObject>();
@@ -111,11 +111,15 @@ async function headOrUndefined(store: Store, path: string, signal: AbortSignal |
 
 async function listPrefix(uri: string, store: Store, prefix: string, options: ListOptions): Promise<FoundObject[]> {
   const found = await collect(uri, store, prefix, options, (path) => {
-    const hidden = path.split('/').some((segment) => segment.startsWith('_') || segment.startsWith('.'));
-    if (hidden) return false;
+    if (path.split('/').some(isHidden)) return false;
     return options.format === undefined ? formatOfPath(path) !== undefined : mayHaveFormat(path, options.format);
   });
   return options.format === undefined ? ofOneFormat(uri, found, options) : found;
+}
+
+/** A partition's directory is not, whatever its column is called. */
+function isHidden(segment: string): boolean {
+  return segment.startsWith('.') || (segment.startsWith('_') && !segment.includes('='));
 }
 
 /** A data set has its own files beside the shards: a table of contents in JSON, a readme. */

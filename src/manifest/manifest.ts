@@ -1,6 +1,9 @@
 /** The manifest: what exists. Lists a source's shards, pins their versions, and knows their units, from a saved index where it can. */
 import { LIMITS } from '../config/limits.js';
 import { canonicalJson, type JsonValue } from '../core/canonical-json.js';
+import { resolve, TRUE, truthsOf, UNKNOWN, FALSE, type Condition, type Filter, type Truths } from '../core/filter/filter.js';
+import { OperandError } from '../core/filter/operand.js';
+import { partitionsOf, partitionTruth } from '../core/filter/partitions.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import type { FieldRequest, SourceKind } from '../core/fields.js';
 import { FORMAT_NAMES, formatOfPath, UNNAMED_FORMAT, type FormatName } from '../core/format.js';
@@ -29,6 +32,8 @@ export interface SourceRequest {
   readonly format?: FormatName | undefined;
   /** What else the format is told of how to read its objects. */
   readonly options?: Readonly<Record<string, JsonValue>> | undefined;
+  /** Which rows are taken, in canonical form. */
+  readonly where?: Filter | undefined;
 }
 
 /** A shard, and where to read it. */
@@ -58,12 +63,24 @@ export interface SourceManifest {
   readonly request: string;
   /** Shards whose metadata was read now, and not taken from a saved index. */
   readonly shardsRead: number;
+  /** What `where` leaves out before a row is read. */
+  readonly ruledOut: RuledOut;
+}
+
+export interface RuledOut {
+  /** Shards, by their partitions; of an index that the source names nobody knows any more. */
+  readonly shards: number | undefined;
+  /** Units of the other shards, by what says that none of their rows is taken. */
+  readonly byStatistics: number;
+  readonly byBloom: number;
+  /** Rows of these units. */
+  readonly rows: number;
 }
 
 export interface ManifestOptions extends Omit<ListOptions, 'sourceName' | 'format' | 'onListed'> {
   readonly cacheDir: string;
-  /** Reads an object's own metadata. */
-  readonly index: (listed: ListedObject, format: FormatName, signal: AbortSignal) => Promise<ShardFacts>;
+  /** Reads an object's own metadata. `filter`: what its partitions leave to say by other columns; `undefined`: nothing. */
+  readonly index: (listed: ListedObject, format: FormatName, filter: Filter | undefined, signal: AbortSignal) => Promise<ShardFacts>;
   /** Told of what costs time but no truth (an index that cannot be loaded or saved), and of what is left out by its name. */
   readonly warn: (message: string, detail: Readonly<Record<string, string | number>>) => void;
   readonly onProgress?: ((progress: ManifestProgress) => void) | undefined;
@@ -79,34 +96,52 @@ export interface ManifestProgress {
 
 /** Errors: `NO_SHARDS`, `NO_ROWS`, `FORMAT_UNKNOWN`, `INDEX_INVALID`, those of the store and of `index`. */
 export async function buildManifest(source: SourceRequest, options: ManifestOptions): Promise<SourceManifest> {
-  const { index, shardsRead } =
+  const { index, shardsRead, shardsRuledOut } =
     source.index === undefined ? await listedIndex(source, options) : await namedIndex(source.index, source, options);
   const { request, table, fingerprint } = index;
   const format = formatOf(source, pathsOf(table));
   if (table.rows === 0) {
-    throw new HeadraceError('NO_ROWS', `sources.${source.name}: its ${table.length} shards have no rows`, {
-      detail: { source: source.name },
-      hint: 'Check what wrote them, or take the source out.',
-    });
+    const { where } = source;
+    throw new HeadraceError(
+      'NO_ROWS',
+      `sources.${source.name}: its ${table.length} shards have no rows${where ? ' that `where` takes' : ''}`,
+      {
+        detail: { source: source.name },
+        hint: where
+          ? 'Check `where`: the metadata of all shards says that no row fits it.'
+          : 'Check what wrote them, or take the source out.',
+      },
+    );
   }
   const shards = placedShards(table, source.uris.map(options.openStore));
-  return { name: source.name, format, shards, table, rows: table.rows, fingerprint, request, shardsRead };
+  return {
+    name: source.name,
+    format,
+    shards,
+    table,
+    rows: table.rows,
+    fingerprint,
+    request,
+    shardsRead,
+    ruledOut: { shards: shardsRuledOut, ...table.ruledOut },
+  };
 }
 
 interface FoundIndex {
   readonly index: SavedIndex;
   readonly shardsRead: number;
+  readonly shardsRuledOut: number | undefined;
 }
 
 /** Nothing is listed: every read is conditional on the version that the index names, so that what has changed since is found by who reads it. */
 async function namedIndex(uri: string, source: SourceRequest, options: ManifestOptions): Promise<FoundIndex> {
   const { store, path } = options.openStore(uri);
-  return { index: await readIndex(store, path, requestOf(source), options.signal), shardsRead: 0 };
+  return { index: await readIndex(store, path, requestOf(source), options.signal), shardsRead: 0, shardsRuledOut: undefined };
 }
 
 async function listedIndex(source: SourceRequest, options: ManifestOptions): Promise<FoundIndex> {
   const request = requestOf(source);
-  const listed = await listShards(source.uris, {
+  const found = await listShards(source.uris, {
     ...options,
     sourceName: source.name,
     format: source.format,
@@ -114,20 +149,63 @@ async function listedIndex(source: SourceRequest, options: ManifestOptions): Pro
   });
   const format = formatOf(
     source,
-    listed.map(({ path }) => path),
+    found.map(({ path }) => path),
   );
+  const listed = found.filter(({ path }) => mayBeTaken(source, path));
+  const shardsRuledOut = found.length - listed.length;
+  if (listed.length === 0) {
+    throw new HeadraceError(
+      'NO_ROWS',
+      `sources.${source.name}: \`where\` takes none of its ${found.length} shards, by the partitions in their paths`,
+      {
+        detail: { source: source.name, path: found[0].path },
+        hint: `The first shard is ${found[0].path}: compare its partitions with \`where\`.`,
+      },
+    );
+  }
   const file = savedIndexPath(options.cacheDir, request);
   const saved = await loadSaved(file, request, options);
   const known = knownShards(listed, saved?.table);
   if (saved !== undefined && listed.length === saved.table.length && known.every((at, index) => at === index)) {
-    return { index: saved, shardsRead: 0 };
+    return { index: saved, shardsRead: 0, shardsRuledOut };
   }
-  const table = await readShards(source, listed, known, saved?.table, (item, signal) => options.index(item, format, signal), options);
+  const read = (item: ListedObject, signal: AbortSignal): Promise<ShardFacts> =>
+    options.index(item, format, filterOfShard(source, item.path), signal);
+  const table = await readShards(source, listed, known, saved?.table, read, options);
   const index: SavedIndex = { request, table, fingerprint: fingerprintOf(source, format, table) };
   await saveIndex(file, index).catch((error: unknown) => {
     options.warn('cannot save the manifest; the next start will read the shards again', { file, problem: messageOf(error) });
   });
-  return { index, shardsRead: known.filter((at) => at < 0).length };
+  return { index, shardsRead: known.filter((at) => at < 0).length, shardsRuledOut };
+}
+
+/** Whether `where` may take a row of the shard, by its partitions. Errors: `COLUMN_TYPE`. */
+export function mayBeTaken({ name, where }: Pick<SourceRequest, 'name' | 'where'>, path: string): boolean {
+  if (where === undefined) return true;
+  return (truthsOf(where, (condition) => ofPartitions(name, path, condition) ?? TRUE | FALSE | UNKNOWN) & TRUE) !== 0;
+}
+
+/** What is left of `where` for the shard's own columns; `undefined`: nothing, all of its rows are taken. */
+function filterOfShard({ name, where }: SourceRequest, path: string): Filter | undefined {
+  const filter = where && resolve(where, (condition) => ofPartitions(name, path, condition));
+  return filter?.kind === 'known' && filter.truth === TRUE ? undefined : filter;
+}
+
+function ofPartitions(source: string, path: string, condition: Condition): Truths | undefined {
+  try {
+    return partitionTruth(condition, partitionsOf(path));
+  } catch (error) {
+    if (!(error instanceof OperandError)) throw error;
+    const { column } = condition;
+    throw new HeadraceError(
+      'COLUMN_TYPE',
+      `partition ${column} of ${path} cannot be compared as sources.${source}.where does: ${error.message}`,
+      {
+        detail: { source, path, column },
+        hint: 'Values in paths are text: put the value in `where` into quotes to compare it as such.',
+      },
+    );
+  }
 }
 
 async function loadSaved(file: string, request: string, { signal, warn }: ManifestOptions): Promise<SavedIndex | undefined> {
@@ -218,7 +296,7 @@ function placedShards(table: ShardTable, roots: readonly OpenedStore[]): PlacedS
 
 /** What an index depends on beside the objects. */
 function requestOf(source: SourceRequest): string {
-  const { uris, column, kind, id, fields, format, options } = source;
+  const { uris, column, kind, id, fields, format, options, where } = source;
   return requestDigest([
     ...uris,
     column,
@@ -227,6 +305,7 @@ function requestOf(source: SourceRequest): string {
     ...(fields === undefined ? [] : [`fields:${canonicalJson(plainFields(fields))}`]),
     ...(saysNothing(format) ? [] : [`format:${format}`]),
     ...(options === undefined ? [] : [`options:${canonicalJson(options)}`]),
+    ...(where === undefined ? [] : [`where:${canonicalJson({ ...where })}`]),
   ]);
 }
 
@@ -239,13 +318,13 @@ function plainFields(fields: readonly FieldRequest[]): JsonValue {
 }
 
 /** Entries that say nothing are left out, so that older fingerprints hold. */
-function fingerprintOf({ column, kind, fields, options }: SourceRequest, format: FormatName, table: ShardTable): string {
+function fingerprintOf({ column, kind, fields, options, where }: SourceRequest, format: FormatName, table: ShardTable): string {
   const others = {
     ...(!saysNothing(format) && { format }),
     ...(fields !== undefined && { fields: plainFields(fields) }),
     ...(options !== undefined && { options }),
   };
-  return fingerprintOfList({ column, kind, ...others }, 'shards', shardTexts(table));
+  return fingerprintOfList({ column, kind, ...others }, 'shards', shardTexts(table, where !== undefined));
 }
 
 /** The one that the source names, or that all names of its shards say. Errors: `FORMAT_UNKNOWN`. */
@@ -274,9 +353,12 @@ function* pathsOf(table: ShardTable): Generator<string, void, undefined> {
   for (let index = 0; index < table.length; index++) yield table.placeOf(index).path;
 }
 
-function* shardTexts(table: ShardTable): Generator<string, void, undefined> {
+/** `withUnits`: some may be left out. */
+function* shardTexts(table: ShardTable, withUnits: boolean): Generator<string, void, undefined> {
   for (let index = 0; index < table.length; index++) {
     const { path, size } = table.placeOf(index);
-    yield canonicalJson({ path, size, rows: table.columns.rows[index], contentId: table.contentId(index) });
+    const { start, end } = table.unitRange(index);
+    const units = withUnits ? { units: [...table.columns.unitStartRow.subarray(start, end)] } : {};
+    yield canonicalJson({ path, size, rows: table.columns.rows[index], contentId: table.contentId(index), ...units });
   }
 }

@@ -34,6 +34,8 @@ const NUMBER_COLUMNS = [
   'unitStoredBytes',
   'unitIsWhole',
 ] as const;
+/** By shard; files of before there were filters have none. */
+const RULED_OUT_COLUMNS = ['ruledOutByStatistics', 'ruledOutByBloom'] as const;
 const BYTES_COLUMNS = ['place', 'path', 'etag', 'contentId', 'layouts'] as const;
 
 /** Of what an index is asked for: by the source's own keys, not by the configuration's others. */
@@ -64,7 +66,7 @@ export async function readIndex(store: Store, file: string, request: string, sig
   } catch (error) {
     throw invalid(uri, error instanceof z.ZodError ? 'its header is not that of an index' : messageOf(error), error);
   }
-  if (index.request !== request) throw invalid(uri, 'it was made for other URIs, or another column');
+  if (index.request !== request) throw invalid(uri, 'it was made for other URIs, another column, or another `where`');
   return index;
 }
 
@@ -85,7 +87,7 @@ export async function saveIndex(file: string, index: SavedIndex): Promise<void> 
 export function encodeIndex({ request, table, fingerprint }: SavedIndex): Generator<Uint8Array, void, undefined> {
   const { columns, shapes } = table;
   const flat = new Map<string, NumberColumn>();
-  for (const name of NUMBER_COLUMNS) flat.set(name, columns[name]);
+  for (const name of [...NUMBER_COLUMNS, ...RULED_OUT_COLUMNS]) flat.set(name, columns[name]);
   for (const name of BYTES_COLUMNS) {
     flat.set(`${name}.bytes`, columns[name].bytes);
     flat.set(`${name}.ends`, columns[name].ends);
@@ -109,6 +111,7 @@ export function decodeIndex(bytes: Uint8Array<ArrayBuffer>): SavedIndex {
   };
   const columns = Object.fromEntries([
     ...NUMBER_COLUMNS.map((name) => [name, numbers(name)] as const),
+    ...RULED_OUT_COLUMNS.map((name) => [name, file.columns.get(name) ?? new Uint8Array(numbers('rows').length)] as const),
     ...BYTES_COLUMNS.map((name) => [name, values(name)] as const),
   ]) as unknown as ShardColumns;
   return { request, fingerprint, table: new ShardTable(columns, shapes) };

@@ -37,16 +37,28 @@ export interface ShardColumns {
   readonly unitStoredBytes: NumberColumn;
   /** 1 where the unit is never cut. */
   readonly unitIsWhole: NumberColumn;
+  /** Units of each shard that a filter rules out, by what says so: they are not among the units. */
+  readonly ruledOutByStatistics: NumberColumn;
+  readonly ruledOutByBloom: NumberColumn;
   /** Of each shard; see layouts.ts. */
   readonly layouts: BytesColumn;
 }
 
 /** What a shard's own metadata says. */
-export type ShardFacts = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
+export interface ShardFacts extends Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'> {
+  /** Units that are not among `units`, since a filter takes none of their rows. */
+  readonly ruledOut?: RuledOutUnits | undefined;
+}
+
+export interface RuledOutUnits {
+  readonly byStatistics: number;
+  readonly byBloom: number;
+}
 
 export class ShardTable {
   readonly columns: ShardColumns;
   readonly shapes: readonly string[];
+  /** Of all units: without those that a filter rules out. */
   readonly rows: number;
 
   /** Errors: `Error`, where the columns do not fit each other. */
@@ -54,11 +66,17 @@ export class ShardTable {
     checkColumns(columns);
     this.columns = columns;
     this.shapes = shapes;
-    this.rows = sum(columns.rows);
+    this.rows = sum(columns.unitRows);
   }
 
   get length(): number {
     return this.columns.root.length;
+  }
+
+  /** Rows, units that a filter rules out. */
+  get ruledOut(): RuledOutUnits & { readonly rows: number } {
+    const { rows, ruledOutByStatistics, ruledOutByBloom } = this.columns;
+    return { byStatistics: sum(ruledOutByStatistics), byBloom: sum(ruledOutByBloom), rows: sum(rows) - this.rows };
   }
 
   placeOf(index: number): ShardPlace {
@@ -168,12 +186,14 @@ export class ShardTableBuilder {
   readonly #unitDecodedBytes = new NumberColumnBuilder();
   readonly #unitStoredBytes = new NumberColumnBuilder();
   readonly #unitIsWhole = new NumberColumnBuilder();
+  readonly #ruledOutByStatistics = new NumberColumnBuilder();
+  readonly #ruledOutByBloom = new NumberColumnBuilder();
   readonly #layouts = new BytesColumnBuilder();
   readonly #layoutWriter = new LayoutWriter();
   #units = 0;
 
-  add(place: ShardPlace, { contentId, rows, units, layout }: ShardFacts): void {
-    this.#addShard(place, contentId, rows);
+  add(place: ShardPlace, { contentId, rows, units, layout, ruledOut }: ShardFacts): void {
+    this.#addShard(place, contentId, rows, ruledOut);
     for (const { startRow, rows, decodedBytes, storedBytes, isWhole = false } of units) {
       this.#addUnit(startRow, rows, decodedBytes, storedBytes, isWhole ? 1 : 0);
     }
@@ -183,7 +203,9 @@ export class ShardTableBuilder {
   /** What another table knows of the same version of the object. */
   addKnown(place: ShardPlace, table: ShardTable, index: number): void {
     const { rows, unitStartRow, unitRows, unitDecodedBytes, unitStoredBytes, unitIsWhole } = table.columns;
-    this.#addShard(place, table.contentId(index), rows[index]);
+    const { ruledOutByStatistics, ruledOutByBloom } = table.columns;
+    const ruledOut = { byStatistics: ruledOutByStatistics[index], byBloom: ruledOutByBloom[index] };
+    this.#addShard(place, table.contentId(index), rows[index], ruledOut);
     const { start, end } = table.unitRange(index);
     for (let u = start; u < end; u++) {
       this.#addUnit(unitStartRow[u], unitRows[u], unitDecodedBytes[u], unitStoredBytes[u], unitIsWhole[u]);
@@ -206,12 +228,14 @@ export class ShardTableBuilder {
       unitDecodedBytes: this.#unitDecodedBytes.finish(),
       unitStoredBytes: this.#unitStoredBytes.finish(),
       unitIsWhole: this.#unitIsWhole.finish(),
+      ruledOutByStatistics: this.#ruledOutByStatistics.finish(),
+      ruledOutByBloom: this.#ruledOutByBloom.finish(),
       layouts: this.#layouts.finish(),
     };
     return new ShardTable(columns, this.#layoutWriter.shapes);
   }
 
-  #addShard({ root, place, path, size, etag }: ShardPlace, contentId: string, rows: number): void {
+  #addShard({ root, place, path, size, etag }: ShardPlace, contentId: string, rows: number, ruledOut: RuledOutUnits | undefined): void {
     this.#root.push(root);
     this.#place.pushText(place);
     this.#path.pushText(path);
@@ -219,6 +243,8 @@ export class ShardTableBuilder {
     this.#etag.pushText(etag);
     this.#contentId.pushText(contentId);
     this.#rows.push(rows);
+    this.#ruledOutByStatistics.push(ruledOut?.byStatistics ?? 0);
+    this.#ruledOutByBloom.push(ruledOut?.byBloom ?? 0);
   }
 
   #addUnit(startRow: number, rows: number, decodedBytes: number, storedBytes: number, isWhole: number): void {
@@ -238,13 +264,14 @@ export class ShardTableBuilder {
 
 function checkColumns(columns: ShardColumns): void {
   const { root, place, path, size, etag, contentId, rows, layouts, unitEnds } = columns;
-  const { unitStartRow, unitRows, unitDecodedBytes, unitStoredBytes, unitIsWhole } = columns;
+  const { unitStartRow, unitRows, unitDecodedBytes, unitStoredBytes, unitIsWhole, ruledOutByStatistics, ruledOutByBloom } = columns;
   const texts = [place, path, etag, contentId, layouts];
   const shards = root.length;
   const units = unitStartRow.length;
   const wholes =
-    [size, rows, unitEnds, ...texts.map(({ ends }) => ends)].every((column) => column.length === shards) &&
-    [unitRows, unitDecodedBytes, unitStoredBytes, unitIsWhole].every((column) => column.length === units);
+    [size, rows, unitEnds, ruledOutByStatistics, ruledOutByBloom, ...texts.map(({ ends }) => ends)].every(
+      (column) => column.length === shards,
+    ) && [unitRows, unitDecodedBytes, unitStoredBytes, unitIsWhole].every((column) => column.length === units);
   if (!wholes) throw new Error('its columns have different lengths');
   const ascending = texts.every(({ bytes, ends }) => ascendsTo(ends, bytes.length)) && ascendsTo(unitEnds, units);
   if (!ascending) throw new Error('its columns do not fit each other');

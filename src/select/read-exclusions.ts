@@ -12,6 +12,8 @@ export interface ExclusionRequest {
   /** Whether the source has a column of ids. */
   readonly hasIds: boolean;
   readonly shards: ExcludableShards;
+  /** Whether a shard of this path would not be among them, since the source's filter takes none of its rows. */
+  readonly isRuledOut?: (path: string) => boolean;
 }
 
 /** Of a source, in canonical order; made when they are asked for. */
@@ -22,7 +24,7 @@ export interface ExcludableShards {
 
 /** Errors: `EXCLUSION_INVALID`, those of `Store.head` and `Store.read`. */
 export async function readExclusions(request: ExclusionRequest, signal?: AbortSignal): Promise<BuiltExclusions> {
-  const { name, lists, hasIds, shards } = request;
+  const { name, lists, hasIds, shards, isRuledOut } = request;
   const builder = createExcludedBuilder();
   let indexOf: ReadonlyMap<string, number> | undefined;
   const checkCount = (fail: Fail): void => {
@@ -38,6 +40,7 @@ export async function readExclusions(request: ExclusionRequest, signal?: AbortSi
     row: (shard, row, fail) => {
       indexOf ??= indexShards(shards); // of a million shards it is large, and lists of ids do not need it
       const index = indexOf.get(shard);
+      if (index === undefined && isRuledOut?.(shard) === true) return;
       if (index === undefined) throw fail(unknownShard(name, shard, indexOf));
       if (index >= EXCLUDED_SHARDS_MAX) throw fail(`rows can be excluded from the first ${EXCLUDED_SHARDS_MAX} shards of a source`);
       const { rows } = shards.at(index);

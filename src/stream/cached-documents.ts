@@ -6,14 +6,14 @@
  *   wanted  rows ──WindowDocuments (tokenizes)──▶ tokens ──all rows known──▶ entry
  *   neither rows ──WindowDocuments (tokenizes)──▶ tokens
  *
- * An entry does not depend on what is excluded or held out, so that it is of use to every list and to both splits: of a slice that is wanted the rows
+ * An entry does not depend on what is excluded, held out or filtered, so that it is of use to every list and filter, and to both splits: of a slice that is wanted the rows
  * that are left out are tokenized as well, and not delivered.
  */
 import type { SkippedRows } from '../core/skip.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
-import { ROW_EXCLUDED, ROW_TAKEN } from '../select/selection.js';
+import { ROW_EXCLUDED, ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
 import type { SliceTokens, WindowPayload } from './messages.js';
 import {
   createTokenEntryWriter,
@@ -50,6 +50,7 @@ export class CachedDocuments implements DocumentSource, Provenance {
   readonly #payload: WindowPayload;
   #rowsSkipped = 0;
   #rowsExcluded = 0;
+  #rowsFiltered = 0;
   #skipped: SkippedRows[] = [];
   /** A document of an entry, with what is appended to it: a long one is asked for once a sequence. */
   #readDocument = -1;
@@ -99,15 +100,17 @@ export class CachedDocuments implements DocumentSource, Provenance {
 
   /** What was done since the last call. */
   takeWork(): ReturnType<WindowDocuments['takeWork']> {
-    const { tokenizeMs, rowsSkipped, rowsExcluded, skipped } = this.#tokenized.takeWork();
+    const { tokenizeMs, rowsSkipped, rowsExcluded, rowsFiltered, skipped } = this.#tokenized.takeWork();
     const work = {
       tokenizeMs,
       rowsSkipped: rowsSkipped + this.#rowsSkipped,
       rowsExcluded: rowsExcluded + this.#rowsExcluded,
+      rowsFiltered: rowsFiltered + this.#rowsFiltered,
       skipped: [...skipped, ...this.#skipped],
     };
     this.#rowsSkipped = 0;
     this.#rowsExcluded = 0;
+    this.#rowsFiltered = 0;
     this.#skipped = [];
     return work;
   }
@@ -116,6 +119,7 @@ export class CachedDocuments implements DocumentSource, Provenance {
     const fate = this.#tokenized.fate(document);
     if (fate !== ROW_TAKEN) {
       if (fate === ROW_EXCLUDED) this.#rowsExcluded++;
+      if (fate === ROW_FILTERED) this.#rowsFiltered++;
       return NO_TOKENS;
     }
     if (entry.isRejected(row)) {

@@ -1,5 +1,5 @@
 /** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
-import type { EncodedSlice, FetchedFields, FetchedIds, ScanKind, Scans } from '../decode/decoder.js';
+import type { EncodedSlice, FetchedFields, FetchedFilterColumn, FetchedIds, ScanKind, Scans } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
 import type { SourceKind } from '../core/fields.js';
 import type { Packing } from '../core/packing.js';
@@ -54,6 +54,8 @@ export interface WindowSlice {
   readonly ids: FetchedIds | undefined;
   /** Of its rows, where samples have some. */
   readonly fields?: FetchedFields | undefined;
+  /** Columns that the filter decides by; `undefined`: it takes all of the rows, or there is none. */
+  readonly filterColumns: readonly FetchedFilterColumn[] | undefined;
   /** The slice's first row, counted in the shard. */
   readonly startRow: number;
   /** First row of the slice's block, counted in the shard. */
@@ -118,4 +120,5 @@ export interface WorkerWork {
   readonly tokensTruncated: number;
   readonly skipped: readonly SkippedRows[];
   readonly rowsExcluded: number;
+  readonly rowsFiltered: number;
 }

@@ -185,7 +185,7 @@ export class SourceLane {
     if (epochs <= EMPTY_EPOCHS_MAX || this.#emptyRows < LIMITS.emptyRowsMin || plan.isPastEnd(next)) return;
     throw new HeadraceError('NO_ROWS', `sources.${plan.name}: of the last ${this.#emptyRows} rows of a lane, not one could be delivered`, {
       detail: { source: plan.name, rows: this.#emptyRows },
-      hint: 'Every row was empty, excluded, held out, or left out by `badRows: skip` or `badBlocks: skip`: set them to fail to see the first one.',
+      hint: 'Every row was empty, excluded, not taken by `where`, held out, or left out by `badRows: skip` or `badBlocks: skip`: set them to fail to see the first one.',
     });
   }
 

@@ -11,6 +11,8 @@ export interface PipelineStats {
   slicesSkipped: number;
   /** By `exclude`. */
   rowsExcluded: number;
+  /** By `where`, of row groups that metadata does not rule out. */
+  rowsFiltered: number;
   /** Time that windows waited for their bytes, summed over windows. */
   storeMs: number;
   /** Time of the worker threads. */
@@ -32,6 +34,7 @@ export function createPipelineStats(): PipelineStats {
     tokensTruncated: 0,
     slicesSkipped: 0,
     rowsExcluded: 0,
+    rowsFiltered: 0,
     storeMs: 0,
     decodeMs: 0,
     tokenizeMs: 0,
@@ -50,4 +53,5 @@ export function addWork(stats: PipelineStats, work: WorkerWork): void {
   stats.rowsSkipped += work.rowsSkipped;
   stats.tokensTruncated += work.tokensTruncated;
   stats.rowsExcluded += work.rowsExcluded;
+  stats.rowsFiltered += work.rowsFiltered;
 }

@@ -26,7 +26,7 @@ export interface TokenLookupOptions {
 
 /**
  * The key names all that the tokens depend on: the object, its version, the rows, the tokenizer, what is taken for text; and the program, since a
- * release may mend a tokenizer. What is excluded or held out is not in it: an entry has the tokens of all rows of its slice.
+ * release may mend a tokenizer. What is excluded, held out or filtered is not in it: an entry has the tokens of all rows of its slice.
  */
 export function createTokenLookup({ cache, column, tokenizer, invalidUtf8, badRows, wanted }: TokenLookupOptions): TokenLookup {
   return async ({ uri, etag, contentId }, startRow, endRow, signal) => {

@@ -4,15 +4,15 @@ import { HeadraceError } from '../core/errors.js';
 import type { SkippedRows } from '../core/skip.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import { toValidUtf8 } from '../core/utf8.js';
-import type { DocumentIds, EncodedSlice, FetchedIds, Rows, SliceRows } from '../decode/decoder.js';
+import type { EncodedSlice, Rows, SliceRows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
-import { ROW_EXCLUDED, ROW_TAKEN } from '../select/selection.js';
+import { ROW_EXCLUDED, ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
-import { rowFates } from './row-fates.js';
+import { rowFates, type DecodeFacts } from './row-fates.js';
 
-export interface DocumentOptions {
+export interface DocumentOptions extends DecodeFacts {
   readonly encoder: DocumentEncoder | undefined;
   /** Appended to each document of text. */
   readonly appendId: number | undefined;
@@ -24,7 +24,6 @@ export interface DocumentOptions {
   /** `replace`: what is no valid UTF-8 becomes U+FFFD; `error`: its row is a bad one. */
   readonly invalidUtf8: 'error' | 'replace';
   readonly decode: (slice: EncodedSlice) => SliceRows;
-  readonly decodeIds: (ids: FetchedIds) => DocumentIds;
 }
 
 type TokenRows = Extract<Rows, { kind: 'tokens' }>;
@@ -38,6 +37,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
   #tokenizeMs = 0;
   #rowsSkipped = 0;
   #rowsExcluded = 0;
+  #rowsFiltered = 0;
   #skipped: SkippedRows[];
   readonly #options: DocumentOptions;
   readonly #kind: WindowPayload['kind'];
@@ -68,7 +68,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
       count += rows.count;
     }
     this.#starts = starts;
-    this.#fates = rowFates(payload, options.decodeIds);
+    this.#fates = rowFates(payload, options);
     this.count = count;
     this.source = payload.sourceIndex;
     this.#order = payload.orderKey === undefined ? identityPermutation(count) : createPermutation(payload.orderKey, count);
@@ -118,7 +118,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
     return this.#slices[slice].startRow + row - this.#starts[slice];
   }
 
-  /** What becomes of a document: `ROW_TAKEN`, `ROW_EXCLUDED`, `ROW_OF_OTHER_SPLIT`. */
+  /** What becomes of a document: `ROW_TAKEN`, `ROW_EXCLUDED`, `ROW_OF_OTHER_SPLIT`, `ROW_FILTERED`. */
   fate(document: number): number {
     return this.#fates === undefined ? ROW_TAKEN : this.#fates[this.#order.at(document)];
   }
@@ -128,17 +128,20 @@ export class WindowDocuments implements DocumentSource, Provenance {
     readonly tokenizeMs: number;
     readonly rowsSkipped: number;
     readonly rowsExcluded: number;
+    readonly rowsFiltered: number;
     readonly skipped: readonly SkippedRows[];
   } {
     const work = {
       tokenizeMs: this.#tokenizeMs,
       rowsSkipped: this.#rowsSkipped,
       rowsExcluded: this.#rowsExcluded,
+      rowsFiltered: this.#rowsFiltered,
       skipped: this.#skipped,
     };
     this.#tokenizeMs = 0;
     this.#rowsSkipped = 0;
     this.#rowsExcluded = 0;
+    this.#rowsFiltered = 0;
     this.#skipped = [];
     return work;
   }
@@ -261,6 +264,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
   #isLeftOut(document: number): boolean {
     const fate = this.fate(document);
     if (fate === ROW_EXCLUDED) this.#rowsExcluded++;
+    if (fate === ROW_FILTERED) this.#rowsFiltered++;
     return fate !== ROW_TAKEN;
   }
 

@@ -1,5 +1,5 @@
 /** Fetches the bytes of a window, or the tokens that were made of them, under the byte budget; keeps the readers of a lane's open blocks, which hold what the next window will need. */
-import type { Block, Slice } from '../core/shard.js';
+import type { Block, Slice, Unit } from '../core/shard.js';
 import { HeadraceError } from '../core/errors.js';
 import type { SourceKind } from '../core/fields.js';
 import type { BlockReader, Decoder, EncodedSlice } from '../decode/decoder.js';
@@ -96,7 +96,7 @@ export class WindowLoader {
       if (this.#options.badBlocks === 'fail' || reason === undefined) throw error;
       const problem = (error as HeadraceError).message;
       const encoded: EncodedSlice = { format: 'rejected', uri: shard.uri, rows: endRow - startRow, reason, problem };
-      return { ...place, tokens: undefined, encoded, ids: undefined, again: false };
+      return { ...place, tokens: undefined, encoded, ids: undefined, filterColumns: undefined, again: false };
     }
   }
 
@@ -106,19 +106,21 @@ export class WindowLoader {
     isKept: boolean,
     damaged: readonly ByteRange[] | undefined,
     signal: AbortSignal,
-  ): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'fields' | 'again'>> {
+  ): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'fields' | 'filterColumns' | 'again'>> {
     const { decoder } = this.#options;
     const { store, path, shard } = this.#shards.at(block.shard);
     const { kind, hasFields = false } = this.#options.source;
     const omitted: EncodedSlice = { format: 'omitted', uri: shard.uri, rows: endRow - startRow };
-    if (isKept && !this.#readsIds) return { encoded: omitted, ids: undefined, again: false };
+    const filters = this.#filterBytesOf(shard.units[block.unit]) > 0;
+    if (isKept && !this.#readsIds && !filters) return { encoded: omitted, ids: undefined, filterColumns: undefined, again: false };
 
-    const read = async (reader: BlockReader): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'fields'>> => {
+    const read = async (reader: BlockReader): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'fields' | 'filterColumns'>> => {
       const encoded = isKept || kind === 'none' ? Promise.resolve(omitted) : reader.slice(startRow, endRow, signal);
       const ids = this.#readsIds ? reader.ids(startRow, endRow, signal) : Promise.resolve(undefined);
       const fields = hasFields ? reader.fields?.(startRow, endRow, signal) : undefined;
-      await Promise.allSettled([encoded, ids, fields]); // what fails waits for the others, which write to the reader
-      return { encoded: await encoded, ids: await ids, ...(fields && { fields: await fields }) };
+      const columns = filters ? reader.filterColumns?.(startRow, endRow, signal) : undefined;
+      await Promise.allSettled([encoded, ids, fields, columns]); // what fails waits for the others, which write to the reader
+      return { encoded: await encoded, ids: await ids, filterColumns: await columns, ...(fields && { fields: await fields }) };
     };
     let ranges = damaged;
     if (ranges === undefined) {
@@ -152,7 +154,12 @@ export class WindowLoader {
     const { storedBytes, decodedBytes, rows } = unit;
     const bytes = tokens === undefined ? storedBytes : Math.max(storedBytes, decodedBytes);
     const idBytes = this.#readsIds ? decoder.storedIdBytes(unit) : 0;
-    return Math.ceil(((bytes + idBytes) * (endRow - startRow)) / rows);
+    return Math.ceil(((bytes + idBytes + this.#filterBytesOf(unit)) * (endRow - startRow)) / rows);
+  }
+
+  /** Of the columns that decide about the unit's rows; 0 where there is nothing to decide. */
+  #filterBytesOf(unit: Unit): number {
+    return this.#options.source.selection?.where === undefined ? 0 : (this.#options.decoder.storedFilterBytes?.(unit) ?? 0);
   }
 
   #readerOf(block: Block): BlockReader {

@@ -251,10 +251,10 @@ export class WindowHandle {
 }
 
 function transferables(payload: WindowPayload): ArrayBuffer[] {
-  return payload.slices.flatMap(({ encoded, ids, fields, tokens }) => [
+  return payload.slices.flatMap(({ encoded, ids, fields, filterColumns = [], tokens }) => [
     ...buffersOf(encoded),
     ...(ids === undefined ? [] : buffersOf(ids)),
-    ...(fields?.columns ?? []).flatMap(({ dictionary, pages }) => [dictionary.buffer, pages.buffer]),
+    ...[...(fields?.columns ?? []), ...filterColumns].flatMap(({ dictionary, pages }) => [dictionary.buffer, pages.buffer]),
     ...(tokens?.kind === 'kept' ? [tokens.entry.buffer as ArrayBuffer] : []),
   ]);
 }

@@ -68,7 +68,7 @@ function decode(window: OpenWindow, tools: Tools): Documents {
 
 function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: Tools): Documents {
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
-  const { payload, decode, decodeIds, decodeFields } = decodeWindow(fetched, settings.badBlocks);
+  const { payload, decode, decodeIds, decodeFields, decodeFilterColumn } = decodeWindow(fetched, settings.badBlocks);
   const options: DocumentOptions = {
     encoder,
     appendId: tokenizer?.appendId,
@@ -78,6 +78,7 @@ function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: T
     invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
     decode,
     decodeIds,
+    decodeFilterColumn,
   };
   if (packing.kind === 'samples') return new WindowSamples(payload, { ...options, decodeFields });
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
@@ -95,7 +96,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
-  const { tokenizeMs, rowsSkipped, rowsExcluded, skipped } = documents.takeWork();
+  const { tokenizeMs, rowsSkipped, rowsExcluded, rowsFiltered, skipped } = documents.takeWork();
   return {
     chunk,
     end: window.position,
@@ -108,6 +109,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
       packMs: packed - decoded - tokenizeMs,
       rowsSkipped,
       rowsExcluded,
+      rowsFiltered,
       tokensTruncated: writer.dropped,
       skipped,
     },

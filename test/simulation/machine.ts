@@ -26,7 +26,7 @@ import type { Scheduler } from './scheduler.js';
 
 export const PAD_ID = 7;
 
-const NO_EXCLUSIONS = { ids: undefined, rows: undefined, count: 0, fingerprint: undefined };
+const NO_EXCLUSIONS = { ids: undefined, filterColumns: undefined, rows: undefined, count: 0, fingerprint: undefined };
 
 /** Token `index` of a document: it says where it comes from. */
 export function tokenId(source: number, shard: number, row: number, index: number): number {
@@ -187,7 +187,7 @@ class Window {
         const encoded: OmittedSlice = { format: 'omitted', uri: `memory://x/${block.shard}`, rows: endRow - startRow };
         rows.set(encoded, tokenRows(sourceIndex, block.shard, shards[block.shard].flatMap((unit) => unit.rows), startRow, endRow)); // prettier-ignore
         const place = { shard: block.shard, path: `s${block.shard}`, startRow, blockStartRow: block.startRow };
-        return { ...place, encoded, ids: undefined, again: false, tokens: undefined };
+        return { ...place, encoded, ids: undefined, filterColumns: undefined, again: false, tokens: undefined };
       });
       const payload = { sourceIndex, kind: 'tokens', slices, orderKey: window.orderKey, selection: undefined } as const;
       const options = {
@@ -200,6 +200,9 @@ class Window {
         decode: (slice: EncodedSlice) => rows.get(slice)!,
         decodeIds: () => {
           throw new Error('no list asks for ids');
+        },
+        decodeFilterColumn: () => {
+          throw new Error('nothing is filtered');
         },
       };
       return config.sequence.packing.kind === 'samples'
@@ -216,8 +219,8 @@ class Window {
     const { documents, packer } = (this.#held ??= { documents: this.#open(), packer: createPacker(packing) });
     const writer = new SequenceWriter({ length, padId: PAD_ID, sequencesMax, provenance: documents });
     this.#position = packer.pack(documents, this.#position, writer);
-    const { rowsSkipped, rowsExcluded, skipped } = documents.takeWork();
-    const rows = { rowsSkipped, rowsExcluded, skipped };
+    const { rowsSkipped, rowsExcluded, rowsFiltered, skipped } = documents.takeWork();
+    const rows = { rowsSkipped, rowsExcluded, rowsFiltered, skipped };
     const work = { ...rows, decodeMs: 0, tokenizeMs: 0, tokenizedBytes: 0, packMs: 0, tokensTruncated: writer.dropped };
     const { count } = documents;
     return { chunk: writer.toChunk(), end: this.#position, documents: count, done: this.#position.document >= count, work };

@@ -10,7 +10,17 @@ import { SourceLane } from '../../src/stream/source-lane.js';
 import { tableOf } from '../support/shards.js';
 
 const LANES = 8;
-const WORK = { decodeMs: 0, tokenizeMs: 0, tokenizedBytes: 0, packMs: 0, rowsSkipped: 0, rowsExcluded: 0, tokensTruncated: 0, skipped: [] };
+const WORK = {
+  decodeMs: 0,
+  tokenizeMs: 0,
+  tokenizedBytes: 0,
+  packMs: 0,
+  rowsSkipped: 0,
+  rowsExcluded: 0,
+  rowsFiltered: 0,
+  tokensTruncated: 0,
+  skipped: [],
+};
 
 /** The first lane of a source of one-row shards without an end; a row has one token, or none. */
 function laneOf(rows: readonly (0 | 1)[]): SourceLane {

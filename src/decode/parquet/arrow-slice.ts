@@ -11,9 +11,11 @@ import type { CompressionCodec, Encoding, ParquetType } from 'hyparquet';
 import { ByteWriter } from 'hyparquet-writer';
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js';
 import { LIMITS } from '../../config/limits.js';
-import type { DocumentIds, Rows } from '../decoder.js';
-import type { EncodedChunk, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
+import type { ColumnType, ColumnValue } from '../../core/filter/operand.js';
+import type { DocumentIds, FilterColumn, Rows } from '../decoder.js';
+import type { EncodedChunk, EncodedParquetFilterColumn, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
 import { pagesOf } from './pages.js';
+import { signedOf } from './statistics.js';
 
 /** `PAR1`, little-endian. */
 const MAGIC = 0x31524150;
@@ -70,6 +72,56 @@ export function decodeIdsWithArrow({ kind, ...chunk }: EncodedParquetIds): Docum
   return Array.from({ length: chunk.rows }, (_, i) => (isThere(chunk.skipRows + i) ? idOf(chunk.skipRows + i) : null));
 }
 
+/** As `decodeWithArrow`. A field of a group that is null is null. */
+export function decodeFilterColumnWithArrow({ column, type, ...chunk }: EncodedParquetFilterColumn): FilterColumn {
+  const levels = structsAbove(arrowColumn(chunk));
+  const leaf = levels[levels.length - 1];
+  const valueOf = valueAt(leaf, type);
+  return {
+    column,
+    type,
+    valueAt: (index) => {
+      const row = chunk.skipRows + index;
+      return levels.every((level) => level.getValid(row)) ? valueOf(row) : null;
+    },
+  };
+}
+
+/** Without logical types, a column has the type that its values are stored as. */
+function valueAt(leaf: Arrow.Data, type: ColumnType): (row: number) => ColumnValue {
+  switch (type.kind) {
+    case 'text':
+      return bytesAt(leaf);
+    case 'boolean': {
+      const bits = leaf.values as Uint8Array;
+      return (row) => ((bits[(leaf.offset + row) >> 3] >> ((leaf.offset + row) & 7)) & 1) === 1;
+    }
+    case 'float': {
+      const values = leaf.values as Float32Array | Float64Array;
+      return (row) => values[row];
+    }
+    case 'integer': {
+      const values = numbersOf(leaf.values as Int32Array | BigInt64Array, type.unsigned);
+      return (row) => values[row];
+    }
+    case 'decimal':
+      if (leaf.values instanceof Uint8Array) {
+        const bytes = bytesAt(leaf);
+        return (row) => signedOf(bytes(row));
+      }
+      break;
+    default:
+  }
+  const values = leaf.values as Int32Array | BigInt64Array;
+  return (row) => values[row];
+}
+
+function bytesAt(column: Arrow.Data): (row: number) => Uint8Array {
+  const bounds = boundsOf(column, 0, column.length);
+  const bytes = column.values as Uint8Array;
+  return (row) => bytes.subarray(bounds[row], bounds[row + 1]);
+}
+
 function stringAt(column: Arrow.Data): (row: number) => string {
   const bounds = column.valueOffsets as Int32Array;
   const bytes = column.values as Uint8Array;
@@ -77,14 +129,17 @@ function stringAt(column: Arrow.Data): (row: number) => string {
   return (row) => text.toString('utf8', bounds[row], bounds[row + 1]);
 }
 
-/** Without their annotation, integers without a sign come with one. */
 function integerAt(values: Int32Array | BigInt64Array, unsigned: boolean): (row: number) => string {
-  const own: Int32Array | Uint32Array | BigInt64Array | BigUint64Array = !unsigned
-    ? values
-    : values instanceof Int32Array
-      ? new Uint32Array(values.buffer, values.byteOffset, values.length)
-      : new BigUint64Array(values.buffer, values.byteOffset, values.length);
+  const own = numbersOf(values, unsigned);
   return (row) => String(own[row]);
+}
+
+/** Without their annotation, integers without a sign come with one. */
+function numbersOf(values: Int32Array | BigInt64Array, unsigned: boolean): Int32Array | Uint32Array | BigInt64Array | BigUint64Array {
+  if (!unsigned) return values;
+  return values instanceof Int32Array
+    ? new Uint32Array(values.buffer, values.byteOffset, values.length)
+    : new BigUint64Array(values.buffer, values.byteOffset, values.length);
 }
 
 /** The one column of the pages, of `pageRows` rows. */

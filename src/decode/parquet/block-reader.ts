@@ -22,8 +22,8 @@ export function createParquetDecoder(scan: Scan): Decoder {
   const described = createFooterSize();
   const open = (store: Store, path: string, shard: Shard, block: Block, anew: boolean): BlockReader => {
     const unit = shard.units[block.unit];
-    const { id: idLayout, fields: fieldLayouts = [], ...layout } = parquetUnitLayout(unit.layout);
-    const { id: idColumn, fields: fieldColumns = [], ...column } = parquetShardLayout(shard.layout);
+    const { id: idLayout, fields: fieldLayouts = [], filter: filterLayouts = [], ...layout } = parquetUnitLayout(unit.layout);
+    const { id: idColumn, fields: fieldColumns = [], filter: filterTypes = [], ...column } = parquetShardLayout(shard.layout);
     const openChunk = (chunk: ParquetChunkLayout, schema: ParquetShardLayout['schema'], nested: boolean): ChunkReader => {
       const key = `${shard.uri}@${shard.etag}#${chunk.startByte}`; // two sources may want different column chunks
       const map = (anew ? undefined : pageMaps.get(key)) ?? new PageMap(unit, chunk, nested, shard.uri);
@@ -37,9 +37,11 @@ export function createParquetDecoder(scan: Scan): Decoder {
     const fieldChunks = fieldColumns.map(({ schema, type }, i) =>
       openChunk(fieldLayouts[i], schema, type.kind === 'numbers' && type.size !== null),
     );
+    let filterChunks: readonly ChunkReader[] | undefined;
     return {
       get ranges() {
-        return [...chunk.ranges, ...(idChunk?.ranges ?? []), ...fieldChunks.flatMap(({ ranges }) => ranges)];
+        const others = [...fieldChunks, ...(filterChunks ?? []), ...(idChunk === undefined ? [] : [idChunk])];
+        return [chunk, ...others].flatMap(({ ranges }) => ranges);
       },
       slice: async (startRow, endRow, signal) => ({
         ...(await chunk.read(startRow, endRow, signal)),
@@ -59,13 +61,23 @@ export function createParquetDecoder(scan: Scan): Decoder {
         await Promise.allSettled(reads); // what fails waits for the others, which write to their readers
         return { format: 'parquet', columns: await Promise.all(reads) };
       },
+      filterColumns: async (startRow, endRow, signal) => {
+        filterChunks ??= filterLayouts.map((own, index) => openChunk(own, filterTypes[index].schema, false));
+        const reads = filterChunks.map((own) => own.read(startRow, endRow, signal));
+        await Promise.allSettled(reads); // what fails waits for the others, which write to the reader
+        return (await Promise.all(reads)).map((read, index) => ({
+          ...read,
+          column: filterTypes[index].column,
+          type: filterTypes[index].type,
+        }));
+      },
     };
   };
   return {
-    index: (store, object, request, signal) => {
+    index: (store, object, request, signal, filter) => {
       const size = footerSizes.get(request) ?? createFooterSize();
       footerSizes.set(request, size);
-      return readParquetIndex(store, object, request, size, signal);
+      return readParquetIndex(store, object, { ...request, filter }, size, signal);
     },
     describe: (store, object, signal) => describeParquet(store, object, described, signal),
     openBlock: (store, path, shard, block) => open(store, path, shard, block, false),
@@ -76,6 +88,8 @@ export function createParquetDecoder(scan: Scan): Decoder {
       const { id } = parquetUnitLayout(unit.layout);
       return id === undefined ? 0 : id.endByte - id.startByte;
     },
+    storedFilterBytes: (unit) =>
+      (parquetUnitLayout(unit.layout).filter ?? []).reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0),
   };
 }
 

@@ -7,7 +7,7 @@ import type { ColumnRequest } from '../decoder.js';
 import type { ParquetIdType } from './layout.js';
 
 /** Annotations of text. Bytes without one are text as well: older writers (Impala, Hive, Spark with `binaryAsString`) leave it out. */
-const TEXT_TYPES = new Set(['UTF8', 'STRING', 'JSON', 'ENUM']);
+export const TEXT_TYPES = new Set(['UTF8', 'STRING', 'JSON', 'ENUM']);
 const BYTE_TYPES = new Set(['BYTE_ARRAY', 'FIXED_LEN_BYTE_ARRAY']);
 const INTEGER_TYPES = new Set(['INT32', 'INT64']);
 /** INT32 and INT64 are also dates, times and decimals, which are no ids. */
@@ -220,7 +220,7 @@ function isInteger({ type, converted_type: converted, logical_type: logical }: S
   return (logical === undefined || logical.type === 'INTEGER') && (converted === undefined || INTEGER_ANNOTATION.test(converted));
 }
 
-function annotationsOf({ converted_type: converted, logical_type: logical }: SchemaElement): string[] {
+export function annotationsOf({ converted_type: converted, logical_type: logical }: SchemaElement): string[] {
   return [converted, logical?.type].filter((annotation) => annotation !== undefined);
 }
 
@@ -236,4 +236,18 @@ function typeOf({ logical_type: logical, converted_type: converted, type }: Sche
     return converted.toLowerCase().replace('_', '');
   if (logical === undefined && converted === 'UTF8') return 'string';
   return (logical?.type ?? converted ?? type ?? 'group').toLowerCase();
+}
+
+/** Of all leaves, in the order of the schema, the names of each joined by NUL. */
+export function leafNames(schema: readonly SchemaElement[]): string[] {
+  const paths: string[] = [];
+  const visit = (parent: number, names: readonly string[]): void => {
+    for (const child of childrenOf(schema, parent)) {
+      const own = [...names, schema[child].name];
+      if (schema[child].type === undefined) visit(child, own);
+      else paths.push(own.join('\0'));
+    }
+  };
+  visit(0, []);
+  return paths;
 }

@@ -1,8 +1,8 @@
 /** The worker's half of the Parquet decoder: pages in, rows out. */
 import { HeadraceError, messageOf } from '../../core/errors.js';
-import type { DocumentIds, Rows } from '../decoder.js';
-import { decodeIdsWithArrow, decodeWithArrow } from './arrow-slice.js';
-import type { EncodedChunk, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
+import type { DocumentIds, FilterColumn, Rows } from '../decoder.js';
+import { decodeFilterColumnWithArrow, decodeIdsWithArrow, decodeWithArrow } from './arrow-slice.js';
+import type { EncodedChunk, EncodedParquetFilterColumn, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
 import { decodeLists } from './list-kernel.js';
 import { nameOfColumn } from './column.js';
 import { checkPage, PageChecksumError, pagesOf } from './pages.js';
@@ -19,6 +19,11 @@ export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetIds(slice: EncodedParquetIds): DocumentIds {
   return decodeChunk(slice, () => decodeIdsWithArrow(slice));
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeParquetFilterColumn(column: EncodedParquetFilterColumn): FilterColumn {
+  return decodeChunk(column, () => decodeFilterColumnWithArrow(column));
 }
 
 /** Of any column. Errors: `SHARD_INVALID`, for whatever `decode` throws. */

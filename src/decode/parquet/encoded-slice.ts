@@ -1,4 +1,5 @@
 /** A slice of a Parquet column on its way to a worker: the dictionary and the data pages that hold its rows, as they are in the file. */
+import type { ColumnType } from '../../core/filter/operand.js';
 import type { ByteRange } from '../../store/store.js';
 import type { ParquetChunkLayout, ParquetFieldType, ParquetIdType, ParquetShardLayout } from './layout.js';
 
@@ -42,4 +43,10 @@ export interface EncodedParquetField extends EncodedChunk {
 export interface EncodedParquetFields {
   readonly format: 'parquet';
   readonly columns: readonly EncodedParquetField[];
+}
+
+/** A column that a filter reads. */
+export interface EncodedParquetFilterColumn extends EncodedChunk {
+  readonly column: string;
+  readonly type: ColumnType;
 }

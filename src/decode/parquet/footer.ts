@@ -2,16 +2,19 @@
 import { createHash } from 'node:crypto';
 import { parquetMetadata, type ColumnChunk, type FileMetaData, type RowGroup, type SchemaElement } from 'hyparquet';
 import { LIMITS } from '../../config/limits.js';
+import type { Filter } from '../../core/filter/filter.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
-import type { ColumnRequest, ShardIndex } from '../decoder.js';
+import type { ColumnRequest, RuledOutUnits, ShardIndex } from '../decoder.js';
 import { MAGIC_BYTES, nameOfMagic } from '../magic.js';
 import { checkThrift } from './check-thrift.js';
 import { findColumn, findIdColumn, type Column, type IdColumn } from './column.js';
 import { findField, type FieldColumn } from './field-column.js';
+import { findFilterColumns, type FilterColumn } from './filter-columns.js';
 import type { FooterSize } from './footer-size.js';
 import type { ParquetChunkLayout, ParquetUnitLayout } from './layout.js';
+import { decideRowGroups, type RowGroupFate } from './row-group-filter.js';
 
 /** `PAR1`, at both ends of a file; `PARE` where the footer is encrypted. */
 const MAGIC = 'PAR1';
@@ -21,11 +24,16 @@ const TRAILER_BYTES = 8;
 
 const CODECS = new Set(['UNCOMPRESSED', 'SNAPPY', 'GZIP', 'BROTLI', 'ZSTD', 'LZ4', 'LZ4_RAW']);
 
+export interface ParquetIndexRequest extends ColumnRequest {
+  /** Of the rows that are taken; `undefined`: all. */
+  readonly filter: Filter | undefined;
+}
+
 /** Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
 export async function readParquetIndex(
   store: Store,
   object: ObjectInfo,
-  request: ColumnRequest,
+  request: ParquetIndexRequest,
   size: FooterSize,
   signal?: AbortSignal,
 ): Promise<ShardIndex> {
@@ -35,17 +43,31 @@ export async function readParquetIndex(
   const fieldsOnly = request.kind === 'none';
   const column = fieldsOnly ? fields[0] : findColumn(metadata.schema, request, uri);
   const id = request.id === undefined ? undefined : findIdColumn(metadata.schema, request.id, uri);
+  const { filter } = request;
+  const filterColumns = filter && findFilterColumns(filter, metadata.schema, uri);
+  const fates =
+    filter && filterColumns && (await decideRowGroups({ filter, columns: filterColumns, metadata, footer, store, object, uri }, signal));
   const units: Unit[] = [];
   let startRow = 0;
   for (const [index, rowGroup] of metadata.row_groups.entries()) {
-    const unit = unitOf(rowGroup, index, startRow, { column, id, fields, fieldsOnly, object, uri });
-    units.push(unit);
+    const fate = fates?.[index];
+    const unit = unitOf(rowGroup, index, startRow, {
+      column,
+      id,
+      fields,
+      fieldsOnly,
+      filter: fate === 'by-row' ? filterColumns : undefined,
+      object,
+      uri,
+    });
+    if (fate !== 'statistics' && fate !== 'bloom') units.push(unit);
     startRow += unit.rows;
   }
   return {
     contentId: createHash('sha256').update(footer).digest('hex'),
     rows: startRow,
     units,
+    ruledOut: fates && ruledOutUnits(fates),
     layout: {
       schema: column.schema.map(plainElement),
       nested: request.kind === 'tokens',
@@ -54,8 +76,16 @@ export async function readParquetIndex(
         fields: fields.map(({ field, schema, type }) => ({ name: field, schema: schema.map(plainElement), type })),
       }),
       ...(fieldsOnly && { fieldsOnly }),
+      ...(filterColumns && {
+        filter: filterColumns.map(({ name, type, schema }) => ({ column: name, type: { ...type }, schema: schema.map(plainElement) })),
+      }),
     },
   };
+}
+
+function ruledOutUnits(fates: readonly RowGroupFate[]): RuledOutUnits {
+  const count = (wanted: RowGroupFate): number => fates.filter((fate) => fate === wanted).length;
+  return { byStatistics: count('statistics'), byBloom: count('bloom') };
 }
 
 export interface ParquetFooter {
@@ -138,11 +168,18 @@ interface IndexedFile {
   readonly id: IdColumn | undefined;
   readonly fields: readonly FieldColumn[];
   readonly fieldsOnly: boolean;
+  /** Those that decide about the rows; `undefined`: nothing does. */
+  readonly filter: readonly FilterColumn[] | undefined;
   readonly object: ObjectInfo;
   readonly uri: string;
 }
 
-function unitOf(rowGroup: RowGroup, index: number, startRow: number, { column, id, fields, fieldsOnly, object, uri }: IndexedFile): Unit {
+function unitOf(
+  rowGroup: RowGroup,
+  index: number,
+  startRow: number,
+  { column, id, fields, fieldsOnly, filter, object, uri }: IndexedFile,
+): Unit {
   const rows = Number(rowGroup.num_rows);
   if (!(Number.isSafeInteger(rows) && rows >= 0)) throw invalid(uri, `row group ${index} claims ${rows} rows`);
   const own = chunkOf(rowGroup, index, column, object, uri);
@@ -151,6 +188,7 @@ function unitOf(rowGroup: RowGroup, index: number, startRow: number, { column, i
     ...own.chunk,
     ...(id && { id: chunkOf(rowGroup, index, id, object, uri).chunk }),
     ...(fields.length > 0 && { fields: beside.map(({ chunk }) => chunk) }),
+    ...(filter && { filter: filter.map((own) => chunkOf(rowGroup, index, own, object, uri).chunk) }),
   };
   const read = fieldsOnly ? beside : [own, ...beside];
   const decodedBytes = read.reduce((sum, found) => sum + found.decodedBytes, 0);
@@ -225,7 +263,7 @@ function offsetIndexOf(chunk: ColumnChunk, objectSize: number): Pick<ParquetChun
   return startByte > 0 && endByte > startByte && endByte <= objectSize ? { offsetIndex: { startByte, endByte } } : {};
 }
 
-function invalid(uri: string, problem: string, cause?: unknown): HeadraceError {
+export function invalid(uri: string, problem: string, cause?: unknown): HeadraceError {
   return new HeadraceError('SHARD_INVALID', `${uri} is not a readable Parquet file: ${problem}`, {
     detail: { uri },
     hint: 'Write the file again, or take it out of the source.',

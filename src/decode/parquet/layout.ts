@@ -2,6 +2,7 @@
 import type { SchemaElement } from 'hyparquet';
 import { z } from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
+import type { ColumnType } from '../../core/filter/operand.js';
 
 const byte = z.int().min(0);
 
@@ -23,6 +24,16 @@ const fieldTypeSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
+const columnTypeSchema: z.ZodType<ColumnType> = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('text') }),
+  z.object({ kind: z.literal('boolean') }),
+  z.object({ kind: z.literal('integer'), unsigned: z.boolean() }),
+  z.object({ kind: z.literal('decimal'), scale: z.int() }),
+  z.object({ kind: z.literal('date') }),
+  z.object({ kind: z.literal('timestamp'), unitsPerSecond: z.int(), utc: z.boolean() }),
+  z.object({ kind: z.literal('float'), bits: z.literal([32, 64]) }),
+]);
+
 const shardLayoutSchema = z.object({
   /** Of the projected column. */
   schema: columnSchema,
@@ -34,6 +45,8 @@ const shardLayoutSchema = z.object({
   fields: z.array(z.object({ name: z.string(), schema: columnSchema, type: fieldTypeSchema })).optional(),
   /** The projected column is that of the first field, and nobody reads it as another. */
   fieldsOnly: z.literal(true).optional(),
+  /** Of the columns that a filter reads, where there is one. */
+  filter: z.array(z.object({ column: z.string(), type: columnTypeSchema, schema: columnSchema })).optional(),
 });
 
 const chunkLayoutSchema = z.object({
@@ -56,6 +69,8 @@ const unitLayoutSchema = chunkLayoutSchema.extend({
   id: chunkLayoutSchema.optional(),
   /** Those of the fields. */
   fields: z.array(chunkLayoutSchema).optional(),
+  /** Those of the filter's columns, in the shard's order; absent where the filter takes every row. */
+  filter: z.array(chunkLayoutSchema).optional(),
 });
 
 export type ParquetIdType = z.output<typeof idTypeSchema>;
@@ -74,6 +89,16 @@ export interface ParquetShardLayout {
   readonly id?: { readonly schema: readonly SchemaElement[]; readonly type: ParquetIdType };
   readonly fields?: readonly ParquetFieldLayout[];
   readonly fieldsOnly?: true;
+  readonly filter?: readonly ParquetFilterColumn[];
+}
+
+/** A column that a filter reads. */
+export interface ParquetFilterColumn {
+  /** As the filter has it: of a nested field, with dots. */
+  readonly column: string;
+  readonly type: ColumnType;
+  /** Root, then the groups that the field is in, then the field. */
+  readonly schema: readonly SchemaElement[];
 }
 
 /** Where a column chunk is, and how it is stored. */
