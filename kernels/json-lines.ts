@@ -24,6 +24,8 @@ const OPEN_ARRAY: u32 = 0x5b;
 const BACKSLASH: u32 = 0x5c;
 const CLOSE_ARRAY: u32 = 0x5d;
 const LETTER_U: u32 = 0x75;
+/** A backslash and u, in the order of memory. */
+const START_OF_U: u32 = 0x755c;
 const OPEN_OBJECT: u32 = 0x7b;
 const CLOSE_OBJECT: u32 = 0x7d;
 /** In the order of memory. */
@@ -63,9 +65,8 @@ let bounds: usize = 0;
 /** Of the line that is read. */
 let at: usize = 0;
 let hasEscapes: bool = false;
-let found: usize = 0;
-let foundEnd: usize = 0;
-let foundEscapes: bool = false;
+/** Where text goes that is read; behind the text of the rows that were taken. */
+let target: usize = 0;
 
 /** Of the last call of `take`. */
 let stopped: i32 = 0;
@@ -95,15 +96,12 @@ export function take(from: usize, end: usize, isLast: bool, rowsMax: u32, base: 
   let rows: u32 = 0;
   while (rows < rowsMax) {
     skipBlankLines(end);
+    target = to;
     if (at >= end || !readLine() || (at == end && !isLast)) {
       stopped = isLast || hasLineFeed(end) ? REFUSED : INPUT;
       break;
     }
-    if (foundEscapes) to = unescape(found, foundEnd, to);
-    else {
-      memory.copy(to, found, foundEnd - found);
-      to += foundEnd - found;
-    }
+    to = target;
     store<u32>(bounds + (rows << 2), base + <u32>(to - out));
     rows++;
     lineCount++;
@@ -173,12 +171,7 @@ function findIn(from: usize): bool {
       isFound = true;
       if (rest <= pathEnd) {
         if (load<u8>(at) != OPEN_OBJECT || !findIn(rest)) return false;
-      } else {
-        found = at + 1;
-        if (load<u8>(at) != QUOTE || !skipString()) return false;
-        foundEnd = at - 1;
-        foundEscapes = hasEscapes;
-      }
+      } else if (load<u8>(at) != QUOTE || !readString()) return false;
     }
     skipSpace();
     const next: u32 = load<u8>(at++);
@@ -289,7 +282,7 @@ function skipString(): bool {
       if (load<u8>(ESCAPES + escape) == 0) return false;
       p += 2;
     } else {
-      for (let i: usize = 2; i < 6; i++) if (load<u8>(HEX + <usize>load<u8>(p + i)) > 15) return false;
+      if (hexAt(p + 2) > 0xffff) return false;
       p += 6;
     }
   }
@@ -326,53 +319,78 @@ function skipSpace(): void {
   }
 }
 
-/** The text of a checked string, without its quotes, as UTF-8; answers where it ends: never more bytes. */
-function unescape(from: usize, end: usize, target: usize): usize {
+/** Checks a string as `skipString` does, and writes its text as UTF-8: never more bytes. */
+function readString(): bool {
+  const quotes = i8x16.splat(<i8>QUOTE);
   const backslashes = i8x16.splat(<i8>BACKSLASH);
+  const spaces = i8x16.splat(0x20);
+  let from = at + 1;
+  let next = target;
   while (true) {
     const bytes = v128.load(from);
-    v128.store(target, bytes);
-    const mask = i8x16.bitmask(i8x16.eq(bytes, backslashes));
-    const run: usize = mask == 0 ? 16 : ctz(mask);
-    if (run >= end - from) return target + (end - from);
+    v128.store(next, bytes);
+    const special = v128.or(v128.or(i8x16.eq(bytes, quotes), i8x16.eq(bytes, backslashes)), i8x16.lt_u(bytes, spaces));
+    const mask = i8x16.bitmask(special);
+    if (mask == 0) {
+      from += 16;
+      next += 16;
+      continue;
+    }
+    const run: usize = ctz(mask);
     from += run;
-    target += run;
-    if (mask == 0) continue;
+    next += run;
+    const byte: u32 = load<u8>(from);
+    if (byte != BACKSLASH) {
+      at = from + 1;
+      target = next;
+      return byte == QUOTE;
+    }
     const escape: u32 = load<u8>(from + 1);
     if (escape != LETTER_U) {
-      store<u8>(target++, load<u8>(ESCAPES + escape));
+      const meant = load<u8>(ESCAPES + escape);
+      if (meant == 0) return false;
+      store<u8>(next++, meant);
       from += 2;
       continue;
     }
     let code = hexAt(from + 2);
+    if (code > 0xffff) return false;
     from += 6;
-    if (code >> 10 == 0x36 && load<u8>(from) == BACKSLASH && load<u8>(from + 1) == LETTER_U) {
+    if (code >> 10 == 0x36 && load<u16>(from) == START_OF_U) {
       const low = hexAt(from + 2);
       if (low >> 10 == 0x37) {
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
         from += 6;
       }
     }
-    if (code < 0x80) store<u8>(target++, code);
-    else if (code < 0x800) {
-      store<u8>(target++, 0xc0 | (code >> 6));
-      store<u8>(target++, 0x80 | (code & 0x3f));
-    } else if (code >> 11 == 0x1b) store<u8>(target++, NO_CHARACTER);
-    else {
-      if (code < 0x10000) store<u8>(target++, 0xe0 | (code >> 12));
-      else {
-        store<u8>(target++, 0xf0 | (code >> 18));
-        store<u8>(target++, 0x80 | ((code >> 12) & 0x3f));
-      }
-      store<u8>(target++, 0x80 | ((code >> 6) & 0x3f));
-      store<u8>(target++, 0x80 | (code & 0x3f));
-    }
+    next = writeCharacter(code, next);
   }
 }
 
+/** Answers where it ends. */
+function writeCharacter(code: u32, next: usize): usize {
+  if (code < 0x80) store<u8>(next, code);
+  else if (code < 0x800) {
+    store<u8>(next, 0xc0 | (code >> 6));
+    store<u8>(++next, 0x80 | (code & 0x3f));
+  } else if (code >> 11 == 0x1b) store<u8>(next, NO_CHARACTER);
+  else {
+    if (code < 0x10000) store<u8>(next, 0xe0 | (code >> 12));
+    else {
+      store<u8>(next, 0xf0 | (code >> 18));
+      store<u8>(++next, 0x80 | ((code >> 12) & 0x3f));
+    }
+    store<u8>(++next, 0x80 | ((code >> 6) & 0x3f));
+    store<u8>(++next, 0x80 | (code & 0x3f));
+  }
+  return next + 1;
+}
+
+/** More than 0xffff where there are no four digits. */
 function hexAt(from: usize): u32 {
   const first = <u32>load<u8>(HEX + <usize>load<u8>(from));
   const second = <u32>load<u8>(HEX + <usize>load<u8>(from + 1));
   const third = <u32>load<u8>(HEX + <usize>load<u8>(from + 2));
-  return (first << 12) | (second << 8) | (third << 4) | <u32>load<u8>(HEX + <usize>load<u8>(from + 3));
+  const fourth = <u32>load<u8>(HEX + <usize>load<u8>(from + 3));
+  return (first | second | third | fourth) > 15 ? u32.MAX_VALUE : (first << 12) | (second << 8) | (third << 4) | fourth;
 }

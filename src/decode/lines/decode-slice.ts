@@ -41,7 +41,7 @@ type Text =
 function decodeTexts(slice: EncodedLineSlice): Rows {
   const { bytes, rows } = slice;
   const read = textReader(slice);
-  const out = new Uint8Array(bytes.length);
+  const out = new Uint8Array(Buffer.allocUnsafeSlow(bytes.length).buffer); // texts are never longer; no time to fill it with zeros
   const bounds = new Int32Array(rows + 1);
   const nulls = new Nulls(rows);
   let length = 0;

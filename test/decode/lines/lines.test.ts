@@ -290,6 +290,71 @@ describe('lines', () => {
     );
   });
 
+  it('of JSON are the same wherever the parts end in which they are decoded, and however long they are', async () => {
+    const piece = fc.constantFrom(
+      'a',
+      'prose, ',
+      '\u00e9\u4e2d',
+      '\\n',
+      '\\"',
+      '\\\\',
+      '\\u00e9',
+      '\\ud83d\\ude00',
+      '\\ud83d',
+      '\\ude00x',
+      '/',
+      '\u{1f600}',
+    );
+    const body = fc.array(piece, { maxLength: 60 }).map((pieces) => pieces.join(''));
+    const good = fc
+      .tuple(body, fc.constantFrom(1, 1, 1, 40, 4000, 20_000), fc.boolean())
+      .map(([own, times, first]) =>
+        first
+          ? `{"text":"${own.repeat(times)}","meta":{"a":[1,-2.5e3,{}],"b":null}}`
+          : ` {"meta" : [ "${own}" , true],"text":"${own.repeat(times)}"} \r`,
+      );
+    const bad = fc.constantFrom(
+      '{"text":"\\x"}',
+      '{"text":"\t"}',
+      '{"text":"a"',
+      '{"text":"\\u12g4"}',
+      '{"text":1}',
+      '[]',
+      '{"text":"a"}}',
+      '{"text":tru}',
+    );
+    const rare = fc.constantFrom(
+      '{"text":"a","text":"b"}',
+      '{"te\\u0078t":"c"}',
+      `{"deep":${'['.repeat(80)}${']'.repeat(80)},"text":"d"}`,
+      `{"deep":${'['.repeat(64)}${']'.repeat(64)},"text":"e"}`,
+    );
+    const line = fc.oneof({ weight: 8, arbitrary: good }, bad, rare, fc.constantFrom('', ' \r'));
+    await fc.assert(
+      fc.asyncProperty(fc.array(line, { minLength: 1, maxLength: 60 }), fc.boolean(), async (lines, ends) => {
+        const content = Buffer.from(lines.join('\n') + (ends ? '\n' : ''));
+        const expected = lines.flatMap((own, i) => {
+          if (!/[^ \r\t]/.test(own)) return [];
+          try {
+            const { text } = JSON.parse(own) as { text?: unknown };
+            return [typeof text === 'string' ? Buffer.from(text).toString('utf8') : i + 1];
+          } catch {
+            return [i + 1];
+          }
+        });
+        const opened = await open('x.jsonl', content);
+        const all: (string | number)[] = [];
+        for await (const { slice } of slices(opened, 17)) {
+          const rows = decodeSlice(slice) as Rows;
+          const lineOf = (row: number): number => Number(/^\(line (\d+)\)/.exec(rows.problems?.get(row) ?? '')?.[1]);
+          all.push(...textsOf(rows).map((text, row) => text ?? lineOf(row)));
+        }
+        expect(all.length === expected.length && all.every((own, i) => own === expected[i])).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  }, 60_000);
+
   it('of files with bytes changed are rows or typed errors', async () => {
     const whole = readFileSync(path.join(directory, 'small.jsonl'));
     const table = readFileSync(path.join(directory, 'comma.csv'));
