@@ -1,5 +1,5 @@
 /**
- * The text of one field of lines of JSON in WebAssembly (`kernels/json-lines.ts`), ten times as fast as json-line.ts, because it leaves to it whatever is
+ * The text of one field of lines of JSON in WebAssembly (`kernels/json-lines.ts`), eight times as fast as json-line.ts, because it leaves to it whatever is
  * not a good row with one such string.
  *
  *   memory   path │ bounds │ window: a part of the lines │ text
