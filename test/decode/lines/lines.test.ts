@@ -14,6 +14,7 @@ import { decodeIds, decodeSlice } from '../../../dist/src/decode/decode-slice.js
 import type { ColumnRequest, Rows } from '../../../dist/src/decode/decoder.js';
 import type { EncodedLineSlice } from '../../../dist/src/decode/lines/encoded-slice.js';
 import { decodeRecords } from '../../../dist/src/decode/lines/decode-slice.js';
+import { TextKernel } from '../../../dist/src/decode/lines/text-kernel.js';
 import { openDecoders } from '../../../dist/src/decode/open-decoders.js';
 import { scanHere } from '../../../dist/src/decode/scan.js';
 import { memoryStore, type MemoryStore } from '../../../dist/src/store/memory.js';
@@ -354,6 +355,17 @@ describe('lines', () => {
       { numRuns: 60 },
     );
   }, 60_000);
+
+  it('of JSON that are good are all taken by the kernel, whose windows grow for long ones; it stops at the first that is not', () => {
+    const wanted = Array.from({ length: 5000 }, (_, i) => 'a"b\n'.repeat(i === 700 ? 100_000 : i === 900 ? 500_000 : i % 100));
+    const good = wanted.map((text) => `${JSON.stringify({ meta: { n: [1] }, text })}\n`).join('\n');
+    const bytes = Buffer.from(`${good}{"text":1}\n{"text":"behind"}\n`);
+    const out = { bytes: new Uint8Array(bytes.length), bounds: new Int32Array(5003) };
+    const taken = TextKernel.open('text', bytes, out)!.take(0, 0, 5002, 0);
+    expect(taken).toEqual({ rows: 5000, at: good.length, lines: 9999, length: wanted.join('').length });
+    expect(Buffer.from(out.bytes.subarray(0, taken.length)).equals(Buffer.from(wanted.join('')))).toBe(true);
+    expect(out.bounds[5000]).toBe(taken.length);
+  });
 
   it('of files with bytes changed are rows or typed errors', async () => {
     const whole = readFileSync(path.join(directory, 'small.jsonl'));
