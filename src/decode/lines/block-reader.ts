@@ -107,7 +107,7 @@ class LineReader implements BlockReader {
     const start = this.#markBefore(startRow - this.#unit.startRow);
     const end = this.#markBehind(endRow - this.#unit.startRow);
     const long = this.#long.filter(({ row }) => row >= start.row && row < end.row);
-    const pieces: Uint8Array[] = [];
+    const pieces: Uint8Array<ArrayBuffer>[] = [];
     let at = start.byte;
     for (const { startByte, endByte } of [...long, { startByte: end.byte, endByte: end.byte }]) {
       if (startByte > at) pieces.push(await this.#readContent(at, startByte, signal));
@@ -128,7 +128,7 @@ class LineReader implements BlockReader {
   }
 
   /** Of the unit. To the last byte of a compressed one, and a byte beyond: only then is it known that all of it is whole. */
-  async #readContent(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array> {
+  async #readContent(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const isLast = endByte === this.#marks[this.#marks.length - 1].byte && !this.#isPlain;
     const bytes = await this.#content.read(this.#skipBytes + startByte, this.#skipBytes + endByte + (isLast ? 1 : 0), signal);
     return bytes.subarray(0, endByte - startByte);
@@ -149,7 +149,9 @@ class LineReader implements BlockReader {
   }
 }
 
-function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+/** One piece is nearly always all of it, and is not copied. */
+function joined(pieces: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  if (pieces.length === 1) return pieces[0];
   const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const piece of pieces) {

@@ -8,6 +8,7 @@ import { readRecord } from './csv-record.js';
 import type { EncodedLineIds, EncodedLineSlice } from './encoded-slice.js';
 import { fieldOf, JsonLineError, JsonLineScanner, writeString, type FieldKind, type FieldPlace } from './json-line.js';
 import { visitRows } from './rows-of-slice.js';
+import { TextKernel, type TextOutput } from './text-kernel.js';
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeLineSlice(slice: EncodedLineSlice): Rows {
@@ -40,11 +41,19 @@ type Text =
 function decodeTexts(slice: EncodedLineSlice): Rows {
   const { bytes, rows } = slice;
   const read = textReader(slice);
-  const out = new Uint8Array(bytes.length);
+  const out = new Uint8Array(Buffer.allocUnsafeSlow(bytes.length).buffer); // texts are never longer; no time to fill it with zeros
   const bounds = new Int32Array(rows + 1);
   const nulls = new Nulls(rows);
   let length = 0;
+  const kernel = fieldKernel(slice, { bytes: out, bounds });
   visitRows(slice, {
+    many:
+      kernel &&
+      ((index, at, rowsMax) => {
+        const taken = kernel.take(index, at, rowsMax, length);
+        ({ length } = taken);
+        return taken;
+      }),
     row: (index, start, end, line) => {
       const text = read(start, end);
       if (text.kind === 'json') length = writeString(bytes, text.start, text.end, out, length);
@@ -86,6 +95,11 @@ function longProblem(bytes: number): string {
 
 function none(problem: string): Text {
   return { kind: 'none', problem };
+}
+
+/** For the rows that are good; where there is none, all are left to the reader. */
+function fieldKernel({ bytes, columns, kind }: EncodedLineSlice, out: TextOutput): TextKernel | undefined {
+  return kind === 'text' && columns.kind === 'jsonl' ? TextKernel.open(columns.column, bytes, out) : undefined;
 }
 
 /** A reader of the row at [start, end). */

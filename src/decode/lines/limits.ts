@@ -13,6 +13,10 @@ export const LINE_LIMITS = {
   skipBytesMax: 2 ** 20,
   /** Shards that are passed over at once: with 12 MiB each, 100 MiB; and more than keep two workers and a connection busy. */
   passesMax: 8,
+  /** Content that is decoded at a time: it stays in the processor's cache, and has a hundred rows. */
+  windowBytes: 256 * 2 ** 10,
+  /** Longer rows are read without the kernel, as slowly as rare ones: a worker keeps twice as much memory for good. */
+  windowBytesMax: 16 * 2 ** 20,
   /** The names of columns: a thousand long ones. */
   headerBytesMax: 256 * 2 ** 10,
 } as const;

@@ -8,6 +8,9 @@ import { isBlankByte } from './scan-rows.js';
 export interface RowVisitor {
   row(index: number, start: number, end: number, line: number): void;
   long(index: number, bytes: number, line: number): void;
+  /** Takes as many rows as it wants from byte `at` on, where row `index` begins: all of them have their bytes. The one after them is for `row`. */
+  readonly many?:
+    ((index: number, at: number, rowsMax: number) => { readonly rows: number; readonly at: number; readonly lines: number }) | undefined;
 }
 
 const LINE_FEED = 0x0a;
@@ -19,6 +22,14 @@ export function visitRows(slice: EncodedLineSlice, visitor: RowVisitor): void {
   let line = slice.line;
   let nextLong = 0;
   for (let row = 0; row < skipRows + rows; row++) {
+    if (row >= skipRows && visitor.many !== undefined) {
+      const rowsMax = (nextLong < longRows.length ? longRows[nextLong].row : skipRows + rows) - row;
+      const taken = visitor.many(row - skipRows, at, rowsMax);
+      ({ at } = taken);
+      line += taken.lines;
+      row += taken.rows;
+      if (row === skipRows + rows) return;
+    }
     const index = row - skipRows;
     if (nextLong < longRows.length && longRows[nextLong].row === row) {
       line++;

@@ -14,6 +14,7 @@ import { decodeIds, decodeSlice } from '../../../dist/src/decode/decode-slice.js
 import type { ColumnRequest, Rows } from '../../../dist/src/decode/decoder.js';
 import type { EncodedLineSlice } from '../../../dist/src/decode/lines/encoded-slice.js';
 import { decodeRecords } from '../../../dist/src/decode/lines/decode-slice.js';
+import { TextKernel } from '../../../dist/src/decode/lines/text-kernel.js';
 import { openDecoders } from '../../../dist/src/decode/open-decoders.js';
 import { scanHere } from '../../../dist/src/decode/scan.js';
 import { memoryStore, type MemoryStore } from '../../../dist/src/store/memory.js';
@@ -288,6 +289,82 @@ describe('lines', () => {
       }),
       { numRuns: 800 },
     );
+  });
+
+  it('of JSON are the same wherever the parts end in which they are decoded, and however long they are', async () => {
+    const piece = fc.constantFrom(
+      'a',
+      'prose, ',
+      '\u00e9\u4e2d',
+      '\\n',
+      '\\"',
+      '\\\\',
+      '\\u00e9',
+      '\\ud83d\\ude00',
+      '\\ud83d',
+      '\\ude00x',
+      '/',
+      '\u{1f600}',
+    );
+    const body = fc.array(piece, { maxLength: 60 }).map((pieces) => pieces.join(''));
+    const good = fc
+      .tuple(body, fc.constantFrom(1, 1, 1, 40, 4000, 20_000), fc.boolean())
+      .map(([own, times, first]) =>
+        first
+          ? `{"text":"${own.repeat(times)}","meta":{"a":[1,-2.5e3,{}],"b":null}}`
+          : ` {"meta" : [ "${own}" , true],"text":"${own.repeat(times)}"} \r`,
+      );
+    const bad = fc.constantFrom(
+      '{"text":"\\x"}',
+      '{"text":"\t"}',
+      '{"text":"a"',
+      '{"text":"\\u12g4"}',
+      '{"text":1}',
+      '[]',
+      '{"text":"a"}}',
+      '{"text":tru}',
+    );
+    const rare = fc.constantFrom(
+      '{"text":"a","text":"b"}',
+      '{"te\\u0078t":"c"}',
+      `{"deep":${'['.repeat(80)}${']'.repeat(80)},"text":"d"}`,
+      `{"deep":${'['.repeat(64)}${']'.repeat(64)},"text":"e"}`,
+    );
+    const line = fc.oneof({ weight: 8, arbitrary: good }, bad, rare, fc.constantFrom('', ' \r'));
+    await fc.assert(
+      fc.asyncProperty(fc.array(line, { minLength: 1, maxLength: 60 }), fc.boolean(), async (lines, ends) => {
+        const content = Buffer.from(lines.join('\n') + (ends ? '\n' : ''));
+        const expected = lines.flatMap((own, i) => {
+          if (!/[^ \r\t]/.test(own)) return [];
+          try {
+            const { text } = JSON.parse(own) as { text?: unknown };
+            return [typeof text === 'string' ? Buffer.from(text).toString('utf8') : i + 1];
+          } catch {
+            return [i + 1];
+          }
+        });
+        const opened = await open('x.jsonl', content);
+        const all: (string | number)[] = [];
+        for await (const { slice } of slices(opened, 17)) {
+          const rows = decodeSlice(slice) as Rows;
+          const lineOf = (row: number): number => Number(/^\(line (\d+)\)/.exec(rows.problems?.get(row) ?? '')?.[1]);
+          all.push(...textsOf(rows).map((text, row) => text ?? lineOf(row)));
+        }
+        expect(all.length === expected.length && all.every((own, i) => own === expected[i])).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  }, 60_000);
+
+  it('of JSON that are good are all taken by the kernel, whose windows grow for long ones; it stops at the first that is not', () => {
+    const wanted = Array.from({ length: 5000 }, (_, i) => 'a"b\n'.repeat(i === 700 ? 100_000 : i === 900 ? 500_000 : i % 100));
+    const good = wanted.map((text) => `${JSON.stringify({ meta: { n: [1] }, text })}\n`).join('\n');
+    const bytes = Buffer.from(`${good}{"text":1}\n{"text":"behind"}\n`);
+    const out = { bytes: new Uint8Array(bytes.length), bounds: new Int32Array(5003) };
+    const taken = TextKernel.open('text', bytes, out)!.take(0, 0, 5002, 0);
+    expect(taken).toEqual({ rows: 5000, at: good.length, lines: 9999, length: wanted.join('').length });
+    expect(Buffer.from(out.bytes.subarray(0, taken.length)).equals(Buffer.from(wanted.join('')))).toBe(true);
+    expect(out.bounds[5000]).toBe(taken.length);
   });
 
   it('of files with bytes changed are rows or typed errors', async () => {
