@@ -1,4 +1,4 @@
-/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle|decode-arrays [OPTIONS]`: sets up what the benchmark needs and runs it. */
+/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle|decode-arrays|tar [OPTIONS]`: sets up what the benchmark needs and runs it. */
 import path from 'node:path';
 import { ensureNode, ensurePeers } from './bench-peers.mjs';
 import { ensureMinio } from './minio.mjs';
