@@ -20,7 +20,8 @@ export interface TarScanRequest {
   readonly bytes: Uint8Array;
   readonly startByte: number;
   readonly uri: string;
-  /** Of the object. */
+  readonly isContent: boolean;
+  /** Of the archive; as long as nobody knows it, more than it can have. */
   readonly size: number;
   readonly wanted: readonly string[];
   readonly state: TarScanState;
@@ -50,9 +51,9 @@ export interface TarScan {
 const SEEN_MAX = 12;
 
 /** Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
-export function scanTarHeaders({ bytes: part, startByte, uri, size, wanted, state }: TarScanRequest): TarScan {
+export function scanTarHeaders({ bytes: part, startByte, uri, isContent, size, wanted, state }: TarScanRequest): TarScan {
   const bytes = Buffer.from(part.buffer, part.byteOffset, part.length);
-  const place: TarPlace = { uri, startByte };
+  const place: TarPlace = { uri, startByte, isContent };
   const endByte = startByte + bytes.length;
   const [startBytes, bodyBytes, sizes, flags]: number[][] = [[], [], [], []];
   const seen = new Set(state.seen);

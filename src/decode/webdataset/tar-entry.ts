@@ -33,6 +33,8 @@ export type TarStep = TarEntry | 'more' | 'end';
 export interface TarPlace {
   readonly uri: string;
   readonly startByte: number;
+  /** Places are those in the content of a compressed object. */
+  readonly isContent: boolean;
 }
 
 /** Of the entry that starts at `at`. Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
@@ -76,9 +78,9 @@ export function readTarEntry(bytes: Buffer, at: number, place: TarPlace): TarSte
 }
 
 /** `byte`: counted as `place` does. */
-export function tarInvalid({ uri, startByte }: TarPlace, byte: number, problem: string): HeadraceError {
+export function tarInvalid({ uri, startByte, isContent }: TarPlace, byte: number, problem: string): HeadraceError {
   const at = startByte + byte;
-  return new HeadraceError('SHARD_INVALID', `${uri} is no tar that can be read: at byte ${at} it ${problem}`, {
+  return new HeadraceError('SHARD_INVALID', `${uri} is no tar that can be read: at byte ${at}${ofContent(isContent)} it ${problem}`, {
     detail: { uri, byte: at },
     hint: 'Write the archive again, or take it out of the source.',
   });
@@ -118,9 +120,16 @@ function refuseOddTypes(type: number, { isSparse = false }: PaxAttributes, heade
   }
 }
 
-function unsupported({ uri, startByte }: TarPlace, byte: number, what: string, hint: string): HeadraceError {
+function ofContent(isContent: boolean): string {
+  return isContent ? ' of its content' : '';
+}
+
+function unsupported({ uri, startByte, isContent }: TarPlace, byte: number, what: string, hint: string): HeadraceError {
   const at = startByte + byte;
-  return new HeadraceError('SHARD_UNSUPPORTED', `${uri} has ${what} at byte ${at}`, { detail: { uri, byte: at }, hint });
+  return new HeadraceError('SHARD_UNSUPPORTED', `${uri} has ${what} at byte ${at}${ofContent(isContent)}`, {
+    detail: { uri, byte: at },
+    hint,
+  });
 }
 
 /** The sum of the header's bytes, with the sum itself as spaces; some old writers took bytes for signed. `zeros`: no header. */
