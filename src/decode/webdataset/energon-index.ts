@@ -6,7 +6,7 @@ import { LIMITS } from '../../config/limits.js';
 import { HeadraceError } from '../../core/errors.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import { codecOfPath } from '../compressed/codec.js';
-import { BLOCK_BYTES, readTarEntry } from './tar-entry.js';
+import { BLOCK_BYTES, readTarEntry, tarBytes } from './tar-entry.js';
 
 export interface EnergonIndex {
   /** Of each sample. */
@@ -51,7 +51,7 @@ async function startsEntry(store: Store, tar: ObjectInfo, startByte: number, end
   const bytes = await store.read(tar.path, range, { ifMatch: tar.etag, signal });
   try {
     return (
-      readTarEntry(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), 0, {
+      readTarEntry(tarBytes(bytes), 0, {
         uri: store.uri + tar.path,
         startByte,
         isContent: false,

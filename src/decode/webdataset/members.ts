@@ -2,7 +2,7 @@
 import { HeadraceError } from '../../core/errors.js';
 import type { EncodedTarSlice } from './encoded-slice.js';
 import { memberName } from './member-name.js';
-import { readTarEntry, tarInvalid } from './tar-entry.js';
+import { readTarEntry, tarBytes, tarInvalid } from './tar-entry.js';
 
 /** Of one name, in each of a slice's rows. */
 export interface TarMembers {
@@ -49,7 +49,8 @@ export function decodeTarMembers(slice: EncodedTarSlice, names: readonly string[
   let pending = beginsWithin; // the first member is of the sample before
 
   for (const [index, run] of slice.runs.entries()) {
-    const bytes = Buffer.from(run.bytes.buffer, run.bytes.byteOffset, run.bytes.length);
+    const part = tarBytes(run.bytes);
+    const { bytes } = part;
     const place = { uri, startByte: run.startByte, isContent };
     for (let at = 0; at < bytes.length;) {
       const here = run.startByte + at;
@@ -58,7 +59,7 @@ export function decodeTarMembers(slice: EncodedTarSlice, names: readonly string[
         if (row + 1 + skipRows !== slice.stretches[stretch].startRow) throw wrongIndex(slice, here);
         stretch++;
       }
-      const entry = readTarEntry(bytes, at, place);
+      const entry = readTarEntry(part, at, place);
       if (entry === 'more') throw tarInvalid(place, at, 'has a header that is not where the index says');
       if (entry === 'end') break;
       at = entry.endByte;
