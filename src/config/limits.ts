@@ -76,6 +76,8 @@ export const LIMITS = {
   tarUnitStretchesMax: 64,
   /** A stretch of samples: what is read for nothing at the ends of a slice is half of this on average. */
   tarStretchBytes: 256 * 2 ** 10,
+  /** The same in a compressed unit that is longer than it should be, since none can begin in it: a gigabyte has a thousand. */
+  tarLongStretchBytes: 2 ** 20,
   /** A body that nobody wants is read past, not through, if it is longer: a request (20 ms) costs an object store's stream (100 MB/s) as much as 2 MB. */
   tarJumpBytes: 2 ** 20,
   /** Of a tar's headers, at a time: 32 shards are indexed at once, and each read is held twice for a moment. */

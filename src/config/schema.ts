@@ -95,7 +95,7 @@ const sourceSchema = z
     uri: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
       .describe(
-        'Where the shards are: a directory or prefix (ending in `/`), a glob, one object, or a list of these. A path, or a URI of docs/storage.md: `s3://`, `gs://`, `az://`, `hf://`, `https://`. Relative paths start at the configuration file.',
+        'Where the shards are: a directory or prefix (ending in `/`), a glob, names by number (`shard-{000..146}.tar`), one object, or a list of these. A path, or a URI of docs/storage.md: `s3://`, `gs://`, `az://`, `hf://`, `https://`. Relative paths start at the configuration file.',
       ),
     index: z
       .string()
@@ -109,14 +109,18 @@ const sourceSchema = z
       .string()
       .min(1)
       .optional()
-      .describe('The column to tokenize; a field of a struct or of JSON by its path: `meta.body`. `text`, unless `tokens` is given.'),
+      .describe(
+        'The column to tokenize; a field of a struct or of JSON by its path: `meta.body`; of a tar the member, or a field of its JSON (`txt`, `json.caption`: docs/formats.md). `text`, unless `tokens` is given.',
+      ),
     csv: csvSchema.optional().describe('How separated values are written (docs/formats.md).'),
     lines: z.boolean().default(false).describe('Of plain text: `true`, a document a line that is not blank; `false`, a document a file.'),
     tokens: z
       .string()
       .min(1)
       .optional()
-      .describe('A column of lists of token ids (integers of 8 to 64 bits), instead of `text`: nothing is tokenized or appended.'),
+      .describe(
+        'A column of lists of token ids (integers of 8 to 64 bits), instead of `text`: nothing is tokenized or appended. Of a tar a member such as `input_ids.npy`, or `json.input_ids`.',
+      ),
     array: arraySchema
       .optional()
       .describe(
@@ -127,7 +131,7 @@ const sourceSchema = z
       .min(1)
       .optional()
       .describe(
-        'A column of strings or integers that names each document. Read only where `exclude` or `validation` asks for ids, and by `headrace show`.',
+        'A column of strings or integers that names each document; of a tar `__key__`, or a member. Read only where `exclude` or `validation` asks for ids, and by `headrace show`.',
       ),
     fields: z
       .record(fieldName, fieldSchema)

@@ -5,7 +5,7 @@ const COMPRESSED_ENDINGS = ['.gz', '.bgz', '.zst'];
 /** In the order in which they are looked for below a prefix: what holds data before what may describe it. */
 export const FORMATS = {
   parquet: ['.parquet'],
-  webdataset: ['.tar'],
+  webdataset: [...compressed('.tar'), '.tgz'],
   arrow: ['.arrow', '.arrows', '.feather', '.ipc'],
   npy: ['.npy'],
   megatron: ['.idx'],

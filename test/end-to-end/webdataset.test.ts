@@ -78,6 +78,32 @@ describe.skipIf(PYTHON === undefined)('streams of tars', { timeout: 300_000 }, (
     }
   });
 
+  it('that are compressed go on exactly too, near the end of a stream that is read from its start', async () => {
+    execFileSync(PYTHON!, [SCRIPT, 'text', workspace.path('gz'), '3', '250', 'tar.gz']);
+    execFileSync(PYTHON!, [SCRIPT, 'text', workspace.path('long'), '1', '5000', 'tgz']);
+    const sources = { prose: { uri: [workspace.path('gz/'), workspace.path('long/')], text: 'txt', id: '__key__' } };
+    const plain = { prose: { ...sources.prose, uri: [workspace.path('gz-plain/'), workspace.path('long-plain/')] } };
+    execFileSync(PYTHON!, [SCRIPT, 'text', workspace.path('gz-plain'), '3', '250', 'tar']);
+    execFileSync(PYTHON!, [SCRIPT, 'text', workspace.path('long-plain'), '1', '5000', 'tar']);
+    const [whole] = await streams(config({ sources }));
+    const tokens = (batches: readonly Batch[]): number => batches.reduce((sum, batch) => sum + batch.tokens, 0);
+    expect(tokens(whole)).toBe(tokens((await streams(config({ sources: plain })))[0]));
+    expect(stepHashes(await streams(config({ sources }), 2))).toEqual(stepHashes([whole]));
+    const pipeline = await openPipeline(config({ sources }));
+    try {
+      for (const step of [3, Math.floor(whole.length / 2), whole.length - 40, whole.length - 3]) {
+        const next: string[] = [];
+        for await (const batch of pipeline.batches({ cursor: whole[step].cursor })) {
+          next.push(batch.digest);
+          if (next.length === 5) break;
+        }
+        expect(next, `after step ${step}`).toEqual(whole.slice(step + 1, step + 6).map(({ digest }) => digest));
+      }
+    } finally {
+      await pipeline.close();
+    }
+  });
+
   it('leave documents out by key, and name them', async () => {
     const list = workspace.path('exclude.txt');
     await writeFile(list, '2/000007\n0/000249\n');

@@ -84,4 +84,5 @@ def contents() -> None:
     (DIRECTORY / "dictionary.zst").write_bytes(zstandard.ZstdCompressor(dict_data=dictionary).compress(large))
 
 
-{"contents": contents}[sys.argv[1]]()
+if __name__ == "__main__":
+    {"contents": contents}[sys.argv[1]]()

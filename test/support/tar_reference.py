@@ -1,9 +1,11 @@
 """What webdataset and Python's tarfile write, and what webdataset reads of it. Run by the TypeScript tests.
 
 write DIR                           shards in the layouts of webdataset.test.ts, and what webdataset reads of each, as JSON
-text DIR SHARDS SAMPLES             shards of text for end-to-end tests
+compressed DIR                      a tar of several units in every compression, and what webdataset reads of it
+text DIR SHARDS SAMPLES [ENDING]    shards of text for end-to-end tests
 """
 
+import gzip
 import io
 import json
 import re
@@ -117,14 +119,36 @@ def write(directory: str) -> None:
     print(json.dumps({"rows": {name: read(f"{directory}/{name}.tar") for name in names}, "shapes": shapes}))
 
 
-def text(directory: str, shards: str, samples: str) -> None:
+def compressed(directory: str) -> None:
+    from compressed import bgzip, streamed, zstd
+
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    plain = f"{directory}/plain.tar"
+    write_text(plain, np.random.default_rng(23), 0, 9000)
+    content = Path(plain).read_bytes()
+    pieces = [content[i : i + 700_001] for i in range(0, len(content), 700_001)]
+    write_text(f"{directory}/written.tar.gz", np.random.default_rng(23), 0, 9000)  # the writer compresses it by its name
+    Path(f"{directory}/whole.tgz").write_bytes(gzip.compress(content, 1))
+    Path(f"{directory}/bgzip.tar.gz").write_bytes(bgzip(content))
+    Path(f"{directory}/frame.tar.zst").write_bytes(streamed(content, 1))
+    Path(f"{directory}/frames.tar.zst").write_bytes(b"".join(zstd(piece) for piece in pieces))
+    rows = {name: [[key, members["txt"]] for key, members in read(f"{directory}/{name}")] for name in ("plain.tar", "written.tar.gz", "whole.tgz")}
+    assert rows["plain.tar"] == rows["written.tar.gz"] == rows["whole.tgz"]
+    print(json.dumps(rows["plain.tar"]))
+
+
+def write_text(path: str, rng, shard: int, samples: int) -> None:
+    with wds.TarWriter(path, mtime=1.0) as sink:
+        for i in range(samples):
+            sink.write({"__key__": f"{shard}/{i:06}", "txt": document(rng, int(rng.integers(1, 400))), "json": {"uid": f"{shard}-{i}"}})
+
+
+def text(directory: str, shards: str, samples: str, ending: str = "tar") -> None:
     Path(directory).mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(17)
     for shard in range(int(shards)):
-        with wds.TarWriter(f"{directory}/shard-{shard:06}.tar", mtime=1.0) as sink:
-            for i in range(int(samples)):
-                sink.write({"__key__": f"{shard}/{i:06}", "txt": document(rng, int(rng.integers(1, 400))), "json": {"uid": f"{shard}-{i}"}})
+        write_text(f"{directory}/shard-{shard:06}.{ending}", rng, shard, int(samples))
 
 
 if __name__ == "__main__":
-    {"write": write, "text": text}[sys.argv[1]](*sys.argv[2:])
+    {"write": write, "compressed": compressed, "text": text}[sys.argv[1]](*sys.argv[2:])

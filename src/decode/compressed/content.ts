@@ -49,11 +49,23 @@ export function openContent(store: Store, object: ContentObject, range: ByteRang
   return new HeldContent(store, object, range);
 }
 
-/** Parts are complete when the pieces have come to their end. */
+/** Parts are known as they begin; the last one ends where it is known to when the pieces have come to their end. */
 export interface ContentPass {
   readonly pieces: AsyncGenerator<Uint8Array, void, undefined>;
   /** A plain object has none: any range of it can be read. */
   readonly parts: readonly ContentPart[];
+}
+
+/** The part that has a byte of the content. */
+export function partOf(parts: readonly ContentPart[], byte: number): ContentPart {
+  let low = 0;
+  let high = parts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (parts[middle].contentByte <= byte) low = middle;
+    else high = middle - 1;
+  }
+  return parts[low];
 }
 
 /** Every byte of the content, once, in order. Errors: those of `ContentReader.read`. */
@@ -77,7 +89,8 @@ async function* partPieces(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let contentByte = 0;
   for (let startByte = 0; startByte < object.size; startByte = stored.position) {
-    const start = contentByte;
+    const part = { startByte, endByte: object.size, contentByte };
+    parts.push(part);
     try {
       for await (const piece of decompress(codec, () => stored.pull())) {
         contentByte += piece.length;
@@ -86,7 +99,7 @@ async function* partPieces(
     } catch (error) {
       throw contentError(error, object, contentByte);
     }
-    parts.push({ startByte, endByte: stored.position, contentByte: start });
+    part.endByte = stored.position;
     stored.nextPart();
   }
 }

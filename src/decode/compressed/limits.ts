@@ -16,6 +16,10 @@ export const CONTENT_LIMITS = {
   ratioMax: 1_100,
   /** What any object may decompress to, whatever its size: the shortest ones have all of their ratio from a single run of one byte. */
   ratioFreeBytes: 2 ** 20,
+  /** A compressed unit begins at most this far behind the start of a part, which is decompressed for nothing. */
+  skipBytesMax: 2 ** 20,
+  /** Shards that are passed over at once: with 12 MiB each, 100 MiB; and more than keep two workers and a connection busy. */
+  passesMax: 8,
   /** A zstd window, which a decompressor holds: what `zstd --long=27` makes, and the limit of the reference decoder by default. */
   zstdWindowBytesMax: 128 * 2 ** 20,
 } as const;

@@ -1,23 +1,24 @@
 /** Fetches the lines of a block's slices: the main thread's half of JSON lines, separated values and plain text. */
 import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard, Unit } from '../../core/shard.js';
+import { createTurns } from '../../core/turns.js';
 import { STORE_LIMITS } from '../../store/limits.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import { codecOfPath } from '../compressed/codec.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
+import { CONTENT_LIMITS } from '../compressed/limits.js';
 import type { BlockReader, PlainRequest, PlainDecoder, ReadEstimate, Scan } from '../decoder.js';
 import { lineColumns } from './columns.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
 import { indexLines } from './index-lines.js';
 import { lineUnitLayout, longRowsOf, marksOf, type LongRow, type Mark } from './layout.js';
 import type { LineFormat } from './line-format.js';
-import { LINE_LIMITS } from './limits.js';
 
 export type LineFormatOf = (request: PlainRequest, path: string) => LineFormat;
 
 /** `scan` runs in a worker. */
 export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): PlainDecoder {
-  const inTurn = createTurns(LINE_LIMITS.passesMax);
+  const inTurn = createTurns(CONTENT_LIMITS.passesMax);
   return {
     index: (store, object, request, signal = new AbortController().signal) =>
       inTurn(() => indexLines(store, object, formatOf(request, object.path), request, scan, signal)),
@@ -25,23 +26,6 @@ export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): PlainDeco
     reopenBlock: (store, path, shard, block, ranges) => new LineReader(withFreshReads(store, ranges), path, shard, block),
     estimateBlock,
     storedIdBytes: (unit) => unit.storedBytes,
-  };
-}
-
-/** At most so many works at once; the others wait in order. */
-function createTurns(worksMax: number): <T>(work: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (work) => {
-    if (running < worksMax) running++;
-    else await new Promise<void>((resolve) => waiting.push(resolve)); // who ends hands its turn over
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next();
-    }
   };
 }
 

@@ -10,7 +10,8 @@ import type { JsonValue } from '../../core/canonical-json.js';
 import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import { codecOfPath } from '../compressed/codec.js';
-import { passContent, type ContentPart } from '../compressed/content.js';
+import { partOf, passContent, type ContentPart } from '../compressed/content.js';
+import { CONTENT_LIMITS } from '../compressed/limits.js';
 import type { PlainRequest, Scan, ShardIndex } from '../decoder.js';
 import { findColumns } from './columns.js';
 import type { LineUnitLayout, LongRow } from './layout.js';
@@ -152,7 +153,7 @@ function cutUnits({ marks, long, end }: FoundRows, parts: readonly ContentPart[]
     const last = starts.at(-1);
     const isEnough = last === undefined || (mark.byte - last.byte >= LINE_LIMITS.unitBytes && mark.row > last.row);
     const skipped = parts === undefined ? 0 : mark.byte - partOf(parts, mark.byte).contentByte;
-    if (isEnough && (last === undefined || skipped <= LINE_LIMITS.skipBytesMax)) starts.push(mark);
+    if (isEnough && (last === undefined || skipped <= CONTENT_LIMITS.skipBytesMax)) starts.push(mark);
   }
   const units: Unit[] = [];
   let at = 0;
@@ -196,18 +197,6 @@ function unitOf(
     ...(isWhole && { isWhole }),
     layout: layout,
   };
-}
-
-/** The part that has a byte of the content. */
-function partOf(parts: readonly ContentPart[], byte: number): ContentPart {
-  let low = 0;
-  let high = parts.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (parts[middle].contentByte <= byte) low = middle;
-    else high = middle - 1;
-  }
-  return parts[low];
 }
 
 /** Further apart, but around rows that are not read. */

@@ -9,10 +9,6 @@ export const LINE_LIMITS = {
   markBytes: 256 * 2 ** 10,
   /** The same in units that are read from their start anyway, which may be very long: three numbers a MiB. */
   wholeMarkBytes: 2 ** 20,
-  /** A compressed unit begins at most this far behind the start of a part, which is decompressed for nothing. */
-  skipBytesMax: 2 ** 20,
-  /** Shards that are passed over at once: with 12 MiB each, 100 MiB; and more than keep two workers and a connection busy. */
-  passesMax: 8,
   /** Content that is decoded at a time: it stays in the processor's cache, and has a hundred rows. */
   windowBytes: 256 * 2 ** 10,
   /** Longer rows are read without the kernel, as slowly as rare ones: a worker keeps twice as much memory for good. */

@@ -1,18 +1,27 @@
 /** Fetches the stretches of a tar that a block's slices need, each once: what a request brought beyond its slice is kept for the next. */
 import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
+import { createTurns } from '../../core/turns.js';
 import { STORE_LIMITS } from '../../store/limits.js';
 import type { ByteRange, Store } from '../../store/store.js';
-import type { BlockReader, PlainDecoder, ReadEstimate, Scan } from '../decoder.js';
+import { codecOfPath } from '../compressed/codec.js';
+import { openContent, type ContentReader } from '../compressed/content.js';
+import { CONTENT_LIMITS } from '../compressed/limits.js';
+import type { BlockReader, PlainDecoder, ReadEstimate, Scan, ShardIndex } from '../decoder.js';
 import type { EncodedTarSlice, TarRun } from './encoded-slice.js';
 import { readTarIndex } from './index-shard.js';
-import { tarShardLayout, tarStretches, type TarShardLayout, type TarStretch } from './layout.js';
+import { tarInvalid } from './tar-entry.js';
+import { tarShardLayout, tarStretches, tarUnitLayout, type TarShardLayout, type TarStretch, type TarUnitLayout } from './layout.js';
 
 /** The WebDataset decoder's half in the main thread. `scan` runs in a worker. */
 export function createWebDatasetDecoder(scan: Scan): PlainDecoder {
   const open = (store: Store, path: string, shard: Shard, block: Block): BlockReader => new StretchReader(store, path, shard, block);
+  const inTurn = createTurns(CONTENT_LIMITS.passesMax);
   return {
-    index: (store, object, request, signal) => readTarIndex(store, object, request, scan, signal),
+    index: (store, object, request, signal) => {
+      const read = (): Promise<ShardIndex> => readTarIndex(store, object, request, scan, signal);
+      return codecOfPath(object.path) === 'plain' ? read() : inTurn(read);
+    },
     openBlock: open,
     reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block),
     estimateBlock,
@@ -43,6 +52,8 @@ class StretchReader implements BlockReader {
   readonly #unitStartRow: number;
   readonly #stretches: readonly TarStretch[];
   readonly #choice: TarShardLayout;
+  /** Of a compressed object. */
+  readonly #content: StoredContent | undefined;
   #held: Held = new Map();
   /** A read that is under way: ids and rows share one. */
   #reading: { readonly key: string; readonly slice: Promise<EncodedTarSlice> } | undefined;
@@ -58,10 +69,13 @@ class StretchReader implements BlockReader {
     this.#unitStartRow = unit.startRow;
     this.#stretches = tarStretches(unit.layout);
     this.#choice = tarShardLayout(shard.layout);
+    const { stored } = tarUnitLayout(unit.layout);
+    const { uri, size, etag } = shard;
+    this.#content = stored && { ...stored, reader: openContent(store, { path, uri, size, etag }, stored) };
   }
 
   get ranges(): readonly ByteRange[] {
-    return [...new Set(this.#ranges.values())];
+    return this.#content?.reader.ranges ?? [...new Set(this.#ranges.values())];
   }
 
   async slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedTarSlice> {
@@ -93,7 +107,7 @@ class StretchReader implements BlockReader {
     const { first, end } = stretchesOf(this.#stretches, from, to);
     const wantedEnd = this.#readAheadEnd(first, end, endRow < this.#block.endRow);
     const held = this.#held;
-    const fetched = await Promise.all(this.#missingRuns(first, wantedEnd).map((run) => this.#fetch(run.first, run.end, signal)));
+    const fetched = await this.#fetchAll(this.#missingRuns(first, wantedEnd), signal);
     const runs = this.#runsOf(first, end, held, fetched);
     // the last stretch may hold rows of the next slice
     const nextFirst = endRow < this.#block.endRow ? this.#stretches.findLastIndex(({ startRow: row }) => row <= to) : wantedEnd;
@@ -103,9 +117,10 @@ class StretchReader implements BlockReader {
     return {
       format: 'webdataset',
       uri: this.#shard.uri,
+      isContent: this.#content !== undefined,
       runs,
       stretches: stretches.map((stretch) => ({ ...stretch, startRow: stretch.startRow - firstRow })),
-      ranges: [...new Set(stretches.flatMap((_, i) => this.#ranges.get(first + i) ?? []))],
+      ranges: this.#content?.reader.ranges ?? [...new Set(stretches.flatMap((_, i) => this.#ranges.get(first + i) ?? []))],
       beginsWithin,
       skipRows: from - firstRow,
       rows: to - from,
@@ -113,9 +128,9 @@ class StretchReader implements BlockReader {
     };
   }
 
-  /** A request may as well bring what the block's next slices will want. */
+  /** A request may as well bring what the block's next slices will want; a stream brings it in its turn. */
   #readAheadEnd(first: number, end: number, hasMore: boolean): number {
-    if (!hasMore || this.#missingRuns(first, end).length === 0) return end;
+    if (!hasMore || this.#content !== undefined || this.#missingRuns(first, end).length === 0) return end;
     const blockEnd = stretchesOf(this.#stretches, 0, this.#block.endRow - this.#unitStartRow).end;
     let ahead = end;
     const enough = this.#stretches[first].startByte + LIMITS.readAheadBytes;
@@ -133,6 +148,30 @@ class StretchReader implements BlockReader {
       else runs.push({ first: i, end: i + 1 });
     }
     return runs;
+  }
+
+  /** Of a stream one after the other. */
+  async #fetchAll(runs: readonly { readonly first: number; readonly end: number }[], signal: AbortSignal): Promise<FetchedRun[]> {
+    if (this.#content === undefined) return Promise.all(runs.map(({ first, end }) => this.#fetch(first, end, signal)));
+    const fetched: FetchedRun[] = [];
+    for (const { first, end } of runs) fetched.push(await this.#decompress(this.#content, first, end, signal));
+    return fetched;
+  }
+
+  async #decompress(
+    { reader, contentByte, contentEnd }: StoredContent,
+    first: number,
+    end: number,
+    signal: AbortSignal,
+  ): Promise<FetchedRun> {
+    const { startByte } = this.#stretches[first];
+    const { endByte } = this.#stretches[end - 1];
+    const bytes = await reader.read(startByte - contentByte, endByte - contentByte, signal);
+    if (bytes.length < endByte - startByte)
+      throw tarInvalid({ uri: this.#shard.uri, startByte, isContent: true }, bytes.length, 'ends, where the index says that samples are');
+    // a byte beyond: only then is it known that what ends there is whole
+    if (end === this.#stretches.length) await reader.read(contentEnd - contentByte, contentEnd - contentByte + 1, signal);
+    return { first, end, startByte, bytes };
   }
 
   async #fetch(first: number, end: number, signal: AbortSignal): Promise<FetchedRun> {
@@ -170,6 +209,13 @@ class StretchReader implements BlockReader {
   }
 }
 
+/** The content of a unit's parts, and which of the archive's bytes it has. */
+interface StoredContent {
+  readonly reader: ContentReader;
+  readonly contentByte: number;
+  readonly contentEnd: number;
+}
+
 interface FetchedRun {
   readonly first: number;
   readonly end: number;
@@ -181,6 +227,8 @@ interface FetchedRun {
 function estimateBlock(shard: Shard, block: Block): (startRow: number, endRow: number) => ReadEstimate {
   const unit = shard.units[block.unit];
   const stretches = tarStretches(unit.layout);
+  const { stored } = tarUnitLayout(unit.layout);
+  if (stored !== undefined) return estimateStream(stored, stretches, unit.startRow);
   let read = 0;
   return (startRow, endRow) => {
     const { first, end } = stretchesOf(stretches, startRow - unit.startRow, endRow - unit.startRow);
@@ -192,5 +240,22 @@ function estimateBlock(shard: Shard, block: Block): (startRow: number, endRow: n
     }
     read = Math.max(read, end);
     return { bytes, requests };
+  };
+}
+
+/** As if all content of a unit were compressed alike. What it has before the block is read for its first slice. */
+function estimateStream(
+  { startByte, endByte, contentByte, contentEnd }: NonNullable<TarUnitLayout['stored']>,
+  stretches: readonly TarStretch[],
+  unitStartRow: number,
+): (startRow: number, endRow: number) => ReadEstimate {
+  let read = 0;
+  return (startRow, endRow) => {
+    const { end } = stretchesOf(stretches, startRow - unitStartRow, endRow - unitStartRow);
+    const isAll = end === stretches.length;
+    const share = isAll ? 1 : (stretches[end - 1].endByte - contentByte) / (contentEnd - contentByte);
+    const bytes = Math.max(0, Math.floor((endByte - startByte) * share) - read);
+    read += bytes;
+    return { bytes, requests: Math.ceil(bytes / CONTENT_LIMITS.readBytes) };
   };
 }

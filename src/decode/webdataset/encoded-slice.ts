@@ -13,6 +13,8 @@ export interface EncodedTarSlice {
   readonly format: 'webdataset';
   /** For messages. */
   readonly uri: string;
+  /** Places are those in the content of a compressed object. */
+  readonly isContent: boolean;
   readonly runs: readonly TarRun[];
   /** The stretches in them, as the index has them, in ascending order; their samples are counted from the first one on. */
   readonly stretches: readonly TarStretch[];

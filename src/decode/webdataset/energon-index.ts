@@ -5,7 +5,8 @@
 import { LIMITS } from '../../config/limits.js';
 import { HeadraceError } from '../../core/errors.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
-import { BLOCK_BYTES, readTarEntry } from './tar-entry.js';
+import { codecOfPath } from '../compressed/codec.js';
+import { BLOCK_BYTES, readTarEntry, tarBytes } from './tar-entry.js';
 
 export interface EnergonIndex {
   /** Of each sample. */
@@ -21,6 +22,7 @@ const ENTRY_BYTES = 8;
 
 /** `undefined`: there is none. Errors: those of stores, `SHARD_INVALID` where it is not of this archive. */
 export async function readEnergonIndex(store: Store, tar: ObjectInfo, signal: AbortSignal): Promise<EnergonIndex | undefined> {
+  if (codecOfPath(tar.path) !== 'plain') return undefined; // its places are those of a plain archive
   const path = tar.path + ENDING;
   if (tar.path.includes('?')) return undefined; // a signed URL names one object
   const object = await headOrUndefined(store, path, signal);
@@ -48,7 +50,13 @@ async function startsEntry(store: Store, tar: ObjectInfo, startByte: number, end
   const range = { startByte, endByte: Math.min(endByte, startByte + LIMITS.tarScanBytesMin) };
   const bytes = await store.read(tar.path, range, { ifMatch: tar.etag, signal });
   try {
-    return readTarEntry(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), 0, { uri: store.uri + tar.path, startByte }) !== 'end';
+    return (
+      readTarEntry(tarBytes(bytes), 0, {
+        uri: store.uri + tar.path,
+        startByte,
+        isContent: false,
+      }) !== 'end'
+    );
   } catch (error) {
     if (error instanceof HeadraceError && error.code === 'SHARD_INVALID') return false;
     throw error;

@@ -7,10 +7,13 @@ import { nearestNames } from '../../core/nearest-name.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import type { PlainRequest, Scan, ShardIndex } from '../decoder.js';
 import { readEnergonIndex } from './energon-index.js';
+import { openArchive, type Archive } from './archive.js';
 import type { TarShardLayout } from './layout.js';
 import { memberChoice, wantedMembers } from './member-choice.js';
 import { IS_WANTED, STARTS_SAMPLE, TAR_START } from './scan-headers.js';
+import { tarInvalid } from './tar-entry.js';
 import { UnitCutter } from './unit-cutter.js';
+import { mayStartInPart, unitsInParts } from './units-in-parts.js';
 
 /** Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`, `COLUMN_MISSING`, `COLUMN_TYPE`. */
 export async function readTarIndex(
@@ -24,51 +27,71 @@ export async function readTarIndex(
   memberChoice(column, kind); // before anything is read
   const wanted = wantedMembers(request);
   const identity = createHash('sha256').update(canonicalJson({ size: object.size, wanted }));
-  const cutter = new UnitCutter();
   const known = await readEnergonIndex(store, object, signal);
-  if (known === undefined)
-    await passOver({ store, object, request, wanted, scan }, cutter, (summary) => void identity.update(summary), signal);
-  else {
-    identity.update('energon').update(known.bytes);
-    for (const [i, startByte] of known.startBytes.entries()) {
-      const end = known.startBytes.at(i + 1) ?? known.endByte;
-      // of its members nothing is known: it counts as wanted whole, and is read whole
-      cutter.add(startByte, startByte, end - startByte, STARTS_SAMPLE + IS_WANTED);
+  const archive = openArchive(store, object, signal);
+  const { parts } = archive;
+  const cutter = new UnitCutter(parts && ((byte) => mayStartInPart(parts, byte)));
+  try {
+    if (known === undefined) {
+      await passOver(
+        { archive, uri: store.uri + object.path, request, wanted, scan },
+        cutter,
+        (summary) => void identity.update(summary),
+        signal,
+      );
+    } else {
+      identity.update('energon').update(known.bytes);
+      for (const [i, startByte] of known.startBytes.entries()) {
+        const end = known.startBytes.at(i + 1) ?? known.endByte;
+        // of its members nothing is known: it counts as wanted whole, and is read whole
+        cutter.add(startByte, startByte, end - startByte, STARTS_SAMPLE + IS_WANTED);
+      }
     }
+  } finally {
+    await archive.close();
   }
-  const units = cutter.finish();
+  const cut = cutter.finish();
+  const units = parts === undefined ? cut : unitsInParts(cut, parts, archive.size ?? 0);
+  // the same archive may be compressed in other parts
+  if (parts !== undefined) identity.update(canonicalJson(units.map(({ startRow }) => startRow)));
   const layout: TarShardLayout = { column, kind, ...(id !== undefined && { id }) };
   return { contentId: identity.digest('hex'), rows: cutter.rows, units, layout: { ...layout } };
 }
 
 interface Pass {
-  readonly store: Store;
-  readonly object: ObjectInfo;
+  readonly archive: Archive;
+  readonly uri: string;
   readonly request: PlainRequest;
   readonly wanted: readonly string[];
   readonly scan: Scan;
 }
 
+/** Of an archive that has not come to its end: more than any has. */
+const UNKNOWN_SIZE = Number.MAX_SAFE_INTEGER;
+
 async function passOver(
-  { store, object, request, wanted, scan }: Pass,
+  { archive, uri, request, wanted, scan }: Pass,
   cutter: UnitCutter,
   onSummary: (summary: Uint8Array) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const { path, size, etag } = object;
-  const uri = store.uri + path;
-  if (size === 0) throw noTar(uri, 'it is empty');
+  const isContent = archive.parts !== undefined;
   let state = TAR_START;
   let found = false;
   let length: number = LIMITS.tarScanBytesMin;
-  for (let at = 0; at < size;) {
-    const endByte = Math.min(size, at + length);
-    const bytes = await store.read(path, { startByte: at, endByte }, { ifMatch: etag, signal });
-    const part = await scan('tar-headers', { bytes, startByte: at, uri, size, wanted, state }, signal);
+  let at = 0;
+  let lastEntry = 0;
+  while (at < (archive.size ?? UNKNOWN_SIZE)) {
+    const bytes = await archive.read(at, at + length);
+    const endByte = at + bytes.length;
+    const { size = UNKNOWN_SIZE } = archive;
+    if (at >= size) break;
+    const part = await scan('tar-headers', { bytes, startByte: at, uri, isContent, size, wanted, state }, signal);
     for (let i = 0; i < part.flags.length; i++) {
       cutter.add(part.startBytes[i], part.bodyBytes[i], part.sizes[i], part.flags[i]);
       found ||= (part.flags[i] & IS_WANTED) !== 0;
     }
+    lastEntry = part.startBytes.at(-1) ?? lastEntry;
     onSummary(part.summary);
     ({ state } = part);
     if (part.nextByte === at && length >= LIMITS.tarScanBytes) throw noTar(uri, `the headers of one member at byte ${at} do not end`);
@@ -76,6 +99,15 @@ async function passOver(
     length = part.nextByte >= endByte + LIMITS.tarJumpBytes ? LIMITS.tarScanBytesMin : Math.min(2 * length, LIMITS.tarScanBytes);
     at = part.nextByte;
   }
+  const { size = 0 } = archive;
+  if (size === 0) throw noTar(uri, 'it is empty');
+  // the size of a plain one is known when its headers are read
+  if (at > size)
+    throw tarInvalid(
+      { uri, startByte: lastEntry, isContent },
+      0,
+      `has a member of which ${at - size} bytes are not there: it was cut short`,
+    );
   if (!found && cutter.rows > 0 && wanted.length > 0) throw memberMissing(uri, request, state.seen);
 }
 

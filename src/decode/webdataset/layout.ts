@@ -18,6 +18,8 @@ const unitLayoutSchema = z.object({
   starts: z.array(whole),
   /** 1 where a stretch begins within a sample. */
   within: z.array(whole),
+  /** Of a compressed archive, where places are those in its content: the stored bytes that have the unit's, what content begins there, and where it is read to. */
+  stored: z.object({ startByte: whole, endByte: whole, contentByte: whole, contentEnd: whole }).optional(),
 });
 
 export type TarShardLayout = Readonly<z.output<typeof shardLayoutSchema>>;
@@ -38,8 +40,12 @@ export function tarShardLayout(layout: JsonValue): TarShardLayout {
   return shardLayoutSchema.parse(layout);
 }
 
+export function tarUnitLayout(layout: JsonValue): TarUnitLayout {
+  return unitLayoutSchema.parse(layout);
+}
+
 export function tarStretches(layout: JsonValue): TarStretch[] {
-  const { startByte, spans, starts, within } = unitLayoutSchema.parse(layout);
+  const { startByte, spans, starts, within } = tarUnitLayout(layout);
   let byte = startByte;
   let startRow = 0;
   return starts.map((rows, index) => {

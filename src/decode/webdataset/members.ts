@@ -2,7 +2,7 @@
 import { HeadraceError } from '../../core/errors.js';
 import type { EncodedTarSlice } from './encoded-slice.js';
 import { memberName } from './member-name.js';
-import { readTarEntry, tarInvalid } from './tar-entry.js';
+import { readTarEntry, tarBytes, tarInvalid } from './tar-entry.js';
 
 /** Of one name, in each of a slice's rows. */
 export interface TarMembers {
@@ -34,7 +34,7 @@ const NOT_READ = -2;
 
 /** `names`: of the members whose places are wanted, in lower case. Errors: `SHARD_INVALID`. */
 export function decodeTarMembers(slice: EncodedTarSlice, names: readonly string[]): TarSamples {
-  const { rows, skipRows, beginsWithin, uri } = slice;
+  const { rows, skipRows, beginsWithin, uri, isContent } = slice;
   const places = names.map((): Places => ({
     runs: new Int32Array(rows).fill(NONE),
     starts: new Int32Array(rows),
@@ -49,7 +49,9 @@ export function decodeTarMembers(slice: EncodedTarSlice, names: readonly string[
   let pending = beginsWithin; // the first member is of the sample before
 
   for (const [index, run] of slice.runs.entries()) {
-    const bytes = Buffer.from(run.bytes.buffer, run.bytes.byteOffset, run.bytes.length);
+    const part = tarBytes(run.bytes);
+    const { bytes } = part;
+    const place = { uri, startByte: run.startByte, isContent };
     for (let at = 0; at < bytes.length;) {
       const here = run.startByte + at;
       if (here === slice.stretches.at(stretch)?.startByte) {
@@ -57,8 +59,8 @@ export function decodeTarMembers(slice: EncodedTarSlice, names: readonly string[
         if (row + 1 + skipRows !== slice.stretches[stretch].startRow) throw wrongIndex(slice, here);
         stretch++;
       }
-      const entry = readTarEntry(bytes, at, { uri, startByte: run.startByte });
-      if (entry === 'more') throw tarInvalid({ uri, startByte: run.startByte }, at, 'has a header that is not where the index says');
+      const entry = readTarEntry(part, at, place);
+      if (entry === 'more') throw tarInvalid(place, at, 'has a header that is not where the index says');
       if (entry === 'end') break;
       at = entry.endByte;
       const name = entry.isFile ? memberName(entry.name) : undefined;

@@ -1,7 +1,7 @@
 /** Finds the members of a tar in a part of it: the worker's half of the index. */
 import { LIMITS } from '../../config/limits.js';
 import { memberName } from './member-name.js';
-import { readTarEntry, tarInvalid, type TarPlace } from './tar-entry.js';
+import { readTarEntry, tarBytes, tarInvalid, type TarPlace } from './tar-entry.js';
 
 /** What is known of the archive before a part of it. */
 export interface TarScanState {
@@ -20,7 +20,8 @@ export interface TarScanRequest {
   readonly bytes: Uint8Array;
   readonly startByte: number;
   readonly uri: string;
-  /** Of the object. */
+  readonly isContent: boolean;
+  /** Of the archive; as long as nobody knows it, more than it can have. */
   readonly size: number;
   readonly wanted: readonly string[];
   readonly state: TarScanState;
@@ -50,9 +51,10 @@ export interface TarScan {
 const SEEN_MAX = 12;
 
 /** Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
-export function scanTarHeaders({ bytes: part, startByte, uri, size, wanted, state }: TarScanRequest): TarScan {
-  const bytes = Buffer.from(part.buffer, part.byteOffset, part.length);
-  const place: TarPlace = { uri, startByte };
+export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, wanted, state }: TarScanRequest): TarScan {
+  const part = tarBytes(given);
+  const { bytes } = part;
+  const place: TarPlace = { uri, startByte, isContent };
   const endByte = startByte + bytes.length;
   const [startBytes, bodyBytes, sizes, flags]: number[][] = [[], [], [], []];
   const seen = new Set(state.seen);
@@ -69,7 +71,7 @@ export function scanTarHeaders({ bytes: part, startByte, uri, size, wanted, stat
     state: { key, ended, seen: [...seen] },
   });
   while (!ended && at < bytes.length) {
-    const entry = readTarEntry(bytes, at, place);
+    const entry = readTarEntry(part, at, place);
     if (entry === 'more') {
       if (endByte < size) return finish(startByte + at);
       throw tarInvalid(place, at, `ends within a header: it was cut short`);

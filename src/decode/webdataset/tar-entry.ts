@@ -33,16 +33,29 @@ export type TarStep = TarEntry | 'more' | 'end';
 export interface TarPlace {
   readonly uri: string;
   readonly startByte: number;
+  /** Places are those in the content of a compressed object. */
+  readonly isContent: boolean;
+}
+
+/** A part of an archive, for its headers: as bytes, and as words, which are summed four bytes at a time. */
+export interface TarBytes {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+}
+
+/** Without a copy. */
+export function tarBytes({ buffer, byteOffset, length }: Uint8Array): TarBytes {
+  return { bytes: Buffer.from(buffer, byteOffset, length), view: new DataView(buffer, byteOffset, length) };
 }
 
 /** Of the entry that starts at `at`. Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
-export function readTarEntry(bytes: Buffer, at: number, place: TarPlace): TarStep {
+export function readTarEntry({ bytes, view }: TarBytes, at: number, place: TarPlace): TarStep {
   let header = at;
   let longName: string | undefined;
   let attributes: PaxAttributes = {};
   for (;;) {
     if (header + BLOCK_BYTES > bytes.length) return 'more';
-    const problem = checksumProblem(bytes, header);
+    const problem = checksumProblem(bytes, view, header);
     if (problem === 'zeros') {
       if (header === at) return 'end';
       throw tarInvalid(place, header, 'ends after a header that says more of the next one');
@@ -76,9 +89,9 @@ export function readTarEntry(bytes: Buffer, at: number, place: TarPlace): TarSte
 }
 
 /** `byte`: counted as `place` does. */
-export function tarInvalid({ uri, startByte }: TarPlace, byte: number, problem: string): HeadraceError {
+export function tarInvalid({ uri, startByte, isContent }: TarPlace, byte: number, problem: string): HeadraceError {
   const at = startByte + byte;
-  return new HeadraceError('SHARD_INVALID', `${uri} is no tar that can be read: at byte ${at} it ${problem}`, {
+  return new HeadraceError('SHARD_INVALID', `${uri} is no tar that can be read: at byte ${at}${ofContent(isContent)} it ${problem}`, {
     detail: { uri, byte: at },
     hint: 'Write the archive again, or take it out of the source.',
   });
@@ -118,15 +131,21 @@ function refuseOddTypes(type: number, { isSparse = false }: PaxAttributes, heade
   }
 }
 
-function unsupported({ uri, startByte }: TarPlace, byte: number, what: string, hint: string): HeadraceError {
+function ofContent(isContent: boolean): string {
+  return isContent ? ' of its content' : '';
+}
+
+function unsupported({ uri, startByte, isContent }: TarPlace, byte: number, what: string, hint: string): HeadraceError {
   const at = startByte + byte;
-  return new HeadraceError('SHARD_UNSUPPORTED', `${uri} has ${what} at byte ${at}`, { detail: { uri, byte: at }, hint });
+  return new HeadraceError('SHARD_UNSUPPORTED', `${uri} has ${what} at byte ${at}${ofContent(isContent)}`, {
+    detail: { uri, byte: at },
+    hint,
+  });
 }
 
 /** The sum of the header's bytes, with the sum itself as spaces; some old writers took bytes for signed. `zeros`: no header. */
-function checksumProblem(bytes: Buffer, header: number): string | undefined {
-  let sum = 0;
-  for (let i = header; i < header + BLOCK_BYTES; i++) sum += bytes[i];
+function checksumProblem(bytes: Buffer, view: DataView, header: number): string | undefined {
+  const sum = sumOfBlock(view, header);
   if (sum === 0) return 'zeros';
   let own = 0;
   for (let i = header + CHECKSUM_AT; i < header + CHECKSUM_AT + CHECKSUM_BYTES; i++) own += bytes[i];
@@ -141,6 +160,17 @@ function checksumProblem(bytes: Buffer, header: number): string | undefined {
   return said === undefined
     ? 'has no header, where one should be'
     : `has a header whose checksum is ${said}, and its bytes have ${unsigned}`;
+}
+
+/** Of its bytes, four at a time: two sums of 16 bits in a word, which 64 words of four bytes cannot overflow. */
+function sumOfBlock(view: DataView, start: number): number {
+  let [even, odd] = [0, 0];
+  for (let at = start; at < start + BLOCK_BYTES; at += 8) {
+    const [first, second] = [view.getInt32(at, true), view.getInt32(at + 4, true)];
+    even += (first & 0x00ff00ff) + ((first >>> 8) & 0x00ff00ff);
+    odd += (second & 0x00ff00ff) + ((second >>> 8) & 0x00ff00ff);
+  }
+  return (even & 0xffff) + (even >>> 16) + (odd & 0xffff) + (odd >>> 16);
 }
 
 const SPACE = 0x20;

@@ -16,6 +16,8 @@ interface OpenUnit {
   wantedBytes: number;
   /** Of the stretches that are closed. */
   readBytes: number;
+  /** Of the last stretch that is closed. */
+  endByte: number;
   readonly layout: TarUnitLayout;
 }
 
@@ -31,6 +33,12 @@ export class UnitCutter {
   #stretch: OpenStretch | undefined;
   /** Of the last entry. */
   #endByte = 0;
+  readonly #mayStart: (byte: number) => boolean;
+
+  /** `mayStart`: whether a unit may begin at a byte. A unit goes on until another may. */
+  constructor(mayStart: (byte: number) => boolean = () => true) {
+    this.#mayStart = mayStart;
+  }
 
   get rows(): number {
     return this.#rows;
@@ -64,13 +72,14 @@ export class UnitCutter {
       (unit.wantedBytes >= LIMITS.tarUnitBytes ||
         unit.readBytes + stretchBytes >= LIMITS.tarUnitReadBytes ||
         unit.layout.starts.length >= LIMITS.tarUnitStretchesMax);
-    if (isFull) this.#closeUnit(startByte);
-    else if (stretchBytes >= LIMITS.tarStretchBytes) this.#closeStretch(startByte);
+    if (isFull && this.#mayStart(startByte)) this.#closeUnit(startByte);
+    else if (stretchBytes >= (isFull ? LIMITS.tarLongStretchBytes : LIMITS.tarStretchBytes)) this.#closeStretch(startByte);
     this.#unit ??= {
       startRow: this.#rows,
       rows: 0,
       wantedBytes: 0,
       readBytes: 0,
+      endByte: startByte,
       layout: { startByte, spans: [], starts: [], within: [] },
     };
     this.#stretch ??= this.#openStretch(this.#unit, startByte, false);
@@ -78,9 +87,8 @@ export class UnitCutter {
     this.#rows++;
   }
 
-  #openStretch({ layout, readBytes }: OpenUnit, startByte: number, within: boolean): OpenStretch {
-    const end = layout.startByte + layout.spans.reduce((sum, span) => sum + span, 0);
-    if (readBytes > 0) layout.spans.push(startByte - end);
+  #openStretch({ layout, readBytes, endByte }: OpenUnit, startByte: number, within: boolean): OpenStretch {
+    if (readBytes > 0) layout.spans.push(startByte - endByte);
     layout.within.push(within ? 1 : 0);
     return { startByte, starts: 0 };
   }
@@ -90,6 +98,7 @@ export class UnitCutter {
     this.#unit.layout.spans.push(endByte - this.#stretch.startByte);
     this.#unit.layout.starts.push(this.#stretch.starts);
     this.#unit.readBytes += endByte - this.#stretch.startByte;
+    this.#unit.endByte = endByte;
     this.#stretch = undefined;
   }
 
