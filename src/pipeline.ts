@@ -17,6 +17,7 @@ import { createRangeCache, type RangeCache } from './cache/range-cache.js';
 import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerConfig } from './config/config.js';
 import { fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
+import { readChats, type LoadedChats } from './chats.js';
 import type { SkipRecord } from './core/skip.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
 import { openLedger, type Ledger, type LedgerCounters } from './ledger/write-ledger.js';
@@ -182,6 +183,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   let pool: WorkerPool | undefined;
   try {
     const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, forms, options.signal));
+    const chats = tokenizer && (await readChats(config, { own: tokenizer.prepared, stores, forms }, options.signal));
     const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
     const facts = factsOf(config, tokenizer);
     if (tokenizer?.prepared.path === 'hugging-face') {
@@ -201,13 +203,28 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       badBlocks: config.badBlocks,
       padId: facts.padId,
       idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
+      chatTokenizers: chats?.tokenizers,
+      chats: config.sources.map(({ name }) => chats?.bySource.get(name)),
     };
     pool = new WorkerPool(workers, settings, (key, entry) => cache?.put(key, entry));
     const decoders = openDecoders(pool.scan);
     // each takes a while, and none needs another; a tokenizer's form may still be being written
     const [manifests] = await Promise.all([buildManifests(config, stores, decoders, options), pool.ready(), forms?.close()]);
     const exclusions = await readAllExclusions(config, manifests, stores, options.signal);
-    return await createPipeline({ config, cache, stores, pool, decoders, facts, manifests, exclusions, workers, tokenizer, options });
+    return await createPipeline({
+      config,
+      cache,
+      stores,
+      pool,
+      decoders,
+      facts,
+      manifests,
+      exclusions,
+      workers,
+      tokenizer,
+      chats: chats?.bySource,
+      options,
+    });
   } catch (error) {
     await Promise.all([pool?.close(), stores.close(), forms?.close()]);
     await cache?.close();
@@ -227,6 +244,7 @@ interface PipelineParts extends PlanParts {
   readonly decoders: Decoders;
   readonly workers: number;
   readonly tokenizer: LoadedTokenizer | undefined;
+  readonly chats: LoadedChats['bySource'] | undefined;
   readonly options: PipelineOptions;
 }
 

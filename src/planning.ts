@@ -4,7 +4,7 @@
  */
 import type { Config, SourceConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
-import { canonicalJson } from './core/canonical-json.js';
+import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import type { Packing } from './core/packing.js';
 import type { BlockTable } from './core/shard.js';
 import { cutBlocks } from './manifest/blocks.js';
@@ -28,11 +28,18 @@ export interface TokenizerFacts {
   readonly padId: number;
 }
 
+/** What the stream depends on of a source of chats, beside its columns. */
+export interface ChatFacts {
+  readonly template: string;
+  readonly specialTokens: Readonly<Record<string, string>>;
+  readonly loss: 'assistant' | 'all';
+}
+
 export interface PlannedSource {
   readonly plan: SourcePlan;
   readonly manifest: SourceManifest;
   readonly blocks: BlockTable;
-  readonly kind: 'text' | 'tokens';
+  readonly kind: 'text' | 'tokens' | 'records';
   /** As it holds for the split. */
   readonly config: SourceConfig;
   /** `undefined`: all rows are taken. */
@@ -56,6 +63,8 @@ export interface PlanParts {
   readonly exclusions: readonly BuiltExclusions[];
   readonly facts: TokenizerFacts;
   readonly tokenizer: { readonly fingerprint: string; readonly invalidUtf8: 'error' | 'replace' } | undefined;
+  /** By name of a source of chats. */
+  readonly chats?: ReadonlyMap<string, ChatFacts> | undefined;
 }
 
 export function planSplit(parts: PlanParts, split: Split): PlannedSplit {
@@ -139,6 +148,7 @@ function planRecord(config: Config, parts: PlanParts, split: Split): PlanRecord 
   const sources = config.sources.flatMap((source, index) => [
     [`sources.${source.name}.column`, source.column],
     [`sources.${source.name}.kind`, source.kind],
+    ...chatEntries(source, parts.chats?.get(source.name)),
     [`sources.${source.name}.weight`, source.weight],
     [`sources.${source.name}.epochs`, source.epochs ?? null],
     [`sources.${source.name}.maxTokens`, source.maxTokens ?? null],
@@ -192,6 +202,17 @@ export function mayBeWeightless(config: Config): boolean {
 
 function ends({ epochs, maxTokens }: SourceConfig): boolean {
   return epochs !== undefined || maxTokens !== undefined;
+}
+
+/** The template by its content, with the tokens that it is given. */
+function chatEntries({ name, columns }: SourceConfig, chat: ChatFacts | undefined): [string, string][] {
+  if (chat === undefined) return [];
+  const { template, specialTokens, loss } = chat;
+  return [
+    [`sources.${name}.columns`, canonicalJson(columns ?? [])],
+    [`sources.${name}.template`, fingerprint({ template, specialTokens })],
+    [`sources.${name}.loss`, loss],
+  ];
 }
 
 /** A packing without choices has one entry, so that its streams and cursors know nothing of the choices of others. */

@@ -9,7 +9,7 @@ import type { Config, ConfigInput } from './config/config.js';
 import { LIMITS } from './config/limits.js';
 import { HeadraceError } from './core/errors.js';
 import { formatDuration } from './core/quantity.js';
-import { SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING } from './core/sequence.js';
+import { SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING, tellingMask } from './core/sequence.js';
 import { loadTokenizer } from './open-tokenizer.js';
 import { sequenceDigest } from './pack/sequence-writer.js';
 import { openPipeline, resolveInput, type Pipeline, type PipelineOptions, type SourceInfo } from './pipeline.js';
@@ -213,7 +213,9 @@ function shownSlots(batch: Batch, slots: readonly number[], { lanes, sources, to
       });
     }
     const tokens = shown.reduce((sum, segment) => sum + segment.ids.length, 0);
-    const digest = Buffer.from(sequenceDigest(ids, segments.subarray(first * SEGMENT_FIELDS, next * SEGMENT_FIELDS))).toString('hex');
+    const rowSegments = segments.subarray(first * SEGMENT_FIELDS, next * SEGMENT_FIELDS);
+    const mask = tellingMask(batch.lossMask, row * length, length, rowSegments);
+    const digest = Buffer.from(sequenceDigest(ids, rowSegments, mask)).toString('hex');
     return { slot, lane: laneOfSlot(slot, lanes), tokens, padding: length - tokens, digest, segments: shown };
   });
 }

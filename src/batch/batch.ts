@@ -16,6 +16,7 @@ export function buildBatch(sequences: readonly Sequence[], length: number): Batc
   for (const [row, sequence] of sequences.entries()) {
     inputIds.set(sequence.ids, row * length);
     segments.set(sequence.segments, segment * SEGMENT_FIELDS);
+    if (sequence.lossMask !== undefined) lossMask.set(sequence.lossMask, row * length);
     digest.update(sequence.digest);
     tokens += sequence.tokens;
     for (const end = segment + sequence.segments.length / SEGMENT_FIELDS; segment < end; segment++) {

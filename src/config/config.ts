@@ -21,7 +21,11 @@ export interface SourceConfig {
   /** `undefined`: what the names of the shards say. */
   readonly format: FormatName | undefined;
   readonly column: string;
-  readonly kind: 'text' | 'tokens';
+  readonly kind: 'text' | 'tokens' | 'records';
+  /** Of records: all columns that are read. */
+  readonly columns: readonly string[] | undefined;
+  /** Of records whose `column` has chat messages. */
+  readonly chat: ChatConfig | undefined;
   /** The column of the documents' ids. */
   readonly id: string | undefined;
   /** What else the format is told of how to read its objects; `undefined`: nothing. */
@@ -33,6 +37,12 @@ export interface SourceConfig {
   readonly epochs: number | undefined;
   readonly maxTokens: number | undefined;
   readonly whenUsedUp: 'drop' | 'stop' | 'repeat';
+}
+
+export interface ChatConfig {
+  /** Jinja text, or an absolute path or URI of it; `undefined`: the tokenizer's own. */
+  readonly template: string | undefined;
+  readonly loss: 'assistant' | 'all';
 }
 
 /** See `MixtureChange`. */
@@ -135,8 +145,11 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       uris: [source.uri].flat().map((uri) => absoluteUri(uri, baseDir)),
       index: source.index === undefined ? undefined : absoluteUri(source.index, baseDir),
       format: source.format,
-      column: source.tokens ?? source.text ?? 'text',
-      kind: source.tokens === undefined ? 'text' : 'tokens',
+      column: source.messages ?? source.tokens ?? source.text ?? 'text',
+      kind: source.messages !== undefined ? 'records' : source.tokens === undefined ? 'text' : 'tokens',
+      columns: source.messages === undefined ? undefined : [...new Set([source.messages, ...(source.columns ?? [])])],
+      chat:
+        source.messages === undefined ? undefined : { template: templateOf(source.template, baseDir), loss: source.loss ?? 'assistant' },
       id: source.id,
       options: undefined,
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
@@ -145,7 +158,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       maxTokens: source.maxTokens,
       whenUsedUp: source.whenUsedUp,
     }));
-  const untokenized = sources.find((source) => source.kind === 'text');
+  const untokenized = sources.find((source) => source.kind !== 'tokens');
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(`sources.${untokenized.name} has text, so tokenizer.file is needed`, { field: 'tokenizer.file' });
   }
@@ -221,7 +234,7 @@ function packingOf({ packing: kind, length, packingTokens, long }: ParsedConfig[
     case 'pad':
       return { kind, long: long ?? 'split' };
     case 'none': {
-      const text = sources.find((source) => source.kind === 'text');
+      const text = sources.find((source) => source.kind !== 'tokens');
       if (text === undefined) return { kind };
       throw invalid(
         `sequence.packing is none, which passes rows of exactly ${length} ids through, and sources.${text.name} has text: documents of text have any number of tokens`,
@@ -229,6 +242,15 @@ function packingOf({ packing: kind, length, packingTokens, long }: ParsedConfig[
       );
     }
   }
+}
+
+/** What has a tag in it is the template itself. */
+function templateOf(template: string | undefined, baseDir: string): string | undefined {
+  return template === undefined || isInlineTemplate(template) ? template : absoluteUri(template, baseDir);
+}
+
+export function isInlineTemplate(template: string): boolean {
+  return /\{[{%]/.test(template);
 }
 
 function localCacheOf({ ranges, tokens, size, fsync }: ParsedConfig['cache']): Config['localCache'] {

@@ -2,12 +2,14 @@
 import type { JsonValue } from '../core/canonical-json.js';
 import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
-import type { EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
+import type { EncodedParquetIds, EncodedParquetRecords, EncodedParquetSlice } from './parquet/encoded-slice.js';
 
 /** Which column is wanted, and as what. */
 export interface ColumnRequest {
   readonly column: string;
-  readonly kind: 'text' | 'tokens';
+  readonly kind: 'text' | 'tokens' | 'records';
+  /** Of records: the columns that each has. */
+  readonly columns?: readonly string[] | undefined;
   /** A column of text or integers that names the documents: the index says where it is, and nothing of it is read. */
   readonly id?: string | undefined;
   /** What else the format is told of how to read its objects. */
@@ -18,7 +20,7 @@ export interface ColumnRequest {
 export type ShardIndex = Pick<Shard, 'contentId' | 'rows' | 'units' | 'layout'>;
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
-export type FetchedSlice = EncodedParquetSlice;
+export type FetchedSlice = EncodedParquetSlice | EncodedParquetRecords;
 
 /** The ids of a slice's rows, on their way like the rows themselves. */
 export type FetchedIds = EncodedParquetIds;
@@ -73,8 +75,25 @@ export type Rows =
       readonly release?: () => void;
     };
 
+/** Rows of a slice as objects. */
+export interface RecordRows {
+  readonly kind: 'records';
+  readonly count: number;
+  /** Made anew with each call. Errors: `SHARD_INVALID`. */
+  readonly at: (row: number) => DecodedRecord;
+}
+
+/** A row as an object of named columns; what is missing is null. */
+export type Row = Readonly<Record<string, JsonValue>>;
+
+export interface DecodedRecord {
+  readonly row: Row;
+  /** What was no valid UTF-8 is U+FFFD in it. */
+  readonly isValidUtf8: boolean;
+}
+
 /** Rows, or as many that are left out. */
-export type SliceRows = Rows | { readonly kind: 'rejected'; readonly count: number };
+export type SliceRows = Rows | RecordRows | { readonly kind: 'rejected'; readonly count: number };
 
 /** Bulk work that metadata needs. A request has the bytes that it is about, which are transferred. */
 export interface Scans {
@@ -89,6 +108,8 @@ export type Scan = <K extends ScanKind>(kind: K, request: Scans[K]['request'], s
 
 export interface PageRowRequest {
   readonly codec: string;
+  /** Repeated fields above the column's values, itself included: at least 1, which it is where nothing is said. */
+  readonly repetitions?: number;
   /** Whole pages, header included, one after the other. Transferred. */
   readonly bytes: Uint8Array;
 }

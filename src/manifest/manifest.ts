@@ -19,7 +19,9 @@ export interface SourceRequest {
   /** Where the index of the shards is; `undefined`: they are listed, and read. */
   readonly index: string | undefined;
   readonly column: string;
-  readonly kind: 'text' | 'tokens';
+  readonly kind: 'text' | 'tokens' | 'records';
+  /** Of records: the columns that each has. */
+  readonly columns?: readonly string[] | undefined;
   /** The column of the documents' ids, where one is configured. */
   readonly id?: string | undefined;
   /** Of all shards; `undefined`: what their names say. */
@@ -215,13 +217,14 @@ function placedShards(table: ShardTable, roots: readonly OpenedStore[]): PlacedS
 
 /** What an index depends on beside the objects. */
 function requestOf(source: SourceRequest): string {
-  const { uris, column, kind, id, format, options } = source;
+  const { uris, column, columns, kind, id, format, options } = source;
   return requestDigest([
     ...uris,
     column,
     kind,
     ...(id === undefined ? [] : [`id:${id}`]),
     ...(saysNothing(format) ? [] : [`format:${format}`]),
+    ...(columns === undefined ? [] : [`columns:${canonicalJson(columns)}`]),
     ...(options === undefined ? [] : [`options:${canonicalJson(options)}`]),
   ]);
 }
@@ -231,8 +234,12 @@ function saysNothing(format: string | undefined): boolean {
 }
 
 /** Entries that say nothing are left out, so that older fingerprints hold. */
-function fingerprintOf({ column, kind, options }: SourceRequest, format: FormatName, table: ShardTable): string {
-  const others = { ...(!saysNothing(format) && { format }), ...(options !== undefined && { options }) };
+function fingerprintOf({ column, columns, kind, options }: SourceRequest, format: FormatName, table: ShardTable): string {
+  const others = {
+    ...(!saysNothing(format) && { format }),
+    ...(columns !== undefined && { columns }),
+    ...(options !== undefined && { options }),
+  };
   return fingerprintOfList({ column, kind, ...others }, 'shards', shardTexts(table));
 }
 

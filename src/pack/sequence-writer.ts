@@ -1,6 +1,15 @@
 /** Collects packed sequences into the arrays that cross from a worker to the main thread. */
 import { createHash } from 'node:crypto';
-import { DIGEST_BYTES, SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING, type SequenceChunk } from '../core/sequence.js';
+import {
+  DIGEST_BYTES,
+  SEGMENT_FIELDS,
+  SEGMENT_FIRST,
+  SEGMENT_LAST,
+  SOURCE_PADDING,
+  tellingMask,
+  WITHOUT_LOSS,
+  type SequenceChunk,
+} from '../core/sequence.js';
 import type { PackPosition } from './packer.js';
 
 /** Where a document comes from: what a segment says besides its tokens. */
@@ -14,6 +23,7 @@ export class SequenceWriter {
   readonly length: number;
   readonly #padId: number;
   readonly #sequencesMax: number;
+  readonly #masked: boolean;
   readonly #provenance: Provenance;
   readonly #ids: Int32Array<ArrayBuffer>;
   readonly #ends: number[] = [];
@@ -28,11 +38,14 @@ export class SequenceWriter {
     readonly padId: number;
     readonly sequencesMax: number;
     readonly provenance: Provenance;
+    /** Tokens may have the bit `WITHOUT_LOSS`. */
+    readonly masked?: boolean;
   }) {
     this.length = options.length;
     this.#padId = options.padId;
     this.#sequencesMax = options.sequencesMax;
     this.#provenance = options.provenance;
+    this.#masked = options.masked ?? false;
     this.#ids = new Int32Array(options.sequencesMax * options.length);
   }
 
@@ -68,7 +81,7 @@ export class SequenceWriter {
     const padding = this.length - this.#filled;
     if (padding > 0) {
       const start = this.#count * this.length + this.#filled;
-      this.#ids.fill(this.#padId, start, start + padding);
+      this.#ids.fill(this.#masked ? this.#padId | WITHOUT_LOSS : this.#padId, start, start + padding);
       this.#segments.push(SOURCE_PADDING, 0, 0, 0, padding, 0);
     }
     this.#ends.push(end.document, end.token);
@@ -80,21 +93,33 @@ export class SequenceWriter {
   toChunk(): SequenceChunk {
     const count = this.#count;
     const ids = count === this.#sequencesMax ? this.#ids : this.#ids.slice(0, count * this.length);
+    const lossMask = this.#masked ? takeMask(ids) : undefined;
     const segments = Int32Array.from(this.#segments);
     const segmentBounds = Int32Array.from(this.#segmentBounds);
     const digests = new Uint8Array(count * DIGEST_BYTES);
     for (let i = 0; i < count; i++) {
       const row = ids.subarray(i * this.length, (i + 1) * this.length);
       const own = segments.subarray(segmentBounds[i] * SEGMENT_FIELDS, segmentBounds[i + 1] * SEGMENT_FIELDS);
-      digests.set(sequenceDigest(row, own), i * DIGEST_BYTES);
+      digests.set(sequenceDigest(row, own, tellingMask(lossMask, i * this.length, this.length, own)), i * DIGEST_BYTES);
     }
-    return { count, ids, segments, segmentBounds, ends: Int32Array.from(this.#ends), digests };
+    return { count, ids, segments, segmentBounds, lossMask, ends: Int32Array.from(this.#ends), digests };
   }
 }
 
-/** SHA-256 over the ids, then the segments, as they are on the wire. */
-export function sequenceDigest(ids: Int32Array, segments: Int32Array): Uint8Array {
-  return createHash('sha256').update(littleEndian(ids)).update(littleEndian(segments)).digest();
+/** Takes the bits out of the ids. A mask beside them from the start would have to go the way of every packer. */
+function takeMask(ids: Int32Array): Uint8Array<ArrayBuffer> {
+  const mask = new Uint8Array(ids.length);
+  for (let i = 0; i < ids.length; i++) {
+    mask[i] = ids[i] >= 0 ? 1 : 0;
+    ids[i] &= ~WITHOUT_LOSS;
+  }
+  return mask;
+}
+
+/** SHA-256 over the ids, then the segments, then the mask where it says more (see `tellingMask`), as they are on the wire. */
+export function sequenceDigest(ids: Int32Array, segments: Int32Array, lossMask?: Uint8Array): Uint8Array {
+  const hash = createHash('sha256').update(littleEndian(ids)).update(littleEndian(segments));
+  return (lossMask === undefined ? hash : hash.update(lossMask)).digest();
 }
 
 /** Node runs on little-endian machines only, as its typed arrays do. */

@@ -62,6 +62,6 @@ export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip')
 
 /** What a slice was read in; `undefined`: it was not. */
 function rangesOf({ encoded, ids }: WindowSlice): readonly ByteRange[] | undefined {
-  const own = encoded.format === 'parquet' ? encoded.ranges : undefined;
+  const own = encoded.format === 'parquet' || encoded.format === 'parquet-records' ? encoded.ranges : undefined;
   return own === undefined ? ids?.ranges : [...own, ...(ids?.ranges ?? [])];
 }

@@ -16,7 +16,7 @@ import type { TokenLookup } from './token-cache.js';
 export interface WindowSource {
   readonly plan: SourcePlan;
   readonly manifest: { readonly shards: PlacedShards };
-  readonly kind: 'text' | 'tokens';
+  readonly kind: 'text' | 'tokens' | 'records';
   /** `undefined`: all rows are taken. */
   readonly selection: RowSelection | undefined;
 }

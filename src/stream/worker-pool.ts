@@ -252,6 +252,7 @@ export class WindowHandle {
 function transferables(payload: WindowPayload): ArrayBuffer[] {
   return payload.slices.flatMap(({ encoded, ids, tokens }) => [
     ...(encoded.format === 'parquet' ? [encoded.dictionary.buffer, encoded.pages.buffer] : []),
+    ...(encoded.format === 'parquet-records' ? encoded.leaves.flatMap(({ dictionary, pages }) => [dictionary.buffer, pages.buffer]) : []),
     ...(ids === undefined ? [] : [ids.dictionary.buffer, ids.pages.buffer]),
     ...(tokens?.kind === 'kept' ? [tokens.entry.buffer as ArrayBuffer] : []),
   ]);

@@ -7,26 +7,33 @@ import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
+import { createChatEncoder, type ChatTokenizers, type EncodedRow } from '../chat/chat.js';
+import type { Row } from '../decode/decoder.js';
 import { CachedDocuments } from './cached-documents.js';
 import { WindowDamaged } from './damage.js';
 import { decodeWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
+import { RecordDocuments } from './record-documents.js';
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
 
 interface OpenWindow {
   readonly payload: WindowPayload;
   /** Text is decoded when its first sequence is wanted: until then a window ahead costs its compressed bytes only. See `decodeAhead`. */
-  documents: WindowDocuments | CachedDocuments | undefined;
+  documents: Documents | undefined;
   /** Time spent on that, until a result says so. */
   decodeMs: number;
   readonly packer: Packer;
   position: PackPosition;
 }
 
+type Documents = WindowDocuments | CachedDocuments | RecordDocuments;
+
 interface Tools {
   readonly settings: WorkerSettings;
   readonly encoder: CountingEncoder | undefined;
+  /** By source of chats. */
+  readonly chats: readonly (((row: Row) => EncodedRow) | undefined)[];
   readonly onEntry: OnTokenEntry;
 }
 
@@ -37,7 +44,20 @@ interface CountingEncoder extends DocumentEncoder {
 
 function createTools(settings: WorkerSettings, onEntry: OnTokenEntry): Tools {
   const { tokenizer } = settings;
-  return { settings, encoder: tokenizer && withByteCount(openPreparedTokenizer(tokenizer.prepared, tokenizer.file)), onEntry };
+  const encoder = tokenizer && withByteCount(openPreparedTokenizer(tokenizer.prepared, tokenizer.file));
+  const chatTokenizers = openChatTokenizers(settings);
+  return {
+    settings,
+    encoder,
+    chats: settings.chats.map((chat) => chat && chatTokenizers && createChatEncoder(chat, chatTokenizers)),
+    onEntry,
+  };
+}
+
+function openChatTokenizers({ chatTokenizers, tokenizer }: WorkerSettings): ChatTokenizers | undefined {
+  if (chatTokenizers === undefined || tokenizer === undefined) return undefined;
+  const { matched, plain, spelling } = chatTokenizers;
+  return { matched: openPreparedTokenizer(matched, tokenizer.file), plain: openPreparedTokenizer(plain, tokenizer.file), spelling };
 }
 
 function withByteCount(encoder: DocumentEncoder): CountingEncoder {
@@ -55,7 +75,7 @@ function withByteCount(encoder: DocumentEncoder): CountingEncoder {
   };
 }
 
-function decode(window: OpenWindow, tools: Tools): WindowDocuments | CachedDocuments {
+function decode(window: OpenWindow, tools: Tools): Documents {
   if (window.documents !== undefined) return window.documents;
   const started = performance.now();
   window.documents = openDocuments(window.payload, tools);
@@ -63,7 +83,7 @@ function decode(window: OpenWindow, tools: Tools): WindowDocuments | CachedDocum
   return window.documents;
 }
 
-function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: Tools): WindowDocuments | CachedDocuments {
+function openDocuments(fetched: WindowPayload, { settings, encoder, chats, onEntry }: Tools): Documents {
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
   const { payload, decode, decodeIds } = decodeWindow(fetched, settings.badBlocks);
   const options: DocumentOptions = {
@@ -76,6 +96,8 @@ function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: T
     decode,
     decodeIds,
   };
+  const encode = chats[payload.sourceIndex];
+  if (encode !== undefined) return new RecordDocuments(payload, { ...options, encode });
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
 }
@@ -86,7 +108,9 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   const { decodeMs } = window;
   window.decodeMs = 0;
   const decoded = performance.now();
-  const writer = new SequenceWriter({ length: settings.length, padId: settings.padId, sequencesMax, provenance: documents });
+  const { length, padId, chats } = settings;
+  const masked = chats[window.payload.sourceIndex]?.loss === 'assistant';
+  const writer = new SequenceWriter({ length, padId, sequencesMax, provenance: documents, masked });
   window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
@@ -159,8 +183,12 @@ function serve(): void {
         const window = windows.get(request.window);
         if (window === undefined) throw new Error(`window ${request.window} is not open in this worker`);
         const result = pack(window, request.sequencesMax, tools);
-        const { ids, segments, segmentBounds, ends, digests } = result.chunk;
-        reply({ type: 'packed', id: request.id, result }, [ids.buffer, segments.buffer, segmentBounds.buffer, ends.buffer, digests.buffer]);
+        const { ids, segments, segmentBounds, lossMask, ends, digests } = result.chunk;
+        const arrays = [ids, segments, segmentBounds, ends, digests, ...(lossMask === undefined ? [] : [lossMask])];
+        reply(
+          { type: 'packed', id: request.id, result },
+          arrays.map(({ buffer }) => buffer),
+        );
       }
     }
   };

@@ -1,10 +1,10 @@
 /** The digest of docs/wire.md, computed from the arrays of a batch as they were received. */
 import { createHash } from 'node:crypto';
 import type { BatchArrays } from '../core/batch-arrays.js';
-import { SEGMENT_FIELDS } from '../core/sequence.js';
+import { SEGMENT_FIELDS, tellingMask } from '../core/sequence.js';
 
-/** SHA-256 (hex) over the digests of the rows, each over its ids and its segments. */
-export function batchDigest({ rows, length, inputIds, cuSeqlens, segments }: BatchArrays): string {
+/** SHA-256 (hex) over the digests of the rows, each over its ids and its segments, and its mask where that says more than its padding. */
+export function batchDigest({ rows, length, inputIds, lossMask, cuSeqlens, segments }: BatchArrays): string {
   const total = createHash('sha256');
   let segment = 0;
   for (let row = 0; row < rows; row++) {
@@ -12,7 +12,9 @@ export function batchDigest({ rows, length, inputIds, cuSeqlens, segments }: Bat
     while (segment < cuSeqlens.length - 1 && cuSeqlens[segment] < (row + 1) * length) segment++;
     const ids = inputIds.subarray(row * length, (row + 1) * length);
     const own = segments.subarray(firstSegment * SEGMENT_FIELDS, segment * SEGMENT_FIELDS);
-    total.update(createHash('sha256').update(ids).update(own).digest());
+    const hash = createHash('sha256').update(ids).update(own);
+    const mask = tellingMask(lossMask, row * length, length, own);
+    total.update((mask === undefined ? hash : hash.update(mask)).digest());
   }
   return total.digest('hex');
 }

@@ -15,7 +15,9 @@ export function framesOfBatch(batch: BatchArrays): FramedArrays {
   const segments = batch.segments.length / SEGMENT_FIELDS;
   const all = [
     { name: 'input_ids', dtype: 'int32', shape: [rows, length], array: batch.inputIds },
-    ...(isFull(batch) ? [] : [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } as const]),
+    ...(isFull(batch) && !batch.lossMask.includes(0)
+      ? []
+      : [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } as const]),
     { name: 'cu_seqlens', dtype: 'int32', shape: [segments + 1], array: batch.cuSeqlens },
     { name: 'segments', dtype: 'int32', shape: [segments, SEGMENT_FIELDS], array: batch.segments },
   ] as const;

@@ -32,7 +32,7 @@ async function slicesOf(file: string, column: string): Promise<EncodedParquetSli
   for (const [unit, { startRow, rows }] of shard.units.entries()) {
     const reader = decoder.openBlock(store, file, shard, { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes: 1 });
     for (let row = startRow; row < startRow + rows; row += 400)
-      slices.push(await reader.slice(row, Math.min(row + 400, startRow + rows), signal));
+      slices.push((await reader.slice(row, Math.min(row + 400, startRow + rows), signal)) as EncodedParquetSlice);
   }
   return slices;
 }

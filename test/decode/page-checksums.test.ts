@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { HeadraceError } from '../../src/core/errors.js';
+import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
 import type { BlockReader, Decoder, FetchedSlice } from '../../src/decode/decoder.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
@@ -54,7 +55,7 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
   /** The rows of a slice, or that it is damaged. */
   const outcomeOf = async (slice: Promise<FetchedSlice>): Promise<string> => {
     try {
-      const rows = decodeParquetSlice(await slice);
+      const rows = decodeParquetSlice((await slice) as EncodedParquetSlice);
       const values = rows.kind === 'text' ? rows.bytes : rows.ids;
       return Array.from({ length: rows.count }, (_, i) =>
         rows.valid?.[i] === 0 ? 'null' : String(values.slice(rows.bounds[i], rows.bounds[i + 1])),
@@ -104,7 +105,7 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
     const [dictionary] = pagesOf(bytes.slice(startByte, startByte + 2 ** 20 * 3), 'UNCOMPRESSED');
     bytes[startByte + dictionary.body.byteOffset + 100] ^= 1;
     const opened = await open(bytes, 'text');
-    const slice = await readerOf(opened, newDecoder()).slice(0, SLICE_ROWS, signal);
+    const slice = (await readerOf(opened, newDecoder()).slice(0, SLICE_ROWS, signal)) as EncodedParquetSlice;
     expect(() => decodeParquetSlice(slice)).toThrow(
       expect.objectContaining({
         code: 'SHARD_INVALID',

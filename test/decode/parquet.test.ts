@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Block, Shard } from '../../src/core/shard.js';
+import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { parquetUnitLayout } from '../../src/decode/parquet/layout.js';
 import { scanHere } from '../../src/decode/scan.js';
@@ -61,7 +62,9 @@ async function readUnit(store: Store, shard: Shard, unit: number, sliceRows: num
   const reader = decoder.openBlock(store, shard.path, shard, block);
   const values: Value[] = [];
   for (let row = startRow; row < block.endRow; row += sliceRows) {
-    values.push(...valuesOf(decodeParquetSlice(await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal))));
+    values.push(
+      ...valuesOf(decodeParquetSlice((await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal)) as EncodedParquetSlice)),
+    );
   }
   return values;
 }
@@ -186,7 +189,9 @@ describe.skipIf(PYTHON === undefined)('Parquet written by pyarrow', () => {
     const shard = await openShard(recorder, path.join(dir, 'index.parquet'), 'int32', 'tokens');
     reads.length = 0;
     const block: Block = { shard: 0, unit: 2, startRow: 2900, endRow: 3000, decodedBytes: 1 };
-    const rows = valuesOf(decodeParquetSlice(await decoder.openBlock(recorder, shard.path, shard, block).slice(2900, 3000, signal)));
+    const rows = valuesOf(
+      decodeParquetSlice((await decoder.openBlock(recorder, shard.path, shard, block).slice(2900, 3000, signal)) as EncodedParquetSlice),
+    );
     expect(rows).toEqual(expected.lists.slice(2900, 3000));
     const bytes = reads.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
     expect(bytes).toBeLessThan(0.6 * shard.units[2].storedBytes);

@@ -12,8 +12,9 @@ import { ByteWriter } from 'hyparquet-writer';
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js';
 import { LIMITS } from '../../config/limits.js';
 import type { DocumentIds, Rows } from '../decoder.js';
-import type { EncodedChunk, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
+import type { EncodedChunk, EncodedParquetIds, EncodedParquetLeaf, EncodedParquetSlice } from './encoded-slice.js';
 import { pagesOf } from './pages.js';
+import type { DecodedLeaf } from './records.js';
 
 /** `PAR1`, little-endian. */
 const MAGIC = 0x31524150;
@@ -36,6 +37,11 @@ export function decodeIdsWithArrow({ kind, ...chunk }: EncodedParquetIds): Docum
   const column = arrowColumn(chunk);
   const idOf = kind === 'string' ? stringAt(column) : integerAt(column.values as Int32Array | BigInt64Array, kind === 'unsigned');
   return Array.from({ length: chunk.rows }, (_, i) => (column.getValid(chunk.skipRows + i) ? idOf(chunk.skipRows + i) : null));
+}
+
+/** As `decodeWithArrow`. */
+export function decodeLeafWithArrow(leaf: EncodedParquetLeaf): DecodedLeaf {
+  return { data: arrowColumn(leaf), skipRows: leaf.skipRows, type: leaf.type, column: leaf.unit.path[0] };
 }
 
 function stringAt(column: Arrow.Data): (row: number) => string {

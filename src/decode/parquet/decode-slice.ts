@@ -1,14 +1,37 @@
 /** The worker's half of the Parquet decoder: pages in, rows out. */
 import { HeadraceError, messageOf } from '../../core/errors.js';
-import type { DocumentIds, Rows } from '../decoder.js';
-import { decodeIdsWithArrow, decodeWithArrow } from './arrow-slice.js';
-import type { EncodedChunk, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
+import type { DocumentIds, RecordRows, Rows } from '../decoder.js';
+import { decodeIdsWithArrow, decodeLeafWithArrow, decodeWithArrow } from './arrow-slice.js';
+import type { EncodedChunk, EncodedParquetIds, EncodedParquetRecords, EncodedParquetSlice } from './encoded-slice.js';
 import { decodeLists } from './list-kernel.js';
 import { checkPage, PageChecksumError, pagesOf } from './pages.js';
+import { recordsOf } from './records.js';
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
   return decoded(slice, () => decodeLists(slice) ?? decodeWithArrow(slice));
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeParquetRecords({ rows: count, leaves }: EncodedParquetRecords): RecordRows {
+  const recordAt = recordsOf(leaves.map((leaf) => decoded(leaf, () => decodeLeafWithArrow(leaf))));
+  return {
+    kind: 'records',
+    count,
+    at: (row) => {
+      let isValidUtf8 = true;
+      const found = decodedRow(leaves[0], row, () => recordAt(row, () => (isValidUtf8 = false)));
+      return { row: found, isValidUtf8 };
+    },
+  };
+}
+
+function decodedRow<T>(slice: EncodedChunk, row: number, decode: () => T): T {
+  try {
+    return decode();
+  } catch (error) {
+    throw invalid(slice, `cannot read row ${row} of a slice of ${slice.uri}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** Errors: `SHARD_INVALID`. */

@@ -1,6 +1,6 @@
 /** A slice of a Parquet column on its way to a worker: the dictionary and the data pages that hold its rows, as they are in the file. */
 import type { ByteRange } from '../../store/store.js';
-import type { ParquetChunkLayout, ParquetIdType, ParquetShardLayout } from './layout.js';
+import type { ParquetChunkLayout, ParquetIdType, ParquetLeafType, ParquetShardLayout } from './layout.js';
 
 /** Of any column. */
 export interface EncodedChunk {
@@ -31,4 +31,19 @@ export interface EncodedParquetSlice extends EncodedChunk {
 
 export interface EncodedParquetIds extends EncodedChunk {
   readonly kind: ParquetIdType;
+}
+
+/** Of rows with several columns: the column chunks of their leaves, each with pages of its own, which hold more or fewer rows around those of the slice. */
+export interface EncodedParquetRecords {
+  readonly format: 'parquet-records';
+  /** For messages. */
+  readonly uri: string;
+  readonly rows: number;
+  /** Those of all leaves. */
+  readonly ranges: readonly ByteRange[];
+  readonly leaves: readonly EncodedParquetLeaf[];
+}
+
+export interface EncodedParquetLeaf extends EncodedChunk {
+  readonly type: ParquetLeafType;
 }

@@ -5,10 +5,10 @@ import { STORE_LIMITS } from '../../store/limits.js';
 import type { ReadEstimate } from '../decoder.js';
 import { parquetUnitLayout, type ParquetChunkLayout } from './layout.js';
 
-/** The projected column's, and the ids' where they are read. */
+/** The projected columns', and the ids' where they are read. */
 export function estimateBlock(shard: Shard, block: Block, withIds = false): (startRow: number, endRow: number) => ReadEstimate {
-  const { id, ...chunk } = parquetUnitLayout(shard.units[block.unit].layout);
-  const estimates = [chunk, ...(withIds && id !== undefined ? [id] : [])].map((layout) =>
+  const { id, leaves, ...chunk } = parquetUnitLayout(shard.units[block.unit].layout);
+  const estimates = [...(leaves ?? [chunk]), ...(withIds && id !== undefined ? [id] : [])].map((layout) =>
     estimateChunk(layout, shard.units[block.unit], block),
   );
   return (startRow, endRow) =>

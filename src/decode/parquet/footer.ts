@@ -9,6 +9,7 @@ import type { ObjectInfo, Store } from '../../store/store.js';
 import type { ColumnRequest, ShardIndex } from '../decoder.js';
 import type { FooterSize } from './footer-size.js';
 import type { ParquetChunkLayout, ParquetIdType, ParquetUnitLayout } from './layout.js';
+import { leavesOf, type LeafColumn } from './leaves.js';
 
 /** `PAR1`, at both ends of a file; `PARE` where the footer is encrypted. */
 const MAGIC = 'PAR1';
@@ -39,12 +40,13 @@ export async function readParquetIndex(
   } catch (error) {
     throw invalid(uri, `its footer cannot be parsed (${messageOf(error)})`, error);
   }
-  const column = findColumn(metadata.schema, request, uri);
+  const leaves = request.kind === 'records' ? findLeaves(metadata.schema, request, uri) : undefined;
+  const column = leaves?.[0] ?? findColumn(metadata.schema, request, uri);
   const id = request.id === undefined ? undefined : findIdColumn(metadata.schema, request.id, uri);
   const units: Unit[] = [];
   let startRow = 0;
   for (const [index, rowGroup] of metadata.row_groups.entries()) {
-    const unit = unitOf(rowGroup, index, startRow, { column, id, object, uri });
+    const unit = unitOf(rowGroup, index, startRow, { column, leaves, id, object, uri });
     units.push(unit);
     startRow += unit.rows;
   }
@@ -56,6 +58,9 @@ export async function readParquetIndex(
       schema: column.schema.map(plainElement),
       nested: request.kind === 'tokens',
       ...(id && { id: { schema: id.schema.map(plainElement), type: id.type } }),
+      ...(leaves && {
+        leaves: leaves.map(({ schema, repetitions, type }) => ({ schema: schema.map(plainElement), repetitions, type })),
+      }),
     },
   };
 }
@@ -98,6 +103,8 @@ interface Column {
   /** Root, then the column's elements. */
   readonly schema: readonly SchemaElement[];
   readonly name: string;
+  /** Of a leaf beside others. */
+  readonly path?: readonly string[];
 }
 
 interface IdColumn extends Column {
@@ -124,6 +131,16 @@ function findColumn(schema: readonly SchemaElement[], request: ColumnRequest, ur
     );
   }
   return columnOf(elements, request.column);
+}
+
+/** Of all columns of the records, in the order of the request. */
+function findLeaves(schema: readonly SchemaElement[], { column, columns = [column] }: ColumnRequest, uri: string): LeafColumn[] {
+  const leaves = columns.flatMap((name) => leavesOf(elementsOf(schema, name, uri), name, uri));
+  if (leaves.length <= LIMITS.recordLeavesMax) return leaves;
+  throw new HeadraceError('SHARD_UNSUPPORTED', `the columns of ${uri} that are asked for have ${leaves.length} leaves`, {
+    detail: { uri, leaves: leaves.length, leavesMax: LIMITS.recordLeavesMax },
+    hint: 'Name fewer columns, or keep what is nested deeply as a column of JSON text.',
+  });
 }
 
 function findIdColumn(schema: readonly SchemaElement[], name: string, uri: string): IdColumn {
@@ -203,17 +220,24 @@ function plainElement(element: SchemaElement): Record<string, string | number> {
 
 interface IndexedFile {
   readonly column: Column;
+  readonly leaves: readonly LeafColumn[] | undefined;
   readonly id: IdColumn | undefined;
   readonly object: ObjectInfo;
   readonly uri: string;
 }
 
-function unitOf(rowGroup: RowGroup, index: number, startRow: number, { column, id, object, uri }: IndexedFile): Unit {
+function unitOf(rowGroup: RowGroup, index: number, startRow: number, { column, leaves, id, object, uri }: IndexedFile): Unit {
   const rows = Number(rowGroup.num_rows);
   if (!(Number.isSafeInteger(rows) && rows >= 0)) throw invalid(uri, `row group ${index} claims ${rows} rows`);
-  const { chunk, decodedBytes } = chunkOf(rowGroup, index, column, object, uri);
-  const layout: ParquetUnitLayout = { ...chunk, ...(id && { id: chunkOf(rowGroup, index, id, object, uri).chunk }) };
-  return { startRow, rows, decodedBytes, storedBytes: chunk.endByte - chunk.startByte, layout: { ...layout } };
+  const found = (leaves ?? [column]).map((leaf) => chunkOf(rowGroup, index, leaf, object, uri));
+  const layout: ParquetUnitLayout = {
+    ...found[0].chunk,
+    ...(id && { id: chunkOf(rowGroup, index, id, object, uri).chunk }),
+    ...(leaves && { leaves: found.map(({ chunk }) => chunk) }),
+  };
+  const decodedBytes = found.reduce((sum, chunk) => sum + chunk.decodedBytes, 0);
+  const storedBytes = found.reduce((sum, { chunk }) => sum + chunk.endByte - chunk.startByte, 0);
+  return { startRow, rows, decodedBytes, storedBytes, layout: { ...layout } };
 }
 
 interface FoundChunk {
@@ -222,7 +246,9 @@ interface FoundChunk {
 }
 
 function chunkOf(rowGroup: RowGroup, index: number, column: Column, object: ObjectInfo, uri: string): FoundChunk {
-  const chunk = rowGroup.columns.find((candidate) => candidate.meta_data?.path_in_schema[0] === column.name);
+  const chunk = rowGroup.columns.find(({ meta_data: meta }) =>
+    column.path === undefined ? meta?.path_in_schema[0] === column.name : meta?.path_in_schema.join('\0') === column.path.join('\0'),
+  );
   const meta = chunk?.meta_data;
   if (chunk === undefined || meta === undefined) throw invalid(uri, `row group ${index} has no column chunk for ${column.name}`);
   if (chunk.file_path !== undefined) {

@@ -10,6 +10,8 @@ const columnSchema = z.array(z.record(z.string(), z.union([z.string(), z.number(
 
 const idTypeSchema = z.enum(['string', 'integer', 'unsigned']);
 
+const leafTypeSchema = z.enum(['string', 'integer', 'unsigned', 'number', 'boolean']);
+
 const shardLayoutSchema = z.object({
   /** Of the projected column. */
   schema: columnSchema,
@@ -17,6 +19,8 @@ const shardLayoutSchema = z.object({
   nested: z.boolean(),
   /** Of the column of ids, where one is configured. */
   id: z.object({ schema: columnSchema, type: idTypeSchema }).optional(),
+  /** Of records: the leaves of their columns, the projected one first. `repetitions`: repeated fields above its values. */
+  leaves: z.array(z.object({ schema: columnSchema, repetitions: z.int().min(0), type: leafTypeSchema })).optional(),
 });
 
 const chunkLayoutSchema = z.object({
@@ -35,14 +39,25 @@ const chunkLayoutSchema = z.object({
 const unitLayoutSchema = chunkLayoutSchema.extend({
   /** The column chunk of the ids. */
   id: chunkLayoutSchema.optional(),
+  /** The column chunks of the leaves of records, the projected one's again. */
+  leaves: z.array(chunkLayoutSchema).optional(),
 });
 
 export type ParquetIdType = z.output<typeof idTypeSchema>;
+export type ParquetLeafType = z.output<typeof leafTypeSchema>;
 
 export interface ParquetShardLayout {
   readonly schema: readonly SchemaElement[];
   readonly nested: boolean;
   readonly id?: { readonly schema: readonly SchemaElement[]; readonly type: ParquetIdType };
+  readonly leaves?: readonly ParquetLeafLayout[];
+}
+
+/** One leaf of a column, as if the column had no other. */
+export interface ParquetLeafLayout {
+  readonly schema: readonly SchemaElement[];
+  readonly repetitions: number;
+  readonly type: ParquetLeafType;
 }
 
 /** Where a column chunk is, and how it is stored. */
