@@ -1,6 +1,6 @@
 import { connect, labelsOf, openPipeline, showStep, type Batch, type ConfigInput, type Cursor } from 'headrace';
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -34,7 +34,7 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
 
   const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput => ({
     seed: 7,
-    sources: { chats: { uri: workspace.path('data/'), messages: 'messages', ...source } },
+    sources: { chats: { uri: workspace.path('data/'), messages: 'messages', template: workspace.path('marked.jinja'), ...source } },
     tokenizer: { file: workspace.path('tokenizer.json') },
     sequence: { length: LENGTH },
     shuffle: { blocks: 4, windowBytes: '64KiB' },
@@ -51,12 +51,11 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
     spec = JSON.parse(await readFile(SPEC_FILE, 'utf8')) as Spec;
     await promisify(execFile)(PYTHON!, [SCRIPT, 'parquet', SPEC_FILE, workspace.path('data')]);
     // beside it its tokenizer_config.json, with the template of the model
-    await mkdir(workspace.path('own'), { recursive: true });
     const file = tokenizerPath('qwen3');
     await copyFile(file, workspace.path('tokenizer.json'));
     await copyFile(file.replace(/tokenizer\.json$/, 'tokenizer_config.json'), workspace.path('tokenizer_config.json'));
     await writeFile(workspace.path('marked.jinja'), spec.cases.find(({ name }) => name === 'chatml, marked')!.template!);
-    expected = expectedRows('qwen, its own');
+    expected = expectedRows('chatml, marked');
     reference = await collect(config());
   }, 120_000);
   afterAll(() => workspace.remove());
@@ -92,14 +91,19 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
     return rows;
   }
 
-  it("has every row once, with the ids and the mask that transformers makes of it with the tokenizer's own template", () => {
+  it('has every row once, with the ids and the mask that transformers makes of it', () => {
     const rows = delivered(reference);
     expect(rows.size).toBe(480);
     for (const [place, row] of expected) expect(rows.get(place), place).toEqual(row);
   });
 
+  it("without a template of its own a source has the tokenizer's", async () => {
+    const rows = delivered(await collect(config({}, { template: undefined })));
+    for (const [place, row] of expectedRows('qwen, its own')) expect(rows.get(place), place).toEqual(row);
+  }, 60_000);
+
   it('the order is this one', () => {
-    expect(stepHashes([reference]).at(-1)).toBe('fd2762147e48895420f0a9c932b41de51dbcb17187f97980c1e6604b34e91534');
+    expect(stepHashes([reference]).at(-1)).toBe('ef9aaa09591b2af34a637f146f892ea7c0b0e41449651c4d0230a157e0e278e1');
   });
 
   it('chats as JSON text, in several workers, make the same batches', async () => {
@@ -109,13 +113,11 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
     for (const [place, row] of expected) expect(rows.get(place), place).toEqual(row);
   }, 60_000);
 
-  it.each(['concat', 'best-fit', 'pad'] as const)(
-    'a template from a file, packed as %s, keeps each token beside its mask',
+  it.each(['best-fit', 'pad'] as const)(
+    'packed as %s, each token keeps its mask',
     async (packing) => {
-      const rows = delivered(
-        await collect(config({ sequence: { length: LENGTH, packing } }, { template: workspace.path('marked.jinja') })),
-      );
-      for (const [place, row] of expectedRows('chatml, marked')) expect(rows.get(place), place).toEqual(row);
+      const rows = delivered(await collect(config({ sequence: { length: LENGTH, packing } })));
+      for (const [place, row] of expected) expect(rows.get(place), place).toEqual(row);
     },
     60_000,
   );
@@ -143,6 +145,13 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
     }
   }, 60_000);
 
+  it('where takes chats by another column, and the others keep their ids and masks', async () => {
+    const taken = ['0-3', '0-90', '1-50', '2-7', '2-8', '2-119'];
+    const rows = delivered(await collect(config({}, { where: { id: taken } })));
+    expect([...rows.keys()].sort()).toEqual(taken.map((id) => id.replace('-', ':')).sort());
+    for (const [place, row] of rows) expect(row, place).toEqual(expected.get(place));
+  }, 60_000);
+
   it('the template, its loss and its columns are part of the plan', async () => {
     const planOf = async (source: Partial<ConfigInput['sources'][string]>): Promise<string> => {
       const pipeline = await openPipeline(config({}, source));
@@ -151,13 +160,13 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
     };
     const plans = [
       await planOf({}),
-      await planOf({ template: workspace.path('marked.jinja') }),
+      await planOf({ template: undefined }),
       await planOf({ loss: 'all' }),
       await planOf({ columns: ['id'] }),
     ];
     expect(new Set(plans).size).toBe(4);
     const marked = await readFile(workspace.path('marked.jinja'), 'utf8');
-    expect(await planOf({ template: marked }), 'by content').toBe(plans[1]);
+    expect(await planOf({ template: marked }), 'by content').toBe(plans[0]);
   }, 60_000);
 
   it('a row that the template refuses fails the run by name, or is left out by policy', async () => {
@@ -168,6 +177,18 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
     });
     const rows = delivered(await collect(config({ badRows: 'skip' }, { template, loss: 'all' })));
     expect(rows.size).toBeLessThan(480);
+  }, 60_000);
+
+  it('chats where none can be read are refused by name', async () => {
+    const samples = config({ sequence: { length: LENGTH, packing: 'samples' } }, { fields: { id: 'id' } });
+    await expect(openPipeline(samples)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('sources.chats has messages'),
+    });
+    await writeFile(workspace.path('chats.jsonl'), '{"messages": []}\n');
+    await expect(openPipeline(config({}, { uri: workspace.path('chats.jsonl') }))).rejects.toMatchObject({ code: 'SHARD_UNSUPPORTED' });
+    const fieldOfStruct = openPipeline(config({}, { columns: ['meta.name'] }));
+    await expect(fieldOfStruct).rejects.toMatchObject({ code: 'COLUMN_TYPE', message: expect.stringContaining('a field of a struct') });
   }, 60_000);
 
   it('a sidecar gives the same to a Node client, whose labels leave out what does not count, and to show', async () => {

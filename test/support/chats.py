@@ -172,6 +172,7 @@ def parquet(chats_file: str, directory: str) -> None:
                 "ballast": [f"{i} " * 30 for i in range(len(own))],
                 "messages": pa.array(own, pa.list_(message)),
                 "json": [json.dumps(chat, ensure_ascii=False) for chat in own],
+                "meta": [{"name": f"{shard}"} for _ in own],
             }
         )
         Path(directory).mkdir(parents=True, exist_ok=True)
