@@ -32,11 +32,19 @@ export function tokenBytesOf({ json, vocabulary }: TokenizerFile): ((id: number)
     if (literal !== undefined) return encoder.encode(marked && /^▁+$/.test(literal) ? literal.replaceAll('▁', ' ') : literal);
     const place = places.get(id);
     const token = place === undefined ? '' : Buffer.from(tokens.subarray(starts[place], starts[place + 1])).toString('utf8');
-    if (byteLevel) {
-      const bytes = Array.from(token, (character) => BYTE_OF_CODE_POINT.at(character.codePointAt(0) ?? 0) ?? -1);
-      return bytes.includes(-1) ? encoder.encode(token) : Uint8Array.from(bytes);
-    }
+    if (byteLevel) return bytesOfAlphabet(token) ?? encoder.encode(token);
     const byte = /^<0x([0-9A-F]{2})>$/.exec(token);
     return byte === null ? encoder.encode(token.replaceAll('▁', ' ')) : Uint8Array.of(Number.parseInt(byte[1], 16));
   };
+}
+
+/** `undefined` where the token is not written in the alphabet, which has no character of two UTF-16 units. */
+function bytesOfAlphabet(token: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(token.length);
+  for (let i = 0; i < token.length; i++) {
+    const byte = BYTE_OF_CODE_POINT.at(token.charCodeAt(i)) ?? -1;
+    if (byte < 0) return undefined;
+    bytes[i] = byte;
+  }
+  return bytes;
 }
