@@ -68,7 +68,7 @@ async function measure(
       const decoded = decodeSlice(slice);
       decodeMs += cpuMs() - decoding;
       fetchMs += decoding - fetching;
-      if (decoded.kind !== 'rejected') amount += decoded.bounds[decoded.count];
+      if (decoded.kind === 'text' || decoded.kind === 'tokens') amount += decoded.bounds[decoded.count];
     }
   }
   const unit = request.kind === 'text' ? 'MB/s' : 'M ids/s';

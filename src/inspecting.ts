@@ -187,7 +187,7 @@ async function describe(
   const own: ColumnDescription = {
     name,
     type: kind,
-    use: kind === 'none' ? undefined : kind,
+    use: kind === 'text' || kind === 'tokens' ? kind : undefined,
     codecs: [],
     encodings: [],
     storedBytes: sum('storedBytes'),
@@ -241,7 +241,7 @@ async function rowsOf(
     const block: Block = { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes };
     const endRow = Math.min(block.endRow, startRow + count - values.length);
     const decoded = decodeSlice(await decoder.openBlock(store, path, shard, block).slice(startRow, endRow, signal));
-    if (decoded.kind === 'rejected') break;
+    if (decoded.kind === 'rejected' || decoded.kind === 'records') break;
     for (let row = 0; row < decoded.count; row++) {
       const [start, end] = [decoded.bounds[row], decoded.bounds[row + 1]];
       if (decoded.valid?.[row] === 0) values.push(null);

@@ -18,6 +18,7 @@ import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerC
 import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
 import { countedLength } from './core/packing.js';
+import { readChats, type LoadedChats } from './chats.js';
 import type { SkipRecord } from './core/skip.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
 import { openLedger, type Ledger, type LedgerCounters } from './ledger/write-ledger.js';
@@ -186,6 +187,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   let pool: WorkerPool | undefined;
   try {
     const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, forms, options.signal));
+    const chats = tokenizer && (await readChats(config, { own: tokenizer.prepared, stores, forms }, options.signal));
     const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
     const facts = factsOf(config, tokenizer);
     if (tokenizer?.prepared.path === 'hugging-face') {
@@ -205,6 +207,8 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       badBlocks: config.badBlocks,
       padId: facts.padId,
       idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
+      chatTokenizers: chats?.tokenizers,
+      chats: config.sources.map(({ name }) => chats?.bySource.get(name)),
     };
     pool = new WorkerPool(workers, settings, (key, entry) => cache?.put(key, entry));
     const decoders = openDecoders(pool.scan);
@@ -224,6 +228,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       exclusions,
       workers,
       tokenizer,
+      chats: chats?.bySource,
       options,
     });
   } catch (error) {
@@ -245,6 +250,7 @@ interface PipelineParts extends PlanParts {
   readonly decoders: Decoders;
   readonly workers: number;
   readonly tokenizer: LoadedTokenizer | undefined;
+  readonly chats: LoadedChats['bySource'] | undefined;
   readonly options: PipelineOptions;
 }
 

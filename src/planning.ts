@@ -4,7 +4,7 @@
  */
 import type { Config, SourceConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
-import { canonicalJson } from './core/canonical-json.js';
+import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { describeField, type Field, type SourceKind } from './core/fields.js';
 import type { Packing } from './core/packing.js';
 import type { BlockTable } from './core/shard.js';
@@ -27,6 +27,13 @@ export interface TokenizerFacts {
   /** Appended to each document of text. */
   readonly appendId: number | undefined;
   readonly padId: number;
+}
+
+/** What the stream depends on of a source of chats, beside its columns. */
+export interface ChatFacts {
+  readonly template: string;
+  readonly specialTokens: Readonly<Record<string, string>>;
+  readonly loss: 'assistant' | 'all';
 }
 
 export interface PlannedSource {
@@ -60,6 +67,8 @@ export interface PlanParts {
   /** Of samples. */
   readonly fields: readonly Field[] | undefined;
   readonly tokenizer: { readonly fingerprint: string; readonly invalidUtf8: 'error' | 'replace' } | undefined;
+  /** By name of a source of chats. */
+  readonly chats?: ReadonlyMap<string, ChatFacts> | undefined;
 }
 
 export function planSplit(parts: PlanParts, split: Split): PlannedSplit {
@@ -152,6 +161,7 @@ function planRecord(config: Config, parts: PlanParts, split: Split): PlanRecord 
   const sources = config.sources.flatMap((source, index) => [
     [`sources.${source.name}.column`, source.column],
     [`sources.${source.name}.kind`, source.kind],
+    ...chatEntries(source, parts.chats?.get(source.name)),
     [`sources.${source.name}.weight`, source.weight],
     [`sources.${source.name}.epochs`, source.epochs ?? null],
     [`sources.${source.name}.maxTokens`, source.maxTokens ?? null],
@@ -207,6 +217,17 @@ export function mayBeWeightless(config: Config): boolean {
 
 function ends({ epochs, maxTokens }: SourceConfig): boolean {
   return epochs !== undefined || maxTokens !== undefined;
+}
+
+/** The template by its content, with the tokens that it is given. */
+function chatEntries({ name, columns }: SourceConfig, chat: ChatFacts | undefined): [string, string][] {
+  if (chat === undefined) return [];
+  const { template, specialTokens, loss } = chat;
+  return [
+    [`sources.${name}.columns`, canonicalJson(columns ?? [])],
+    [`sources.${name}.template`, fingerprint({ template, specialTokens })],
+    [`sources.${name}.loss`, loss],
+  ];
 }
 
 /** A packing without choices has one entry, so that its streams and cursors know nothing of the choices of others. */

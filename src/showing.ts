@@ -11,7 +11,7 @@ import { LIMITS } from './config/limits.js';
 import { HeadraceError } from './core/errors.js';
 import { formatDuration } from './core/quantity.js';
 import { fieldBytesOfRow, fieldOfRow, type FieldArrays } from './core/fields.js';
-import { SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING } from './core/sequence.js';
+import { SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING, tellingMask } from './core/sequence.js';
 import { loadTokenizer } from './open-tokenizer.js';
 import { sequenceDigest } from './pack/sequence-writer.js';
 import { openPipeline, resolveInput, type Pipeline, type PipelineOptions, type SourceInfo } from './pipeline.js';
@@ -231,10 +231,10 @@ function shownSlots(batch: Batch, slots: readonly number[], { lanes, sources, to
       });
     }
     const tokens = shown.reduce((sum, segment) => sum + segment.tokenEnd - segment.tokenStart, 0);
+    const rowSegments = segments.subarray(first * SEGMENT_FIELDS, next * SEGMENT_FIELDS);
+    const mask = tellingMask(batch.lossMask, row * length, length, rowSegments);
     const bytes = Object.values(fields ?? {}).map((field) => fieldBytesOfRow(field, row));
-    const digest = Buffer.from(sequenceDigest(ids, segments.subarray(first * SEGMENT_FIELDS, next * SEGMENT_FIELDS), bytes)).toString(
-      'hex',
-    );
+    const digest = Buffer.from(sequenceDigest(ids, rowSegments, mask, bytes)).toString('hex');
     const shownFields = fields && Object.entries(fields).map(([name, field]) => shownField(name, field, row));
     return {
       slot,

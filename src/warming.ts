@@ -91,6 +91,8 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     badBlocks: config.badBlocks,
     padId: 0,
     idsEnd: 0,
+    chatTokenizers: undefined,
+    chats: [],
   };
   const pool = new WorkerPool(1, settings, () => undefined);
   const close = async (): Promise<void> => {

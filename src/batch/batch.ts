@@ -19,6 +19,7 @@ export function buildBatch(sequences: readonly Sequence[], length: number, field
   for (const [row, sequence] of sequences.entries()) {
     if (sequence.ids.length > 0) inputIds.set(sequence.ids, row * length);
     segments.set(sequence.segments, segment * SEGMENT_FIELDS);
+    if (sequence.lossMask !== undefined) lossMask.set(sequence.lossMask, row * length);
     digest.update(sequence.digest);
     tokens += sequence.tokens;
     for (const end = segment + sequence.segments.length / SEGMENT_FIELDS; segment < end; segment++) {

@@ -25,6 +25,10 @@ export interface SourceConfig {
   /** '' where there is none. */
   readonly column: string;
   readonly kind: SourceKind;
+  /** Of records: all columns that are read. */
+  readonly columns: readonly string[] | undefined;
+  /** Of records whose `column` has chat messages. */
+  readonly chat: ChatConfig | undefined;
   /** What samples carry, in order of name; `undefined`: nothing. */
   readonly fields: readonly FieldRequest[] | undefined;
   /** The column of the documents' ids. */
@@ -40,6 +44,12 @@ export interface SourceConfig {
   readonly epochs: number | undefined;
   readonly maxTokens: number | undefined;
   readonly whenUsedUp: 'drop' | 'stop' | 'repeat';
+}
+
+export interface ChatConfig {
+  /** Jinja text, or an absolute path or URI of it; `undefined`: the tokenizer's own. */
+  readonly template: string | undefined;
+  readonly loss: 'assistant' | 'all';
 }
 
 /** See `MixtureChange`. */
@@ -145,6 +155,9 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       index: source.index === undefined ? undefined : absoluteUri(source.index, baseDir),
       format: source.format,
       ...(isColumnless(name, source) ? ofArray(source, sequence) : ofColumn(source, isSamples)),
+      columns: source.messages === undefined ? undefined : [...new Set([source.messages, ...(source.columns ?? [])])],
+      chat:
+        source.messages === undefined ? undefined : { template: templateOf(source.template, baseDir), loss: source.loss ?? 'assistant' },
       fields: fieldsOf(source.fields),
       id: source.id,
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
@@ -155,7 +168,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       whenUsedUp: source.whenUsedUp,
     }));
   checkFields(parsed, sources, isSamples);
-  const untokenized = sources.find((source) => source.kind === 'text');
+  const untokenized = sources.find(({ kind }) => kind === 'text' || kind === 'records');
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(
       `sources.${untokenized.name} has text, so tokenizer.file is needed (if it has token ids, name their column in \`tokens\`, or set \`format\` to ${COLUMNLESS_FORMATS.join(' or ')})`,
@@ -218,7 +231,8 @@ type ParsedSource = ParsedConfig['sources'][string];
 
 /** Samples may have neither text nor tokens. */
 function ofColumn(source: ParsedSource, isSamples: boolean): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
-  const { text, tokens } = source;
+  const { text, tokens, messages } = source;
+  if (messages !== undefined) return { column: messages, kind: 'records', options: optionsOf(source) };
   const kind = tokens !== undefined ? 'tokens' : isSamples && text === undefined ? 'none' : 'text';
   return { column: tokens ?? text ?? (isSamples ? '' : 'text'), kind, options: optionsOf(source) };
 }
@@ -230,7 +244,7 @@ function ofArray({ array }: ParsedSource, { length, packing }: SequenceConfig): 
 }
 
 /** Whether the shards hold token ids and nothing else, as far as the configuration says. Errors: `CONFIG_INVALID` where it says so, and names columns. */
-function isColumnless(name: string, { uri, format, array, text, tokens, id }: ParsedSource): boolean {
+function isColumnless(name: string, { uri, format, array, text, tokens, messages, id }: ParsedSource): boolean {
   const formats = format === undefined ? [uri].flat().map(formatOfPath) : [format];
   const columnless = formats.every((own) => own !== undefined && COLUMNLESS_FORMATS.includes(own));
   const field = `sources.${name}.array`;
@@ -240,7 +254,7 @@ function isColumnless(name: string, { uri, format, array, text, tokens, id }: Pa
       field,
     });
   }
-  const [key] = Object.entries({ text, tokens, id }).find(([, value]) => value !== undefined) ?? [];
+  const [key] = Object.entries({ text, tokens, messages, id }).find(([, value]) => value !== undefined) ?? [];
   if (key === undefined) return true;
   throw invalid(
     `sources.${name}.${key} names a column, and files of token ids (${COLUMNLESS_FORMATS.join(', ')}) have none: leave it out`,
@@ -277,6 +291,9 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
       throw invalid(`${at}.fields are of samples: set sequence: none, or sequence.packing: samples with a length for text`, {
         field: `${at}.fields`,
       });
+    }
+    if (source.kind === 'records') {
+      throw invalid(`${at} has messages, of which sequences are made, and no samples; use another packing`, { field: `${at}.messages` });
     }
     if (sequence === 'none' && source.kind !== 'none') {
       throw invalid(
@@ -338,7 +355,7 @@ function packingOf({ packing: kind, length, packingTokens, long }: SequenceConfi
     case 'pad':
       return { kind, long: long ?? 'split' };
     case 'none': {
-      const text = sources.find((source) => source.kind === 'text');
+      const text = sources.find((source) => source.kind !== 'tokens');
       if (text === undefined) return { kind };
       throw invalid(
         `sequence.packing is none, which passes rows of exactly ${length} ids through, and sources.${text.name} has text: documents of text have any number of tokens`,
@@ -346,6 +363,15 @@ function packingOf({ packing: kind, length, packingTokens, long }: SequenceConfi
       );
     }
   }
+}
+
+/** What has a tag in it is the template itself. */
+function templateOf(template: string | undefined, baseDir: string): string | undefined {
+  return template === undefined || isInlineTemplate(template) ? template : absoluteUri(template, baseDir);
+}
+
+export function isInlineTemplate(template: string): boolean {
+  return /\{[{%]/.test(template);
 }
 
 function localCacheOf({ ranges, tokens, size, fsync }: ParsedConfig['cache']): Config['localCache'] {

@@ -63,6 +63,12 @@ export const LIMITS = {
   readAheadBytes: 2 ** 20,
   /** Requests while only page headers are wanted: as large as an object store likes (8–16 MiB). */
   surveyBytes: 8 * 2 ** 20,
+  /** The longest chat templates that models ship have 20,000 characters. */
+  templateLengthMax: 2 ** 20,
+  /** Column chunks of one row: each is read and decoded by itself. A chat message with tool calls has about ten. */
+  recordLeavesMax: 256,
+  /** Fields within fields: deeper than any schema that people write, and no deeper than a stack. */
+  recordDepthMax: 32,
   /** One page, compressed or not: writers make 1 MiB; 1 GiB is more than a worker can hold twice. */
   pageBytesMax: 2 ** 30,
   /** Pages whose places are remembered over all row groups (40 bytes each): 256 Ki pages are 256 GiB of data at 1 MiB a page, 10 MiB of memory. */

@@ -126,6 +126,31 @@ const sourceSchema = z
       .describe(
         'Of files that hold token ids and nothing else (`format: npy`, `megatron` or `tokens`; docs/formats.md): neither `text` nor `tokens` is given.',
       ),
+    messages: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'A column of chats, instead of `text`: lists of messages (`role`, `content` and what else the template reads), or the JSON text of such a list. They are rendered with `template` and tokenized; nothing is appended. See docs/formats.md.',
+      ),
+    template: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "With `messages`: the chat template, as Jinja text or as the path or URI of a file of it. Left out: the tokenizer's own, `chat_template.jinja` or the `chat_template` of the `tokenizer_config.json` beside it. Part of the plan by content.",
+      ),
+    loss: z
+      .enum(['assistant', 'all'])
+      .optional()
+      .describe(
+        "With `messages`, which tokens count for the loss. `assistant`: those of the assistant's messages. `all`: all of them. Left out: `assistant`.",
+      ),
+    columns: z
+      .array(z.string().min(1))
+      .min(1)
+      .optional()
+      .describe('With `messages`: more columns, which the template has as variables (`tools`, `documents`, …).'),
     id: z
       .string()
       .min(1)
@@ -172,6 +197,22 @@ const sourceSchema = z
   .refine((source) => source.text === undefined || source.tokens === undefined, {
     message: 'give either text or tokens, not both',
     path: ['tokens'],
+  })
+  .refine((source) => source.messages === undefined || (source.text === undefined && source.tokens === undefined), {
+    message: 'give messages without text or tokens',
+    path: ['messages'],
+  })
+  .refine((source) => source.messages !== undefined || source.template === undefined, {
+    message: 'a template renders messages: name their column',
+    path: ['template'],
+  })
+  .refine((source) => source.messages !== undefined || source.loss === undefined, {
+    message: 'loss is chosen for messages: name their column',
+    path: ['loss'],
+  })
+  .refine((source) => source.messages !== undefined || source.columns === undefined, {
+    message: 'columns are variables of the template of messages: name the column of these',
+    path: ['columns'],
   })
   .refine(({ whenUsedUp, epochs: own, maxTokens }) => whenUsedUp !== 'repeat' || (own === undefined && maxTokens === undefined), {
     message: 'a source that repeats has no end: give it neither epochs nor maxTokens',

@@ -13,8 +13,8 @@ export type FieldType =
 /** In order of name wherever there are several. */
 export type Field = FieldType & { readonly name: string };
 
-/** What a source's tokens are made of; `none`: it serves fields only. */
-export type SourceKind = 'text' | 'tokens' | 'none';
+/** What a source's tokens are made of; `records`: of several columns of a row; `none`: it serves fields only. */
+export type SourceKind = 'text' | 'tokens' | 'records' | 'none';
 
 /** What a source says of a field. */
 export interface FieldRequest {

@@ -13,11 +13,16 @@ export const SOURCE_PADDING = -1;
 /** SHA-256. */
 export const DIGEST_BYTES = 32;
 
+/** The bit of a token on its way through packing that does not count for the loss: the sign, which no id has. */
+export const WITHOUT_LOSS = -0x80000000;
+
 export interface Sequence {
   /** [length]; of samples without tokens none */
   readonly ids: Int32Array;
   /** [segments × SEGMENT_FIELDS] */
   readonly segments: Int32Array;
+  /** [length] 1 where a token counts for the loss; `undefined`: wherever it is no padding. */
+  readonly lossMask?: Uint8Array | undefined;
   readonly digest: Uint8Array;
   /** Tokens that are not padding. */
   readonly tokens: number;
@@ -44,7 +49,9 @@ export interface SequenceChunk {
   readonly segmentBounds: Int32Array<ArrayBuffer>;
   /** [count × 2] document and token of the position after each sequence. */
   readonly ends: Int32Array<ArrayBuffer>;
-  /** [count × DIGEST_BYTES] SHA-256 of each sequence's ids and segments. */
+  /** [count × length], as of each sequence; `undefined` where none has one. */
+  readonly lossMask: Uint8Array<ArrayBuffer> | undefined;
+  /** [count × DIGEST_BYTES] SHA-256 of each sequence's ids and segments, and of its mask where that says more than these. */
   readonly digests: Uint8Array<ArrayBuffer>;
   /** Of samples. */
   readonly fields?: ChunkFields;
@@ -61,6 +68,7 @@ export function sequenceOfChunk(chunk: SequenceChunk, index: number, length: num
   return {
     ids: chunk.ids.subarray(index * length, (index + 1) * length),
     segments,
+    ...(chunk.lossMask && { lossMask: chunk.lossMask.subarray(index * length, (index + 1) * length) }),
     digest: chunk.digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES),
     tokens: length - paddingOf(segments),
     ...(chunk.fields !== undefined && { fields: fieldsOfSample(chunk.fields, index) }),
@@ -79,4 +87,18 @@ function fieldsOfSample({ count, bytes, bounds }: ChunkFields, index: number): U
 function paddingOf(segments: Int32Array): number {
   const last = segments.length - SEGMENT_FIELDS;
   return segments[last] === SOURCE_PADDING ? segments[last + SEGMENT_LENGTH] : 0;
+}
+
+/**
+ * The mask of a row, where it says more than its padding: for that alone a digest has it, so that rows without a mask have the digest that they always had.
+ * `rowStart`: of the row in `lossMask`. `segments`: of the row.
+ */
+export function tellingMask(
+  lossMask: Uint8Array | undefined,
+  rowStart: number,
+  length: number,
+  segments: Int32Array,
+): Uint8Array | undefined {
+  const masksTokens = lossMask?.subarray(rowStart, rowStart + length - paddingOf(segments)).includes(0);
+  return masksTokens === true ? lossMask?.subarray(rowStart, rowStart + length) : undefined;
 }

@@ -13,7 +13,7 @@ import { decodeParquetFields } from './parquet/decode-fields.js';
 import { decodeLineIds, decodeLineSlice } from './lines/decode-slice.js';
 import { decodeArraySlice } from './array/decode-slice.js';
 import { decodeArrowIds, decodeArrowSlice } from './arrow/decode-slice.js';
-import { decodeParquetFilterColumn, decodeParquetIds, decodeParquetSlice } from './parquet/decode-slice.js';
+import { decodeParquetFilterColumn, decodeParquetIds, decodeParquetRecords, decodeParquetSlice } from './parquet/decode-slice.js';
 import { decodeTarIds, decodeTarSlice } from './webdataset/decode-slice.js';
 
 /** The rows of an omitted slice are empty texts, which hold the places of those that nobody asks for. Errors: `SHARD_INVALID`. */
@@ -21,6 +21,8 @@ export function decodeSlice(slice: EncodedSlice): SliceRows {
   switch (slice.format) {
     case 'parquet':
       return decodeParquetSlice(slice);
+    case 'parquet-records':
+      return decodeParquetRecords(slice);
     case 'lines':
       return decodeLineSlice(slice);
     case 'webdataset':

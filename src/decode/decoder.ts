@@ -11,7 +11,13 @@ import type { EncodedArraySlice } from './array/encoded-slice.js';
 import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
 import type { EncodedArrowIds, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
-import type { EncodedParquetFields, EncodedParquetFilterColumn, EncodedParquetIds, EncodedParquetSlice } from './parquet/encoded-slice.js';
+import type {
+  EncodedParquetFields,
+  EncodedParquetFilterColumn,
+  EncodedParquetIds,
+  EncodedParquetRecords,
+  EncodedParquetSlice,
+} from './parquet/encoded-slice.js';
 import type { EncodedTarSlice } from './webdataset/encoded-slice.js';
 import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
 
@@ -20,6 +26,8 @@ export interface ColumnRequest {
   readonly column: string;
   /** `none`: only fields are wanted, and `column` says nothing. */
   readonly kind: SourceKind;
+  /** Of records: the columns that each has. */
+  readonly columns?: readonly string[] | undefined;
   /** A column of text or integers that names the documents: the index says where it is, and nothing of it is read. */
   readonly id?: string | undefined;
   /** What else is served of each row, in order of name. */
@@ -49,7 +57,8 @@ export interface RuledOutUnits {
 }
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
-export type FetchedSlice = EncodedParquetSlice | EncodedArrowSlice | EncodedArraySlice | EncodedLineSlice | EncodedTarSlice;
+export type FetchedSlice =
+  EncodedParquetSlice | EncodedParquetRecords | EncodedArrowSlice | EncodedArraySlice | EncodedLineSlice | EncodedTarSlice;
 
 /** The ids of a slice's rows, on their way like the rows themselves. */
 export type FetchedIds = EncodedParquetIds | EncodedArrowIds | EncodedLineIds | EncodedTarSlice;
@@ -135,8 +144,25 @@ export type Rows =
       readonly release?: () => void;
     };
 
+/** Rows of a slice as objects. */
+export interface RecordRows {
+  readonly kind: 'records';
+  readonly count: number;
+  /** Made anew with each call. Errors: `SHARD_INVALID`. */
+  readonly at: (row: number) => DecodedRecord;
+}
+
+/** A row as an object of named columns; what is missing is null. */
+export type Row = Readonly<Record<string, JsonValue>>;
+
+export interface DecodedRecord {
+  readonly row: Row;
+  /** What was no valid UTF-8 is U+FFFD in it. */
+  readonly isValidUtf8: boolean;
+}
+
 /** Rows, or as many that are left out. */
-export type SliceRows = Rows | { readonly kind: 'rejected'; readonly count: number };
+export type SliceRows = Rows | RecordRows | { readonly kind: 'rejected'; readonly count: number };
 
 /** Bulk work that metadata needs. A request has the bytes that it is about, which are transferred. */
 export interface Scans {
@@ -159,6 +185,8 @@ export type Scan = <K extends ScanKind>(kind: K, request: Scans[K]['request'], s
 
 export interface PageRowRequest {
   readonly codec: string;
+  /** Repeated fields above the column's values, itself included: at least 1, which it is where nothing is said. */
+  readonly repetitions?: number;
   /** Whole pages, header included, one after the other. Transferred. */
   readonly bytes: Uint8Array;
 }

@@ -24,6 +24,8 @@ export interface SourceRequest {
   readonly index: string | undefined;
   readonly column: string;
   readonly kind: SourceKind;
+  /** Of records: the columns that each has. */
+  readonly columns?: readonly string[] | undefined;
   /** The column of the documents' ids, where one is configured. */
   readonly id?: string | undefined;
   /** What else is served of each row. */
@@ -296,7 +298,7 @@ function placedShards(table: ShardTable, roots: readonly OpenedStore[]): PlacedS
 
 /** What an index depends on beside the objects. */
 function requestOf(source: SourceRequest): string {
-  const { uris, column, kind, id, fields, format, options, where } = source;
+  const { uris, column, columns, kind, id, fields, format, options, where } = source;
   return requestDigest([
     ...uris,
     column,
@@ -304,6 +306,7 @@ function requestOf(source: SourceRequest): string {
     ...(id === undefined ? [] : [`id:${id}`]),
     ...(fields === undefined ? [] : [`fields:${canonicalJson(plainFields(fields))}`]),
     ...(saysNothing(format) ? [] : [`format:${format}`]),
+    ...(columns === undefined ? [] : [`columns:${canonicalJson(columns)}`]),
     ...(options === undefined ? [] : [`options:${canonicalJson(options)}`]),
     ...(where === undefined ? [] : [`where:${canonicalJson({ ...where })}`]),
   ]);
@@ -318,10 +321,11 @@ function plainFields(fields: readonly FieldRequest[]): JsonValue {
 }
 
 /** Entries that say nothing are left out, so that older fingerprints hold. */
-function fingerprintOf({ column, kind, fields, options, where }: SourceRequest, format: FormatName, table: ShardTable): string {
+function fingerprintOf({ column, columns, kind, fields, options, where }: SourceRequest, format: FormatName, table: ShardTable): string {
   const others = {
     ...(!saysNothing(format) && { format }),
     ...(fields !== undefined && { fields: plainFields(fields) }),
+    ...(columns !== undefined && { columns }),
     ...(options !== undefined && { options }),
   };
   return fingerprintOfList({ column, kind, ...others }, 'shards', shardTexts(table, where !== undefined));

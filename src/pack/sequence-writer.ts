@@ -6,6 +6,8 @@ import {
   SEGMENT_FIRST,
   SEGMENT_LAST,
   SOURCE_PADDING,
+  tellingMask,
+  WITHOUT_LOSS,
   type ChunkFields,
   type SequenceChunk,
 } from '../core/sequence.js';
@@ -22,6 +24,7 @@ export class SequenceWriter {
   readonly length: number;
   readonly #padId: number;
   readonly #sequencesMax: number;
+  readonly #masked: boolean;
   readonly #provenance: Provenance;
   readonly #ids: Int32Array<ArrayBuffer>;
   readonly #ends: number[] = [];
@@ -41,11 +44,14 @@ export class SequenceWriter {
     readonly provenance: Provenance;
     /** `false`: samples without tokens. */
     readonly hasIds?: boolean;
+    /** Tokens may have the bit `WITHOUT_LOSS`. */
+    readonly masked?: boolean;
   }) {
     this.length = options.length;
     this.#padId = options.padId;
     this.#sequencesMax = options.sequencesMax;
     this.#provenance = options.provenance;
+    this.#masked = options.masked ?? false;
     this.#ids = new Int32Array(options.hasIds === false ? 0 : options.sequencesMax * options.length);
   }
 
@@ -101,7 +107,7 @@ export class SequenceWriter {
     const padding = this.length - this.#filled;
     if (padding > 0) {
       const start = this.#count * this.length + this.#filled;
-      this.#ids.fill(this.#padId, start, start + padding);
+      this.#ids.fill(this.#masked ? this.#padId | WITHOUT_LOSS : this.#padId, start, start + padding);
       this.#segments.push(SOURCE_PADDING, 0, 0, 0, padding, 0);
     }
     this.#ends.push(end.document, end.token);
@@ -113,16 +119,18 @@ export class SequenceWriter {
   toChunk(): SequenceChunk {
     const count = this.#count;
     const ids = count === this.#sequencesMax ? this.#ids : this.#ids.slice(0, count * this.length);
+    const lossMask = this.#masked ? takeMask(ids) : undefined;
     const segments = Int32Array.from(this.#segments);
     const segmentBounds = Int32Array.from(this.#segmentBounds);
     const digests = new Uint8Array(count * DIGEST_BYTES);
     for (let i = 0; i < count; i++) {
       const row = ids.subarray(i * this.length, (i + 1) * this.length);
       const own = segments.subarray(segmentBounds[i] * SEGMENT_FIELDS, segmentBounds[i + 1] * SEGMENT_FIELDS);
-      digests.set(sequenceDigest(row, own, this.#samples.at(i)), i * DIGEST_BYTES);
+      const mask = tellingMask(lossMask, i * this.length, this.length, own);
+      digests.set(sequenceDigest(row, own, mask, this.#samples.at(i)), i * DIGEST_BYTES);
     }
     const fields = this.#samples.length === 0 ? undefined : joinFields(this.#samples, this.#fieldBytes);
-    return { count, ids, segments, segmentBounds, ends: Int32Array.from(this.#ends), digests, ...(fields && { fields }) };
+    return { count, ids, segments, segmentBounds, lossMask, ends: Int32Array.from(this.#ends), digests, ...(fields && { fields }) };
   }
 }
 
@@ -142,9 +150,28 @@ function joinFields(samples: readonly (readonly Uint8Array[])[], total: number):
   return { count, bytes, bounds };
 }
 
-/** SHA-256 over the ids, then the segments, as they are on the wire; of samples then of each field the number of its bytes (int64), and these. */
-export function sequenceDigest(ids: Int32Array, segments: Int32Array, fields: readonly Uint8Array[] = []): Uint8Array {
+/** Takes the bits out of the ids. A mask beside them from the start would have to go the way of every packer. */
+function takeMask(ids: Int32Array): Uint8Array<ArrayBuffer> {
+  const mask = new Uint8Array(ids.length);
+  for (let i = 0; i < ids.length; i++) {
+    mask[i] = ids[i] >= 0 ? 1 : 0;
+    ids[i] &= ~WITHOUT_LOSS;
+  }
+  return mask;
+}
+
+/**
+ * SHA-256 over the ids, the segments, and the mask where it says more (see `tellingMask`), as they are on the wire; of samples then of each field the number of
+ * its bytes (int64), and these.
+ */
+export function sequenceDigest(
+  ids: Int32Array,
+  segments: Int32Array,
+  lossMask?: Uint8Array,
+  fields: readonly Uint8Array[] = [],
+): Uint8Array {
   const hash = createHash('sha256').update(littleEndian(ids)).update(littleEndian(segments));
+  if (lossMask !== undefined) hash.update(lossMask);
   for (const field of fields) hash.update(new Uint8Array(BigInt64Array.of(BigInt(field.byteLength)).buffer)).update(field);
   return hash.digest();
 }

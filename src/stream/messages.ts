@@ -8,7 +8,9 @@ import type { ByteRange } from '../store/store.js';
 import type { PackPosition } from '../pack/packer.js';
 import type { SequenceChunk } from '../core/sequence.js';
 import type { RowSelection } from '../select/selection.js';
+import type { ChatSettings } from '../chat/chat.js';
 import type { PreparedTokenizer } from '../tokenize/prepared.js';
+import type { TokenSpelling } from '../tokenize/tokenizer.js';
 import type { IdBytes } from './token-entry.js';
 
 /** Given to a worker thread when it starts. */
@@ -21,6 +23,17 @@ export interface WorkerSettings {
   readonly padId: number;
   /** Ids of token columns are below this. */
   readonly idsEnd: number;
+  /** What chats are tokenized with, where a source has some. */
+  readonly chatTokenizers: ChatTokenizerSettings | undefined;
+  /** By source; `undefined`: its rows are no chats. */
+  readonly chats: readonly (ChatSettings | undefined)[];
+}
+
+export interface ChatTokenizerSettings {
+  /** The tokenizer, with special tokens matched, and with special tokens as text. */
+  readonly matched: PreparedTokenizer;
+  readonly plain: PreparedTokenizer;
+  readonly spelling: TokenSpelling | undefined;
 }
 
 export interface TokenizerSettings {

@@ -158,5 +158,5 @@ function paddingSequence({ length, padId, samples }: Pick<StreamHubOptions, 'len
   const segments = new Int32Array(SEGMENT_FIELDS);
   segments[0] = SOURCE_PADDING;
   segments[SEGMENT_LENGTH] = length;
-  return { ids, segments, digest: sequenceDigest(ids, segments, fields), tokens: 0, ...(fields && { fields }) };
+  return { ids, segments, digest: sequenceDigest(ids, segments, undefined, fields), tokens: 0, ...(fields && { fields }) };
 }

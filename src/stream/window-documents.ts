@@ -170,6 +170,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
       this.#aheadTaken = [false];
       return;
     }
+    if (rows.kind === 'records') throw new Error('a window of records, of which nothing says what becomes of them');
     const index = row - this.#starts[slice];
     this.#aheadIds = this.#isLeftOut(first)
       ? NO_TOKENS
@@ -294,7 +295,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
 }
 
 /** Of a slice that is left out. */
-function rejectedRows({ encoded, shard, blockStartRow, startRow }: WindowSlice): SkippedRows[] {
+export function rejectedRows({ encoded, shard, blockStartRow, startRow }: WindowSlice): SkippedRows[] {
   if (encoded.format !== 'rejected') return [];
   const { rows, reason, problem } = encoded;
   return [{ shard, blockStartRow, startRow, endRow: startRow + rows, reason, problem }];

@@ -263,6 +263,8 @@ function buffersOf(slice: EncodedSlice | FetchedIds): ArrayBuffer[] {
   switch (slice.format) {
     case 'parquet':
       return [slice.dictionary.buffer, slice.pages.buffer];
+    case 'parquet-records':
+      return slice.leaves.flatMap(({ dictionary, pages }) => [dictionary.buffer, pages.buffer]);
     case 'lines':
       return [slice.bytes.buffer];
     case 'webdataset':

@@ -7,15 +7,18 @@ import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
+import { createChatEncoder, type ChatTokenizers, type EncodedRow } from '../chat/chat.js';
+import type { Row } from '../decode/decoder.js';
 import { CachedDocuments } from './cached-documents.js';
 import { WindowDamaged } from './damage.js';
 import { decodeWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
+import { RecordDocuments } from './record-documents.js';
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
 import { WindowSamples } from './window-samples.js';
 
-type Documents = WindowDocuments | CachedDocuments | WindowSamples;
+type Documents = WindowDocuments | CachedDocuments | WindowSamples | RecordDocuments;
 
 interface OpenWindow {
   readonly payload: WindowPayload;
@@ -30,6 +33,8 @@ interface OpenWindow {
 interface Tools {
   readonly settings: WorkerSettings;
   readonly encoder: CountingEncoder | undefined;
+  /** By source of chats. */
+  readonly chats: readonly (((row: Row) => EncodedRow) | undefined)[];
   readonly onEntry: OnTokenEntry;
 }
 
@@ -40,7 +45,20 @@ interface CountingEncoder extends DocumentEncoder {
 
 function createTools(settings: WorkerSettings, onEntry: OnTokenEntry): Tools {
   const { tokenizer } = settings;
-  return { settings, encoder: tokenizer && withByteCount(openPreparedTokenizer(tokenizer.prepared, tokenizer.file)), onEntry };
+  const encoder = tokenizer && withByteCount(openPreparedTokenizer(tokenizer.prepared, tokenizer.file));
+  const chatTokenizers = openChatTokenizers(settings);
+  return {
+    settings,
+    encoder,
+    chats: settings.chats.map((chat) => chat && chatTokenizers && createChatEncoder(chat, chatTokenizers)),
+    onEntry,
+  };
+}
+
+function openChatTokenizers({ chatTokenizers, tokenizer }: WorkerSettings): ChatTokenizers | undefined {
+  if (chatTokenizers === undefined || tokenizer === undefined) return undefined;
+  const { matched, plain, spelling } = chatTokenizers;
+  return { matched: openPreparedTokenizer(matched, tokenizer.file), plain: openPreparedTokenizer(plain, tokenizer.file), spelling };
 }
 
 function withByteCount(encoder: DocumentEncoder): CountingEncoder {
@@ -66,7 +84,7 @@ function decode(window: OpenWindow, tools: Tools): Documents {
   return window.documents;
 }
 
-function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: Tools): Documents {
+function openDocuments(fetched: WindowPayload, { settings, encoder, chats, onEntry }: Tools): Documents {
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
   const { payload, decode, decodeIds, decodeFields, decodeFilterColumn } = decodeWindow(fetched, settings.badBlocks);
   const options: DocumentOptions = {
@@ -81,6 +99,8 @@ function openDocuments(fetched: WindowPayload, { settings, encoder, onEntry }: T
     decodeFilterColumn,
   };
   if (packing.kind === 'samples') return new WindowSamples(payload, { ...options, decodeFields });
+  const encode = chats[payload.sourceIndex];
+  if (encode !== undefined) return new RecordDocuments(payload, { ...options, encode });
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
 }
@@ -91,8 +111,10 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   const { decodeMs } = window;
   window.decodeMs = 0;
   const decoded = performance.now();
-  const { length, padId } = settings;
-  const writer = new SequenceWriter({ length, padId, sequencesMax, provenance: documents, hasIds: window.payload.kind !== 'none' });
+  const { length, padId, chats } = settings;
+  const { sourceIndex, kind } = window.payload;
+  const masked = chats[sourceIndex]?.loss === 'assistant';
+  const writer = new SequenceWriter({ length, padId, sequencesMax, provenance: documents, hasIds: kind !== 'none', masked });
   window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
@@ -166,13 +188,14 @@ function serve(): void {
         const window = windows.get(request.window);
         if (window === undefined) throw new Error(`window ${request.window} is not open in this worker`);
         const result = pack(window, request.sequencesMax, tools);
-        const { ids, segments, segmentBounds, ends, digests, fields } = result.chunk;
+        const { ids, segments, segmentBounds, lossMask, ends, digests, fields } = result.chunk;
         reply({ type: 'packed', id: request.id, result }, [
           ids.buffer,
           segments.buffer,
           segmentBounds.buffer,
           ends.buffer,
           digests.buffer,
+          ...(lossMask === undefined ? [] : [lossMask.buffer]),
           ...(fields === undefined ? [] : [fields.bytes.buffer, fields.bounds.buffer]),
         ]);
       }

@@ -48,3 +48,17 @@ export interface Tokenizer {
   /** The id of a token given by its text; undefined where there is none. */
   tokenId(token: string): number | undefined;
 }
+
+/** Half-open, in UTF-16 units of a text. */
+export interface TextSpan {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What ids spell; shared by all threads. */
+export interface TokenSpelling {
+  /** Bytes of id i: [ends[i − 1], ends[i]). */
+  readonly bytes: Uint8Array;
+  readonly ends: Uint32Array;
+  readonly normalForm: 'NFC' | 'NFKC' | undefined;
+}

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import type { BatchArrays } from '../core/batch-arrays.js';
 import { fieldBytesOfRow } from '../core/fields.js';
-import { SEGMENT_FIELDS } from '../core/sequence.js';
+import { SEGMENT_FIELDS, tellingMask } from '../core/sequence.js';
 
-/** SHA-256 (hex) over the digests of the rows, each over its ids, its segments, and its fields. */
-export function batchDigest({ rows, length, inputIds, cuSeqlens, segments, fields = {} }: BatchArrays): string {
+/** SHA-256 (hex) over the digests of the rows, each over its ids, its segments, its mask where that says more than its padding, and its fields. */
+export function batchDigest({ rows, length, inputIds, lossMask, cuSeqlens, segments, fields = {} }: BatchArrays): string {
   const total = createHash('sha256');
   let segment = 0;
   for (let row = 0; row < rows; row++) {
@@ -14,6 +14,8 @@ export function batchDigest({ rows, length, inputIds, cuSeqlens, segments, field
     const ids = inputIds.subarray(row * length, (row + 1) * length);
     const own = segments.subarray(firstSegment * SEGMENT_FIELDS, segment * SEGMENT_FIELDS);
     const hash = createHash('sha256').update(ids).update(own);
+    const mask = tellingMask(lossMask, row * length, length, own);
+    if (mask !== undefined) hash.update(mask);
     for (const field of Object.values(fields)) {
       const bytes = fieldBytesOfRow(field, row);
       hash.update(BigInt64Array.of(BigInt(bytes.byteLength))).update(bytes);

@@ -26,7 +26,9 @@ export function framesOfBatch(batch: BatchArrays): FramedArrays {
     ...(batch.inputIds.length < rows * length
       ? []
       : [{ name: 'input_ids', dtype: 'int32', shape: [rows, length], array: batch.inputIds } satisfies NamedArray]),
-    ...(isFull(batch) ? [] : [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } satisfies NamedArray]),
+    ...(isFull(batch) && !batch.lossMask.includes(0)
+      ? []
+      : [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } satisfies NamedArray]),
     { name: 'cu_seqlens', dtype: 'int32', shape: [segments + 1], array: batch.cuSeqlens },
     { name: 'segments', dtype: 'int32', shape: [segments, SEGMENT_FIELDS], array: batch.segments },
     ...(fields ?? []).flatMap(([name, field]) => arraysOfField(`fields.${name}`, field, rows)),

@@ -53,7 +53,7 @@ async function readShard(store: Store, shard: Shard, sliceRows: number): Promise
     const reader = decoder.openBlock(store, shard.path, shard, block);
     for (let row = block.startRow; row < block.endRow; row += sliceRows) {
       const rows = decodeSlice(await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal));
-      if (rows.kind === 'rejected') throw new Error('rejected');
+      if (rows.kind === 'rejected' || rows.kind === 'records') throw new Error(rows.kind);
       for (let i = 0; i < rows.count; i++) {
         const [start, end] = [rows.bounds[i], rows.bounds[i + 1]];
         if (rows.valid?.[i] === 0) values.push(null);

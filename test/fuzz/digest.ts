@@ -9,7 +9,7 @@ export class RowsDigest {
 
   /** n: null; t: length (u32), bytes; i: length (u32), ids as int64. */
   add(rows: SliceRows): void {
-    if (rows.kind === 'rejected') throw new Error('rows were rejected, which no policy asked for');
+    if (rows.kind === 'rejected' || rows.kind === 'records') throw new Error(`rows were ${rows.kind}, which nobody asked for`);
     for (let row = 0; row < rows.count; row++) {
       const [start, end] = [rows.bounds[row], rows.bounds[row + 1]];
       if (rows.valid?.[row] === 0) this.#hash.update('n');

@@ -49,7 +49,7 @@ export async function readShard(
 
 /** Text as bytes, one character each: what is not valid UTF-8 stays as it is. */
 export function valuesOf(rows: SliceRows, encoding: 'utf8' | 'latin1' = 'utf8'): Value[] {
-  if (rows.kind === 'rejected') throw new Error('rows were rejected');
+  if (rows.kind === 'rejected' || rows.kind === 'records') throw new Error(`rows were ${rows.kind}`);
   return Array.from({ length: rows.count }, (_, i) => {
     if (rows.valid?.[i] === 0) return null;
     const [start, end] = [rows.bounds[i], rows.bounds[i + 1]];

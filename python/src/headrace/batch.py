@@ -35,7 +35,7 @@ class Batch(Mapping[str, Array]):
     - ``input_ids`` [rows, length]: int32 in numpy, int64 in torch
     - ``labels`` [rows, length]: equal to ``input_ids`` and not shifted, -100 where ``loss_mask`` is 0 (Hugging Face's convention);
       with the loader's ``mask_boundaries`` also at the first token of each piece, so that none is predicted from another document
-    - ``loss_mask`` [rows, length] uint8: 0 on padding
+    - ``loss_mask`` [rows, length] uint8: 0 on padding, and on what else does not count for the loss (of chats, what the assistant did not say)
     - ``position_ids`` [rows, length]: start again at 0 with each document's piece; with the loader's ``position_ids="row"`` with each row
     - ``cu_seqlens`` [segments + 1] int32: bounds of the documents' pieces in the flattened [rows x length]; every row starts a piece, padding is a piece
     - ``segments`` [segments, 6] int32: source, shard, row, token_start, length, flags of each piece (docs/wire.md)
@@ -207,8 +207,10 @@ def _position_ids(bounds: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def batch_digest(arrays: Mapping[str, NDArray[Any]], length: int | None = None, fields: Mapping[str, Field] | None = None) -> str:
-    """The digest of docs/wire.md: SHA-256 over the digests of the rows, each over its ids, its segments, and its fields."""
+    """The digest of docs/wire.md: SHA-256 over the digests of the rows, each over its ids, its segments, its mask where that says more than its padding, and
+    its fields."""
     input_ids, cu_seqlens, segments = arrays.get("input_ids"), arrays["cu_seqlens"], arrays["segments"]
+    loss_mask = arrays.get("loss_mask")
     if length is None:
         length = arrays["input_ids"].shape[1]
     rows = int(cu_seqlens[-1]) // length
@@ -216,7 +218,12 @@ def batch_digest(arrays: Mapping[str, NDArray[Any]], length: int | None = None, 
     total = hashlib.sha256()
     for row in range(rows):
         own = hashlib.sha256(b"" if input_ids is None else np.ascontiguousarray(input_ids[row], dtype="<i4").tobytes())
-        own.update(np.ascontiguousarray(segments[bounds[row] : bounds[row + 1]], dtype="<i4").tobytes())
+        pieces = segments[bounds[row] : bounds[row + 1]]
+        own.update(np.ascontiguousarray(pieces, dtype="<i4").tobytes())
+        if loss_mask is not None:
+            padding = int(pieces[-1, 4]) if pieces[-1, 0] == SOURCE_PADDING else 0
+            if not loss_mask[row, : length - padding].all():
+                own.update(np.ascontiguousarray(loss_mask[row], dtype=np.uint8).tobytes())
         for field in (fields or {}).values():
             data = field.row_bytes(row)
             own.update(len(data).to_bytes(8, "little"))

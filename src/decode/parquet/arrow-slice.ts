@@ -13,8 +13,15 @@ import { writeMetadata } from 'hyparquet-writer/src/metadata.js';
 import { LIMITS } from '../../config/limits.js';
 import type { ColumnType, ColumnValue } from '../../core/filter/operand.js';
 import type { DocumentIds, FilterColumn, Rows } from '../decoder.js';
-import type { EncodedChunk, EncodedParquetFilterColumn, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
+import type {
+  EncodedChunk,
+  EncodedParquetFilterColumn,
+  EncodedParquetIds,
+  EncodedParquetLeaf,
+  EncodedParquetSlice,
+} from './encoded-slice.js';
 import { pagesOf } from './pages.js';
+import type { DecodedLeaf } from './records.js';
 import { signedOf } from './statistics.js';
 
 /** `PAR1`, little-endian. */
@@ -120,6 +127,11 @@ function bytesAt(column: Arrow.Data): (row: number) => Uint8Array {
   const bounds = boundsOf(column, 0, column.length);
   const bytes = column.values as Uint8Array;
   return (row) => bytes.subarray(bounds[row], bounds[row + 1]);
+}
+
+/** As `decodeWithArrow`. */
+export function decodeLeafWithArrow(leaf: EncodedParquetLeaf): DecodedLeaf {
+  return { data: arrowColumn(leaf), skipRows: leaf.skipRows, type: leaf.type, column: leaf.unit.path[0] };
 }
 
 function stringAt(column: Arrow.Data): (row: number) => string {

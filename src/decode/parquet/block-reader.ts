@@ -5,7 +5,7 @@ import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import type { BlockReader, ColumnRequest, Decoder, Scan } from '../decoder.js';
 import { describeParquet } from './describe.js';
-import type { EncodedChunk, EncodedParquetField } from './encoded-slice.js';
+import type { EncodedChunk, EncodedParquetField, EncodedParquetRecords } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
 import { createFooterSize, type FooterSize } from './footer-size.js';
 import { servedType } from './field-column.js';
@@ -22,34 +22,53 @@ export function createParquetDecoder(scan: Scan): Decoder {
   const described = createFooterSize();
   const open = (store: Store, path: string, shard: Shard, block: Block, anew: boolean): BlockReader => {
     const unit = shard.units[block.unit];
-    const { id: idLayout, fields: fieldLayouts = [], filter: filterLayouts = [], ...layout } = parquetUnitLayout(unit.layout);
+    const {
+      id: idLayout,
+      fields: fieldLayouts = [],
+      filter: filterLayouts = [],
+      leaves: leafLayouts = [],
+      ...layout
+    } = parquetUnitLayout(unit.layout);
     const { id: idColumn, fields: fieldColumns = [], filter: filterTypes = [], ...column } = parquetShardLayout(shard.layout);
-    const openChunk = (chunk: ParquetChunkLayout, schema: ParquetShardLayout['schema'], nested: boolean): ChunkReader => {
-      const key = `${shard.uri}@${shard.etag}#${chunk.startByte}`; // two sources may want different column chunks
-      const map = (anew ? undefined : pageMaps.get(key)) ?? new PageMap(unit, chunk, nested, shard.uri);
+    const openChunk = (chunk: ParquetChunkLayout, schema: ParquetShardLayout['schema'], repetitions: number): ChunkReader => {
+      // two sources may want different column chunks, and only fields may want one that the projected column is, too
+      const key = `${shard.uri}@${shard.etag}#${chunk.startByte}/${repetitions}`;
+      const map = (anew ? undefined : pageMaps.get(key)) ?? new PageMap(unit, chunk, repetitions, shard.uri);
       // at once, so that blocks of one row group that are opened together share one survey; and again when it has grown
       const remember = (): void => void pageMaps.set(key, map);
       remember();
       return new ChunkReader({ store, path, shard, block, layout: chunk, schema, map, remember, scan });
     };
-    const chunk = openChunk(layout, column.schema, column.nested);
+    const leaves = column.leaves?.map((leaf, i) => ({
+      ...leaf,
+      chunk: openChunk(leafLayouts[i], leaf.schema, leaf.repetitions),
+    }));
+    const chunk = leaves?.[0].chunk ?? openChunk(layout, column.schema, column.nested ? 1 : 0);
+    const chunks = leaves?.map((leaf) => leaf.chunk) ?? [chunk];
     let idChunk: ChunkReader | undefined;
     const fieldChunks = fieldColumns.map(({ schema, type }, i) =>
-      openChunk(fieldLayouts[i], schema, type.kind === 'numbers' && type.size !== null),
+      openChunk(fieldLayouts[i], schema, type.kind === 'numbers' && type.size !== null ? 1 : 0),
     );
     let filterChunks: readonly ChunkReader[] | undefined;
+    const readRecords = async (startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedParquetRecords> => {
+      const reads = (leaves ?? []).map(async (leaf) => ({ ...(await leaf.chunk.read(startRow, endRow, signal)), type: leaf.type }));
+      await Promise.allSettled(reads); // what fails waits for the others, which write to their readers
+      const encoded = await Promise.all(reads);
+      const ranges = encoded.flatMap((leaf) => leaf.ranges);
+      return { format: 'parquet-records', uri: shard.uri, rows: endRow - startRow, ranges, leaves: encoded };
+    };
     return {
       get ranges() {
         const others = [...fieldChunks, ...(filterChunks ?? []), ...(idChunk === undefined ? [] : [idChunk])];
-        return [chunk, ...others].flatMap(({ ranges }) => ranges);
+        return [...chunks, ...others].flatMap(({ ranges }) => ranges);
       },
-      slice: async (startRow, endRow, signal) => ({
-        ...(await chunk.read(startRow, endRow, signal)),
-        kind: column.nested ? 'tokens' : 'text',
-      }),
+      slice: async (startRow, endRow, signal) =>
+        leaves === undefined
+          ? { ...(await chunk.read(startRow, endRow, signal)), kind: column.nested ? 'tokens' : 'text' }
+          : readRecords(startRow, endRow, signal),
       ids: async (startRow, endRow, signal) => {
         if (idLayout === undefined || idColumn === undefined) throw new Error(`the index of ${shard.uri} was not asked for ids`);
-        idChunk ??= openChunk(idLayout, idColumn.schema, false);
+        idChunk ??= openChunk(idLayout, idColumn.schema, 0);
         return { ...(await idChunk.read(startRow, endRow, signal)), kind: idColumn.type };
       },
       fields: async (startRow, endRow, signal) => {
@@ -62,7 +81,7 @@ export function createParquetDecoder(scan: Scan): Decoder {
         return { format: 'parquet', columns: await Promise.all(reads) };
       },
       filterColumns: async (startRow, endRow, signal) => {
-        filterChunks ??= filterLayouts.map((own, index) => openChunk(own, filterTypes[index].schema, false));
+        filterChunks ??= filterLayouts.map((own, index) => openChunk(own, filterTypes[index].schema, 0));
         const reads = filterChunks.map((own) => own.read(startRow, endRow, signal));
         await Promise.allSettled(reads); // what fails waits for the others, which write to the reader
         return (await Promise.all(reads)).map((read, index) => ({

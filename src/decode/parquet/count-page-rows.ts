@@ -27,7 +27,8 @@ export function countPageRows(request: PageRowRequest): PageRows {
       }
       const { repetition_level_encoding: encoding } = header.data_page_header;
       if (encoding !== 'RLE') throw new Error(`repetition levels are encoded as ${encoding}, which no writer does since 2014`);
-      const levels = countZeroLevels(startOfPage(body, header.uncompressed_page_size, request.codec), header.data_page_header.num_values);
+      const start = startOfPage(body, header.uncompressed_page_size, request.codec);
+      const levels = countZeroLevels(start, header.data_page_header.num_values, Math.ceil(Math.log2((request.repetitions ?? 1) + 1)));
       rows.push(levels.zeros);
       continued.push(levels.first === 0 ? 0 : 1);
     }
@@ -45,8 +46,11 @@ function startOfPage(body: Uint8Array, pageBytes: number, codec: string): Uint8A
   return snappyPrefix(body, Math.min(pageBytes, 4 + levelBytes));
 }
 
-/** Repetition levels of one repeated field are one bit wide: runs (a varint with its lowest bit 0: count × 2, then the value) and bit-packed groups of 8 (lowest bit 1). */
-function countZeroLevels(page: Uint8Array, values: number): { readonly zeros: number; readonly first: number } {
+/**
+ * Repetition levels of one repeated field are one bit wide, of up to three nested ones two: runs (a varint with its lowest bit 0: count × 2, then the value)
+ * and bit-packed groups of 8 (lowest bit 1). `width`: at most 8.
+ */
+function countZeroLevels(page: Uint8Array, values: number, width: number): { readonly zeros: number; readonly first: number } {
   const end = 4 + new DataView(page.buffer, page.byteOffset, 4).getUint32(0, true);
   let at = 4;
   let seen = 0;
@@ -68,11 +72,15 @@ function countZeroLevels(page: Uint8Array, values: number): { readonly zeros: nu
       continue;
     }
     for (let group = header >>> 1; group > 0; group--) {
-      const byte = page[at++];
-      if (first < 0) first = byte & 1;
-      const bits = Math.min(8, values - seen);
-      for (let bit = 0; bit < bits; bit++) zeros += ((byte >>> bit) & 1) ^ 1;
-      seen += bits;
+      const levels = Math.min(8, values - seen);
+      for (let level = 0; level < levels; level++) {
+        const bit = level * width;
+        const value = ((page[at + (bit >>> 3)] | (page[at + (bit >>> 3) + 1] << 8)) >>> (bit & 7)) & (2 ** width - 1);
+        if (first < 0) first = value;
+        if (value === 0) zeros++;
+      }
+      at += width;
+      seen += levels;
     }
   }
   if (seen !== values) throw new Error(`${seen} repetition levels where ${values} were expected`);

@@ -1,11 +1,18 @@
 /** The worker's half of the Parquet decoder: pages in, rows out. */
 import { HeadraceError, messageOf } from '../../core/errors.js';
-import type { DocumentIds, FilterColumn, Rows } from '../decoder.js';
-import { decodeFilterColumnWithArrow, decodeIdsWithArrow, decodeWithArrow } from './arrow-slice.js';
-import type { EncodedChunk, EncodedParquetFilterColumn, EncodedParquetIds, EncodedParquetSlice } from './encoded-slice.js';
+import type { DocumentIds, FilterColumn, RecordRows, Rows } from '../decoder.js';
+import { decodeFilterColumnWithArrow, decodeIdsWithArrow, decodeLeafWithArrow, decodeWithArrow } from './arrow-slice.js';
+import type {
+  EncodedChunk,
+  EncodedParquetFilterColumn,
+  EncodedParquetIds,
+  EncodedParquetRecords,
+  EncodedParquetSlice,
+} from './encoded-slice.js';
 import { decodeLists } from './list-kernel.js';
 import { nameOfColumn } from './column.js';
 import { checkPage, PageChecksumError, pagesOf } from './pages.js';
+import { recordsOf } from './records.js';
 
 const HINT = 'Write the file again, or take it out of the source; `badBlocks: skip` leaves damaged rows out.';
 /** Hadoop cuts what it compresses into blocks (of 256 KiB, by default): pages of several are whole, but parquet-wasm fails on them. */
@@ -14,6 +21,28 @@ const HINT_LZ4 = 'It may be whole: of the older LZ4, pages with several blocks a
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
   return decodeChunk(slice, () => decodeLists(slice) ?? decodeWithArrow(slice));
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeParquetRecords({ rows: count, leaves }: EncodedParquetRecords): RecordRows {
+  const recordAt = recordsOf(leaves.map((leaf) => decodeChunk(leaf, () => decodeLeafWithArrow(leaf))));
+  return {
+    kind: 'records',
+    count,
+    at: (row) => {
+      let isValidUtf8 = true;
+      const found = decodedRow(leaves[0], row, () => recordAt(row, () => (isValidUtf8 = false)));
+      return { row: found, isValidUtf8 };
+    },
+  };
+}
+
+function decodedRow<T>(slice: EncodedChunk, row: number, decode: () => T): T {
+  try {
+    return decode();
+  } catch (error) {
+    throw invalid(slice, `cannot read row ${row} of a slice of ${slice.uri}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** Errors: `SHARD_INVALID`. */

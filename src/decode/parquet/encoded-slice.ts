@@ -1,7 +1,7 @@
 /** A slice of a Parquet column on its way to a worker: the dictionary and the data pages that hold its rows, as they are in the file. */
 import type { ColumnType } from '../../core/filter/operand.js';
 import type { ByteRange } from '../../store/store.js';
-import type { ParquetChunkLayout, ParquetFieldType, ParquetIdType, ParquetShardLayout } from './layout.js';
+import type { ParquetChunkLayout, ParquetFieldType, ParquetIdType, ParquetLeafType, ParquetShardLayout } from './layout.js';
 
 /** Of any column. */
 export interface EncodedChunk {
@@ -49,4 +49,19 @@ export interface EncodedParquetFields {
 export interface EncodedParquetFilterColumn extends EncodedChunk {
   readonly column: string;
   readonly type: ColumnType;
+}
+
+/** Of rows with several columns: the column chunks of their leaves, each with pages of its own, which hold more or fewer rows around those of the slice. */
+export interface EncodedParquetRecords {
+  readonly format: 'parquet-records';
+  /** For messages. */
+  readonly uri: string;
+  readonly rows: number;
+  /** Those of all leaves. */
+  readonly ranges: readonly ByteRange[];
+  readonly leaves: readonly EncodedParquetLeaf[];
+}
+
+export interface EncodedParquetLeaf extends EncodedChunk {
+  readonly type: ParquetLeafType;
 }

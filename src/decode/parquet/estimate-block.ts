@@ -5,12 +5,13 @@ import { STORE_LIMITS } from '../../store/limits.js';
 import type { ReadEstimate } from '../decoder.js';
 import { parquetShardLayout, parquetUnitLayout, type ParquetChunkLayout } from './layout.js';
 
-/** The projected column's, those of the fields and of a filter, and the ids' where they are read. */
+/** The projected columns', those of the fields and of a filter, and the ids' where they are read. */
 export function estimateBlock(shard: Shard, block: Block, withIds = false): (startRow: number, endRow: number) => ReadEstimate {
-  const { id, fields = [], filter = [], ...chunk } = parquetUnitLayout(shard.units[block.unit].layout);
+  const { id, fields = [], filter = [], leaves, ...chunk } = parquetUnitLayout(shard.units[block.unit].layout);
   const { fieldsOnly } = parquetShardLayout(shard.layout);
-  const estimates = [...(fieldsOnly === true ? [] : [chunk]), ...fields, ...filter, ...(withIds && id !== undefined ? [id] : [])].map(
-    (layout) => estimateChunk(layout, shard.units[block.unit], block),
+  const own = leaves ?? (fieldsOnly === true ? [] : [chunk]);
+  const estimates = [...own, ...fields, ...filter, ...(withIds && id !== undefined ? [id] : [])].map((layout) =>
+    estimateChunk(layout, shard.units[block.unit], block),
   );
   return (startRow, endRow) =>
     estimates

@@ -14,6 +14,7 @@ import { findField, type FieldColumn } from './field-column.js';
 import { findFilterColumns, type FilterColumn } from './filter-columns.js';
 import type { FooterSize } from './footer-size.js';
 import type { ParquetChunkLayout, ParquetUnitLayout } from './layout.js';
+import { findLeaves, type LeafColumn } from './leaves.js';
 import { decideRowGroups, type RowGroupFate } from './row-group-filter.js';
 
 /** `PAR1`, at both ends of a file; `PARE` where the footer is encrypted. */
@@ -41,7 +42,8 @@ export async function readParquetIndex(
   const { footer, metadata } = await readParquetFooter(store, object, uri, size, signal);
   const fields = (request.fields ?? []).map((field) => findField(metadata, field, uri));
   const fieldsOnly = request.kind === 'none';
-  const column = fieldsOnly ? fields[0] : findColumn(metadata.schema, request, uri);
+  const leaves = request.kind === 'records' ? findLeaves(metadata.schema, request, uri) : undefined;
+  const column = leaves?.[0] ?? (fieldsOnly ? fields[0] : findColumn(metadata.schema, request, uri));
   const id = request.id === undefined ? undefined : findIdColumn(metadata.schema, request.id, uri);
   const { filter } = request;
   const filterColumns = filter && findFilterColumns(filter, metadata.schema, uri);
@@ -53,6 +55,7 @@ export async function readParquetIndex(
     const fate = fates?.[index];
     const unit = unitOf(rowGroup, index, startRow, {
       column,
+      leaves,
       id,
       fields,
       fieldsOnly,
@@ -78,6 +81,9 @@ export async function readParquetIndex(
       ...(fieldsOnly && { fieldsOnly }),
       ...(filterColumns && {
         filter: filterColumns.map(({ name, type, schema }) => ({ column: name, type: { ...type }, schema: schema.map(plainElement) })),
+      }),
+      ...(leaves && {
+        leaves: leaves.map(({ schema, repetitions, type }) => ({ schema: schema.map(plainElement), repetitions, type })),
       }),
     },
   };
@@ -165,6 +171,7 @@ function plainElement(element: SchemaElement): Record<string, string | number> {
 
 interface IndexedFile {
   readonly column: Column;
+  readonly leaves: readonly LeafColumn[] | undefined;
   readonly id: IdColumn | undefined;
   readonly fields: readonly FieldColumn[];
   readonly fieldsOnly: boolean;
@@ -178,19 +185,20 @@ function unitOf(
   rowGroup: RowGroup,
   index: number,
   startRow: number,
-  { column, id, fields, fieldsOnly, filter, object, uri }: IndexedFile,
+  { column, leaves, id, fields, fieldsOnly, filter, object, uri }: IndexedFile,
 ): Unit {
   const rows = Number(rowGroup.num_rows);
   if (!(Number.isSafeInteger(rows) && rows >= 0)) throw invalid(uri, `row group ${index} claims ${rows} rows`);
-  const own = chunkOf(rowGroup, index, column, object, uri);
+  const own = (leaves ?? [column]).map((leaf) => chunkOf(rowGroup, index, leaf, object, uri));
   const beside = fields.map((field) => chunkOf(rowGroup, index, field, object, uri));
   const layout: ParquetUnitLayout = {
-    ...own.chunk,
+    ...own[0].chunk,
     ...(id && { id: chunkOf(rowGroup, index, id, object, uri).chunk }),
     ...(fields.length > 0 && { fields: beside.map(({ chunk }) => chunk) }),
-    ...(filter && { filter: filter.map((own) => chunkOf(rowGroup, index, own, object, uri).chunk) }),
+    ...(filter && { filter: filter.map((column) => chunkOf(rowGroup, index, column, object, uri).chunk) }),
+    ...(leaves && { leaves: own.map(({ chunk }) => chunk) }),
   };
-  const read = fieldsOnly ? beside : [own, ...beside];
+  const read = fieldsOnly ? beside : [...own, ...beside];
   const decodedBytes = read.reduce((sum, found) => sum + found.decodedBytes, 0);
   const storedBytes = read.reduce((sum, { chunk }) => sum + chunk.endByte - chunk.startByte, 0);
   return { startRow, rows, decodedBytes, storedBytes, layout: { ...layout } };

@@ -34,6 +34,8 @@ const columnTypeSchema: z.ZodType<ColumnType> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('float'), bits: z.literal([32, 64]) }),
 ]);
 
+const leafTypeSchema = z.enum(['string', 'integer', 'unsigned', 'number', 'boolean']);
+
 const shardLayoutSchema = z.object({
   /** Of the projected column. */
   schema: columnSchema,
@@ -47,6 +49,8 @@ const shardLayoutSchema = z.object({
   fieldsOnly: z.literal(true).optional(),
   /** Of the columns that a filter reads, where there is one. */
   filter: z.array(z.object({ column: z.string(), type: columnTypeSchema, schema: columnSchema })).optional(),
+  /** Of records: the leaves of their columns, the projected one first. `repetitions`: repeated fields above its values. */
+  leaves: z.array(z.object({ schema: columnSchema, repetitions: z.int().min(0), type: leafTypeSchema })).optional(),
 });
 
 const chunkLayoutSchema = z.object({
@@ -71,9 +75,12 @@ const unitLayoutSchema = chunkLayoutSchema.extend({
   fields: z.array(chunkLayoutSchema).optional(),
   /** Those of the filter's columns, in the shard's order; absent where the filter takes every row. */
   filter: z.array(chunkLayoutSchema).optional(),
+  /** The column chunks of the leaves of records, the projected one's again. */
+  leaves: z.array(chunkLayoutSchema).optional(),
 });
 
 export type ParquetIdType = z.output<typeof idTypeSchema>;
+export type ParquetLeafType = z.output<typeof leafTypeSchema>;
 
 export type ParquetFieldType = Readonly<z.output<typeof fieldTypeSchema>>;
 
@@ -90,6 +97,7 @@ export interface ParquetShardLayout {
   readonly fields?: readonly ParquetFieldLayout[];
   readonly fieldsOnly?: true;
   readonly filter?: readonly ParquetFilterColumn[];
+  readonly leaves?: readonly ParquetLeafLayout[];
 }
 
 /** A column that a filter reads. */
@@ -99,6 +107,13 @@ export interface ParquetFilterColumn {
   readonly type: ColumnType;
   /** Root, then the groups that the field is in, then the field. */
   readonly schema: readonly SchemaElement[];
+}
+
+/** One leaf of a column, as if the column had no other. */
+export interface ParquetLeafLayout {
+  readonly schema: readonly SchemaElement[];
+  readonly repetitions: number;
+  readonly type: ParquetLeafType;
 }
 
 /** Where a column chunk is, and how it is stored. */

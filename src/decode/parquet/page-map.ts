@@ -45,7 +45,8 @@ interface Header {
 export class PageMap {
   readonly #layout: ParquetChunkLayout;
   readonly #rows: number;
-  readonly #nested: boolean;
+  /** Repeated fields above the values; 0: of flat columns. */
+  readonly #repetitions: number;
   readonly #uri: string;
   #pages: Page[] = [];
   #dictionaryEndByte: number | undefined;
@@ -59,10 +60,10 @@ export class PageMap {
   /** What ended the survey, for all that lies behind. */
   #damage: HeadraceError | undefined;
 
-  constructor(unit: Unit, layout: ParquetChunkLayout, nested: boolean, uri: string) {
+  constructor(unit: Unit, layout: ParquetChunkLayout, repetitions: number, uri: string) {
     this.#layout = layout;
     this.#rows = unit.rows;
-    this.#nested = nested;
+    this.#repetitions = repetitions;
     this.#uri = uri;
     this.#nextByte = layout.startByte;
   }
@@ -159,7 +160,11 @@ export class PageMap {
     const first = data[0].startByte;
     const last = data[data.length - 1].endByte;
     const copy = bytes.slice(first - startByte, last - startByte);
-    const { rows, continued, problem } = await scan('parquet-pages', { codec: this.#layout.codec, bytes: copy }, signal);
+    const { rows, continued, problem } = await scan(
+      'parquet-pages',
+      { codec: this.#layout.codec, repetitions: this.#repetitions, bytes: copy },
+      signal,
+    );
     this.#counted = true;
     const wrong = problem === undefined && rows.length !== data.length;
     return {
@@ -182,7 +187,7 @@ export class PageMap {
       } catch (error) {
         damage = error as HeadraceError; // those before it are as good as ever
       }
-      if (header === undefined || (this.#nested && header.endByte > endByte)) break;
+      if (header === undefined || (this.#repetitions > 0 && header.endByte > endByte)) break;
       headers.push(header);
       byte = header.endByte;
     }
@@ -206,7 +211,7 @@ export class PageMap {
     const { data_page_header: v1, data_page_header_v2: v2 } = header;
     // without the part that goes with its type, a page would have no number of rows, and those before it would be counted anew, with it
     const incomplete = kind === 'data' && (type === 'DATA_PAGE_V2' ? v2 : v1) === undefined;
-    const rows = v2?.num_rows ?? (this.#nested ? undefined : v1?.num_values);
+    const rows = v2?.num_rows ?? (this.#repetitions > 0 ? undefined : v1?.num_values);
     // a damaged header may hold numbers of any kind: of 64 bits they are no numbers that one can count with
     const uncountable = kind === 'data' && rows !== undefined && !(Number.isInteger(rows) && rows >= 0);
     const endByte = sane ? startByte + (reader.offset - offset) + stored : Infinity;
