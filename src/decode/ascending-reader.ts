@@ -14,11 +14,6 @@ export function readPinned({ store, path, etag }: PinnedObject, range: ByteRange
   return store.read(path, range, { ifMatch: etag, ...(signal && { signal }) });
 }
 
-/** Nothing comes from a cache, which may have kept what was damaged on its way. */
-export function withFreshReads(store: Store, forget: readonly ByteRange[]): Store {
-  return { ...store, read: (path, range, options) => store.read(path, range, { ...options, fresh: { forget } }) };
-}
-
 export class AscendingReader {
   readonly #object: PinnedObject;
   #held: Uint8Array<ArrayBuffer> = new Uint8Array(0);

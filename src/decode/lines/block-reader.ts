@@ -8,6 +8,7 @@ import { codecOfPath } from '../compressed/codec.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
 import type { BlockReader, PlainRequest, PlainDecoder, ReadEstimate, Scan } from '../decoder.js';
+import { withFreshReads } from '../fresh-reads.js';
 import { lineColumns } from './columns.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
 import { indexLines } from './index-lines.js';
@@ -27,11 +28,6 @@ export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): PlainDeco
     estimateBlock,
     storedIdBytes: (unit) => unit.storedBytes,
   };
-}
-
-/** Nothing comes from a cache, which may have kept what was damaged on its way. */
-function withFreshReads(store: Store, forget: readonly ByteRange[]): Store {
-  return { ...store, read: (path, range, options) => store.read(path, range, { ...options, fresh: { forget } }) };
 }
 
 class LineReader implements BlockReader {

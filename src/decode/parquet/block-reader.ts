@@ -4,6 +4,7 @@ import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import type { BlockReader, ColumnRequest, Decoder, Scan } from '../decoder.js';
+import { withFreshReads } from '../fresh-reads.js';
 import { describeParquet } from './describe.js';
 import type { EncodedChunk, EncodedParquetField, EncodedParquetRecords } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
@@ -110,11 +111,6 @@ export function createParquetDecoder(scan: Scan): Decoder {
     storedFilterBytes: (unit) =>
       (parquetUnitLayout(unit.layout).filter ?? []).reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0),
   };
-}
-
-/** Nothing comes from a cache, which may have kept what was damaged on its way. */
-function withFreshReads(store: Store, forget: readonly ByteRange[]): Store {
-  return { ...store, read: (path, range, options) => store.read(path, range, { ...options, fresh: { forget } }) };
 }
 
 interface ReaderParts {

@@ -8,6 +8,7 @@ import { codecOfPath } from '../compressed/codec.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
 import type { BlockReader, PlainDecoder, ReadEstimate, Scan, ShardIndex } from '../decoder.js';
+import { withFreshReads } from '../fresh-reads.js';
 import type { EncodedTarSlice, TarRun } from './encoded-slice.js';
 import { readTarIndex } from './index-shard.js';
 import { tarInvalid } from './tar-entry.js';
@@ -27,11 +28,6 @@ export function createWebDatasetDecoder(scan: Scan): PlainDecoder {
     estimateBlock,
     storedIdBytes: () => 0, // ids lie in the stretches that are read anyway
   };
-}
-
-/** Nothing comes from a cache, which may have kept what was damaged on its way. */
-function withFreshReads(store: Store, forget: readonly ByteRange[]): Store {
-  return { ...store, read: (path, range, options) => store.read(path, range, { ...options, fresh: { forget } }) };
 }
 
 /** Stretches [first, end) hold the rows [startRow, endRow) of the unit, whole. */
