@@ -33,6 +33,9 @@ export function isCompanion(path: string, format: FormatName): boolean {
   return ending !== undefined && path.endsWith(ending);
 }
 
+/** Those that objects below a prefix may have where none is named: loose texts there are as often notes about the data. */
+export const FORMATS_OF_PREFIXES: readonly FormatName[] = FORMAT_NAMES.filter((name) => name !== 'text');
+
 /** Of manifests that name none: they are older than the other formats. */
 export const UNNAMED_FORMAT: FormatName = FORMAT_NAMES[0];
 

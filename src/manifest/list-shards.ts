@@ -3,7 +3,7 @@ import picomatch from 'picomatch';
 import { LIMITS } from '../config/limits.js';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { HeadraceError } from '../core/errors.js';
-import { FORMAT_NAMES, formatOfPath, FORMATS, hasFormat, isCompanion, mayHaveFormat, type FormatName } from '../core/format.js';
+import { formatOfPath, FORMATS_OF_PREFIXES, FORMATS, hasFormat, isCompanion, mayHaveFormat, type FormatName } from '../core/format.js';
 import { mapConcurrent } from '../core/map-concurrent.js';
 import type { OpenedStore } from '../store/open-store.js';
 import { shownUri } from '../store/schemes.js';
@@ -112,7 +112,8 @@ async function headOrUndefined(store: Store, path: string, signal: AbortSignal |
 async function listPrefix(uri: string, store: Store, prefix: string, options: ListOptions): Promise<FoundObject[]> {
   const found = await collect(uri, store, prefix, options, (path) => {
     if (path.split('/').some(isHidden)) return false;
-    return options.format === undefined ? formatOfPath(path) !== undefined : mayHaveFormat(path, options.format);
+    if (options.format !== undefined) return mayHaveFormat(path, options.format);
+    return FORMATS_OF_PREFIXES.some((name) => hasFormat(path, name));
   });
   return options.format === undefined ? ofOneFormat(uri, found, options) : found;
 }
@@ -124,7 +125,7 @@ function isHidden(segment: string): boolean {
 
 /** A data set has its own files beside the shards: a table of contents in JSON, a readme. */
 function ofOneFormat(uri: string, found: readonly FoundObject[], { sourceName, warn }: ListOptions): FoundObject[] {
-  const taken = FORMAT_NAMES.find((name) => found.some(({ path }) => hasFormat(path, name)));
+  const taken = FORMATS_OF_PREFIXES.find((name) => found.some(({ path }) => hasFormat(path, name)));
   const own = found.filter(({ path }) => formatOfPath(path) === taken);
   const left = found.filter(({ path }) => formatOfPath(path) !== taken && !(taken !== undefined && isCompanion(path, taken))).length;
   if (left > 0) {
@@ -162,7 +163,7 @@ async function collect(
     } else if (others.length < EXAMPLES_MAX) others.push(path);
   }
   if (found.length > 0) return found;
-  const endings = options.format === undefined ? FORMAT_NAMES.flatMap((name) => FORMATS[name]) : FORMATS[options.format];
+  const endings = options.format === undefined ? FORMATS_OF_PREFIXES.flatMap((name) => FORMATS[name]) : FORMATS[options.format];
   const seen = others.length === 0 ? 'There is nothing below this prefix.' : `Found there, but not meant: ${others.join(', ')}.`;
   throw new HeadraceError('NO_SHARDS', `sources.${options.sourceName}: no shard matches ${uri}`, {
     detail: { source: options.sourceName, uri },

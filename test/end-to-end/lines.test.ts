@@ -20,7 +20,7 @@ describe('streams of lines', () => {
 
   const config = (name: string): ConfigInput => ({
     seed: 5,
-    sources: { s: { uri: workspace.path(`${name}/`), ...(name === 'text' && { lines: true }) } },
+    sources: { s: { uri: workspace.path(`${name}/`), ...(name === 'text' && { format: 'text' as const, lines: true }) } },
     tokenizer: { file: TOKENIZER_FILE },
     sequence: { length: 128 },
     shuffle: { blocks: 4, windowBytes: '64KiB' },
