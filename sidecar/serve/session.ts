@@ -90,16 +90,9 @@ export class Session {
   pump(): void {
     if (this.#pumping || this.#closed || this.#ended) return;
     this.#pumping = true;
-    this.#run().then(
-      () => {
-        this.#pumping = false;
-        this.#idleSinceMs = performance.now();
-      },
-      (error: unknown) => {
-        this.#pumping = false;
-        if (!this.#closed) this.options.onFailure(toErrorRecord(error));
-      },
-    );
+    this.#run().catch((error: unknown) => {
+      if (!this.#closed) this.options.onFailure(toErrorRecord(error));
+    });
   }
 
   close(): void {
@@ -109,31 +102,38 @@ export class Session {
   }
 
   async #run(): Promise<void> {
-    const { id, identity, stream, send, onBatch, onGone } = this.options;
-    while (this.#credits > 0 && !this.#closed) {
-      const started = performance.now();
-      const batch = await stream.next();
-      this.#pipelineMs += performance.now() - started;
-      if (this.#isClosed()) return;
-      if (batch === undefined) {
-        this.#ended = true;
-        await send(identity, [encodeHeader({ type: 'END', session: id, step: this.#nextStep })]);
-        return;
+    try {
+      while (this.#credits > 0 && !this.#closed) {
+        if (!(await this.#sendNext())) return;
       }
-      this.#credits--;
-      this.#nextStep = batch.step + 1;
-      if (!(await send(identity, this.#frames(batch)))) {
-        onGone();
-        return;
-      }
-      this.#sentMs = performance.now();
-      onBatch(batch);
+    } finally {
+      // in the same turn as the last look at the credits: one that came between the two would wake nobody
+      this.#pumping = false;
+      this.#idleSinceMs = performance.now();
     }
   }
 
-  /** As a call, so that the compiler does not think that waiting changes nothing. */
-  #isClosed(): boolean {
-    return this.#closed;
+  /** Answers whether more may follow. */
+  async #sendNext(): Promise<boolean> {
+    const { id, identity, stream, send, onBatch, onGone } = this.options;
+    const started = performance.now();
+    const batch = await stream.next();
+    this.#pipelineMs += performance.now() - started;
+    if (this.#closed) return false;
+    if (batch === undefined) {
+      this.#ended = true;
+      await send(identity, [encodeHeader({ type: 'END', session: id, step: this.#nextStep })]);
+      return false;
+    }
+    this.#credits--;
+    this.#nextStep = batch.step + 1;
+    if (!(await send(identity, this.#frames(batch)))) {
+      onGone();
+      return false;
+    }
+    this.#sentMs = performance.now();
+    onBatch(batch);
+    return true;
   }
 
   #frames(batch: Batch): Uint8Array[] {
