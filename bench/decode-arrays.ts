@@ -9,11 +9,14 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Shard } from '../src/core/shard.js';
 import type { ColumnRequest } from '../src/decode/decoder.js';
-import { decodeSlice } from '../src/decode/decode-slice.js';
+import { loadSliceDecoder } from '../src/decode/slice-decoder.js';
 import { openDecoders } from '../src/decode/open-decoders.js';
 import { scanHere } from '../src/decode/scan.js';
 import type { FormatName } from '../src/core/format.js';
 import { memoryStore } from '../src/store/memory.js';
+
+const halves = await loadSliceDecoder(['arrow', 'array', 'parquet']);
+const ROWS_ONLY = { rows: true, ids: false, fields: false, filter: false };
 
 const SCRIPT = fileURLToPath(new URL('../../bench/decode_arrays.py', import.meta.url));
 /** A slice of the default window: 16 MiB in 8 slices. */
@@ -63,9 +66,10 @@ async function measure(
     const step = Math.ceil(rows / Math.max(1, Math.ceil(decodedBytes / SLICE_BYTES)));
     for (let row = startRow; row < endRow; row += step) {
       const fetching = cpuMs();
-      const slice = await reader.slice(row, Math.min(endRow, row + step), signal);
+      const { slice } = await reader.read(row, Math.min(endRow, row + step), ROWS_ONLY, signal);
+      if (slice === undefined) throw new Error('there are no rows');
       const decoding = cpuMs();
-      const decoded = decodeSlice(slice);
+      const decoded = halves.rows(slice);
       decodeMs += cpuMs() - decoding;
       fetchMs += decoding - fetching;
       if (decoded.kind === 'text' || decoded.kind === 'tokens') amount += decoded.bounds[decoded.count];

@@ -5,10 +5,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Shard } from '../src/core/shard.js';
-import { decodeSlice } from '../src/decode/decode-slice.js';
+import { loadSliceDecoder } from '../src/decode/slice-decoder.js';
 import { scanHere } from '../src/decode/scan.js';
 import { createWebDatasetDecoder } from '../src/decode/webdataset/block-reader.js';
 import { fileStore } from '../src/store/file.js';
+
+const halves = await loadSliceDecoder(['webdataset']);
+const ROWS_ONLY = { rows: true, ids: false, fields: false, filter: false };
 
 const SCRIPT = fileURLToPath(new URL('../../bench/tar.py', import.meta.url));
 const python = process.env.HEADRACE_PYTHON ?? 'python3';
@@ -37,9 +40,11 @@ try {
     for (const [unit, { startRow, rows: count, decodedBytes }] of shard.units.entries()) {
       const block = { shard: 0, unit, startRow, endRow: startRow + count, decodedBytes };
       const before = performance.now();
-      const slice = await decoder.openBlock(store, file, shard, block).slice(startRow, startRow + count, new AbortController().signal);
+      const reader = decoder.openBlock(store, file, shard, block);
+      const { slice } = await reader.read(startRow, startRow + count, ROWS_ONLY, new AbortController().signal);
+      if (slice === undefined) throw new Error('there are no rows');
       reading += performance.now() - before;
-      const decoded = decodeSlice(slice);
+      const decoded = halves.rows(slice);
       rows += decoded.count;
     }
     const whole = performance.now() - started;

@@ -7,11 +7,11 @@ import { deriveKey } from './core/keyed-random.js';
 import { mapConcurrent } from './core/map-concurrent.js';
 import { createPermutation } from './core/permutation.js';
 import type { Block, Shard } from './core/shard.js';
-import { decodeSlice } from './decode/decode-slice.js';
-import type { ColumnDescription, ColumnRequest, Decoder, ShardDescription } from './decode/decoder.js';
+import type { ColumnDescription, ColumnRequest, Decoder, ShardDescription, Wanted } from './decode/decoder.js';
 import { MAGIC_BYTES, nameOfMagic } from './decode/magic.js';
 import { openDecoders } from './decode/open-decoders.js';
 import { scanHere } from './decode/scan.js';
+import { loadSliceDecoder } from './decode/slice-decoder.js';
 import { listShards, type ListedObject } from './manifest/list-shards.js';
 import { createStoreSet, type StoreSet } from './store/open-store.js';
 import { shownUri } from './store/schemes.js';
@@ -225,6 +225,8 @@ async function firstRows(
   return { shard: path, columns: shown };
 }
 
+const ROWS_ONLY: Wanted = { rows: true, ids: false, fields: false, filter: false };
+
 /** The first `count` rows; fewer where the shard has fewer. */
 async function rowsOf(
   decoder: Decoder,
@@ -240,7 +242,9 @@ async function rowsOf(
     if (values.length >= count) break;
     const block: Block = { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes };
     const endRow = Math.min(block.endRow, startRow + count - values.length);
-    const decoded = decodeSlice(await decoder.openBlock(store, path, shard, block).slice(startRow, endRow, signal));
+    const { slice } = await decoder.openBlock(store, path, shard, block).read(startRow, endRow, ROWS_ONLY, signal);
+    if (slice === undefined) break;
+    const decoded = (await loadSliceDecoder([slice.format])).rows(slice);
     if (decoded.kind === 'rejected' || decoded.kind === 'records') break;
     for (let row = 0; row < decoded.count; row++) {
       const [start, end] = [decoded.bounds[row], decoded.bounds[row + 1]];

@@ -5,20 +5,14 @@ import type { Filter } from '../core/filter/filter.js';
 import type { ColumnType, ColumnValue } from '../core/filter/operand.js';
 import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
-import type { EncodedLineIds, EncodedLineSlice } from './lines/encoded-slice.js';
+import type { EncodedLineBeside, EncodedLineSlice } from './lines/encoded-slice.js';
 import type { RowScan, RowScanRequest } from './lines/scan-rows.js';
 import type { EncodedArraySlice } from './array/encoded-slice.js';
 import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
-import type { EncodedArrowIds, EncodedArrowSlice } from './arrow/encoded-slice.js';
+import type { EncodedArrowBeside, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
-import type {
-  EncodedParquetFields,
-  EncodedParquetFilterColumn,
-  EncodedParquetIds,
-  EncodedParquetRecords,
-  EncodedParquetSlice,
-} from './parquet/encoded-slice.js';
-import type { EncodedTarSlice } from './webdataset/encoded-slice.js';
+import type { EncodedParquetBeside, EncodedParquetRecords, EncodedParquetSlice } from './parquet/encoded-slice.js';
+import type { EncodedTarBeside, EncodedTarSlice } from './webdataset/encoded-slice.js';
 import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
 
 /** Which column is wanted, and as what. */
@@ -60,11 +54,44 @@ export interface RuledOutUnits {
 export type FetchedSlice =
   EncodedParquetSlice | EncodedParquetRecords | EncodedArrowSlice | EncodedArraySlice | EncodedLineSlice | EncodedTarSlice;
 
-/** The ids of a slice's rows, on their way like the rows themselves. */
-export type FetchedIds = EncodedParquetIds | EncodedArrowIds | EncodedLineIds | EncodedTarSlice;
+/** What is wanted beside the rows of a slice, on its way like the rows themselves: at most one variant a format. */
+export type FetchedBeside = EncodedParquetBeside | EncodedArrowBeside | EncodedLineBeside | EncodedTarBeside;
 
-/** The fields of a slice's rows, on their way like the rows themselves. One variant a format. */
-export type FetchedFields = EncodedParquetFields;
+/** The worker's half of a format goes by this name. */
+export type SliceFormat = FetchedSlice['format'];
+
+/** What is read of some rows. */
+export interface Wanted {
+  /** The rows themselves. */
+  readonly rows: boolean;
+  /** Beside them, as far as the index was asked for it: what names the documents. */
+  readonly ids: boolean;
+  /** What samples carry. */
+  readonly fields: boolean;
+  /** The columns that a filter decides by. */
+  readonly filter: boolean;
+}
+
+export interface FetchedRows {
+  /** `undefined` where the rows themselves are not wanted. */
+  readonly slice: FetchedSlice | undefined;
+  /** `undefined` where nothing is wanted beside them. Where all columns lie in the same bytes, it has the same slice. */
+  readonly beside: FetchedBeside | undefined;
+}
+
+/** The same decoded; `undefined`: not wanted. */
+export interface BesideColumns {
+  readonly ids?: DocumentIds | undefined;
+  /** In the order of the index's request. */
+  readonly fields?: readonly FieldRows[] | undefined;
+  readonly filter?: readonly FilterColumn[] | undefined;
+}
+
+/** The worker's half of a format. Errors: `SHARD_INVALID`. */
+export interface WorkerHalf<Slice extends FetchedSlice = FetchedSlice, Beside extends FetchedBeside = FetchedBeside> {
+  rows(slice: Slice): Rows | RecordRows;
+  beside(beside: Beside): BesideColumns;
+}
 
 /** A field of the rows of a slice, decoded: of each row the bytes that are served. Arrays are views that the caller may read until it drops them. */
 export interface FieldRows {
@@ -79,10 +106,7 @@ export interface FieldRows {
   readonly problem: string;
 }
 
-/** A column of a slice that a filter reads, on its way like the rows themselves. */
-export type FetchedFilterColumn = EncodedParquetFilterColumn;
-
-/** The same decoded. */
+/** A column of a slice that a filter reads, decoded. */
 export interface FilterColumn {
   readonly column: string;
   readonly type: ColumnType;
@@ -221,14 +245,11 @@ export interface DocumentEnds {
 export interface BlockReader {
   /** What the object was read in, as far as its bytes are still held or were in the last slice. */
   readonly ranges: readonly ByteRange[];
-  /** Rows [startRow, endRow) of the shard. Errors: those of `Store.read`, `SHARD_INVALID`. */
-  slice(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedSlice>;
-  /** The ids of the same rows, where the index was asked for them: nobody else reads a byte of them. Errors: as of `slice`. */
-  ids(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedIds>;
-  /** The fields of the same rows, where the index was asked for some. Errors: as of `slice`. */
-  fields?(startRow: number, endRow: number, signal: AbortSignal): Promise<FetchedFields>;
-  /** The columns that decide about the same rows, where `storedFilterBytes` is above 0. Errors: as of `slice`. */
-  filterColumns?(startRow: number, endRow: number, signal: AbortSignal): Promise<readonly FetchedFilterColumn[]>;
+  /**
+   * Rows [startRow, endRow) of the shard, and what is wanted beside them: where the format has it in columns of its own, nobody else reads a byte of these.
+   * The caller owns the buffers. Errors: those of `Store.read`, `SHARD_INVALID`.
+   */
+  read(startRow: number, endRow: number, wanted: Wanted, signal: AbortSignal): Promise<FetchedRows>;
 }
 
 /** What reading a slice after those before it will fetch, as far as metadata says. */

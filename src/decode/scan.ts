@@ -1,22 +1,18 @@
-/** Bulk work that metadata needs, by its kind: the worker's half of `Scan`. */
+/** Bulk work that metadata needs, by its kind: the worker's half of `Scan`. Each is imported when it is first asked for. */
 import type { Scan, ScanKind, Scans } from './decoder.js';
-import { scanRows } from './lines/scan-rows.js';
-import { findDocumentEnds } from './array/document-ends.js';
-import { cutMegatronDocuments } from './array/megatron-documents.js';
-import { countPageRows } from './parquet/count-page-rows.js';
-import { scanTarHeaders } from './webdataset/scan-headers.js';
 
-const SCANNERS: { readonly [K in ScanKind]: (request: Scans[K]['request']) => Scans[K]['result'] } = {
-  'parquet-pages': countPageRows,
-  'row-starts': scanRows,
-  'tar-headers': scanTarHeaders,
-  'document-ends': findDocumentEnds,
-  'megatron-documents': cutMegatronDocuments,
+const SCANNERS: { readonly [K in ScanKind]: () => Promise<(request: Scans[K]['request']) => Scans[K]['result']> } = {
+  'parquet-pages': async () => (await import('./parquet/count-page-rows.js')).countPageRows,
+  'row-starts': async () => (await import('./lines/scan-rows.js')).scanRows,
+  'tar-headers': async () => (await import('./webdataset/scan-headers.js')).scanTarHeaders,
+  'document-ends': async () => (await import('./array/document-ends.js')).findDocumentEnds,
+  'megatron-documents': async () => (await import('./array/megatron-documents.js')).cutMegatronDocuments,
 };
 
-export function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Scans[K]['result'] {
-  return SCANNERS[kind](request);
+export async function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Promise<Scans[K]['result']> {
+  const scan = await SCANNERS[kind]();
+  return scan(request);
 }
 
 /** In this thread, for a process that has nothing else to do. */
-export const scanHere: Scan = async (kind, request) => Promise.resolve(scanBytes(kind, request));
+export const scanHere: Scan = (kind, request) => scanBytes(kind, request);

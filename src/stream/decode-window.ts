@@ -1,22 +1,14 @@
 /**
- * Decodes the slices of a window, and the ids and other columns that decide about their rows, in a worker. What is damaged is asked for once more, since it may have been damaged on its way;
- * then it is an error, or is left out, as the configuration says. Rows whose ids or filter columns are damaged are as damaged as these: nobody knows which of them are taken.
+ * Decodes the slices of a window, and what was read beside their rows, in a worker. What is damaged is asked for once more, since it may have been damaged on
+ * its way; then it is an error, or is left out, as the configuration says. Rows whose ids or filter columns are damaged are as damaged as these: nobody knows
+ * which of them are taken.
  *
- *   slice, ids ─▶ decode ──────────────────────────────▶ rows, ids
- *             └─▶ damaged ─▶ read anew ─▶ decode ───────▶ rows, ids
- *                                      └─▶ damaged ─────▶ an error, or as many rejected rows
+ *   slice, beside ─▶ decode ──────────────────────────────▶ rows, columns
+ *                └─▶ damaged ─▶ read anew ─▶ decode ───────▶ rows, columns
+ *                                         └─▶ damaged ─────▶ an error, or as many rejected rows
  */
-import { decodeFields, decodeFilterColumn, decodeIds, decodeSlice } from '../decode/decode-slice.js';
-import type {
-  DocumentIds,
-  EncodedSlice,
-  FetchedFields,
-  FetchedFilterColumn,
-  FetchedIds,
-  FieldRows,
-  FilterColumn,
-  SliceRows,
-} from '../decode/decoder.js';
+import type { BesideColumns, EncodedSlice, FetchedBeside, SliceRows } from '../decode/decoder.js';
+import type { SliceDecoder } from '../decode/slice-decoder.js';
 import type { ByteRange } from '../store/store.js';
 import { isDamage, WindowDamaged } from './damage.js';
 import type { DamagedSlice, WindowPayload, WindowSlice } from './messages.js';
@@ -25,25 +17,19 @@ export interface DecodedWindow {
   /** With the slices that are left out in their places. */
   readonly payload: WindowPayload;
   readonly decode: (slice: EncodedSlice) => SliceRows;
-  readonly decodeIds: (ids: FetchedIds) => DocumentIds;
-  readonly decodeFields: (fields: FetchedFields) => readonly FieldRows[];
-  readonly decodeFilterColumn: (column: FetchedFilterColumn) => FilterColumn;
+  readonly decodeBeside: (beside: FetchedBeside) => BesideColumns;
 }
 
 /** Throws `WindowDamaged`. Errors: `SHARD_INVALID`. */
-export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip'): DecodedWindow {
+export function decodeWindow(payload: WindowPayload, decoder: SliceDecoder, badBlocks: 'fail' | 'skip'): DecodedWindow {
   const rows = new Map<EncodedSlice, SliceRows>();
-  const idsOfRows = new Map<FetchedIds, DocumentIds>();
-  const fieldsOfRows = new Map<FetchedFields, readonly FieldRows[]>();
-  const filterColumnsOfRows = new Map<FetchedFilterColumn, FilterColumn>();
+  const columns = new Map<FetchedBeside, BesideColumns>();
   const damaged: DamagedSlice[] = [];
   const slices = payload.slices.map((slice, index): WindowSlice => {
-    const { encoded, ids, fields, filterColumns = [] } = slice;
+    const { encoded, beside } = slice;
     try {
-      if (ids !== undefined) idsOfRows.set(ids, decodeIds(ids));
-      if (fields !== undefined) fieldsOfRows.set(fields, decodeFields(fields));
-      for (const column of filterColumns) filterColumnsOfRows.set(column, decodeFilterColumn(column));
-      rows.set(encoded, decodeSlice(encoded));
+      if (beside !== undefined) columns.set(beside, decoder.beside(beside));
+      rows.set(encoded, decoder.rows(encoded));
       return slice;
     } catch (error) {
       const ranges = rangesOf(slice);
@@ -60,9 +46,9 @@ export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip')
         reason: 'damaged',
         problem: error.message,
       };
-      rows.set(rejected, decodeSlice(rejected));
+      rows.set(rejected, decoder.rows(rejected));
       // nothing is kept: a later run may have another policy
-      return { ...slice, encoded: rejected, ids: undefined, fields: undefined, filterColumns: undefined, tokens: undefined };
+      return { ...slice, encoded: rejected, beside: undefined, tokens: undefined };
     }
   });
   if (damaged.length > 0) {
@@ -71,17 +57,13 @@ export function decodeWindow(payload: WindowPayload, badBlocks: 'fail' | 'skip')
   }
   return {
     payload: { ...payload, slices },
-    decode: (slice) => rows.get(slice) ?? decodeSlice(slice),
-    decodeIds: (ids) => idsOfRows.get(ids) ?? decodeIds(ids),
-    decodeFields: (fields) => fieldsOfRows.get(fields) ?? decodeFields(fields),
-    decodeFilterColumn: (column) => filterColumnsOfRows.get(column) ?? decodeFilterColumn(column),
+    decode: (slice) => rows.get(slice) ?? decoder.rows(slice),
+    decodeBeside: (beside) => columns.get(beside) ?? decoder.beside(beside),
   };
 }
 
 /** What a slice was read in; `undefined`: it was not. */
-function rangesOf({ encoded, ids, fields, filterColumns = [] }: WindowSlice): readonly ByteRange[] | undefined {
-  const own = 'ranges' in encoded ? encoded.ranges : undefined;
-  const beside = [...(fields?.columns ?? []), ...filterColumns].map(({ ranges }) => ranges);
-  const parts = [own, ids?.ranges, ...beside].filter((ranges) => ranges !== undefined);
+function rangesOf({ encoded, beside }: WindowSlice): readonly ByteRange[] | undefined {
+  const parts = ['ranges' in encoded ? encoded.ranges : undefined, beside?.ranges].filter((ranges) => ranges !== undefined);
   return parts.length === 0 ? undefined : parts.flat();
 }

@@ -1,5 +1,5 @@
 /** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
-import type { EncodedSlice, FetchedFields, FetchedFilterColumn, FetchedIds, ScanKind, Scans } from '../decode/decoder.js';
+import type { EncodedSlice, FetchedBeside, ScanKind, Scans } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
 import type { SourceKind } from '../core/fields.js';
 import type { Packing } from '../core/packing.js';
@@ -63,12 +63,8 @@ export interface WindowSlice {
   readonly shard: number;
   /** Of the shard, below the source's root. */
   readonly path: string;
-  /** Of its rows, where the selection asks for them. */
-  readonly ids: FetchedIds | undefined;
-  /** Of its rows, where samples have some. */
-  readonly fields?: FetchedFields | undefined;
-  /** Columns that the filter decides by; `undefined`: it takes all of the rows, or there is none. */
-  readonly filterColumns: readonly FetchedFilterColumn[] | undefined;
+  /** Beside its rows: the ids that the selection asks for, the fields of samples, the columns that the filter decides by. */
+  readonly beside: FetchedBeside | undefined;
   /** The slice's first row, counted in the shard. */
   readonly startRow: number;
   /** First row of the slice's block, counted in the shard. */

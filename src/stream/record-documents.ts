@@ -11,7 +11,7 @@ import type { WindowPayload, WindowSlice } from './messages.js';
 import { rowFates } from './row-fates.js';
 import { rejectedRows, type DocumentOptions } from './window-documents.js';
 
-export interface RecordOptions extends Pick<DocumentOptions, 'badRows' | 'invalidUtf8' | 'decode' | 'decodeIds' | 'decodeFilterColumn'> {
+export interface RecordOptions extends Pick<DocumentOptions, 'badRows' | 'invalidUtf8' | 'decode' | 'decodeBeside'> {
   readonly encode: (row: Row) => EncodedRow;
 }
 

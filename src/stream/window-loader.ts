@@ -2,7 +2,8 @@
 import type { Block, Slice, Unit } from '../core/shard.js';
 import { HeadraceError } from '../core/errors.js';
 import type { SourceKind } from '../core/fields.js';
-import type { BlockReader, Decoder, EncodedSlice } from '../decode/decoder.js';
+import { hasBeside } from '../decode/beside.js';
+import type { BlockReader, Decoder, EncodedSlice, Wanted } from '../decode/decoder.js';
 import type { PlacedShards } from '../manifest/manifest.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import { needsIds, type RowSelection } from '../select/selection.js';
@@ -96,7 +97,7 @@ export class WindowLoader {
       if (this.#options.badBlocks === 'fail' || reason === undefined) throw error;
       const problem = (error as HeadraceError).message;
       const encoded: EncodedSlice = { format: 'rejected', uri: shard.uri, rows: endRow - startRow, reason, problem };
-      return { ...place, tokens: undefined, encoded, ids: undefined, filterColumns: undefined, again: false };
+      return { ...place, tokens: undefined, encoded, beside: undefined, again: false };
     }
   }
 
@@ -106,21 +107,22 @@ export class WindowLoader {
     isKept: boolean,
     damaged: readonly ByteRange[] | undefined,
     signal: AbortSignal,
-  ): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'fields' | 'filterColumns' | 'again'>> {
+  ): Promise<Pick<WindowSlice, 'encoded' | 'beside' | 'again'>> {
     const { decoder } = this.#options;
     const { store, path, shard } = this.#shards.at(block.shard);
     const { kind, hasFields = false } = this.#options.source;
     const omitted: EncodedSlice = { format: 'omitted', uri: shard.uri, rows: endRow - startRow };
-    const filters = this.#filterBytesOf(shard.units[block.unit]) > 0;
-    if (isKept && !this.#readsIds && !filters) return { encoded: omitted, ids: undefined, filterColumns: undefined, again: false };
+    const wanted: Wanted = {
+      rows: !isKept && kind !== 'none',
+      ids: this.#readsIds,
+      fields: hasFields,
+      filter: this.#filterBytesOf(shard.units[block.unit]) > 0,
+    };
+    if (!wanted.rows && !hasBeside(wanted)) return { encoded: omitted, beside: undefined, again: false };
 
-    const read = async (reader: BlockReader): Promise<Pick<WindowSlice, 'encoded' | 'ids' | 'fields' | 'filterColumns'>> => {
-      const encoded = isKept || kind === 'none' ? Promise.resolve(omitted) : reader.slice(startRow, endRow, signal);
-      const ids = this.#readsIds ? reader.ids(startRow, endRow, signal) : Promise.resolve(undefined);
-      const fields = hasFields ? reader.fields?.(startRow, endRow, signal) : undefined;
-      const columns = filters ? reader.filterColumns?.(startRow, endRow, signal) : undefined;
-      await Promise.allSettled([encoded, ids, fields, columns]); // what fails waits for the others, which write to the reader
-      return { encoded: await encoded, ids: await ids, filterColumns: await columns, ...(fields && { fields: await fields }) };
+    const read = async (reader: BlockReader): Promise<Pick<WindowSlice, 'encoded' | 'beside'>> => {
+      const { slice: encoded = omitted, beside } = await reader.read(startRow, endRow, wanted, signal);
+      return { encoded, beside };
     };
     let ranges = damaged;
     if (ranges === undefined) {

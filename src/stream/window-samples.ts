@@ -1,13 +1,9 @@
 /** The rows of one window as samples, in a worker: their tokens, where the source serves any, and the bytes of their fields. */
-import type { FetchedFields, FieldRows } from '../decode/decoder.js';
+import type { FieldRows } from '../decode/decoder.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
 import type { WindowPayload } from './messages.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
-
-export interface SampleOptions extends DocumentOptions {
-  readonly decodeFields: (fields: FetchedFields) => readonly FieldRows[];
-}
 
 const NO_FIELDS: readonly FieldRows[] = [];
 
@@ -18,9 +14,9 @@ export class WindowSamples implements DocumentSource, Provenance {
   /** By slice. */
   readonly #fields: readonly (readonly FieldRows[])[];
 
-  constructor(payload: WindowPayload, options: SampleOptions) {
+  constructor(payload: WindowPayload, options: DocumentOptions) {
     this.#documents = new WindowDocuments(payload, options);
-    this.#fields = payload.slices.map(({ fields }) => (fields === undefined ? NO_FIELDS : options.decodeFields(fields)));
+    this.#fields = payload.slices.map(({ beside }) => (beside && options.decodeBeside(beside).fields) ?? NO_FIELDS);
     this.count = this.#documents.count;
     this.source = this.#documents.source;
   }

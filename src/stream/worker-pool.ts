@@ -7,8 +7,8 @@ import { Worker } from 'node:worker_threads';
 import { LIMITS } from '../config/limits.js';
 import { abortError, untilAborted } from '../core/abort.js';
 import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
-import { arrowBuffers } from '../decode/arrow/encoded-slice.js';
-import type { EncodedSlice, FetchedIds, Scan, ScanKind, Scans } from '../decode/decoder.js';
+import { buffersOf } from '../decode/buffers.js';
+import type { Scan, ScanKind, Scans } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
 import { WindowDamaged } from './damage.js';
 import type { DamagedSlice, PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
@@ -251,30 +251,8 @@ export class WindowHandle {
 }
 
 function transferables(payload: WindowPayload): ArrayBuffer[] {
-  return payload.slices.flatMap(({ encoded, ids, fields, filterColumns = [], tokens }) => [
-    ...buffersOf(encoded),
-    ...(ids === undefined ? [] : buffersOf(ids)),
-    ...[...(fields?.columns ?? []), ...filterColumns].flatMap(({ dictionary, pages }) => [dictionary.buffer, pages.buffer]),
+  return payload.slices.flatMap(({ encoded, beside, tokens }) => [
+    ...buffersOf(encoded, beside),
     ...(tokens?.kind === 'kept' ? [tokens.entry.buffer as ArrayBuffer] : []),
   ]);
-}
-
-function buffersOf(slice: EncodedSlice | FetchedIds): ArrayBuffer[] {
-  switch (slice.format) {
-    case 'parquet':
-      return [slice.dictionary.buffer, slice.pages.buffer];
-    case 'parquet-records':
-      return slice.leaves.flatMap(({ dictionary, pages }) => [dictionary.buffer, pages.buffer]);
-    case 'lines':
-      return [slice.bytes.buffer];
-    case 'webdataset':
-      return slice.runs.map(({ bytes }) => bytes.buffer);
-    case 'arrow':
-      return arrowBuffers(slice);
-    case 'array':
-      return [slice.bytes.buffer, ...(typeof slice.bounds === 'number' ? [] : [slice.bounds.buffer])];
-    case 'omitted':
-    case 'rejected':
-      return [];
-  }
 }

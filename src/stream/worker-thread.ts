@@ -2,17 +2,18 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord } from '../core/errors.js';
 import { scanBytes } from '../decode/scan.js';
+import { loadSliceDecoder, type SliceDecoder } from '../decode/slice-decoder.js';
 import { createPacker } from '../pack/create-packer.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import { createChatEncoder, type ChatTokenizers, type EncodedRow } from '../chat/chat.js';
-import type { Row } from '../decode/decoder.js';
+import type { EncodedSlice, Row } from '../decode/decoder.js';
 import { CachedDocuments } from './cached-documents.js';
 import { WindowDamaged } from './damage.js';
 import { decodeWindow } from './decode-window.js';
-import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
+import type { PackResult, WindowPayload, WindowSlice, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import { RecordDocuments } from './record-documents.js';
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
@@ -22,6 +23,7 @@ type Documents = WindowDocuments | CachedDocuments | WindowSamples | RecordDocum
 
 interface OpenWindow {
   readonly payload: WindowPayload;
+  readonly decoder: SliceDecoder;
   /** Text is decoded when its first sequence is wanted: until then a window ahead costs its compressed bytes only. See `decodeAhead`. */
   documents: Documents | undefined;
   /** Time spent on that, until a result says so. */
@@ -79,14 +81,14 @@ function withByteCount(encoder: DocumentEncoder): CountingEncoder {
 function decode(window: OpenWindow, tools: Tools): Documents {
   if (window.documents !== undefined) return window.documents;
   const started = performance.now();
-  window.documents = openDocuments(window.payload, tools);
+  window.documents = openDocuments(window, tools);
   window.decodeMs += performance.now() - started;
   return window.documents;
 }
 
-function openDocuments(fetched: WindowPayload, { settings, encoder, chats, onEntry }: Tools): Documents {
+function openDocuments({ payload: fetched, decoder }: OpenWindow, { settings, encoder, chats, onEntry }: Tools): Documents {
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
-  const { payload, decode, decodeIds, decodeFields, decodeFilterColumn } = decodeWindow(fetched, settings.badBlocks);
+  const { payload, decode, decodeBeside } = decodeWindow(fetched, decoder, settings.badBlocks);
   const options: DocumentOptions = {
     encoder,
     appendId: tokenizer?.appendId,
@@ -95,10 +97,9 @@ function openDocuments(fetched: WindowPayload, { settings, encoder, chats, onEnt
     badRows,
     invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
     decode,
-    decodeIds,
-    decodeFilterColumn,
+    decodeBeside,
   };
-  if (packing.kind === 'samples') return new WindowSamples(payload, { ...options, decodeFields });
+  if (packing.kind === 'samples') return new WindowSamples(payload, options);
   const encode = chats[payload.sourceIndex];
   if (encode !== undefined) return new RecordDocuments(payload, { ...options, encode });
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
@@ -165,11 +166,12 @@ function serve(): void {
     }
   };
 
-  const handle = (request: WorkerRequest): void => {
+  const handle = async (request: WorkerRequest): Promise<void> => {
     switch (request.type) {
       case 'open':
         windows.set(request.window, {
           payload: request.payload,
+          decoder: await loadSliceDecoder(request.payload.slices.flatMap(formatsOf)),
           documents: undefined,
           decodeMs: 0,
           packer: createPacker(tools.settings.packing),
@@ -182,7 +184,7 @@ function serve(): void {
         windows.delete(request.window);
         return;
       case 'scan':
-        reply({ type: 'scanned', id: request.id, result: scanBytes(request.kind, request.request) });
+        reply({ type: 'scanned', id: request.id, result: await scanBytes(request.kind, request.request) });
         return;
       case 'pack': {
         const window = windows.get(request.window);
@@ -202,16 +204,26 @@ function serve(): void {
     }
   };
 
-  port.on('message', (request: WorkerRequest) => {
+  const handleOne = async (request: WorkerRequest): Promise<void> => {
     try {
-      handle(request);
+      await handle(request);
     } catch (error) {
       if (request.type === 'pack' && error instanceof WindowDamaged) reply({ type: 'damaged', id: request.id, slices: error.slices });
       else if (request.type === 'pack' || request.type === 'scan') reply({ type: 'failed', id: request.id, error: toErrorRecord(error) });
-      else throw error;
+      else throw error; // which ends the worker
     }
+  };
+
+  // one after the other: a window is opened, maybe with an import, before it is asked for sequences
+  let previous: Promise<void> = Promise.resolve();
+  port.on('message', (request: WorkerRequest) => {
+    previous = previous.then(() => handleOne(request));
   });
   reply({ type: 'ready' });
+}
+
+function formatsOf({ encoded, beside }: WindowSlice): EncodedSlice['format'][] {
+  return beside === undefined ? [encoded.format] : [encoded.format, beside.format];
 }
 
 serve();

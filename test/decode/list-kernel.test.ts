@@ -12,6 +12,7 @@ import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice
 import { decodeLists } from '../../src/decode/parquet/list-kernel.js';
 import type { Rows } from '../../src/decode/decoder.js';
 import { fileStore } from '../../src/store/file.js';
+import { sliceOf } from '../support/slices.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/reference.py', import.meta.url));
@@ -32,7 +33,7 @@ async function slicesOf(file: string, column: string): Promise<EncodedParquetSli
   for (const [unit, { startRow, rows }] of shard.units.entries()) {
     const reader = decoder.openBlock(store, file, shard, { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes: 1 });
     for (let row = startRow; row < startRow + rows; row += 400)
-      slices.push((await reader.slice(row, Math.min(row + 400, startRow + rows), signal)) as EncodedParquetSlice);
+      slices.push((await sliceOf(reader, row, Math.min(row + 400, startRow + rows), signal)) as EncodedParquetSlice);
   }
   return slices;
 }

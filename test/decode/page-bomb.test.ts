@@ -9,6 +9,7 @@ import { memoryStore } from '../../src/store/memory.js';
 import type { ByteRange, Store } from '../../src/store/store.js';
 import { parquetOf } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { sliceOf } from '../support/slices.js';
 
 /** Thrift's compact protocol: numbers zigzag, seven bits a byte. */
 function varint(value: number): number[] {
@@ -111,7 +112,7 @@ describe('pages that claim more than they can hold are refused by name, and noth
     };
     const block: Block = { shard: 0, unit: 0, startRow: 0, endRow: 1, decodedBytes: 4 };
     const decoder = createParquetDecoder(scanHere);
-    const slice = decoder.openBlock(store, 'b.parquet', shard, block).slice(0, 1, new AbortController().signal);
+    const slice = sliceOf(decoder.openBlock(store, 'b.parquet', shard, block), 0, 1, new AbortController().signal);
     await expect(slice).rejects.toMatchObject({
       code: 'SHARD_INVALID',
       message: expect.stringMatching(/b\.parquet.*1073741824 decoded/),

@@ -10,11 +10,12 @@ import { HeadraceError } from '../../src/core/errors.js';
 import type { BlockReader, Decoder, FetchedSlice } from '../../src/decode/decoder.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
-import type { EncodedParquetIds, EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
-import { decodeParquetIds, decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
+import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
+import { decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
 import { parquetUnitLayout } from '../../src/decode/parquet/layout.js';
 import { pagesOf } from '../../src/decode/parquet/pages.js';
 import { memoryStore } from '../../src/store/memory.js';
+import { decodeBeside, idsOf, readSlices, sliceOf } from '../support/slices.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/reference.py', import.meta.url));
@@ -69,7 +70,7 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
   const inTurn = async (opened: Opened): Promise<string[]> => {
     const reader = readerOf(opened, newDecoder());
     const outcomes: string[] = [];
-    for (const start of starts) outcomes.push(await outcomeOf(reader.slice(start, start + SLICE_ROWS, signal)));
+    for (const start of starts) outcomes.push(await outcomeOf(sliceOf(reader, start, start + SLICE_ROWS, signal)));
     return outcomes;
   };
 
@@ -105,7 +106,7 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
     const [dictionary] = pagesOf(bytes.slice(startByte, startByte + 2 ** 20 * 3), 'UNCOMPRESSED');
     bytes[startByte + dictionary.body.byteOffset + 100] ^= 1;
     const opened = await open(bytes, 'text');
-    const slice = await readerOf(opened, newDecoder()).slice(0, SLICE_ROWS, signal);
+    const slice = await sliceOf(readerOf(opened, newDecoder()), 0, SLICE_ROWS, signal);
     expect(() => decodeParquetSlice(slice as EncodedParquetSlice)).toThrow(
       expect.objectContaining({
         code: 'SHARD_INVALID',
@@ -125,21 +126,21 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
     };
     const opened = await openWithIds();
     const reader = readerOf(opened, newDecoder());
-    expect(decodeParquetIds((await reader.ids(0, SLICE_ROWS, signal)) as EncodedParquetIds)).toHaveLength(SLICE_ROWS);
+    expect(await idsOf(reader, 0, SLICE_ROWS)).toHaveLength(SLICE_ROWS);
     const { id } = parquetUnitLayout(opened.shard.units[0].layout);
     const [, page] = pagesOf(bytes.slice(id!.startByte, id!.endByte), id!.codec);
     bytes[id!.startByte + page.body.byteOffset + (page.body.length >> 1)] ^= 4;
     const damaged = readerOf(await openWithIds(), newDecoder());
-    expect(await outcomeOf(damaged.slice(0, SLICE_ROWS, signal))).not.toBe('damaged');
-    const ids = await damaged.ids(0, SLICE_ROWS, signal);
-    expect(() => decodeParquetIds(ids as EncodedParquetIds)).toThrow(
+    expect(await outcomeOf(sliceOf(damaged, 0, SLICE_ROWS, signal))).not.toBe('damaged');
+    const { beside } = await readSlices(damaged, 0, SLICE_ROWS, { ids: true });
+    expect(() => decodeBeside(beside!)).toThrow(
       expect.objectContaining({
         code: 'SHARD_INVALID',
         message: expect.stringMatching(/^column few of memory:\/\/m\/f is damaged at byte/),
       }),
     );
     // what is to be read anew: all that was read of the block
-    expect(damaged.ranges).toEqual(expect.arrayContaining([...ids.ranges]));
+    expect(damaged.ranges).toEqual(expect.arrayContaining([...beside!.ranges]));
   });
 
   it('which slices a damage takes down depends on the file alone, and not on what was read before', async () => {
@@ -162,8 +163,8 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
           const expected = await inTurn(opened);
           const shared = newDecoder(); // as the blocks of a row group, which several lanes read
           for (const start of some) {
-            const alone = await outcomeOf(readerOf(opened, newDecoder()).slice(start, start + SLICE_ROWS, signal));
-            const after = await outcomeOf(readerOf(opened, shared).slice(start, start + SLICE_ROWS, signal));
+            const alone = await outcomeOf(sliceOf(readerOf(opened, newDecoder()), start, start + SLICE_ROWS, signal));
+            const after = await outcomeOf(sliceOf(readerOf(opened, shared), start, start + SLICE_ROWS, signal));
             const at = start / SLICE_ROWS;
             expect(alone === expected[at], `slice ${at} alone: ${alone.slice(0, 40)}, in turn: ${expected[at].slice(0, 40)}`).toBe(true);
             expect(after === expected[at], `slice ${at} after others`).toBe(true);

@@ -5,9 +5,9 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
-import { decodeParquetFields } from '../../src/decode/parquet/decode-fields.js';
 import { scanHere } from '../../src/decode/scan.js';
 import { fileStore } from '../../src/store/file.js';
+import { besideOf } from '../support/slices.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const ROWS = 2000;
@@ -39,8 +39,8 @@ describe.skipIf(PYTHON === undefined)('fields of Parquet, written by pyarrow', (
     const reader = decoder.openBlock(store, file, shard, block);
     const values: number[] = [];
     for (let row = 0; row < ROWS; row += SLICE_ROWS) {
-      const fetched = await reader.fields?.(row, Math.min(ROWS, row + SLICE_ROWS), new AbortController().signal);
-      const [{ bytes }] = decodeParquetFields(fetched!);
+      const { fields: decoded } = await besideOf(reader, row, Math.min(ROWS, row + SLICE_ROWS), { fields: true });
+      const [{ bytes }] = decoded!;
       values.push(...new Float32Array(bytes.slice().buffer));
     }
     expect(values).toEqual(Array.from({ length: 4 * ROWS }, (_, i) => Math.floor(i / 4) + (i % 4) / 4));

@@ -17,6 +17,7 @@ import { memoryStore } from '../../src/store/memory.js';
 import type { ByteRange, Store } from '../../src/store/store.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { parquetOf } from '../../examples/corpus/parquet.js';
+import { sliceOf } from '../support/slices.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/reference.py', import.meta.url));
@@ -63,7 +64,7 @@ async function readUnit(store: Store, shard: Shard, unit: number, sliceRows: num
   const values: Value[] = [];
   for (let row = startRow; row < block.endRow; row += sliceRows) {
     values.push(
-      ...valuesOf(decodeParquetSlice((await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal)) as EncodedParquetSlice)),
+      ...valuesOf(decodeParquetSlice((await sliceOf(reader, row, Math.min(block.endRow, row + sliceRows), signal)) as EncodedParquetSlice)),
     );
   }
   return values;
@@ -191,7 +192,7 @@ describe.skipIf(PYTHON === undefined)('Parquet written by pyarrow', () => {
     reads.length = 0;
     const block: Block = { shard: 0, unit: 2, startRow: 2900, endRow: 3000, decodedBytes: 1 };
     const rows = valuesOf(
-      decodeParquetSlice((await decoder.openBlock(recorder, shard.path, shard, block).slice(2900, 3000, signal)) as EncodedParquetSlice),
+      decodeParquetSlice((await sliceOf(decoder.openBlock(recorder, shard.path, shard, block), 2900, 3000, signal)) as EncodedParquetSlice),
     );
     expect(rows).toEqual(expected.lists.slice(2900, 3000));
     const bytes = reads.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
@@ -203,7 +204,7 @@ describe.skipIf(PYTHON === undefined)('Parquet written by pyarrow', () => {
     const shard = await openShard(store, path.join(dir, 'index.parquet'), 'int32', 'tokens');
     const block: Block = { shard: 0, unit: 0, startRow: 0, endRow: 100, decodedBytes: 1 };
     const coalesced = withCoalescing(requests.store, { gapBytesMax: 0, joinedBytesMax: 2 ** 20 });
-    await decoder.openBlock(coalesced, shard.path, shard, block).slice(0, 100, signal);
+    await sliceOf(decoder.openBlock(coalesced, shard.path, shard, block), 0, 100, signal);
     expect(requests.reads).toHaveLength(2); // the offset index, and this one
     const { startByte } = parquetUnitLayout(shard.units[0].layout);
     expect(requests.reads[1].startByte).toBe(startByte);

@@ -1,8 +1,8 @@
 /** Indexes one object and reads all its rows through a decoder, in slices, as a window loader would. */
 import type { Shard } from '../../src/core/shard.js';
-import type { ColumnRequest, Decoder, DocumentIds, Rows } from '../../src/decode/decoder.js';
-import { decodeIds, decodeSlice } from '../../src/decode/decode-slice.js';
+import type { ColumnRequest, Decoder, Rows } from '../../src/decode/decoder.js';
 import type { Store } from '../../src/store/store.js';
+import { decodeBeside, decodeSlice, readSlices } from '../support/slices.js';
 
 export type Value = string | readonly (number | bigint)[] | null;
 
@@ -41,11 +41,10 @@ export async function readShard(
       const reader = decoder.openBlock(store, shard.path, shard, { shard: 0, unit, startRow: start, endRow, decodedBytes: 1 });
       for (let row = start; row < endRow; row += sliceRows) {
         const end = Math.min(endRow, row + sliceRows);
-        const [slice, fetchedIds] = await Promise.all([reader.slice(row, end, signal), withIds ? reader.ids(row, end, signal) : undefined]);
+        const { slice, beside } = structuredClone(await readSlices(reader, row, end, { rows: true, ids: withIds }, signal));
         // structured clones, as they cross to a worker
-        values.push(...valuesOf(decodeSlice(structuredClone(slice)) as Rows));
-        const decoded: DocumentIds = fetchedIds === undefined ? [] : decodeIds(structuredClone(fetchedIds));
-        ids.push(...decoded);
+        values.push(...valuesOf(decodeSlice(slice!) as Rows));
+        ids.push(...((beside && decodeBeside(beside).ids) ?? []));
       }
     }
   }

@@ -10,12 +10,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HeadraceError } from '../../dist/src/core/errors.js';
 import { FORMATS, formatOfPath } from '../../dist/src/core/format.js';
 import type { Block, Shard } from '../../dist/src/core/shard.js';
-import { decodeIds, decodeSlice } from '../../dist/src/decode/decode-slice.js';
 import { scanHere } from '../../dist/src/decode/scan.js';
 import { createWebDatasetDecoder } from '../../dist/src/decode/webdataset/block-reader.js';
 import { memoryStore } from '../../dist/src/store/memory.js';
 import type { ByteRange, Store } from '../../dist/src/store/store.js';
 import { tarOf } from '../support/tar.js';
+import { decodeSlice, rowsAndIds, sliceOf } from '../support/slices.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/tar_reference.py', import.meta.url));
@@ -47,8 +47,7 @@ async function readBlock(store: Store, shard: Shard, block: Block, sliceRows: nu
   const reader = decoder.openBlock(store, shard.path, shard, block);
   for (let row = from; row < block.endRow; row += sliceRows) {
     const end = Math.min(block.endRow, row + sliceRows);
-    const [slice, ids] = await Promise.all([reader.slice(row, end, signal), reader.ids(row, end, signal)]);
-    const keys = decodeIds(ids);
+    const { slice, ids: keys } = await rowsAndIds(reader, row, end);
     const decoded = decodeSlice(slice);
     if (decoded.kind !== 'text') throw new Error(decoded.kind);
     for (let i = 0; i < decoded.count; i++) {
@@ -177,13 +176,13 @@ describe.skipIf(PYTHON === undefined)('compressed tars, as webdataset reads them
         damaged[at] ^= 0x11;
         const read: Store['read'] = (_path, { startByte, endByte }) => Promise.resolve(damaged.slice(startByte, endByte));
         const reader = decoder.openBlock({ ...store, read }, name, shard, block);
-        await expect(reader.slice(block.startRow, block.endRow, signal), `${name} at ${at}`).rejects.toMatchObject({
+        await expect(sliceOf(reader, block.startRow, block.endRow, signal), `${name} at ${at}`).rejects.toMatchObject({
           code: 'SHARD_INVALID',
         });
         const { ranges } = reader;
         expect(ranges.some(({ startByte, endByte }) => startByte <= at && at < endByte)).toBe(true);
         const fresh = decoder.reopenBlock(store, name, shard, block, ranges);
-        const slice = decodeSlice(await fresh.slice(block.startRow, block.endRow, signal));
+        const slice = decodeSlice(await sliceOf(fresh, block.startRow, block.endRow, signal));
         expect(slice).toHaveProperty('count', block.endRow - block.startRow);
       }
     }

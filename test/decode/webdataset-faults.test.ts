@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/config/limits.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import type { Shard } from '../../src/core/shard.js';
-import { decodeSlice } from '../../src/decode/decode-slice.js';
 import type { PlainRequest, Rows } from '../../src/decode/decoder.js';
 import { scanHere } from '../../src/decode/scan.js';
 import { createWebDatasetDecoder } from '../../src/decode/webdataset/block-reader.js';
@@ -14,6 +13,7 @@ import { fileStore } from '../../src/store/file.js';
 import { memoryStore } from '../../src/store/memory.js';
 import type { Store } from '../../src/store/store.js';
 import { tarOf, withChecksum } from '../support/tar.js';
+import { decodeSlice, sliceOf } from '../support/slices.js';
 
 const signal = new AbortController().signal;
 const decoder = createWebDatasetDecoder(scanHere);
@@ -38,7 +38,7 @@ async function read(store: Store, file: string, request: PlainRequest = TEXT): P
   const [texts, problems]: [(string | null)[], string[]] = [[], []];
   for (const [unit, { startRow, rows }] of shard.units.entries()) {
     const reader = decoder.openBlock(store, file, shard, { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes: 1 });
-    const decoded = decodeSlice(await reader.slice(startRow, startRow + rows, signal)) as Rows;
+    const decoded = decodeSlice(await sliceOf(reader, startRow, startRow + rows, signal)) as Rows;
     for (let i = 0; i < decoded.count; i++) {
       const [start, end] = [decoded.bounds[i], decoded.bounds[i + 1]];
       const isNull = decoded.valid?.[i] === 0;
@@ -257,7 +257,7 @@ describe('odd and hostile tars', () => {
         const shard: Shard = { path: 'a', uri: 'memory://odd/a', size: object.size, etag: 'v1', ...index };
         const reader = decoder.openBlock(changed, 'a', shard, { shard: 0, unit: 0, startRow: 0, endRow: 12, decodedBytes: 1 });
         try {
-          expect((decodeSlice(await reader.slice(3, 9, signal)) as Rows).count).toBe(6);
+          expect((decodeSlice(await sliceOf(reader, 3, 9, signal)) as Rows).count).toBe(6);
         } catch (error) {
           expect(error).toMatchObject({ code: expect.stringMatching(/SHARD_INVALID|SHARD_UNSUPPORTED/) });
         }

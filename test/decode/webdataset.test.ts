@@ -5,7 +5,6 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/config/limits.js';
-import { decodeIds, decodeSlice } from '../../src/decode/decode-slice.js';
 import { scanHere } from '../../src/decode/scan.js';
 import { createWebDatasetDecoder } from '../../src/decode/webdataset/block-reader.js';
 import { tarStretches } from '../../src/decode/webdataset/layout.js';
@@ -15,6 +14,7 @@ import type { PlainRequest } from '../../src/decode/decoder.js';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { memoryStore, type MemoryStore } from '../../src/store/memory.js';
 import type { ByteRange, Store } from '../../src/store/store.js';
+import { decodeSlice, rowsAndIds, sliceOf } from '../support/slices.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/tar_reference.py', import.meta.url));
@@ -52,7 +52,7 @@ async function readShard(store: Store, shard: Shard, sliceRows: number): Promise
     const block = blockOf(shard, unit);
     const reader = decoder.openBlock(store, shard.path, shard, block);
     for (let row = block.startRow; row < block.endRow; row += sliceRows) {
-      const rows = decodeSlice(await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal));
+      const rows = decodeSlice(await sliceOf(reader, row, Math.min(block.endRow, row + sliceRows), signal));
       if (rows.kind === 'rejected' || rows.kind === 'records') throw new Error(rows.kind);
       for (let i = 0; i < rows.count; i++) {
         const [start, end] = [rows.bounds[i], rows.bounds[i + 1]];
@@ -96,9 +96,9 @@ describe.skipIf(PYTHON === undefined)('tars that webdataset and tarfile wrote, a
       for (let row = block.startRow; row < block.endRow; row += 20) {
         const end = Math.min(block.endRow, row + 20);
         // both at once, as the loader asks for them
-        const [slice, ids] = await Promise.all([reader.slice(row, end, signal), reader.ids(row, end, signal)]);
+        const { slice, ids } = await rowsAndIds(reader, row, end);
         expect(decodeSlice(slice)).toHaveProperty('count', end - row);
-        keys.push(...decodeIds(ids));
+        keys.push(...ids);
       }
     }
     expect(keys).toEqual(rows[name].map(([key]) => key));
@@ -158,7 +158,7 @@ describe.skipIf(PYTHON === undefined)('tars that webdataset and tarfile wrote, a
       let estimated = 0;
       for (let row = block.startRow; row < block.endRow; row += 11) {
         const end = Math.min(block.endRow, row + 11);
-        await reader.slice(row, end, signal);
+        await sliceOf(reader, row, end, signal);
         estimated += estimate(row, end).bytes;
       }
       expect(bytesOf(reads)).toBe(shard.units[unit].storedBytes);
@@ -177,14 +177,14 @@ describe.skipIf(PYTHON === undefined)('tars that webdataset and tarfile wrote, a
     const { startRow, startByte, endByte } = stretches[4];
     reads.length = 0;
     const block = { ...blockOf(shard, 0), startRow, endRow: stretches[5].startRow };
-    await decoder.openBlock(recorder, shard.path, shard, block).slice(block.startRow, block.endRow, signal);
+    await sliceOf(decoder.openBlock(recorder, shard.path, shard, block), block.startRow, block.endRow, signal);
     expect(reads).toEqual([{ startByte, endByte }]);
   });
 
   it('gives the bytes of any member by row, without copies', async () => {
     const options = { members: ['seg.a.bin'] };
     const shard = await openShard(store, 'samples.tar', { column: 'txt', kind: 'text', options });
-    const slice = (await decoder.openBlock(store, shard.path, shard, blockOf(shard, 0)).slice(10, 20, signal)) as EncodedTarSlice;
+    const slice = (await sliceOf(decoder.openBlock(store, shard.path, shard, blockOf(shard, 0)), 10, 20, signal)) as EncodedTarSlice;
     const samples = decodeTarMembers(slice, ['seg.a.bin', 'cls', 'absent']);
     expect(samples.keys).toEqual(rows.samples.slice(10, 20).map(([key]) => key));
     for (let row = 0; row < 10; row++) {

@@ -6,7 +6,6 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { whereSchema, type ColumnWhere, type WhereInput } from '../../src/config/where.js';
 import type { Block, Shard } from '../../src/core/shard.js';
-import { decodeFilterColumn } from '../../src/decode/decode-slice.js';
 import type { ColumnRequest, Decoder, RuledOutUnits } from '../../src/decode/decoder.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
@@ -14,6 +13,7 @@ import { fatesOf, ROW_TAKEN, type RowSelection } from '../../src/select/selectio
 import { fileStore } from '../../src/store/file.js';
 import type { Store } from '../../src/store/store.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
+import { besideOf } from '../support/slices.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/where.py', import.meta.url));
@@ -64,7 +64,7 @@ async function take(decoder: Decoder, store: Store, file: string, where: WhereIn
       [middle, startRow + count],
     ]) {
       if (start === end) continue;
-      const columns = (await reader.filterColumns?.(start, end, never))?.map(decodeFilterColumn);
+      const { filter: columns } = await besideOf(reader, start, end, { filter: true });
       const fates = fatesOf(selection, { shard: 0, path: '', startRow: start, rows: end - start }, undefined, columns);
       fates.forEach((fate, i) => fate === ROW_TAKEN && rows.push(start + i));
     }

@@ -2,12 +2,12 @@
 import type { FormatName } from '../../src/core/format.js';
 import { HeadraceError, messageOf } from '../../src/core/errors.js';
 import type { Block, Shard } from '../../src/core/shard.js';
-import { decodeSlice } from '../../src/decode/decode-slice.js';
 import type { ColumnRequest } from '../../src/decode/decoder.js';
 import { openDecoders } from '../../src/decode/open-decoders.js';
 import { scanHere } from '../../src/decode/scan.js';
 import { memoryStore } from '../../src/store/memory.js';
 import { RowsDigest } from './digest.js';
+import { decodeSlice, sliceOf } from '../support/slices.js';
 
 export interface ReadTask {
   readonly format: FormatName;
@@ -50,7 +50,7 @@ async function read({ format, name, bytes, request, sliceRows }: ReadTask): Prom
       if (unit.rows === 0) continue;
       const reader = decoder.openBlock(store, name, shard, block);
       for (let row = block.startRow; row < block.endRow; row += sliceRows) {
-        digest.add(decodeSlice(await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal)));
+        digest.add(decodeSlice(await sliceOf(reader, row, Math.min(block.endRow, row + sliceRows), signal)));
       }
     }
     return { kind: 'rows', digest: digest.finish(), rows: digest.rows, ...memory(digest) };

@@ -187,7 +187,7 @@ class Window {
         const encoded: OmittedSlice = { format: 'omitted', uri: `memory://x/${block.shard}`, rows: endRow - startRow };
         rows.set(encoded, tokenRows(sourceIndex, block.shard, shards[block.shard].flatMap((unit) => unit.rows), startRow, endRow)); // prettier-ignore
         const place = { shard: block.shard, path: `s${block.shard}`, startRow, blockStartRow: block.startRow };
-        return { ...place, encoded, ids: undefined, filterColumns: undefined, again: false, tokens: undefined };
+        return { ...place, encoded, beside: undefined, again: false, tokens: undefined };
       });
       const payload = { sourceIndex, kind: 'tokens', slices, orderKey: window.orderKey, selection: undefined } as const;
       const options = {
@@ -198,16 +198,11 @@ class Window {
         badRows: config.badRows,
         invalidUtf8: 'error' as const,
         decode: (slice: EncodedSlice) => rows.get(slice)!,
-        decodeIds: () => {
-          throw new Error('no list asks for ids');
-        },
-        decodeFilterColumn: () => {
-          throw new Error('nothing is filtered');
+        decodeBeside: () => {
+          throw new Error('nothing is beside the rows');
         },
       };
-      return config.sequence.packing.kind === 'samples'
-        ? new WindowSamples(payload, { ...options, decodeFields: () => [] })
-        : new WindowDocuments(payload, options);
+      return config.sequence.packing.kind === 'samples' ? new WindowSamples(payload, options) : new WindowDocuments(payload, options);
     };
   }
 

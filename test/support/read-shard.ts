@@ -1,8 +1,8 @@
 /** Reads whole shards through a decoder, as a run does: index, openBlock, slice, decodeSlice. */
 import type { Block, Shard } from '../../src/core/shard.js';
-import { decodeSlice } from '../../src/decode/decode-slice.js';
 import type { ColumnRequest, Decoder, SliceRows } from '../../src/decode/decoder.js';
 import type { Store } from '../../src/store/store.js';
+import { decodeSlice, sliceOf } from './slices.js';
 
 export type Value = string | number[] | null;
 
@@ -40,7 +40,7 @@ export async function readShard(
     if (unit.rows === 0) continue; // no block is made of it
     const reader = decoder.openBlock(store, shard.path, shard, block);
     for (let row = block.startRow; row < block.endRow; row += sliceRows) {
-      const slice = await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal);
+      const slice = await sliceOf(reader, row, Math.min(block.endRow, row + sliceRows), signal);
       values.push(...valuesOf(decodeSlice(slice)));
     }
   }

@@ -11,7 +11,7 @@ import { AscendingReader, readPinned, type PinnedObject } from '../ascending-rea
 import { withFreshReads } from '../fresh-reads.js';
 import type { BlockReader, PlainRequest, PlainDecoder, Scan, ShardIndex } from '../decoder.js';
 import { HEAD_BYTES, npyForm, rawForm, type ArrayForm, type ArrayHead } from './array-file.js';
-import type { EncodedArraySlice } from './encoded-slice.js';
+import { NOTHING, rowsOnly } from './encoded-slice.js';
 import { estimateStretch } from './estimate.js';
 import { arrayShardLayout, arrayUnitLayout, type ArrayShardLayout, type ArrayUnitLayout } from './layout.js';
 import { arrayOptionsOf, type ArrayOptions } from './options.js';
@@ -181,11 +181,12 @@ function openBlock(pinned: PinnedObject, shard: Shard, block: Block, scan: Scan)
     get ranges() {
       return rowIds === undefined ? ranges : reader.ranges;
     },
-    slice: async (startRow, endRow, signal): Promise<EncodedArraySlice> => {
+    read: async (startRow, endRow, wanted, signal) => {
+      if (!wanted.rows) return NOTHING;
       const rows = endRow - startRow;
       if (rowIds !== undefined) {
         const bytes = await reader.read(byteOf(startRow), byteOf(endRow), byteOf(block.endRow), signal);
-        return { format: 'array', uri, rows, type, bytes, bounds: rowIds, ranges: reader.ranges };
+        return rowsOnly({ format: 'array', uri, rows, type, bytes, bounds: rowIds, ranges: reader.ranges });
       }
       ranges = [layout];
       documents ??= readDocuments(pinned, layout, { type, endId, scan }, signal);
@@ -197,17 +198,9 @@ function openBlock(pinned: PinnedObject, shard: Shard, block: Block, scan: Scan)
       const start = first === 0 ? 0 : ends[first - 1];
       const bounds = Int32Array.from({ length: rows + 1 }, (_, i) => (i === 0 ? 0 : ends[first + i - 1] - start));
       if (endRow === block.endRow) documents = undefined;
-      return {
-        format: 'array',
-        uri,
-        rows,
-        type,
-        bytes: bytes.slice(type.bytes * start, type.bytes * (start + bounds[rows])),
-        bounds,
-        ranges,
-      };
+      const ownBytes = bytes.slice(type.bytes * start, type.bytes * (start + bounds[rows]));
+      return rowsOnly({ format: 'array', uri, rows, type, bytes: ownBytes, bounds, ranges });
     },
-    ids: () => Promise.reject(new Error(`${uri} has no ids of documents`)),
   };
 }
 

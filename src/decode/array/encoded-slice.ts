@@ -1,5 +1,6 @@
 /** A slice of a file of token ids on its way to a worker: the bytes of its rows, one after the other. */
 import type { ByteRange } from '../../store/store.js';
+import type { FetchedRows } from '../decoder.js';
 import type { IntegerType } from '../integers.js';
 
 export interface EncodedArraySlice {
@@ -15,3 +16,10 @@ export interface EncodedArraySlice {
   /** What the object was read in to have them. */
   readonly ranges: readonly ByteRange[];
 }
+
+/** There is nothing beside the ids. */
+export function rowsOnly(slice: EncodedArraySlice): FetchedRows {
+  return { slice, beside: undefined };
+}
+
+export const NOTHING: FetchedRows = { slice: undefined, beside: undefined };

@@ -15,7 +15,7 @@ import { AscendingReader, readPinned, type PinnedObject } from '../ascending-rea
 import { withFreshReads } from '../fresh-reads.js';
 import type { BlockReader, PlainRequest, PlainDecoder, Scan, ShardIndex } from '../decoder.js';
 import { integerOf, type IntegerType } from '../integers.js';
-import type { EncodedArraySlice } from './encoded-slice.js';
+import { NOTHING, rowsOnly } from './encoded-slice.js';
 import { estimateStretch } from './estimate.js';
 import { megatronShardLayout, megatronUnitLayout, type MegatronShardLayout, type MegatronUnitLayout } from './layout.js';
 import { expectTokensOnly } from './options.js';
@@ -234,7 +234,8 @@ function openBlock(store: Store, path: string, shard: Shard, block: Block): Bloc
     get ranges(): readonly ByteRange[] {
       return reader.ranges;
     },
-    slice: async (startRow, endRow, signal): Promise<EncodedArraySlice> => {
+    read: async (startRow, endRow, wanted, signal) => {
+      if (!wanted.rows) return NOTHING;
       places ??= readPlaces(signal);
       const reading = places;
       reading.catch(() => (places = undefined)); // the next one tries again
@@ -245,9 +246,8 @@ function openBlock(store: Store, path: string, shard: Shard, block: Block): Bloc
       for (let i = 0; i < rows; i++)
         if (!(own[i + 1] >= own[i] && own[i] >= layout.startByte && own[i + 1] <= layout.endByte)) throw changed(uri);
       const bytes = await reader.read(own[0], own[rows], starts[starts.length - 1], signal);
-      return { format: 'array', uri, rows, type, bytes, bounds, ranges: reader.ranges };
+      return rowsOnly({ format: 'array', uri, rows, type, bytes, bounds, ranges: reader.ranges });
     },
-    ids: () => Promise.reject(new Error(`${uri} has no ids of documents`)),
   };
 }
 

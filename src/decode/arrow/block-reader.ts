@@ -9,6 +9,7 @@ import type { Block, Shard, Unit } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import { estimateStretch } from '../array/estimate.js';
 import { AscendingReader, readPinned, type PinnedObject } from '../ascending-reader.js';
+import { allOrNone } from '../all-or-none.js';
 import { withFreshReads } from '../fresh-reads.js';
 import type { BlockReader, PlainDecoder } from '../decoder.js';
 import { bitmapBytes, itemBytes, mainBytes } from './column.js';
@@ -56,14 +57,18 @@ export function createArrowDecoder(): PlainDecoder {
       get ranges() {
         return [...reader.ranges, ...(ids?.ranges ?? [])];
       },
-      slice: async (startRow, endRow, signal) => ({
-        ...(await reader.read(startRow, endRow, signal)),
-        kind: type.kind === 'list' || type.kind === 'fixed' ? 'tokens' : 'text',
-      }),
-      ids: async (startRow, endRow, signal) => {
-        if (id === undefined || idColumn === undefined) throw new Error(`the index of ${shard.uri} was not asked for ids`);
-        ids ??= readerOf(id, idColumn);
-        return { ...(await ids.read(startRow, endRow, signal)), kind: 'ids' };
+      read: async (startRow, endRow, wanted, signal) => {
+        if (wanted.ids && id !== undefined && idColumn !== undefined) ids ??= readerOf(id, idColumn);
+        const reads = [
+          wanted.rows ? reader.read(startRow, endRow, signal) : undefined,
+          wanted.ids ? ids?.read(startRow, endRow, signal) : undefined,
+        ] as const;
+        const [rows, ownIds] = await allOrNone(reads);
+        const kind = type.kind === 'list' || type.kind === 'fixed' ? 'tokens' : 'text';
+        return {
+          slice: rows && { ...rows, kind },
+          beside: ownIds && { format: 'arrow', ids: ownIds, ranges: ownIds.ranges },
+        };
       },
     };
   };

@@ -5,7 +5,7 @@ import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { DocumentIds, Rows } from '../decoder.js';
 import { integersOf, tokenIds } from '../integers.js';
 import { itemBytes } from './column.js';
-import type { ArrowCodec, EncodedArrow, EncodedArrowIds, EncodedArrowSlice, EncodedBits, EncodedDictionary } from './encoded-slice.js';
+import type { ArrowCodec, EncodedArrow, EncodedArrowSlice, EncodedBits, EncodedDictionary } from './encoded-slice.js';
 import { decodeLz4Frames } from './lz4-frame.js';
 
 type TextRows = Extract<Rows, { readonly kind: 'text' }>;
@@ -16,7 +16,7 @@ export function decodeArrowSlice(slice: EncodedArrowSlice): Rows {
 }
 
 /** Errors: `SHARD_INVALID`. */
-export function decodeArrowIds(slice: EncodedArrowIds): DocumentIds {
+export function decodeArrowIds(slice: EncodedArrow): DocumentIds {
   return decoded(slice, () => {
     const { type, rows, skipRows, codec } = slice;
     if (type.kind === 'integer') {

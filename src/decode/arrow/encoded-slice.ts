@@ -54,8 +54,11 @@ export interface EncodedArrowSlice extends EncodedArrow {
   readonly kind: 'text' | 'tokens';
 }
 
-export interface EncodedArrowIds extends EncodedArrow {
-  readonly kind: 'ids';
+/** Columns beside the rows of a slice. */
+export interface EncodedArrowBeside {
+  readonly format: 'arrow';
+  readonly ids: EncodedArrow | undefined;
+  readonly ranges: readonly ByteRange[];
 }
 
 /** What is to be transferred. */

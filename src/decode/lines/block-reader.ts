@@ -7,7 +7,8 @@ import type { ByteRange, Store } from '../../store/store.js';
 import { codecOfPath } from '../compressed/codec.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
-import type { BlockReader, PlainRequest, PlainDecoder, ReadEstimate, Scan } from '../decoder.js';
+import { hasBeside } from '../beside.js';
+import type { BlockReader, FetchedRows, PlainRequest, PlainDecoder, ReadEstimate, Scan, Wanted } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
 import { lineColumns } from './columns.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
@@ -40,8 +41,6 @@ class LineReader implements BlockReader {
   readonly #long: readonly LongRow[];
   readonly #isPlain: boolean;
   readonly #content: ContentReader;
-  /** Ids are in the same bytes: rows that were just read are not read again. */
-  #last: { readonly startRow: number; readonly endRow: number; readonly slice: Promise<EncodedLineSlice> } | undefined;
 
   constructor(store: Store, path: string, shard: Shard, block: Block) {
     this.#shard = shard;
@@ -61,24 +60,12 @@ class LineReader implements BlockReader {
     return this.#content.ranges;
   }
 
-  async slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {
-    const slice = await this.#readOnce(startRow, endRow, signal);
-    return { ...slice, bytes: slice.bytes.slice() };
-  }
-
-  async ids(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {
-    return this.slice(startRow, endRow, signal);
-  }
-
-  #readOnce(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {
-    if (this.#last?.startRow === startRow && this.#last.endRow === endRow) return this.#last.slice;
-    const slice = this.#read(startRow, endRow, signal);
-    const last = { startRow, endRow, slice };
-    this.#last = last;
-    slice.catch(() => {
-      if (this.#last === last) this.#last = undefined;
-    });
-    return slice;
+  async read(startRow: number, endRow: number, wanted: Wanted, signal: AbortSignal): Promise<FetchedRows> {
+    const slice = await this.#read(startRow, endRow, signal);
+    return {
+      slice: wanted.rows ? slice : undefined,
+      beside: hasBeside(wanted) ? { format: 'lines', slice, wanted, ranges: slice.ranges } : undefined,
+    };
   }
 
   async #read(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {

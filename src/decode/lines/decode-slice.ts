@@ -5,7 +5,7 @@ import type { JsonValue } from '../../core/canonical-json.js';
 import type { DocumentIds, Rows } from '../decoder.js';
 import type { LineColumns } from './columns.js';
 import { readRecord } from './csv-record.js';
-import type { EncodedLineIds, EncodedLineSlice } from './encoded-slice.js';
+import type { EncodedLineSlice } from './encoded-slice.js';
 import { fieldOf, JsonLineError, JsonLineScanner, writeString, type FieldKind, type FieldPlace } from './json-line.js';
 import { visitRows } from './rows-of-slice.js';
 import { TextKernel, type TextOutput } from './text-kernel.js';
@@ -21,7 +21,7 @@ export function decodeRecords(slice: EncodedLineSlice): Rows {
 }
 
 /** Errors: `SHARD_INVALID`. */
-export function decodeLineIds(slice: EncodedLineIds): DocumentIds {
+export function decodeLineIds(slice: EncodedLineSlice): DocumentIds {
   const { bytes, columns, rows } = slice;
   const ids = new Array<string | null>(rows).fill(null);
   const read = idReader(columns);

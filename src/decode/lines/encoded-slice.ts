@@ -1,5 +1,6 @@
 /** A slice of rows that are lines, on its way to a worker: content from a mark before it to one behind it. */
 import type { ByteRange } from '../../store/store.js';
+import type { Wanted } from '../decoder.js';
 import type { LineColumns } from './columns.js';
 
 export interface EncodedLineSlice {
@@ -22,5 +23,10 @@ export interface EncodedLineSlice {
   readonly kind: 'text' | 'tokens' | 'record';
 }
 
-/** The same bytes, for their ids. */
-export type EncodedLineIds = EncodedLineSlice;
+/** What is wanted beside the rows lies in the same bytes. */
+export interface EncodedLineBeside {
+  readonly format: 'lines';
+  readonly slice: EncodedLineSlice;
+  readonly wanted: Wanted;
+  readonly ranges: readonly ByteRange[];
+}

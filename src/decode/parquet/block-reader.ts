@@ -3,10 +3,12 @@ import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
-import type { BlockReader, ColumnRequest, Decoder, Scan } from '../decoder.js';
+import { allOrNone } from '../all-or-none.js';
+import { hasBeside } from '../beside.js';
+import type { BlockReader, ColumnRequest, Decoder, Scan, Wanted } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
 import { describeParquet } from './describe.js';
-import type { EncodedChunk, EncodedParquetField, EncodedParquetRecords } from './encoded-slice.js';
+import type { EncodedChunk, EncodedParquetBeside, EncodedParquetRecords, EncodedParquetSlice } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
 import { createFooterSize, type FooterSize } from './footer-size.js';
 import { servedType } from './field-column.js';
@@ -53,43 +55,56 @@ export function createParquetDecoder(scan: Scan): Decoder {
     let filterChunks: readonly ChunkReader[] | undefined;
     const readRecords = async (startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedParquetRecords> => {
       const reads = (leaves ?? []).map(async (leaf) => ({ ...(await leaf.chunk.read(startRow, endRow, signal)), type: leaf.type }));
-      await Promise.allSettled(reads); // what fails waits for the others, which write to their readers
-      const encoded = await Promise.all(reads);
+      const encoded = await allOrNone(reads);
       const ranges = encoded.flatMap((leaf) => leaf.ranges);
-      return { format: 'parquet-records', uri: shard.uri, rows: endRow - startRow, ranges, leaves: encoded };
+      return { format: 'parquet', kind: 'records', uri: shard.uri, rows: endRow - startRow, ranges, leaves: encoded };
+    };
+    const readSlice = async (
+      startRow: number,
+      endRow: number,
+      signal: AbortSignal,
+    ): Promise<EncodedParquetSlice | EncodedParquetRecords> => {
+      if (leaves !== undefined) return readRecords(startRow, endRow, signal);
+      return { ...(await chunk.read(startRow, endRow, signal)), kind: column.nested ? 'tokens' : 'text' };
+    };
+    const readBeside = async (
+      startRow: number,
+      endRow: number,
+      wanted: Wanted,
+      signal: AbortSignal,
+    ): Promise<EncodedParquetBeside | undefined> => {
+      if (!hasBeside(wanted)) return undefined;
+      if (wanted.ids && idLayout !== undefined && idColumn !== undefined) idChunk ??= openChunk(idLayout, idColumn.schema, 0);
+      if (wanted.filter) filterChunks ??= filterLayouts.map((own, index) => openChunk(own, filterTypes[index].schema, 0));
+      const readAll = (own: readonly ChunkReader[]): Promise<EncodedChunk[]> =>
+        allOrNone(own.map((one) => one.read(startRow, endRow, signal)));
+      const [ids, fields, filter] = await allOrNone([
+        wanted.ids ? idChunk?.read(startRow, endRow, signal) : undefined,
+        wanted.fields ? readAll(fieldChunks) : undefined,
+        wanted.filter ? readAll(filterChunks ?? []) : undefined,
+      ] as const);
+      const beside = {
+        ids: ids && idColumn && { ...ids, kind: idColumn.type },
+        fields: fields?.map((read, i) => ({ ...read, name: fieldColumns[i].name, type: fieldColumns[i].type })),
+        filter: filter?.map((read, i) => ({ ...read, column: filterTypes[i].column, type: filterTypes[i].type })),
+      };
+      return {
+        format: 'parquet',
+        ...beside,
+        ranges: [...(ids ? [ids] : []), ...(fields ?? []), ...(filter ?? [])].flatMap(({ ranges }) => ranges),
+      };
     };
     return {
       get ranges() {
         const others = [...fieldChunks, ...(filterChunks ?? []), ...(idChunk === undefined ? [] : [idChunk])];
         return [...chunks, ...others].flatMap(({ ranges }) => ranges);
       },
-      slice: async (startRow, endRow, signal) =>
-        leaves === undefined
-          ? { ...(await chunk.read(startRow, endRow, signal)), kind: column.nested ? 'tokens' : 'text' }
-          : readRecords(startRow, endRow, signal),
-      ids: async (startRow, endRow, signal) => {
-        if (idLayout === undefined || idColumn === undefined) throw new Error(`the index of ${shard.uri} was not asked for ids`);
-        idChunk ??= openChunk(idLayout, idColumn.schema, 0);
-        return { ...(await idChunk.read(startRow, endRow, signal)), kind: idColumn.type };
-      },
-      fields: async (startRow, endRow, signal) => {
-        const reads = fieldColumns.map(async ({ name, type }, i): Promise<EncodedParquetField> => ({
-          ...(await fieldChunks[i].read(startRow, endRow, signal)),
-          name,
-          type,
-        }));
-        await Promise.allSettled(reads); // what fails waits for the others, which write to their readers
-        return { format: 'parquet', columns: await Promise.all(reads) };
-      },
-      filterColumns: async (startRow, endRow, signal) => {
-        filterChunks ??= filterLayouts.map((own, index) => openChunk(own, filterTypes[index].schema, 0));
-        const reads = filterChunks.map((own) => own.read(startRow, endRow, signal));
-        await Promise.allSettled(reads); // what fails waits for the others, which write to the reader
-        return (await Promise.all(reads)).map((read, index) => ({
-          ...read,
-          column: filterTypes[index].column,
-          type: filterTypes[index].type,
-        }));
+      read: async (startRow, endRow, wanted, signal) => {
+        const [slice, beside] = await allOrNone([
+          wanted.rows ? readSlice(startRow, endRow, signal) : undefined,
+          readBeside(startRow, endRow, wanted, signal),
+        ] as const);
+        return { slice, beside };
       },
     };
   };

@@ -10,10 +10,10 @@ import { bytesOfNumbers, numbersOf, type FieldNumbers } from '../../core/fields.
 import type { FieldRows } from '../decoder.js';
 import { arrowColumn, boundsOf, structsAbove } from './arrow-slice.js';
 import { decodeChunk } from './decode-slice.js';
-import type { EncodedParquetField, EncodedParquetFields } from './encoded-slice.js';
+import type { EncodedParquetField } from './encoded-slice.js';
 
 /** Errors: `SHARD_INVALID`. */
-export function decodeParquetFields({ columns }: EncodedParquetFields): readonly FieldRows[] {
+export function decodeParquetFields(columns: readonly EncodedParquetField[]): readonly FieldRows[] {
   return columns.map((column) => decodeChunk(column, () => decodeField(column)));
 }
 

@@ -39,21 +39,26 @@ export interface EncodedParquetField extends EncodedChunk {
   readonly type: ParquetFieldType;
 }
 
-/** Columns of the same rows. */
-export interface EncodedParquetFields {
-  readonly format: 'parquet';
-  readonly columns: readonly EncodedParquetField[];
-}
-
 /** A column that a filter reads. */
 export interface EncodedParquetFilterColumn extends EncodedChunk {
   readonly column: string;
   readonly type: ColumnType;
 }
 
+/** Columns beside the rows of a slice. */
+export interface EncodedParquetBeside {
+  readonly format: 'parquet';
+  readonly ids: EncodedParquetIds | undefined;
+  readonly fields: readonly EncodedParquetField[] | undefined;
+  readonly filter: readonly EncodedParquetFilterColumn[] | undefined;
+  /** Those of all columns. */
+  readonly ranges: readonly ByteRange[];
+}
+
 /** Of rows with several columns: the column chunks of their leaves, each with pages of its own, which hold more or fewer rows around those of the slice. */
 export interface EncodedParquetRecords {
-  readonly format: 'parquet-records';
+  readonly format: 'parquet';
+  readonly kind: 'records';
   /** For messages. */
   readonly uri: string;
   readonly rows: number;
@@ -64,4 +69,9 @@ export interface EncodedParquetRecords {
 
 export interface EncodedParquetLeaf extends EncodedChunk {
   readonly type: ParquetLeafType;
+}
+
+/** All column chunks on their way. */
+export function parquetChunks({ ids, fields = [], filter = [] }: EncodedParquetBeside): EncodedChunk[] {
+  return [...(ids === undefined ? [] : [ids]), ...fields, ...filter];
 }

@@ -7,7 +7,8 @@ import type { ByteRange, Store } from '../../store/store.js';
 import { codecOfPath } from '../compressed/codec.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
-import type { BlockReader, PlainDecoder, ReadEstimate, Scan, ShardIndex } from '../decoder.js';
+import { hasBeside } from '../beside.js';
+import type { BlockReader, FetchedRows, PlainDecoder, ReadEstimate, Scan, ShardIndex, Wanted } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
 import type { EncodedTarSlice, TarRun } from './encoded-slice.js';
 import { readTarIndex } from './index-shard.js';
@@ -51,8 +52,6 @@ class StretchReader implements BlockReader {
   /** Of a compressed object. */
   readonly #content: StoredContent | undefined;
   #held: Held = new Map();
-  /** A read that is under way: ids and rows share one. */
-  #reading: { readonly key: string; readonly slice: Promise<EncodedTarSlice> } | undefined;
   /** What stretches were read in. */
   readonly #ranges = new Map<number, ByteRange>();
 
@@ -74,28 +73,12 @@ class StretchReader implements BlockReader {
     return this.#content?.reader.ranges ?? [...new Set(this.#ranges.values())];
   }
 
-  async slice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedTarSlice> {
-    return this.#take(startRow, endRow, signal);
-  }
-
-  async ids(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedTarSlice> {
-    if (this.#choice.id === undefined) throw new Error(`the index of ${this.#shard.uri} was not asked for ids`);
-    return this.#take(startRow, endRow, signal);
-  }
-
-  /** Of two who ask for the same rows, the first gets copies: buffers are transferred. */
-  async #take(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedTarSlice> {
-    if (this.#choice.id === undefined) return this.#read(startRow, endRow, signal);
-    const key = `${startRow}-${endRow}`;
-    if (this.#reading?.key === key) return this.#reading.slice;
-    const slice = this.#read(startRow, endRow, signal);
-    this.#reading = { key, slice };
-    try {
-      const { runs, ...rest } = await slice;
-      return { ...rest, runs: runs.map((run) => ({ ...run, bytes: run.bytes.slice() })) };
-    } finally {
-      this.#reading = undefined;
-    }
+  async read(startRow: number, endRow: number, wanted: Wanted, signal: AbortSignal): Promise<FetchedRows> {
+    const slice = await this.#read(startRow, endRow, signal);
+    return {
+      slice: wanted.rows ? slice : undefined,
+      beside: hasBeside(wanted) ? { format: 'webdataset', slice, wanted, ranges: slice.ranges } : undefined,
+    };
   }
 
   async #read(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedTarSlice> {

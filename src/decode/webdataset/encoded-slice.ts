@@ -1,5 +1,6 @@
 /** Samples of a tar on their way to a worker: stretches of the archive, as they are in the object. */
 import type { ByteRange } from '../../store/store.js';
+import type { Wanted } from '../decoder.js';
 import type { TarShardLayout, TarStretch } from './layout.js';
 
 /** Stretches that follow each other without a gap. */
@@ -26,4 +27,12 @@ export interface EncodedTarSlice {
   readonly skipRows: number;
   readonly rows: number;
   readonly choice: TarShardLayout;
+}
+
+/** What is wanted beside the rows lies in the same stretches. */
+export interface EncodedTarBeside {
+  readonly format: 'webdataset';
+  readonly slice: EncodedTarSlice;
+  readonly wanted: Wanted;
+  readonly ranges: readonly ByteRange[];
 }

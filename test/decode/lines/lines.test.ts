@@ -10,7 +10,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 // built: zstd is decompressed in a thread, which is a file of its own
 import { formatOfPath } from '../../../dist/src/core/format.js';
 import type { Shard } from '../../../dist/src/core/shard.js';
-import { decodeIds, decodeSlice } from '../../../dist/src/decode/decode-slice.js';
 import type { ColumnRequest, Rows } from '../../../dist/src/decode/decoder.js';
 import type { EncodedLineSlice } from '../../../dist/src/decode/lines/encoded-slice.js';
 import { decodeRecords } from '../../../dist/src/decode/lines/decode-slice.js';
@@ -18,6 +17,7 @@ import { TextKernel } from '../../../dist/src/decode/lines/text-kernel.js';
 import { openDecoders } from '../../../dist/src/decode/open-decoders.js';
 import { scanHere } from '../../../dist/src/decode/scan.js';
 import { memoryStore, type MemoryStore } from '../../../dist/src/store/memory.js';
+import { decodeSlice, rowsAndIds, sliceOf } from '../../support/slices.js';
 
 const WRITER = fileURLToPath(new URL('../../support/lines.py', import.meta.url));
 const { signal } = new AbortController();
@@ -44,7 +44,7 @@ async function* slices(
       const block = { shard: 0, unit, startRow: start, endRow: end, decodedBytes: 1 };
       const reader = decoder.openBlock(store, shard.path, shard, block);
       for (let row = start; row < end; row += sliceRows) {
-        yield { slice: (await reader.slice(row, Math.min(end, row + sliceRows), signal)) as EncodedLineSlice, ids: undefined };
+        yield { slice: (await sliceOf(reader, row, Math.min(end, row + sliceRows), signal)) as EncodedLineSlice, ids: undefined };
       }
     }
   }
@@ -129,7 +129,7 @@ describe('lines', () => {
     };
     const block = { shard: 0, unit: 0, startRow: 100, endRow: unit.rows >> 1, decodedBytes: 1 };
     const reader = decoders.of('jsonl').openBlock(counting, shard.path, shard, block);
-    for (let row = 100; row < block.endRow; row += 300) await reader.slice(row, Math.min(block.endRow, row + 300), signal);
+    for (let row = 100; row < block.endRow; row += 300) await sliceOf(reader, row, Math.min(block.endRow, row + 300), signal);
     expect(bytes).toBeLessThan(unit.storedBytes / 2 + 2 ** 19);
   });
 
@@ -209,8 +209,8 @@ describe('lines', () => {
     ];
     const { store, shard } = await open('x.jsonl', Buffer.from(lines.join('\n')), { id: 'id' });
     const reader = decoders.of('jsonl').openBlock(store, shard.path, shard, { shard: 0, unit: 0, startRow: 0, endRow: 6, decodedBytes: 1 });
-    const [slice, ids] = await Promise.all([reader.slice(1, 6, signal), reader.ids(1, 6, signal)]);
-    expect(decodeIds(ids)).toEqual(['12345678901234567890', '7', null, null, null]);
+    const { slice, ids } = await rowsAndIds(reader, 1, 6);
+    expect(ids).toEqual(['12345678901234567890', '7', null, null, null]);
     expect(textsOf(decodeRecords(slice as EncodedLineSlice))).toEqual(lines.slice(1));
   });
 

@@ -1,0 +1,43 @@
+/** What is transferred where a slice, and what is beside it, crosses to a worker. */
+import { arrowBuffers } from './arrow/encoded-slice.js';
+import type { EncodedSlice, FetchedBeside } from './decoder.js';
+import { parquetChunks, type EncodedChunk } from './parquet/encoded-slice.js';
+
+/** Of the same bytes, each once. */
+export function buffersOf(slice: EncodedSlice, beside: FetchedBeside | undefined): ArrayBuffer[] {
+  return [...new Set([...sliceBuffers(slice), ...(beside === undefined ? [] : besideBuffers(beside))])];
+}
+
+function sliceBuffers(slice: EncodedSlice): ArrayBuffer[] {
+  switch (slice.format) {
+    case 'parquet':
+      return slice.kind === 'records' ? slice.leaves.flatMap(chunkBuffers) : chunkBuffers(slice);
+    case 'lines':
+      return [slice.bytes.buffer];
+    case 'webdataset':
+      return slice.runs.map(({ bytes }) => bytes.buffer);
+    case 'arrow':
+      return arrowBuffers(slice);
+    case 'array':
+      return [slice.bytes.buffer, ...(typeof slice.bounds === 'number' ? [] : [slice.bounds.buffer])];
+    case 'omitted':
+    case 'rejected':
+      return [];
+  }
+}
+
+function besideBuffers(beside: FetchedBeside): ArrayBuffer[] {
+  switch (beside.format) {
+    case 'parquet':
+      return parquetChunks(beside).flatMap(chunkBuffers);
+    case 'lines':
+    case 'webdataset':
+      return sliceBuffers(beside.slice);
+    case 'arrow':
+      return beside.ids === undefined ? [] : arrowBuffers(beside.ids);
+  }
+}
+
+function chunkBuffers({ dictionary, pages }: EncodedChunk): ArrayBuffer[] {
+  return [dictionary.buffer, pages.buffer];
+}

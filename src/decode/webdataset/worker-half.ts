@@ -1,0 +1,9 @@
+/** Stretches of a tar in, rows and columns out. */
+import type { WorkerHalf } from '../decoder.js';
+import { decodeTarIds, decodeTarSlice } from './decode-slice.js';
+import type { EncodedTarBeside, EncodedTarSlice } from './encoded-slice.js';
+
+export const webDatasetHalf: WorkerHalf<EncodedTarSlice, EncodedTarBeside> = {
+  rows: decodeTarSlice,
+  beside: ({ slice, wanted }) => ({ ids: wanted.ids ? decodeTarIds(slice) : undefined }),
+};
