@@ -4,6 +4,7 @@ import { decompressPage } from 'hyparquet/src/datapage.js';
 import { compressors } from 'hyparquet-compressors';
 import { messageOf } from '../../core/errors.js';
 import type { PageRowRequest, PageRows } from '../decoder.js';
+import { inflateOf } from './inflate.js';
 import { checkPage, pagesOf } from './pages.js';
 import { snappyPrefix } from './snappy-prefix.js';
 
@@ -40,7 +41,8 @@ export function countPageRows(request: PageRowRequest): PageRows {
 
 /** The decoded page as far as its repetition levels go, which come first, after their length in 4 bytes; or more of it. */
 function startOfPage(body: Uint8Array, pageBytes: number, codec: string): Uint8Array {
-  if (codec !== 'SNAPPY') return decompressPage(body, pageBytes, codec as CompressionCodec, compressors);
+  if (codec !== 'SNAPPY')
+    return inflateOf(codec)?.(body, pageBytes) ?? decompressPage(body, pageBytes, codec as CompressionCodec, compressors);
   const start = snappyPrefix(body, 4);
   const levelBytes = new DataView(start.buffer, start.byteOffset, start.byteLength).getUint32(0, true);
   return snappyPrefix(body, Math.min(pageBytes, 4 + levelBytes));

@@ -13,6 +13,7 @@ import { decodeLists } from './list-kernel.js';
 import { nameOfColumn } from './column.js';
 import { checkPage, PageChecksumError, pagesOf } from './pages.js';
 import { recordsOf } from './records.js';
+import { decodeTexts } from './text-pages.js';
 
 const HINT = 'Write the file again, or take it out of the source; `badBlocks: skip` leaves damaged rows out.';
 /** Hadoop cuts what it compresses into blocks (of 256 KiB, by default): pages of several are whole, but parquet-wasm fails on them. */
@@ -20,7 +21,7 @@ const HINT_LZ4 = 'It may be whole: of the older LZ4, pages with several blocks a
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
-  return decodeChunk(slice, () => decodeLists(slice) ?? decodeWithArrow(slice));
+  return decodeChunk(slice, () => (slice.kind === 'text' ? decodeTexts(slice) : decodeLists(slice)) ?? decodeWithArrow(slice));
 }
 
 /** Errors: `SHARD_INVALID`. */

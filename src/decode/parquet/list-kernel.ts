@@ -1,6 +1,6 @@
 /**
  * Decodes columns of token ids in WebAssembly (`kernels/parquet-lists.ts`), several times as fast as through Arrow, because it does one thing:
- * lists of INT32 or INT64, PLAIN or with a dictionary, uncompressed or Snappy. Every other column is left to parquet-wasm.
+ * lists of INT32 or INT64, PLAIN or with a dictionary, of the codecs of inflate.ts. Every other column is left to parquet-wasm.
  *
  *   memory   dictionary │ bounds │ valid │ ids │ compressed page │ decoded page │ levels
  */
@@ -8,6 +8,7 @@ import { LIMITS } from '../../config/limits.js';
 import { ensureMemory, kernelRuns, loadKernel, type KernelMemory } from '../../core/kernel.js';
 import type { Rows } from '../decoder.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
+import { inflateOf } from './inflate.js';
 import { pagesOf, type Page, type PageHeader } from './pages.js';
 
 interface ListKernel {
@@ -81,7 +82,7 @@ export function decodeLists(slice: EncodedParquetSlice): Rows | undefined {
 
 function shapeOf({ schema, unit }: EncodedParquetSlice): ListShape | undefined {
   if (unit.type !== 'INT32' && unit.type !== 'INT64') return undefined;
-  if (unit.codec !== 'UNCOMPRESSED' && unit.codec !== 'SNAPPY') return undefined;
+  if (inflateOf(unit.codec) === undefined) return undefined;
   const repetitions = schema.slice(1).map((element) => element.repetition_type);
   const repeated = repetitions.indexOf('REPEATED');
   const [inner = 'REQUIRED', ...others] = repetitions.slice(repeated + 1);
@@ -126,20 +127,21 @@ interface Steps {
 }
 
 /** Copies a page's bytes into the kernel's memory, decoded; answers where they end. */
-function place(body: Uint8Array, size: number, at: number, compressed: boolean, { kernel, layout }: Steps): number {
-  if (!compressed) {
-    if (body.length !== size) throw new Error(PROBLEMS[1]);
-    new Uint8Array(kernel.memory.buffer, at).set(body);
-  } else {
+function place(body: Uint8Array, size: number, at: number, codec: string, { kernel, layout }: Steps): number {
+  if (codec === 'SNAPPY') {
     new Uint8Array(kernel.memory.buffer, layout.compressed).set(body);
     check(kernel.unsnap(layout.compressed, layout.compressed + body.length, at, size));
+  } else {
+    const bytes = inflateOf(codec)?.(body, size);
+    if (bytes === undefined) throw new Error(`a page of codec ${codec}`);
+    new Uint8Array(kernel.memory.buffer, at).set(bytes);
   }
   return at + size;
 }
 
 function readDictionary({ header, body }: Page, count: number, steps: Steps): number {
   const { kernel, layout, shape, codec } = steps;
-  const end = place(body, header.uncompressed_page_size, layout.decoded, codec === 'SNAPPY', steps);
+  const end = place(body, header.uncompressed_page_size, layout.decoded, codec, steps);
   return check(kernel.readDictionary(layout.decoded, end, count, shape.width));
 }
 
@@ -149,7 +151,7 @@ function readPage({ header, body }: Page, steps: Steps): number {
   const { data_page_header: v1, data_page_header_v2: v2, uncompressed_page_size: size } = header;
   const levels = [shape.levelNull, shape.levelElement] as const;
   if (v1 !== undefined) {
-    const end = place(body, size, decoded, codec === 'SNAPPY', steps);
+    const end = place(body, size, decoded, codec, steps);
     // version 1: each kind of levels after its length in 4 bytes, all compressed together
     const view = new DataView(kernel.memory.buffer);
     const lengthAt = (at: number): number => (at + 4 <= end ? view.getUint32(at, true) : end);
@@ -170,8 +172,8 @@ function readPage({ header, body }: Page, steps: Steps): number {
   if (!(repetitionsEnd >= decoded && definitionsEnd >= repetitionsEnd && levelBytes <= Math.min(size, body.length)))
     throw new Error(PROBLEMS[2]);
   new Uint8Array(kernel.memory.buffer, decoded).set(body.subarray(0, levelBytes));
-  const compressed = codec === 'SNAPPY' && v2.is_compressed !== false && body.length > levelBytes;
-  const end = place(body.subarray(levelBytes), size - levelBytes, definitionsEnd, compressed, steps);
+  const isStored = v2.is_compressed === false || body.length === levelBytes;
+  const end = place(body.subarray(levelBytes), size - levelBytes, definitionsEnd, isStored ? 'UNCOMPRESSED' : codec, steps);
   const indexed = v2.encoding === 'PLAIN' ? 0 : 1;
   const ranges = [decoded, repetitionsEnd, repetitionsEnd, definitionsEnd, definitionsEnd, end] as const;
   return check(kernel.readPage(...ranges, v2.num_values, ...levels, Number(shape.elementsNull), shape.width, indexed));

@@ -11,6 +11,7 @@ import { scanHere } from '../../src/decode/scan.js';
 import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
 import { decodeLists } from '../../src/decode/parquet/list-kernel.js';
 import type { Rows } from '../../src/decode/decoder.js';
+import { decodeTexts } from '../../src/decode/parquet/text-pages.js';
 import { fileStore } from '../../src/store/file.js';
 import { sliceOf } from '../support/slices.js';
 
@@ -18,7 +19,7 @@ const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/reference.py', import.meta.url));
 const signal = new AbortController().signal;
 
-async function slicesOf(file: string, column: string): Promise<EncodedParquetSlice[]> {
+async function slicesOf(file: string, column: string, kind: 'text' | 'tokens' = 'tokens'): Promise<EncodedParquetSlice[]> {
   const store = fileStore();
   const decoder = createParquetDecoder(scanHere);
   const object = await store.head(file);
@@ -27,7 +28,7 @@ async function slicesOf(file: string, column: string): Promise<EncodedParquetSli
     uri: file,
     size: object.size,
     etag: object.etag,
-    ...(await decoder.index(store, object, { column, kind: 'tokens' })),
+    ...(await decoder.index(store, object, { column, kind })),
   };
   const slices: EncodedParquetSlice[] = [];
   for (const [unit, { startRow, rows }] of shard.units.entries()) {
@@ -38,6 +39,15 @@ async function slicesOf(file: string, column: string): Promise<EncodedParquetSli
   return slices;
 }
 
+const CODECS: readonly string[] = ['UNCOMPRESSED', 'SNAPPY', 'GZIP', 'ZSTD'];
+
+function textsOf(rows: Rows): (string | null)[] {
+  if (rows.kind !== 'text') throw new Error('not text');
+  return Array.from({ length: rows.count }, (_, i) =>
+    rows.valid?.[i] === 0 ? null : Buffer.from(rows.bytes.subarray(rows.bounds[i], rows.bounds[i + 1])).toString('latin1'),
+  );
+}
+
 function rowsOf(rows: Rows): (number[] | null)[] {
   if (rows.kind !== 'tokens') throw new Error('not tokens');
   return Array.from({ length: rows.count }, (_, i) =>
@@ -45,7 +55,7 @@ function rowsOf(rows: Rows): (number[] | null)[] {
   );
 }
 
-describe.skipIf(PYTHON === undefined)('the kernel for lists of ids', () => {
+describe.skipIf(PYTHON === undefined)('pages that are decoded without Arrow', () => {
   let dir: string;
   let layouts: string[];
 
@@ -59,13 +69,13 @@ describe.skipIf(PYTHON === undefined)('the kernel for lists of ids', () => {
   });
   afterAll(() => rm(dir, { recursive: true }));
 
-  it('decodes what parquet-wasm decodes, for every layout that it takes, and takes the uncompressed and the Snappy ones', async () => {
+  it('decodes what parquet-wasm decodes, for every layout that it takes', async () => {
     let taken = 0;
     for (const layout of layouts) {
       for (const column of ['int32', 'uint16', 'uint32', 'int64', 'holes']) {
         for (const slice of await slicesOf(path.join(dir, `${layout}.parquet`), column)) {
           const own = decodeLists(slice);
-          const mayTake = slice.unit.codec === 'SNAPPY' || slice.unit.codec === 'UNCOMPRESSED';
+          const mayTake = CODECS.includes(slice.unit.codec);
           expect(own !== undefined, `${layout} ${column}`).toBe(mayTake);
           if (own === undefined) continue;
           taken++;
@@ -76,6 +86,47 @@ describe.skipIf(PYTHON === undefined)('the kernel for lists of ids', () => {
       }
     }
     expect(taken).toBeGreaterThan(50);
+  });
+
+  it('text is what parquet-wasm decodes, byte by byte, with dictionaries, nulls, and both versions of pages', async () => {
+    let taken = 0;
+    for (const layout of layouts) {
+      for (const column of ['string', 'large_string', 'binary']) {
+        for (const slice of await slicesOf(path.join(dir, `${layout}.parquet`), column, 'text')) {
+          const own = decodeTexts(slice);
+          if (own === undefined) expect([...CODECS].includes(slice.unit.codec) && !/delta/.test(layout), `${layout} ${column}`).toBe(false);
+          if (own === undefined) continue;
+          taken++;
+          expect(textsOf(own), `${layout} ${column}`).toEqual(textsOf(decodeWithArrow(slice)));
+        }
+      }
+    }
+    expect(taken).toBeGreaterThan(50);
+  });
+
+  it('damaged pages of text end in an error or in rows, and nothing is allocated for what they claim', async () => {
+    const outcomes = { rows: 0, refused: 0 };
+    for (const layout of layouts) {
+      const [slice] = await slicesOf(path.join(dir, `${layout}.parquet`), 'string', 'text');
+      if (decodeTexts(slice) === undefined) continue;
+      for (let round = 0; round < 100; round++) {
+        const pages = slice.pages.slice();
+        const damage = createHash('sha256').update(`${layout} ${round}`).digest();
+        for (let i = 0; i < 3; i++)
+          pages[damage.readUInt16LE(4 * i) % (i === 0 ? Math.min(64, pages.length) : pages.length)] = damage[4 * i + 2];
+        try {
+          const rows = decodeTexts({ ...slice, pages });
+          if (rows === undefined) continue;
+          expect(rows.bounds[rows.count]).toBe(rows.bytes.length);
+          outcomes.rows++;
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error);
+          outcomes.refused++;
+        }
+      }
+    }
+    expect(outcomes.rows).toBeGreaterThan(20);
+    expect(outcomes.refused).toBeGreaterThan(50);
   });
 
   it('damaged pages end in an error or in rows, never in a hang, whatever is damaged', async () => {

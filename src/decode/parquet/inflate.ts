@@ -1,0 +1,46 @@
+/** The bodies of pages, decompressed: of the codecs that writers use today. Others are left to parquet-wasm. */
+import { gunzipSync } from 'node:zlib';
+import { ensureMemory, kernelRuns, loadKernel, type KernelMemory } from '../../core/kernel.js';
+import { decompressZstd } from '../zstd.js';
+
+/** Exactly `size` bytes, which are read before the next call. Throws an Error that says what is wrong. */
+export type Inflate = (body: Uint8Array, size: number) => Uint8Array;
+
+/** Undefined where the codec is left to others. */
+export function inflateOf(codec: string): Inflate | undefined {
+  if (codec === 'SNAPPY') return kernelRuns('parquet-lists') ? unsnap : undefined;
+  return INFLATES.get(codec);
+}
+
+const INFLATES = new Map<string, Inflate>([
+  ['UNCOMPRESSED', (body, size) => sized(body, size)],
+  ['GZIP', (body, size) => sized(gunzipSync(body, { maxOutputLength: Math.max(1, size) }), size)],
+  ['ZSTD', decompressZstd],
+]);
+
+function sized(bytes: Uint8Array, size: number): Uint8Array {
+  if (bytes.length !== size) throw new Error(`a page has ${bytes.length} bytes where its header says ${size}`);
+  return bytes;
+}
+
+interface SnappyKernel {
+  readonly memory: KernelMemory;
+  heapStart(): number;
+  unsnap(from: number, end: number, to: number, size: number): number;
+}
+
+/** The kernel's vector copies may run over a buffer's end by less than this. */
+const SLACK = 64;
+
+let kernel: SnappyKernel | undefined;
+
+function unsnap(body: Uint8Array, size: number): Uint8Array {
+  kernel ??= loadKernel('parquet-lists') as SnappyKernel;
+  const from = kernel.heapStart();
+  const end = from + body.length;
+  const to = Math.ceil((end + SLACK) / 16) * 16;
+  ensureMemory(kernel.memory, to + size + SLACK);
+  new Uint8Array(kernel.memory.buffer, from).set(body);
+  if (kernel.unsnap(from, end, to, size) !== 0) throw new Error('a page is compressed wrongly');
+  return new Uint8Array(kernel.memory.buffer, to, size);
+}

@@ -1,0 +1,223 @@
+/**
+ * Decodes flat columns of text without Arrow and its libraries: the values of a page are walked where they were decompressed, and each is copied once.
+ * PLAIN and dictionary pages of BYTE_ARRAY columns, nullable at any level, of the codecs of inflate.ts; every other column is left to parquet-wasm.
+ * Source: Apache Parquet format, "Data Pages", "Plain", "Dictionary Encoding".
+ */
+import { LIMITS } from '../../config/limits.js';
+import type { Rows } from '../decoder.js';
+import type { EncodedChunk } from './encoded-slice.js';
+import { inflateOf, type Inflate } from './inflate.js';
+import { readRuns } from './levels.js';
+import { pagesOf, type Page } from './pages.js';
+
+type TextRows = Extract<Rows, { readonly kind: 'text' }>;
+
+/** Values one after the other: [start, end) of each. */
+interface Values {
+  readonly bytes: Uint8Array;
+  readonly starts: Int32Array;
+  readonly ends: Int32Array;
+}
+
+/** Throws an Error that says what is damaged; `undefined` where the slice is not of the kind that is decoded here. */
+export function decodeTexts(slice: EncodedChunk): TextRows | undefined {
+  const { unit, schema, skipRows, rows: count, pageRows } = slice;
+  const inflate = unit.type === 'BYTE_ARRAY' ? inflateOf(unit.codec) : undefined;
+  const repetitions = schema.slice(1).map((element) => element.repetition_type);
+  if (inflate === undefined || repetitions.includes('REPEATED')) return undefined;
+  const levelMax = repetitions.filter((repetition) => repetition === 'OPTIONAL').length;
+  const pages = [...pagesOf(slice.pages, unit.codec)];
+  if (!pages.every(({ header }) => isKnown(header))) return undefined;
+  const valueCount = pages.reduce((sum, { header }) => sum + countOf(header), 0);
+  // of levels, a few bytes can claim any number: each takes 4 bytes here
+  if (!(4 * valueCount <= LIMITS.pageBytesMax)) throw new Error(`the pages claim ${valueCount} values`);
+  if (valueCount !== pageRows) throw new Error(`the pages hold ${valueCount} values where the metadata says ${pageRows} rows`);
+  const dictionary = dictionaryOf(slice, inflate);
+  const out = new TextWriter(skipRows, count);
+  for (const page of pages) readPage(page, { inflate, levelMax, dictionary, out });
+  return out.rows();
+}
+
+function isKnown({ data_page_header: v1, data_page_header_v2: v2 }: Page['header']): boolean {
+  const encoding = v1?.encoding ?? v2?.encoding;
+  const isLevels = v1 === undefined || v1.definition_level_encoding === 'RLE';
+  return isLevels && (encoding === 'PLAIN' || encoding === 'PLAIN_DICTIONARY' || encoding === 'RLE_DICTIONARY');
+}
+
+function countOf({ data_page_header: v1, data_page_header_v2: v2 }: Page['header']): number {
+  return v1?.num_values ?? v2?.num_values ?? 0;
+}
+
+/** All slices of a column chunk have the same dictionary, and follow each other mostly. */
+let known: { readonly uri: string; readonly byte: number; readonly stored: Uint8Array; readonly values: Values } | undefined;
+
+function dictionaryOf({ uri, dictionary, dictionaryByte, unit }: EncodedChunk, inflate: Inflate): Values | undefined {
+  if (dictionary.length === 0) return undefined;
+  if (known?.uri === uri && known.byte === dictionaryByte && Buffer.compare(known.stored, dictionary) === 0) return known.values;
+  const [page] = pagesOf(dictionary, unit.codec);
+  const { header, body } = page;
+  // of snappy they lie in a memory that the next page takes
+  const bytes = inflate(body, header.uncompressed_page_size).slice();
+  const values = plainValues(bytes, 0, bytes.length, header.dictionary_page_header?.num_values ?? 0);
+  known = { uri, byte: dictionaryByte, stored: dictionary, values };
+  return values;
+}
+
+function plainValues(bytes: Uint8Array, at: number, end: number, count: number): Values {
+  // each takes the 4 bytes of its length
+  if (!(count >= 0 && 4 * count <= end - at)) throw new Error(`${end - at} bytes that claim ${count} values`);
+  const starts = new Int32Array(count);
+  const ends = new Int32Array(count);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let next = at;
+  for (let i = 0; i < count; i++) {
+    if (next + 4 > end) throw new Error(ENDS_EARLY);
+    const length = view.getUint32(next, true);
+    starts[i] = next + 4;
+    next += 4 + length;
+    if (next > end) throw new Error(ENDS_EARLY);
+    ends[i] = next;
+  }
+  return { bytes, starts, ends };
+}
+
+const ENDS_EARLY = 'a page ends before its values do';
+
+interface Steps {
+  readonly inflate: Inflate;
+  /** The definition level of a value that is there; 0: all are. */
+  readonly levelMax: number;
+  readonly dictionary: Values | undefined;
+  readonly out: TextWriter;
+}
+
+function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out }: Steps): void {
+  const { data_page_header: v1, data_page_header_v2: v2, uncompressed_page_size: size } = header;
+  const count = countOf(header);
+  const levelWidth = levelMax === 0 ? 0 : 32 - Math.clz32(levelMax);
+  let levels: Int32Array | undefined;
+  let bytes: Uint8Array;
+  let at: number;
+  if (v1 !== undefined) {
+    bytes = inflate(body, size);
+    at = 0;
+    if (levelMax > 0) {
+      if (size < 4) throw new Error(ENDS_EARLY);
+      const levelBytes = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+      at = 4 + levelBytes;
+      if (at > size) throw new Error(ENDS_EARLY);
+      levels = levelsOf(bytes, 4, at, levelWidth, count);
+    }
+  } else {
+    // version 2: levels without a length, never compressed, and then the values
+    const levelBytes = v2?.definition_levels_byte_length ?? 0;
+    if (!(v2?.repetition_levels_byte_length === 0 && levelBytes >= 0 && levelBytes <= Math.min(size, body.length))) {
+      throw new Error('the levels of a page are damaged');
+    }
+    if (levelMax > 0) levels = levelsOf(body, 0, levelBytes, levelWidth, count);
+    const stored = body.subarray(levelBytes);
+    const isStored = v2.is_compressed === false || stored.length === 0;
+    if (isStored && stored.length !== size - levelBytes) throw new Error(ENDS_EARLY);
+    bytes = isStored ? stored : inflate(stored, size - levelBytes);
+    at = 0;
+  }
+  const there = levels === undefined ? count : countThere(levels, levelMax);
+  const isPlain = (v1?.encoding ?? v2?.encoding) === 'PLAIN';
+  if (isPlain) {
+    out.add(plainValues(bytes, at, bytes.length, there), undefined, levels, levelMax, count);
+    return;
+  }
+  if (dictionary === undefined) throw new Error('a page without its dictionary');
+  const indices = new Int32Array(there);
+  if (there > 0) {
+    if (at >= bytes.length || bytes[at] > 32) throw new Error(ENDS_EARLY);
+    readRuns(bytes, at + 1, bytes.length, bytes[at], there, indices);
+  }
+  out.add(dictionary, indices, levels, levelMax, count);
+}
+
+function levelsOf(bytes: Uint8Array, at: number, end: number, width: number, count: number): Int32Array {
+  const levels = new Int32Array(count);
+  readRuns(bytes, at, end, width, count, levels);
+  return levels;
+}
+
+function countThere(levels: Int32Array, levelMax: number): number {
+  let count = 0;
+  for (const level of levels) {
+    if (level > levelMax) throw new Error('the levels of a page are damaged');
+    if (level === levelMax) count++;
+  }
+  return count;
+}
+
+/** The rows [skip, skip + count) of those that are added. */
+class TextWriter {
+  readonly #skip: number;
+  readonly #count: number;
+  readonly #bounds: Int32Array;
+  #bytes = new Uint8Array(0);
+  #valid: Uint8Array | undefined;
+  #row = 0;
+  #length = 0;
+
+  constructor(skip: number, count: number) {
+    this.#skip = skip;
+    this.#count = count;
+    this.#bounds = new Int32Array(count + 1);
+  }
+
+  /** `indices`: of the values that are there; `undefined`: one after the other. `levels`: by row; one below the highest has no value. */
+  add(
+    { bytes, starts, ends }: Values,
+    indices: Int32Array | undefined,
+    levels: Int32Array | undefined,
+    levelMax: number,
+    rows: number,
+  ): void {
+    const first = Math.max(0, this.#skip - this.#row);
+    const end = Math.min(rows, this.#skip + this.#count - this.#row);
+    let next = 0;
+    if (levels === undefined) next = Math.min(first, rows);
+    else for (let row = 0; row < Math.min(first, rows); row++) if (levels[row] === levelMax) next++;
+    const valueOf = (place: number): number => {
+      const value = indices === undefined ? place : indices[place];
+      if (!(value >= 0 && value < starts.length)) throw new Error('a value points outside its dictionary');
+      return value;
+    };
+    let length = 0;
+    for (let row = first, place = next; row < end; row++) {
+      if (levels !== undefined && levels[row] !== levelMax) continue;
+      const value = valueOf(place++);
+      length += ends[value] - starts[value];
+    }
+    this.#grow(length);
+    for (let row = first; row < end; row++) {
+      const index = this.#row + row - this.#skip;
+      if (levels !== undefined && levels[row] !== levelMax) {
+        this.#valid ??= new Uint8Array(this.#count).fill(1);
+        this.#valid[index] = 0;
+      } else {
+        const value = valueOf(next++);
+        this.#bytes.set(bytes.subarray(starts[value], ends[value]), this.#length);
+        this.#length += ends[value] - starts[value];
+      }
+      this.#bounds[index + 1] = this.#length;
+    }
+    this.#row += rows;
+  }
+
+  /** Many rows may mean one value of a dictionary: what they come to is bounded before it is allocated. */
+  #grow(bytes: number): void {
+    const wanted = this.#length + bytes;
+    if (wanted > LIMITS.pageBytesMax) throw new Error(`the rows of a slice have ${wanted} bytes of text`);
+    if (wanted <= this.#bytes.length) return;
+    const grown = new Uint8Array(Buffer.allocUnsafeSlow(this.#length === 0 ? wanted : Math.max(wanted, 2 * this.#bytes.length)).buffer); // no time to fill it with zeros
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
+
+  rows(): TextRows {
+    return { kind: 'text', count: this.#count, bounds: this.#bounds, bytes: this.#bytes.subarray(0, this.#length), valid: this.#valid };
+  }
+}
