@@ -5,9 +5,11 @@ import { Dealer } from 'zeromq';
 import fc from 'fast-check';
 import { encodeHeader, decodeMessage } from '../../src/wire/messages.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { expectEqual } from '../support/equal.js';
 import { freePort } from '../support/minio.js';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { startSidecar, type SidecarProcess } from '../support/sidecar.js';
+import { digestsOf, take } from '../support/streams.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 /** FAULTS 22 to 26, 46, 50: what trainers and sidecars do to each other. */
@@ -38,7 +40,7 @@ describe('sessions', () => {
     file = await workspace.config('headrace.yaml', config(port));
     address = `ipc://${workspace.path('s.sock')}`;
     const pipeline = await openPipeline(file);
-    reference = (await collect(pipeline.batches())).map((batch) => batch.digest);
+    reference = digestsOf(await take(pipeline.batches()));
     await pipeline.close();
   });
   afterAll(() => workspace.remove());
@@ -48,8 +50,8 @@ describe('sessions', () => {
   afterEach(() => sidecar.end('SIGKILL'));
 
   it('answer on /healthz, /readyz and /metrics, and count what was sent', async () => {
-    const batches = await collect(connect({ address }));
-    expect(batches.map((batch) => batch.digest)).toEqual(reference);
+    const batches = await take(connect({ address }));
+    expect(digestsOf(batches)).toEqual(reference);
     expect((await fetch(`${metrics}/healthz`)).status).toBe(200);
     expect((await fetch(`${metrics}/readyz`)).status).toBe(200);
     expect((await fetch(`${metrics}/else`)).status).toBe(404);
@@ -74,16 +76,16 @@ describe('sessions', () => {
     ).rejects.toMatchObject({ code: expect.stringMatching(/TIMEOUT|SIDECAR_UNREACHABLE/) });
     sidecar.child.kill('SIGCONT');
     client.close();
-    const rest = await collect(connect({ address, cursor: client.cursor! }));
-    expect([...received, ...rest.map((batch) => batch.digest)]).toEqual(reference);
+    const rest = await take(connect({ address, cursor: client.cursor! }));
+    expect([...received, ...digestsOf(rest)]).toEqual(reference);
   });
 
   it('a second trainer of the same rank takes over, and the first one is told', async () => {
     const first = connect({ address, prefetch: 1 });
     await first.next();
     const second = connect({ address });
-    const taken = await collect(second);
-    expect(taken.map((batch) => batch.digest)).toEqual(reference);
+    const taken = await take(second);
+    expect(digestsOf(taken)).toEqual(reference);
     await expect(
       (async () => {
         while ((await first.next()) !== undefined);
@@ -101,9 +103,9 @@ describe('sessions', () => {
   });
 
   it('consumers of one rank with different names get the same batches', async () => {
-    const [a, b] = await Promise.all(['tp0', 'tp1'].map((consumer) => collect(connect({ address, consumer }))));
-    expect(a).toEqual(b);
-    expect(a.map((batch) => batch.digest)).toEqual(reference);
+    const [a, b] = await Promise.all(['tp0', 'tp1'].map((consumer) => take(connect({ address, consumer }))));
+    expectEqual(a, b);
+    expect(digestsOf(a)).toEqual(reference);
   });
 
   it('a trainer that falls silent loses its lease', async () => {
@@ -149,7 +151,7 @@ describe('sessions', () => {
       { numRuns: 200 },
     );
     raw.close();
-    expect((await collect(connect({ address }))).map((batch) => batch.digest)).toEqual(reference);
+    expect(digestsOf(await take(connect({ address })))).toEqual(reference);
   });
 
   it.each([
@@ -242,10 +244,4 @@ function helloOf(incarnation: number): Buffer {
     cursors: [],
     incarnation,
   });
-}
-
-async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
-  const all: Batch[] = [];
-  for await (const batch of batches) all.push(batch);
-  return all;
 }
