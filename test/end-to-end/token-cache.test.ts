@@ -33,7 +33,6 @@ describe('a pipeline with a token cache', () => {
       epochs: 2,
       badRows: 'skip',
       cache: { dir: workspace.path(dir), tokens: true },
-      limits: { workers: 2 },
       ...changes,
     });
   const run = async (input: ConfigInput, request?: Request): Promise<HashedRun> => {
@@ -74,12 +73,12 @@ describe('a pipeline with a token cache', () => {
 
   it('delivers the same stream without it, cold, warm, partly warm and damaged; warm, nothing is tokenized or fetched', async () => {
     expect(off.stats).toMatchObject({ slicesKept: 0, slicesWanted: 0, rowsSkipped: 2 * 3 * (NULL_ROWS.length + INVALID_ROWS.length) });
-    const cold = await run(config('shared'));
+    const cold = await run(config('shared', { limits: { workers: 2 } }));
     expect(cold.hashes).toEqual(off.hashes);
     expect(cold.stats.slicesWanted).toBeGreaterThan(0);
     expect(cold.stats.rowsSkipped).toBe(off.stats.rowsSkipped);
 
-    const warm = await run(config('shared'));
+    const warm = await run(config('shared', { limits: { workers: 2 } }));
     expect(warm.hashes).toEqual(off.hashes);
     expect(warm.stats).toMatchObject({ slicesWanted: 0, tokenizedBytes: 0, tokenizeMs: 0, rowsSkipped: off.stats.rowsSkipped });
     expect(warm.bytes).toBe(tokenizerBytes);
