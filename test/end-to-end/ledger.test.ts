@@ -156,11 +156,15 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
       return files.sort((a, b) => starts[files.indexOf(a)] - starts[files.indexOf(b)]);
     };
     const copy = workspace.path('tampered');
-    const tampered = async (change: (files: readonly string[]) => Promise<unknown>): Promise<Record<string, readonly string[]>> => {
+    /** Few steps are computed again, where it is not that which finds it. */
+    const tampered = async (
+      change: (files: readonly string[]) => Promise<unknown>,
+      sample: readonly string[] = ['--sample', '3'],
+    ): Promise<Record<string, readonly string[]>> => {
       await rm(copy, { recursive: true, force: true });
       await cp(dir, copy, { recursive: true });
       await change(await bySize());
-      const { code, report } = await audit(file, '--ledger', copy, ...all);
+      const { code, report } = await audit(file, '--ledger', copy, ...sample);
       expect(code).toBe(report.passed ? 0 : 1);
       return failed(report);
     };
@@ -172,14 +176,16 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     const edited = await tampered(async ([name]) => writeFile(name, (await readFile(name, 'utf8')).replace('"step":5,', '"step":4,')));
     expect(edited.lines[0]).toMatch(/line \d+ of .* is damaged/);
     // forgeries with checksums that fit: of a step that was made once …
-    const digest = await tampered(([name]) =>
-      forge(
-        name,
-        onStep(5, (line) => ({
-          ...line,
-          lanes: { ...line.lanes, 2: ['AAAAAAAAAAAAAAAAAAAAAA', ...line.lanes[2].slice(1)] } as StepLine['lanes'],
-        })),
-      ),
+    const digest = await tampered(
+      ([name]) =>
+        forge(
+          name,
+          onStep(5, (line) => ({
+            ...line,
+            lanes: { ...line.lanes, 2: ['AAAAAAAAAAAAAAAAAAAAAA', ...line.lanes[2].slice(1)] } as StepLine['lanes'],
+          })),
+        ),
+      all,
     );
     expect(digest.recomputation).toEqual([expect.stringMatching(/step 5 of lane 2 has another digest/)]);
     // … and of one that was made twice
