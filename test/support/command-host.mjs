@@ -32,7 +32,7 @@ let commands = 0;
 
 async function run(args, env) {
   output = { out: '', err: '' };
-  for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name];
+  for (const name of Object.keys(process.env)) if (!(name in env)) Reflect.deleteProperty(process.env, name);
   Object.assign(process.env, env);
   process.argv = [process.execPath, cli, ...args];
   process.exitCode = undefined;
