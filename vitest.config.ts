@@ -10,5 +10,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    // loaded by Node, as by users; the sources that tests import are transformed
+    server: { deps: { external: [/\/dist\//] } },
   },
 });

@@ -1,5 +1,5 @@
 /** What every command of the repository needs first: installed packages and a fresh build. Does nothing that is done already. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,7 +19,23 @@ export function run(command, args, options = {}) {
 
 /** Runs one of the installed development tools. */
 export function runTool(name, args, options = {}) {
-  run(process.execPath, [path.join(ROOT, 'node_modules', toolScript(name)), ...args], options);
+  run(...toolCommand(name, args), options);
+}
+
+/** The command and the arguments that run an installed development tool. */
+export function toolCommand(name, args) {
+  return [process.execPath, [path.join(ROOT, 'node_modules', toolScript(name)), ...args]];
+}
+
+/** Runs a command beside others: resolves when it has ended, with what it wrote, its errors among it. */
+export function runBeside(command, args, options = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: ROOT, ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    const output = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(chunk));
+    child.once('error', reject);
+    child.once('close', (status) => resolve({ passed: status === 0, output: Buffer.concat(output).toString() }));
+  });
 }
 
 function toolScript(name) {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
 import { fileStore } from '../../src/store/file.js';
+import { expectEqual } from '../support/equal.js';
 import { indexShard, readShard, type Value } from '../support/read-shard.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
@@ -47,39 +48,55 @@ describe.skipIf(PYTHON === undefined)('shapes of columns, written by pyarrow', {
   });
 
   it.each(['text', 'binary', 'large_binary', 'category', 'string_view'])('text: %s', async (column) => {
-    for (const layout of expected.layouts) expect(await read(layout, column, 'text'), layout).toEqual(expected.texts);
+    for (const layout of expected.layouts) expectEqual(await read(layout, column, 'text'), expected.texts, layout);
   });
 
   it('a field of a struct by its path: null at any level is a null row', async () => {
     for (const layout of expected.layouts) {
-      expect(await read(layout, 'wrapped.doc.body', 'text'), layout).toEqual(expected.nested);
+      expectEqual(await read(layout, 'wrapped.doc.body', 'text'), expected.nested, layout);
       // a column of that very name is found before the path
-      expect(await read(layout, 'meta.doc.body', 'text'), layout).toEqual(expected.texts.map((_, i) => `dotted ${i}`));
-      expect(await read(layout, 'meta.lang', 'text'), layout).toEqual(expected.texts.map((_, i) => (i % 17 === 1 ? null : 'en')));
-      expect(await read(layout, 'a.b.c.d', 'text'), layout).toEqual(expected.texts.map((_, i) => `inner ${i}`));
+      expectEqual(
+        await read(layout, 'meta.doc.body', 'text'),
+        expected.texts.map((_, i) => `dotted ${i}`),
+        layout,
+      );
+      expectEqual(
+        await read(layout, 'meta.lang', 'text'),
+        expected.texts.map((_, i) => (i % 17 === 1 ? null : 'en')),
+        layout,
+      );
+      expectEqual(
+        await read(layout, 'a.b.c.d', 'text'),
+        expected.texts.map((_, i) => `inner ${i}`),
+        layout,
+      );
     }
   });
 
   it('a list in a struct in a struct, through the kernel and through Arrow', async () => {
-    for (const layout of expected.layouts) expect(await read(layout, 'ids.doc.body', 'tokens'), layout).toEqual(expected.nestedLists);
+    for (const layout of expected.layouts) expectEqual(await read(layout, 'ids.doc.body', 'tokens'), expected.nestedLists, layout);
   });
 
   it.each(['list_uint8', 'list_int8', 'list_int16', 'list_uint16', 'list_int32', 'list_uint32', 'list_int64', 'large_list'])(
     'token ids: %s',
     async (column) => {
-      for (const layout of expected.layouts) expect(await read(layout, column, 'tokens'), layout).toEqual(expected.lists);
+      for (const layout of expected.layouts) expectEqual(await read(layout, column, 'tokens'), expected.lists, layout);
     },
   );
 
   it('lists of one size, and lists whose elements are never null', async () => {
     for (const layout of expected.layouts) {
-      expect(await read(layout, 'fixed_list', 'tokens'), layout).toEqual(expected.fixedLists);
-      expect(await read(layout, 'strict_list', 'tokens'), layout).toEqual(expected.lists.map((row) => row ?? []));
+      expectEqual(await read(layout, 'fixed_list', 'tokens'), expected.fixedLists, layout);
+      expectEqual(
+        await read(layout, 'strict_list', 'tokens'),
+        expected.lists.map((row) => row ?? []),
+        layout,
+      );
     }
   });
 
   it('bytes of one length, plain, split into streams, and as differences', async () => {
-    for (const layout of [...expected.layouts]) expect(await read(layout, 'fixed_binary', 'text'), layout).toEqual(expected.fixedBinary);
-    for (const layout of ['flba_split', 'flba_delta']) expect(await read(layout, 'fixed', 'text'), layout).toEqual(expected.fixedBinary);
+    for (const layout of [...expected.layouts]) expectEqual(await read(layout, 'fixed_binary', 'text'), expected.fixedBinary, layout);
+    for (const layout of ['flba_split', 'flba_delta']) expectEqual(await read(layout, 'fixed', 'text'), expected.fixedBinary, layout);
   });
 });

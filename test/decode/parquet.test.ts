@@ -17,6 +17,7 @@ import { memoryStore } from '../../src/store/memory.js';
 import type { ByteRange, Store } from '../../src/store/store.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { parquetOf } from '../../examples/corpus/parquet.js';
+import { expectEqual } from '../support/equal.js';
 import { sliceOf } from '../support/slices.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
@@ -94,7 +95,10 @@ describe('Parquet written by hyparquet-writer', () => {
     const shard = await openShard(store, 'a.parquet', 'text', 'text');
     expect([shard.rows, shard.units.length]).toEqual([200, 4]);
     for (const sliceRows of [1, 7, 60, 200]) {
-      expect(await readShard(store, shard, sliceRows)).toEqual(documents.map((document) => document.text));
+      expectEqual(
+        await readShard(store, shard, sliceRows),
+        documents.map((document) => document.text),
+      );
     }
   });
 
@@ -165,25 +169,28 @@ describe.skipIf(PYTHON === undefined)('Parquet written by pyarrow', () => {
   it.each(['string', 'large_string'])('gives the rows of a %s column, nulls and empty ones included', async (column) => {
     for (const layout of expected.layouts) {
       const shard = await openShard(store, path.join(dir, `${layout}.parquet`), column, 'text');
-      expect(await readShard(store, shard, 333), layout).toEqual(expected.texts);
+      expectEqual(await readShard(store, shard, 333), expected.texts, layout);
     }
   });
 
   it.each(['int32', 'uint16', 'uint32', 'int64'])('gives the rows of a list<%s> column', async (column) => {
     for (const layout of expected.layouts) {
       const shard = await openShard(store, path.join(dir, `${layout}.parquet`), column, 'tokens');
-      expect(await readShard(store, shard, 333), layout).toEqual(expected.lists);
+      expectEqual(await readShard(store, shard, 333), expected.lists, layout);
     }
   });
 
   it('gives the rows of a column of lists of one size', async () => {
     const shard = await openShard(store, path.join(dir, 'zstd.parquet'), 'fixed', 'tokens');
-    expect(await readShard(store, shard, 500)).toEqual(expected.fixed);
+    expectEqual(await readShard(store, shard, 500), expected.fixed);
   });
 
   it('a list that holds a null is no row of tokens', async () => {
     const shard = await openShard(store, path.join(dir, 'snappy.parquet'), 'holes', 'tokens');
-    expect(await readShard(store, shard, 500)).toEqual(expected.fixed.map((row, i) => (i % 10 === 3 ? null : row)));
+    expectEqual(
+      await readShard(store, shard, 500),
+      expected.fixed.map((row, i) => (i % 10 === 3 ? null : row)),
+    );
   });
 
   it('a slice late in a row group fetches its own pages, once they are known', async () => {

@@ -4,7 +4,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parquetOf } from '../../examples/corpus/parquet.js';
-import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { sampleDocuments, type CorpusDocument } from '../../examples/corpus/prose.js';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
 import { stepHashes } from '../support/global-hash.js';
 import { sendObject, startOrigin } from '../support/origin.js';
@@ -128,6 +128,19 @@ describe('blocks that are damaged or gone', { timeout: 120_000 }, () => {
     };
   };
 
+  /** In place of the ids. */
+  const putTexts = (): { readonly texts: readonly CorpusDocument[]; readonly shards: readonly Uint8Array[] } => {
+    const texts = sampleDocuments(SHARDS * SHARD_ROWS).filter(({ text }) => text.length < 5000);
+    const shards = Array.from({ length: SHARDS }, (_, shard) =>
+      parquetOf(
+        texts.filter((_, i) => i % SHARDS === shard),
+        BLOCK_ROWS,
+      ),
+    );
+    for (const [shard, bytes] of shards.entries()) ids.put(`part-${shard}.parquet`, bytes);
+    return { texts, shards };
+  };
+
   beforeAll(async () => {
     workspace = await makeWorkspace();
     for (let shard = 0; shard < SHARDS; shard++) good.set(`part-${shard}.parquet`, lists(shard));
@@ -211,14 +224,7 @@ describe('blocks that are damaged or gone', { timeout: 120_000 }, () => {
   });
 
   it('text: the same with and without kept tokens, and nothing is kept of what is left out', async () => {
-    const texts = sampleDocuments(SHARDS * SHARD_ROWS).filter(({ text }) => text.length < 5000);
-    const shards = Array.from({ length: SHARDS }, (_, shard) =>
-      parquetOf(
-        texts.filter((_, i) => i % SHARDS === shard),
-        BLOCK_ROWS,
-      ),
-    );
-    for (const [shard, bytes] of shards.entries()) ids.put(`part-${shard}.parquet`, bytes);
+    const { shards } = putTexts();
     const changes: Partial<ConfigInput> = {
       sources: { t: { uri: 'memory://corpus/' } },
       tokenizer: { file: TOKENIZER_FILE },
@@ -246,14 +252,7 @@ describe('blocks that are damaged or gone', { timeout: 120_000 }, () => {
   });
 
   it('rows whose ids are damaged are left out with them, whether their tokens are kept or not', async () => {
-    const texts = sampleDocuments(SHARDS * SHARD_ROWS).filter(({ text }) => text.length < 5000);
-    const shards = Array.from({ length: SHARDS }, (_, shard) =>
-      parquetOf(
-        texts.filter((_, i) => i % SHARDS === shard),
-        BLOCK_ROWS,
-      ),
-    );
-    for (const [shard, bytes] of shards.entries()) ids.put(`part-${shard}.parquet`, bytes);
+    const { texts, shards } = putTexts();
     const exclude = workspace.path('ids.txt');
     await writeFile(exclude, texts.flatMap(({ id }, i) => (i % 9 === 0 ? [`${id}\n`] : [])).join(''));
     const changes: Partial<ConfigInput> = {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/index.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { runCommand } from '../support/commands.js';
 import { freePort, MINIO_BINARY, startMinio } from '../support/minio.js';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { runCli, startSidecar } from '../support/sidecar.js';
@@ -21,9 +22,9 @@ describe('headrace serve, given something wrong', () => {
     serve: { address: `ipc://${workspace.path('bad.sock')}` },
   });
 
-  async function failure(config: unknown, env: Record<string, string> = {}): Promise<string> {
+  async function failure(config: unknown, env: Record<string, string> = {}, run: typeof runCli = runCli): Promise<string> {
     const file = await workspace.config('bad.yaml', config as ConfigInput);
-    const { code, out, err } = await runCli(['serve', file, '--log-level', 'error'], env);
+    const { code, out, err } = await run(['serve', file, '--log-level', 'error'], env);
     expect(code, err).toBe(1);
     expect(out).toBe('');
     expect(err).not.toMatch(/^\s+at /m);
@@ -108,7 +109,7 @@ describe('headrace serve, given something wrong', () => {
       /error ADDRESS_INVALID: .*no socket/,
     ],
   ])('%s', async (_name, change, expected) => {
-    expect(await failure(change(good()))).toMatch(expected);
+    expect(await failure(change(good()), {}, runCommand)).toMatch(expected);
   });
 
   it('a configuration that is not there, or no YAML', async () => {
@@ -160,7 +161,7 @@ describe('headrace serve, given something wrong', () => {
         sources: { a: { uri: `s3://${bucket}/x/` } },
         storage: { s3: { endpoint: minio.endpoint, forcePathStyle: true } },
       });
-      expect(await failure(of('no-such-bucket'), minio.env)).toMatch(/error STORE_NOT_FOUND: .*bucket/);
+      expect(await failure(of('no-such-bucket'), minio.env, runCommand)).toMatch(/error STORE_NOT_FOUND: .*bucket/);
       expect(await failure(of(minio.bucket), { ...minio.env, AWS_SECRET_ACCESS_KEY: 'wrong' })).toMatch(
         /error STORE_DENIED: [^]*credentials/,
       );

@@ -1,11 +1,12 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { openPipeline, type Batch, type ConfigInput, type Pipeline } from 'headrace';
+import { openPipeline, type ConfigInput, type Pipeline } from 'headrace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { stepHashes } from '../support/global-hash.js';
 import { MINIO_BINARY, startMinio, type Minio } from '../support/minio.js';
+import { takeAndClose } from '../support/streams.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const SHARDS = 4;
@@ -32,15 +33,7 @@ describe.skipIf(MINIO_BINARY === undefined)('a pipeline with a cache before S3',
     const files = [TOKENIZER_FILE, path.join(path.dirname(TOKENIZER_FILE), 'tokenizer_config.json')];
     return (await Promise.all(files.map((file) => stat(file)))).reduce((sum, { size }) => sum + size, 0);
   };
-  const collect = async (pipeline: Pipeline): Promise<string[]> => {
-    const batches: Batch[] = [];
-    try {
-      for await (const batch of pipeline.batches()) batches.push(batch);
-    } finally {
-      await pipeline.close();
-    }
-    return stepHashes([batches]);
-  };
+  const collect = async (pipeline: Pipeline): Promise<string[]> => stepHashes([await takeAndClose(pipeline)]);
 
   beforeAll(async () => {
     workspace = await makeWorkspace();

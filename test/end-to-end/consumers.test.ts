@@ -7,6 +7,7 @@ import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { LIMITS } from '../../src/config/limits.js';
 import { freePort } from '../support/minio.js';
 import { startSidecar } from '../support/sidecar.js';
+import { digestsOf, take } from '../support/streams.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const CONSUMERS = ['tp0', 'tp1', 'tp2', 'tp3'];
@@ -66,23 +67,23 @@ describe('several consumers of one rank', { timeout: 180_000 }, () => {
       await sidecar.end('SIGKILL');
     }
   };
-  const digestsOf = (batches: readonly Batch[]): string[] => batches.map(({ digest }) => digest);
 
   it('get the same bytes, fast or slow, one of them started again, and the work is done once', async () => {
     const steps = epoch.length;
     expect(steps).toBeGreaterThan(30);
     expect(steps).toBeLessThan(LIMITS.stepsRetainedMax);
     const alone = await workOf(epochFile, async () => {
-      expect(digestsOf(await take(connect({ address }), Infinity))).toEqual(digestsOf(epoch));
+      expect(digestsOf(await take(connect({ address })))).toEqual(digestsOf(epoch));
     });
     const shared = await workOf(epochFile, async () => {
       const all = await Promise.all(
         CONSUMERS.map(async (consumer, index) => {
-          if (index !== 1) return take(connect({ address, consumer, prefetch: index + 1 }), Infinity, index === 2 ? 10 : 0);
+          if (index === 2) return takeSlowly(connect({ address, consumer, prefetch: 3 }), 10);
+          if (index !== 1) return take(connect({ address, consumer, prefetch: index + 1 }));
           // ended and started again, from its last checkpoint
           const before = await take(connect({ address, consumer }), 20);
           const after = connect({ address, consumer, cursor: before[14].cursor });
-          return [...before.slice(0, 15), ...(await take(after, Infinity))];
+          return [...before.slice(0, 15), ...(await take(after))];
         }),
       );
       for (const batches of all) expect(batches.map(bytesOf)).toEqual(epoch.map(bytesOf));
@@ -140,12 +141,12 @@ function bytesOf({ step, digest, inputIds, lossMask, cuSeqlens, segments }: Batc
   return `${step} ${digest} ${hash.digest('hex')}`;
 }
 
-async function take<Each extends Batch>(batches: AsyncIterable<Each>, count: number, pauseMs = 0): Promise<Each[]> {
-  const taken: Each[] = [];
+/** As a trainer that takes a while for each step. */
+async function takeSlowly(batches: AsyncIterable<Batch>, pauseMs: number): Promise<Batch[]> {
+  const taken: Batch[] = [];
   for await (const batch of batches) {
     taken.push(batch);
-    if (taken.length === count) break;
-    if (pauseMs > 0) await delay(pauseMs);
+    await delay(pauseMs);
   }
   return taken;
 }

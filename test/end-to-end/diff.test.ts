@@ -3,7 +3,9 @@ import { cp, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parquetOf, writeShards } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { runCommand } from '../support/commands.js';
 import { runCli } from '../support/sidecar.js';
+import { takeAndClose } from '../support/streams.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 interface Answer {
@@ -21,7 +23,6 @@ interface Answer {
   readonly steps: { readonly a: number; readonly b: number };
 }
 
-// each comparison starts the command, which takes seconds where the processors are busy
 describe('headrace diff', { timeout: 120_000 }, () => {
   let workspace: Workspace;
   let batches: Batch[];
@@ -37,7 +38,7 @@ describe('headrace diff', { timeout: 120_000 }, () => {
     ...changes,
   });
   const diff = async (a: string, b: string): Promise<{ readonly code: number | null; readonly answer: Answer; readonly text: string }> => {
-    const [json, people] = [await runCli(['diff', a, b, '--json']), await runCli(['diff', a, b])];
+    const [json, people] = [await runCommand(['diff', a, b, '--json']), await runCommand(['diff', a, b])];
     expect(json.err).toBe('');
     expect(json.code).toBe(people.code);
     return { code: json.code, answer: JSON.parse(json.out) as Answer, text: people.out };
@@ -46,16 +47,8 @@ describe('headrace diff', { timeout: 120_000 }, () => {
     await writeFile(workspace.path(name), JSON.stringify(cursor));
     return workspace.path(name);
   };
-  const streamOf = async (input: ConfigInput, steps: number): Promise<Batch[]> => {
-    const pipeline = await openPipeline(input);
-    try {
-      const made: Batch[] = [];
-      for await (const batch of pipeline.batches({ stepsEnd: steps })) made.push(batch);
-      return made;
-    } finally {
-      await pipeline.close();
-    }
-  };
+  const streamOf = async (input: ConfigInput, steps: number): Promise<Batch[]> =>
+    takeAndClose(await openPipeline(input), { stepsEnd: steps });
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
@@ -68,6 +61,7 @@ describe('headrace diff', { timeout: 120_000 }, () => {
     const a = await workspace.config('a.yaml', config());
     const b = await workspace.config('b.yaml', config({ limits: { workers: 2 }, cache: { dir: workspace.path('other-cache') } }));
     expect(await diff(a, b)).toMatchObject({ code: 0, answer: { verdict: 'equal', equalBefore: null, entries: [] } });
+    expect(await runCli(['diff', a, b])).toMatchObject({ code: 0, out: expect.stringMatching(/^equal: /) as string });
     const { code, text } = await diff(a, await state('at-8.json', batches[7].cursor));
     expect([code, text]).toEqual([0, expect.stringMatching(/^equal: .*from step 8 on/)]);
   });
@@ -154,7 +148,7 @@ describe('headrace diff', { timeout: 120_000 }, () => {
       [[a], /missing required argument/],
       [[a, a, '--nonsense'], /unknown option/],
     ] as const) {
-      const { code, err } = await runCli(['diff', ...args]);
+      const { code, err } = await runCommand(['diff', ...args]);
       expect([code, err]).toEqual([2, expect.stringMatching(problem)]);
     }
   });

@@ -1,25 +1,18 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { openPipeline, type Batch, type ConfigInput, type Pipeline } from 'headrace';
+import { openPipeline, type ConfigInput } from 'headrace';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parquetOf, writeShards } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { runCommand } from '../support/commands.js';
+import { expectEqual } from '../support/equal.js';
 import { startHttpProxy, type HttpProxy } from '../support/http-proxy.js';
 import { MINIO_BINARY, startMinio, type Minio } from '../support/minio.js';
 import { runCli } from '../support/sidecar.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { takeAndClose } from '../support/streams.js';
+import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 
 const SHARDS = 6;
-
-const collect = async (pipeline: Pipeline): Promise<Batch[]> => {
-  try {
-    const all: Batch[] = [];
-    for await (const batch of pipeline.batches()) all.push(batch);
-    return all;
-  } finally {
-    await pipeline.close();
-  }
-};
 
 const linesOf = (out: string): Record<string, unknown>[] =>
   out
@@ -31,19 +24,13 @@ describe('headrace index', () => {
   let workspace: Workspace;
   let files: Map<string, Uint8Array>;
 
-  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput => ({
-    seed: 5,
-    sources: { prose: { uri: workspace.path('data/'), ...source } },
-    tokenizer: { file: TOKENIZER_FILE },
-    sequence: { length: 128 },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 2 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache'), ranges: false },
-    limits: { workers: 1 },
-    ...changes,
-  });
+  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      sources: { prose: { uri: workspace.path('data/'), ...source } },
+      batch: { size: 8, lanes: 2 },
+      cache: { dir: workspace.path('cache'), ranges: false },
+      ...changes,
+    });
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
@@ -54,7 +41,7 @@ describe('headrace index', () => {
   it('writes a file that names every shard, where --out or the configuration says', async () => {
     const listed = await openPipeline(config());
     await listed.close();
-    const out = await runCli(['index', await workspace.config('plain.yaml', config()), '--out', workspace.path('out'), '--json']);
+    const out = await runCommand(['index', await workspace.config('plain.yaml', config()), '--out', workspace.path('out'), '--json']);
     expect(out.err).toBe('');
     expect(out.code).toBe(0);
     const written = linesOf(out.out).at(-1);
@@ -67,18 +54,18 @@ describe('headrace index', () => {
     expect(again.out).toMatch(/^prose: 6 shards · \d+ row groups · 200 rows · 0 footers read · .*here\/prose\.index \(/);
     expect(await readFile(workspace.path('here', 'prose.index'))).toEqual(await readFile(workspace.path('out', 'prose.index')));
 
-    const nowhere = await runCli(['index', await workspace.config('nowhere.yaml', config())]);
+    const nowhere = await runCommand(['index', await workspace.config('nowhere.yaml', config())]);
     expect([nowhere.code, nowhere.err]).toEqual([
       1,
       expect.stringMatching(/^error CONFIG_INVALID: there is no place for the index of source prose/),
     ]);
-    const remote = await runCli(['index', await workspace.config('remote.yaml', config({}, { index: 's3://bucket/prose.index' }))]);
+    const remote = await runCommand(['index', await workspace.config('remote.yaml', config({}, { index: 's3://bucket/prose.index' }))]);
     expect([remote.code, remote.err]).toEqual([1, expect.stringContaining('cannot be written to s3://bucket/prose.index')]);
   });
 
   it('is refused by name where it is damaged, or of something else', async () => {
     const file = workspace.path('refused', 'prose.index');
-    await runCli(['index', await workspace.config('refused.yaml', config()), '--out', path.dirname(file)]);
+    await runCommand(['index', await workspace.config('refused.yaml', config()), '--out', path.dirname(file)]);
     const good = await readFile(file);
     await expect(openPipeline(config({}, { index: `${file}.none` }))).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' });
     await expect(openPipeline(config({}, { index: file, text: 'id' }))).rejects.toMatchObject({ code: 'INDEX_INVALID' });
@@ -101,23 +88,23 @@ describe('headrace index', () => {
     const exclude = workspace.path('ids.txt');
     await writeFile(exclude, `${sampleDocuments(200)[7].id}\n`);
     const written = async (dir: string, source: Partial<ConfigInput['sources'][string]>): Promise<string> => {
-      await runCli(['index', await workspace.config(`${dir}.yaml`, config({}, source)), '--out', workspace.path(dir)]);
+      await runCommand(['index', await workspace.config(`${dir}.yaml`, config({}, source)), '--out', workspace.path(dir)]);
       return workspace.path(dir, 'prose.index');
     };
     const withIds = await written('with-ids', { id: 'id' });
     const without = await written('without-ids', {});
     const listed = await openPipeline(config({}, { id: 'id', exclude }));
-    const expected = await collect(listed);
+    const expected = await takeAndClose(listed);
     expect(listed.stats.rowsExcluded).toBe(1);
     const named = await openPipeline(config({}, { id: 'id', exclude, index: withIds }));
-    expect(await collect(named)).toEqual(expected);
+    expectEqual(await takeAndClose(named), expected);
     await expect(openPipeline(config({}, { id: 'id', index: without }))).rejects.toMatchObject({ code: 'INDEX_INVALID' });
     await expect(openPipeline(config({}, { index: withIds }))).rejects.toMatchObject({ code: 'INDEX_INVALID' });
   });
 
   it('in the cache directory costs time where it is damaged, and never truth', async () => {
     const dir = workspace.path('own-cache');
-    const reference = await collect(await openPipeline(config({ cache: { dir } })));
+    const reference = await takeAndClose(await openPipeline(config({ cache: { dir } })));
     const [name] = await readdir(path.join(dir, 'manifests'));
     const file = path.join(dir, 'manifests', name);
     const good = await readFile(file);
@@ -127,7 +114,7 @@ describe('headrace index', () => {
       const pipeline = await openPipeline(config({ cache: { dir } }), { warn: (message) => warnings.push(message) });
       expect(pipeline.info.sources[0].shardsRead).toBe(SHARDS);
       expect(warnings).toEqual(['the saved manifest is not usable; reading the shards again']);
-      expect(await collect(pipeline)).toEqual(reference);
+      expectEqual(await takeAndClose(pipeline), reference);
       expect(await readFile(file)).toEqual(good);
     }
   });
@@ -182,8 +169,8 @@ describe('headrace index', () => {
     afterEach(() => proxy.stop());
 
     it('saves the listing and the footers, delivers the same stream, and finds what has changed since', async () => {
-      const reference = await collect(await openPipeline(remote()));
-      const written = await runCli(['index', await workspace.config('s3.yaml', remote()), '--out', workspace.path('s3')]);
+      const reference = await takeAndClose(await openPipeline(remote()));
+      const written = await runCommand(['index', await workspace.config('s3.yaml', remote()), '--out', workspace.path('s3')]);
       expect(written.code, written.err).toBe(0);
       await minio.put('index/prose.index', await readFile(workspace.path('s3', 'prose.index')));
 
@@ -195,15 +182,15 @@ describe('headrace index', () => {
       expect(proxy.requests.map(({ url }) => url.includes('prose.index'))).toEqual([true, true]);
       expect(pipeline.info.sources[0]).toMatchObject({ shardsRead: 0, shardCount: SHARDS });
       expect(pipeline.info.sources[0].shards[0]).toBe(`s3://${minio.bucket}/prose/${[...files.keys()][0]}`);
-      expect(await collect(pipeline)).toEqual(reference);
+      expectEqual(await takeAndClose(pipeline), reference);
       expect(proxy.requests.filter(({ url }) => url.includes('list-type=2'))).toEqual([]);
 
       // a new object is not seen, and a changed one is an error of whoever reads it
       const [name] = files.keys();
       await minio.put('prose/zzz.parquet', files.get(name)!);
-      expect(await collect(await openPipeline(fresh))).toEqual(reference);
+      expectEqual(await takeAndClose(await openPipeline(fresh)), reference);
       await minio.put(`prose/${name}`, parquetOf(sampleDocuments(20), 5));
-      await expect(collect(await openPipeline(fresh))).rejects.toMatchObject({ code: 'SHARD_CHANGED' });
+      await expect(takeAndClose(await openPipeline(fresh))).rejects.toMatchObject({ code: 'SHARD_CHANGED' });
     });
   });
 });

@@ -10,6 +10,7 @@ import { scanHere } from '../../src/decode/scan.js';
 import type { Inspection } from '../../src/inspecting.js';
 import { adviceOf } from '../../src/inspection-advice.js';
 import { memoryStore } from '../../src/store/memory.js';
+import { runCommand } from '../support/commands.js';
 import { MINIO_BINARY, startMinio } from '../support/minio.js';
 import { runCli } from '../support/sidecar.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
@@ -30,14 +31,14 @@ describe('headrace inspect', () => {
   let files: Map<string, Uint8Array>;
 
   const inspected = async (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Inspection> => {
-    const { code, out, err } = await runCli(['inspect', ...args, '--json'], env);
+    const { code, out, err } = await runCommand(['inspect', ...args, '--json'], env);
     // the AWS SDK has something to say about Node 20
     expect(err).not.toContain('error');
     expect(code).toBe(0);
     return JSON.parse(out) as Inspection;
   };
   const failure = async (...args: string[]): Promise<string> => {
-    const { code, out, err } = await runCli(['inspect', ...args]);
+    const { code, out, err } = await runCommand(['inspect', ...args]);
     expect([code, out]).toEqual([1, '']);
     return err;
   };
@@ -117,8 +118,8 @@ describe('headrace inspect', () => {
     expect(await failure(workspace.path('zipped.parquet'))).toMatch(/^error SHARD_INVALID: .*it is a gzip file/);
     expect(await failure('ftp://example.org/x')).toMatch(/^error CONFIG_INVALID: /);
     expect(await failure(workspace.path('data'), '--text', 'txet')).toMatch(/^error COLUMN_MISSING: .*\n.*Did you mean text/);
-    expect((await runCli(['inspect'])).code).toBe(1);
-    expect((await runCli(['inspect', 'x', '--rows', 'many'])).code).toBe(1);
+    expect((await runCommand(['inspect'])).code).toBe(1);
+    expect((await runCommand(['inspect', 'x', '--rows', 'many'])).code).toBe(1);
   });
 
   it.skipIf(PYTHON === undefined)('shows types, codecs, encodings and statistics as pyarrow wrote them', async () => {
@@ -166,9 +167,9 @@ describe('headrace inspect', () => {
       });
       const uri = `s3://${minio.bucket}/prose/`;
       expect(await inspected([uri, '--config', config], minio.env)).toMatchObject({ uri, shards: 4, rows: 200 });
-      const denied = await runCli(['inspect', uri, '--config', config], { ...minio.env, AWS_SECRET_ACCESS_KEY: 'wrong' });
+      const denied = await runCommand(['inspect', uri, '--config', config], { ...minio.env, AWS_SECRET_ACCESS_KEY: 'wrong' });
       expect([denied.code, denied.err]).toEqual([1, expect.stringMatching(/^error STORE_DENIED: /m)]);
-      const missing = await runCli(['inspect', `s3://${minio.bucket}/nothing/`, '--config', config], minio.env);
+      const missing = await runCommand(['inspect', `s3://${minio.bucket}/nothing/`, '--config', config], minio.env);
       expect([missing.code, missing.err]).toEqual([1, expect.stringMatching(/^error NO_SHARDS: /m)]);
     } finally {
       await minio.stop();

@@ -8,6 +8,7 @@ import type { AuditReport } from '../../src/auditing.js';
 import type { LedgerLine, StepLine } from '../../src/ledger/format.js';
 import { cursorFromLedger } from '../../src/ledger/read-ledger.js';
 import { forge, segmentsOf } from '../ledger/support.js';
+import { runCommand } from '../support/commands.js';
 import { runCli, startSidecar, type SidecarProcess } from '../support/sidecar.js';
 import { tokenRows } from '../support/token-rows.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
@@ -47,7 +48,7 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     ...changes,
   });
   const audit = async (file: string, ...more: string[]): Promise<{ code: number | null; report: AuditReport; err: string }> => {
-    const { code, out, err } = await runCli(['audit', file, '--json', '--seed', '7', ...more]);
+    const { code, out, err } = await runCommand(['audit', file, '--json', '--seed', '7', ...more]);
     return { code, report: JSON.parse(out) as AuditReport, err };
   };
   const failed = ({ checks }: AuditReport): Record<string, readonly string[]> =>
@@ -155,11 +156,15 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
       return files.sort((a, b) => starts[files.indexOf(a)] - starts[files.indexOf(b)]);
     };
     const copy = workspace.path('tampered');
-    const tampered = async (change: (files: readonly string[]) => Promise<unknown>): Promise<Record<string, readonly string[]>> => {
+    /** Few steps are computed again, where it is not that which finds it. */
+    const tampered = async (
+      change: (files: readonly string[]) => Promise<unknown>,
+      sample: readonly string[] = ['--sample', '3'],
+    ): Promise<Record<string, readonly string[]>> => {
       await rm(copy, { recursive: true, force: true });
       await cp(dir, copy, { recursive: true });
       await change(await bySize());
-      const { code, report } = await audit(file, '--ledger', copy, ...all);
+      const { code, report } = await audit(file, '--ledger', copy, ...sample);
       expect(code).toBe(report.passed ? 0 : 1);
       return failed(report);
     };
@@ -171,14 +176,16 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     const edited = await tampered(async ([name]) => writeFile(name, (await readFile(name, 'utf8')).replace('"step":5,', '"step":4,')));
     expect(edited.lines[0]).toMatch(/line \d+ of .* is damaged/);
     // forgeries with checksums that fit: of a step that was made once …
-    const digest = await tampered(([name]) =>
-      forge(
-        name,
-        onStep(5, (line) => ({
-          ...line,
-          lanes: { ...line.lanes, 2: ['AAAAAAAAAAAAAAAAAAAAAA', ...line.lanes[2].slice(1)] } as StepLine['lanes'],
-        })),
-      ),
+    const digest = await tampered(
+      ([name]) =>
+        forge(
+          name,
+          onStep(5, (line) => ({
+            ...line,
+            lanes: { ...line.lanes, 2: ['AAAAAAAAAAAAAAAAAAAAAA', ...line.lanes[2].slice(1)] } as StepLine['lanes'],
+          })),
+        ),
+      all,
     );
     expect(digest.recomputation).toEqual([expect.stringMatching(/step 5 of lane 2 has another digest/)]);
     // … and of one that was made twice
@@ -215,7 +222,7 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     expect(removed.chain.join('\n')).toMatch(/steps 20 to 21 are missing in lane 0|step 20 is missing in lane 0/);
     const last = await tampered(([, , name]) => rm(name));
     expect(last).toEqual({}); // an end that is missing is a run that ended there
-    await expect(runCli(['audit', file, '--ledger', workspace.path('unused')])).resolves.toMatchObject({
+    await expect(runCommand(['audit', file, '--ledger', workspace.path('unused')])).resolves.toMatchObject({
       code: 1,
       err: expect.stringMatching(/^error LEDGER_INVALID: the directory .* holds no ledger/) as string,
     });
@@ -237,11 +244,11 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     // show takes any step from it, that at which the weights change among them, and needs no other step, nor the run directory
     await rm(workspace.path('run'), { recursive: true });
     for (const step of [0, at - 1, at, at + 7]) {
-      const { out, err } = await runCli(['show', file, '--step', String(step), '--ledger', '--json']);
+      const { out, err } = await runCommand(['show', file, '--step', String(step), '--ledger', '--json']);
       const [shown] = out.split('\n');
       expect(JSON.parse(shown), err).toMatchObject({ type: 'step', step, digest: digests[step], stepsMade: 0 });
     }
-    const none = await runCli(['show', file, '--step', '100000', '--ledger']);
+    const none = await runCommand(['show', file, '--step', '100000', '--ledger']);
     expect(none.err).toMatch(/LEDGER_INVALID.*does not hold step 100000/);
     // the same without the change is another run
     const [segment] = await segmentsOf(workspace.path('mixed'));
@@ -279,7 +286,7 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
 
   it('is refused where it cannot be written, and does not stop a run whose directory fails', async () => {
     const uri = await workspace.config('uri.yaml', { ...config('x'), ledger: 's3://bucket/ledger/' });
-    const { code, err } = await runCli(['serve', uri]);
+    const { code, err } = await runCommand(['serve', uri]);
     expect(code).toBe(1);
     expect(err).toMatch(/error CONFIG_INVALID: ledger cannot be written to a store \(s3:/);
 

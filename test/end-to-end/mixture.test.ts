@@ -1,7 +1,8 @@
 import { connect, openPipeline, type Batch, type ConfigInput } from 'headrace';
-
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli, startSidecar, type SidecarProcess } from '../support/sidecar.js';
+import { runCommand } from '../support/commands.js';
+import { take, takeAndClose } from '../support/streams.js';
 import { writeParquet } from '../support/token-rows.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
 
@@ -149,7 +150,7 @@ describe('mixtures', () => {
     };
     try {
       for (let i = 0; i < 5; i++) await step();
-      const late = await runCli(['mix', addresses[0], '--at', '3', 'a=9']);
+      const late = await runCommand(['mix', addresses[0], '--at', '3', 'a=9']);
       expect(late.err).toMatch(/MIXTURE_REFUSED.*step 3 may have been made already/);
       expect(late.code).toBe(1);
       const { out, err, code } = await runCli(['mix', addresses[1], '--at', '+10', 'a=9', 'b=1', '--json']);
@@ -195,21 +196,7 @@ function expectedWeights(step: number): number[] {
 }
 
 async function run(input: ConfigInput): Promise<Batch[]> {
-  const pipeline = await openPipeline(input);
-  try {
-    return await take(pipeline.batches(), Infinity);
-  } finally {
-    await pipeline.close();
-  }
-}
-
-async function take(batches: AsyncIterable<Batch>, count: number): Promise<Batch[]> {
-  const taken: Batch[] = [];
-  for await (const batch of batches) {
-    taken.push(batch);
-    if (taken.length === count) break;
-  }
-  return taken;
+  return takeAndClose(await openPipeline(input));
 }
 
 /** Whole documents of each source: their last segments. */

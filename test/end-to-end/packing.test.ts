@@ -1,12 +1,13 @@
 import { loadTokenizer, openPipeline, type Batch, type ConfigInput, type Cursor } from 'headrace';
-import { parquetWriteBuffer } from 'hyparquet-writer';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { paragraphs, type CorpusDocument } from '../../examples/corpus/prose.js';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
 import { stepHashes } from '../support/global-hash.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { take } from '../support/streams.js';
+import { tokenRows } from '../support/token-rows.js';
+import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const LENGTH = 128;
 const SHARDS = 8;
@@ -29,19 +30,12 @@ describe.each<[string, SequenceInput]>([
   let hashes: string[];
   let tokensTruncated: number;
 
-  const config = (changes: Partial<ConfigInput> = {}): ConfigInput => ({
-    seed: 5,
-    sources: { prose: { uri: workspace.path('data/'), ...(sequence.packing === 'none' && { tokens: 'ids' }) } },
-    tokenizer: { file: TOKENIZER_FILE },
-    sequence,
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-    ...changes,
-  });
+  const config = (changes: Partial<ConfigInput> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      sources: { prose: { uri: workspace.path('data/'), ...(sequence.packing === 'none' && { tokens: 'ids' }) } },
+      sequence,
+      ...changes,
+    });
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
@@ -58,7 +52,7 @@ describe.each<[string, SequenceInput]>([
       );
     }
     const pipeline = await openPipeline(config());
-    reference = await collect(pipeline.batches());
+    reference = await take(pipeline.batches());
     ({ tokensTruncated } = pipeline.stats);
     await pipeline.close();
     hashes = stepHashes([reference]);
@@ -106,7 +100,7 @@ describe.each<[string, SequenceInput]>([
     try {
       for (let step = 0; step < reference.length; step += 10) {
         const cursor = JSON.parse(JSON.stringify(reference[step].cursor)) as Cursor;
-        const rest = await collect(pipeline.batches({ cursor }));
+        const rest = await take(pipeline.batches({ cursor }));
         const expectedRest = reference.slice(step + 1);
         expect(
           rest.map(({ digest }) => digest),
@@ -123,7 +117,7 @@ describe.each<[string, SequenceInput]>([
     const pipeline = await openPipeline(config({ limits: { workers: 2 } }));
     try {
       for (const worldSize of [2, 8]) {
-        const streams = await Promise.all(Array.from({ length: worldSize }, (_, rank) => collect(pipeline.batches({ rank, worldSize }))));
+        const streams = await Promise.all(Array.from({ length: worldSize }, (_, rank) => take(pipeline.batches({ rank, worldSize }))));
         expect(stepHashes(streams)).toEqual(hashes);
       }
     } finally {
@@ -136,7 +130,7 @@ describe.each<[string, SequenceInput]>([
     for (const kept of [false, true]) {
       const pipeline = await openPipeline(cached);
       try {
-        expect(stepHashes([await collect(pipeline.batches())])).toEqual(hashes);
+        expect(stepHashes([await take(pipeline.batches())])).toEqual(hashes);
         expect(pipeline.stats.slicesKept > 0).toBe(kept);
       } finally {
         await pipeline.close();
@@ -200,13 +194,13 @@ describe('a configuration of packing', () => {
     await writeLists(workspace.path(name), 'a.parquet', [[1, 2, 3, 4], [...bad], [4, 3, 2, 1]]);
     const input = tokens({ sources: { t: { uri: workspace.path(`${name}/`), tokens: 'ids' } } });
     const failing = await openPipeline(input);
-    await expect(collect(failing.batches())).rejects.toMatchObject({
+    await expect(take(failing.batches())).rejects.toMatchObject({
       code: 'BAD_ROW',
       message: expect.stringMatching(new RegExp(`row 1 of .*a\\.parquet has ${bad.length} ids`)),
     });
     await failing.close();
     const skipping = await openPipeline({ ...input, badRows: 'skip' });
-    const batches = await collect(skipping.batches());
+    const batches = await take(skipping.batches());
     expect(batches.map(({ inputIds }) => [...inputIds])).toEqual([
       [1, 2, 3, 4],
       [4, 3, 2, 1],
@@ -229,19 +223,9 @@ async function writeSequences(dir: string, rows: number): Promise<Map<string, re
   return expected;
 }
 
-async function writeLists(dir: string, name: string, rows: number[][]): Promise<void> {
+async function writeLists(dir: string, name: string, rows: readonly (readonly number[])[]): Promise<void> {
   await mkdir(dir, { recursive: true });
-  const bytes = parquetWriteBuffer({
-    schema: [
-      { name: 'root', num_children: 1 },
-      { name: 'ids', converted_type: 'LIST', repetition_type: 'OPTIONAL', num_children: 1 },
-      { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
-      { name: 'element', type: 'INT32', repetition_type: 'REQUIRED' },
-    ],
-    columnData: [{ name: 'ids', data: rows }],
-    rowGroupSize: 10,
-  });
-  await writeFile(`${dir}/${name}`, new Uint8Array(bytes));
+  await writeFile(`${dir}/${name}`, tokenRows(rows, 10));
 }
 
 interface Segment {
@@ -265,10 +249,4 @@ function segmentsOf({ inputIds, cuSeqlens, segments, lossMask }: Batch): Segment
 
 function everyNth<T>(values: readonly T[], every: number): T[] {
   return values.filter((_, i) => i % every === 0);
-}
-
-async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
-  const all: Batch[] = [];
-  for await (const batch of batches) all.push(batch);
-  return all;
 }

@@ -2,13 +2,15 @@ import { connect, mergeCursors, openPipeline, type Batch, type ConfigInput } fro
 import { execFile } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
+import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { startSidecar, type SidecarProcess } from '../support/sidecar.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { runRanks, take } from '../support/streams.js';
+import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 
 const CHILD = fileURLToPath(new URL('resume-child.mjs', import.meta.url));
 const run = promisify(execFile);
@@ -19,45 +21,41 @@ describe('resuming', () => {
   let file: string;
   let reference: Batch[][];
 
-  const config = (): ConfigInput => ({
-    seed: 5,
-    sources: { prose: { uri: workspace.path('data/') } },
-    tokenizer: { file: TOKENIZER_FILE },
-    sequence: { length: 128 },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-  });
+  const config = (): ConfigInput => smallConfig(workspace);
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
     await writeShards(workspace.path('data'), sampleDocuments(400), 8, 20);
     file = await workspace.config('headrace.yaml', config());
-    const pipeline = await openPipeline(file);
-    reference = await Promise.all([0, 1].map((rank) => collect(pipeline.batches({ rank, worldSize: 2 }))));
-    await pipeline.close();
+    reference = await runRanks(file, 2);
   });
   afterAll(() => workspace.remove());
 
-  it('in a new process, at 50 random steps, gives the next 20 batches of the uninterrupted run', async () => {
+  it('in new processes, at 50 random steps, gives the next 20 batches of the uninterrupted run', async () => {
     const steps = reference[0].length;
     expect(steps).toBeGreaterThan(100);
     const trials = Array.from({ length: 50 }, (_, i) => ({ rank: i % 2, step: randomInt(0, steps) }));
-    const work = [...trials.entries()];
-    const runner = async (): Promise<void> => {
-      for (let next = work.pop(); next !== undefined; next = work.pop()) {
-        const [index, { rank, step }] = next;
-        const cursorFile = workspace.path(`cursor-${index}.json`);
-        await writeFile(cursorFile, JSON.stringify(reference[rank][step].cursor));
-        const { stdout } = await run(process.execPath, [CHILD, file, cursorFile, '20', String(rank), '2']);
+    // a process opens a pipeline for each of its trials: what it has of the ones before cannot help it
+    const process = async (own: typeof trials, index: number): Promise<void> => {
+      const cursorFile = workspace.path(`cursors-${index}.json`);
+      await writeFile(cursorFile, JSON.stringify(own.map(({ rank, step }) => ({ rank, cursor: reference[rank][step].cursor }))));
+      const { stdout } = await run(execPath, [CHILD, file, cursorFile, '20', '2']);
+      const answers = JSON.parse(stdout) as string[][];
+      for (const [i, { rank, step }] of own.entries()) {
         const expected = reference[rank].slice(step + 1, step + 21).map((batch) => `${batch.step} ${batch.digest}`);
-        expect(JSON.parse(stdout), `rank ${rank}, after step ${step}`).toEqual(expected);
+        expect(answers[i], `rank ${rank}, after step ${step}`).toEqual(expected);
       }
+      expect(answers).toHaveLength(own.length);
     };
-    await Promise.all([runner(), runner()]);
+    const processes = 10;
+    const runner = async (first: number): Promise<void> => {
+      for (let index = first; index < processes; index += 2)
+        await process(
+          trials.filter((_, i) => Math.floor(i / 2) % processes === index),
+          index,
+        );
+    };
+    await Promise.all([runner(0), runner(1)]);
   }, 300_000);
 
   it('with another number of ranks goes on with the same global batches', async () => {
@@ -116,7 +114,7 @@ describe('resuming', () => {
         });
         const killing = (async () => {
           while (isGoing() && kills < 20) {
-            await new Promise((resolve) => setTimeout(resolve, randomInt(100, 1500)));
+            await new Promise((resolve) => setTimeout(resolve, randomInt(50, 800)));
             if (!isGoing()) return;
             await sidecar.end('SIGKILL');
             sidecar = await startSidecar(file, { address });
@@ -143,17 +141,4 @@ describe('resuming', () => {
 
 function row(batch: Batch, index: number): number[] {
   return [...batch.inputIds.subarray(index * batch.length, (index + 1) * batch.length)];
-}
-
-async function take(batches: AsyncIterable<Batch>, count: number): Promise<Batch[]> {
-  const taken: Batch[] = [];
-  for await (const batch of batches) {
-    taken.push(batch);
-    if (taken.length === count) break;
-  }
-  return taken;
-}
-
-async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
-  return take(batches, Infinity);
 }

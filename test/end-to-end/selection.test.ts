@@ -1,30 +1,20 @@
-import { connect, openPipeline, type Batch, type ConfigInput, type Pipeline } from 'headrace';
+import { connect, openPipeline, type ConfigInput } from 'headrace';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
-import { SEGMENT_FIELDS, SEGMENT_FIRST } from '../../src/core/sequence.js';
+import { SEGMENT_FIELDS } from '../../src/core/sequence.js';
 import { startSidecar } from '../support/sidecar.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { digestsOf, runPipeline, take, type Request, type Run } from '../support/streams.js';
+import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 
 const FILES = 3;
 const ROWS = 120;
-type Request = Parameters<Pipeline['batches']>[0];
 
-interface Run {
-  readonly batches: readonly Batch[];
+interface SelectedRun extends Run {
   /** `shard:row` of each document, in the order of the stream, batch by batch and row by row. */
   readonly documents: readonly string[];
-  readonly stats: Pipeline['stats'];
-  readonly bytes: number;
 }
-
-const documentsOf = (batches: readonly Batch[]): string[] =>
-  batches.flatMap(({ segments }) =>
-    Array.from({ length: segments.length / SEGMENT_FIELDS }, (_, i) => segments.subarray(i * SEGMENT_FIELDS, (i + 1) * SEGMENT_FIELDS))
-      .filter(([source, , , , , flags]) => source >= 0 && (flags & SEGMENT_FIRST) !== 0)
-      .map(([, shard, row]) => `${shard}:${row}`),
-  );
 
 describe('exclusions and validation, end to end', () => {
   let workspace: Workspace;
@@ -32,35 +22,25 @@ describe('exclusions and validation, end to end', () => {
   const idOf = (document: string): string => `urn:${document}`;
 
   /** One lane, so that the order of the documents is that of the stream. */
-  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput => ({
-    seed: 5,
-    sources: { prose: { uri: workspace.path('data/'), id: 'name', ...source } },
-    tokenizer: { file: TOKENIZER_FILE },
-    sequence: { length: 128 },
-    shuffle: { blocks: 3, windowBytes: '64KiB' },
-    batch: { size: 4, lanes: 1 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-    ...changes,
-  });
-  const run = async (input: ConfigInput, request?: Request): Promise<Run> => {
-    const pipeline = await openPipeline(input);
-    const batches: Batch[] = [];
-    try {
-      for await (const batch of pipeline.batches(request)) batches.push(batch);
-    } finally {
-      await pipeline.close();
-    }
-    return { batches, documents: documentsOf(batches), stats: pipeline.stats, bytes: pipeline.storeCounters.bytes };
+  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      sources: { prose: { uri: workspace.path('data/'), id: 'name', ...source } },
+      shuffle: { blocks: 3, windowBytes: '64KiB' },
+      batch: { size: 4, lanes: 1 },
+      ...changes,
+    });
+  const run = async (input: ConfigInput, request?: Request): Promise<SelectedRun> => {
+    const whole = await runPipeline(input, request);
+    return { ...whole, documents: whole.places.map(({ shard, row }) => `${shard}:${row}`) };
   };
   const list = async (name: string, lines: readonly string[]): Promise<string> => {
     await writeFile(workspace.path(name), lines.map((line) => `${line}\n`).join(''));
     return workspace.path(name);
   };
-  const digests = ({ batches }: Pick<Run, 'batches'>): string[] => batches.map(({ digest }) => digest);
+  const digests = ({ batches }: Pick<Run, 'batches'>): string[] => digestsOf(batches);
   const chosen = all.filter((_, i) => i % 7 === 3);
+  /** Of everything, but for the row that is null. */
+  let plain: SelectedRun;
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
@@ -79,11 +59,11 @@ describe('exclusions and validation, end to end', () => {
       });
       await writeFile(workspace.path('data', `${file}.parquet`), new Uint8Array(bytes));
     }
+    plain = await run(config({ badRows: 'skip' }));
   });
   afterAll(() => workspace.remove());
 
   it('leaves documents out by name, number or row, and moves no other; what nobody wants may be broken', async () => {
-    const plain = await run(config({ badRows: 'skip' }));
     expect([...plain.documents].sort()).toEqual(all.filter((document) => document !== '0:3').sort());
     const rest = plain.documents.filter((document) => !chosen.includes(document));
     const byName = await run(config({}, { exclude: await list('names.txt', chosen.map(idOf)) }));
@@ -124,8 +104,7 @@ describe('exclusions and validation, end to end', () => {
     const other = await run(config({ ...changes, seed: 6 }));
     expect(other.documents).not.toEqual(train.documents);
     expect([...other.documents].sort()).toEqual([...train.documents].sort());
-    const order = (await run(config({ badRows: 'skip' }))).documents;
-    expect(train.documents).toEqual(order.filter((document) => train.documents.includes(document)));
+    expect(train.documents).toEqual(plain.documents.filter((document) => train.documents.includes(document)));
     // exclusions apply to both
     const exclude = await list('both.txt', chosen.map(idOf));
     const left = await run(config(changes, { exclude }), { split: 'validation' });
@@ -142,10 +121,10 @@ describe('exclusions and validation, end to end', () => {
         other: { uri: workspace.path('data/1.parquet'), ...other },
       },
     });
-    const plain = await run(config(two({}, {})), { split: 'validation' });
-    const sources = new Set(plain.batches.flatMap(({ segments }) => [...segments].filter((_, i) => i % SEGMENT_FIELDS === 0)));
+    const alone = await run(config(two({}, {})), { split: 'validation' });
+    const sources = new Set(alone.batches.flatMap(({ segments }) => [...segments].filter((_, i) => i % SEGMENT_FIELDS === 0)));
     expect([...sources].filter((source) => source >= 0).sort()).toEqual([0, 1]);
-    expect(plain.batches.at(-1)?.cursor.mixture).toEqual([]);
+    expect(alone.batches.at(-1)?.cursor.mixture).toEqual([]);
     const {
       epochs: _,
       last: __,
@@ -158,10 +137,9 @@ describe('exclusions and validation, end to end', () => {
     const pipeline = await openPipeline(endless);
     try {
       await pipeline.changeMixture({ at: { step: 1000 }, weights: { other: 0 }, ramp: 0 });
-      const batches: Batch[] = [];
-      for await (const batch of pipeline.batches({ split: 'validation' })) batches.push(batch);
-      expect(digests({ batches })).toEqual(digests(plain));
-      expect(batches[0].cursor.plan).toEqual(plain.batches[0].cursor.plan);
+      const batches = await take(pipeline.batches({ split: 'validation' }));
+      expect(digests({ batches })).toEqual(digests(alone));
+      expect(batches[0].cursor.plan).toEqual(alone.batches[0].cursor.plan);
       const { cursor } = batches[0];
       const stream = pipeline.openStream({ split: 'validation', cursor });
       expect((await stream.next())?.digest).toBe(batches[1].digest);
@@ -260,14 +238,13 @@ describe('exclusions and validation, end to end', () => {
 
   it('a sidecar serves both splits to one trainer, byte for byte', async () => {
     const input = config({ badRows: 'skip', validation: { share: 0.1 } });
+    const expected = { train: digests(await run(input)), validation: digests(await run(input, { split: 'validation' })) };
     const sidecar = await startSidecar(await workspace.config('split.yaml', input), { address: `ipc://${workspace.path('s.sock')}` });
     try {
       const address = `ipc://${workspace.path('s.sock')}`;
       for (const split of ['train', 'validation', 'validation'] as const) {
-        const received: string[] = [];
-        const client = connect({ address, split, verify: true });
-        for await (const batch of client) received.push(batch.digest);
-        expect(received).toEqual(digests(await run(input, { split })));
+        const received = digestsOf(await take(connect({ address, split, verify: true })));
+        expect(received).toEqual(expected[split]);
       }
       // at the same time, as one consumer of each
       const [train, validation] = [connect({ address }), connect({ address, split: 'validation' })];

@@ -3,7 +3,9 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { sampleDocuments, type CorpusDocument } from '../../examples/corpus/prose.js';
+import { runCommand } from '../support/commands.js';
 import { runCli } from '../support/sidecar.js';
+import { takeAndClose } from '../support/streams.js';
 import { writeParquet } from '../support/token-rows.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
@@ -32,16 +34,8 @@ describe('show', () => {
     limits: { workers: 1 },
     ...changes,
   });
-  const streamed = async (input: ConfigInput, steps: number, request: { rank?: number; worldSize?: number } = {}): Promise<Batch[]> => {
-    const pipeline = await openPipeline(input);
-    try {
-      const batches: Batch[] = [];
-      for await (const batch of pipeline.batches({ ...request, stepsEnd: steps })) batches.push(batch);
-      return batches;
-    } finally {
-      await pipeline.close();
-    }
-  };
+  const streamed = async (input: ConfigInput, steps: number, request: { rank?: number; worldSize?: number } = {}): Promise<Batch[]> =>
+    takeAndClose(await openPipeline(input), { ...request, stepsEnd: steps });
   /** Each segment is the piece of the document that it says, and together they are the batch that trainers got. */
   const check = (shown: ShownStep, batch: Batch): void => {
     expect([shown.digest, shown.tokens, shown.padding]).toEqual([batch.digest, batch.tokens, batch.rows * LENGTH - batch.tokens]);
@@ -118,7 +112,7 @@ describe('show', () => {
       segments.map(() => [16, undefined, true, true]),
     );
     expect(segments.flatMap(({ ids }) => [...ids])).toEqual([...batch.inputIds]);
-    const { out } = await runCli(['show', await workspace.config('ids.yaml', input), '--step', '0', '--json']);
+    const { out } = await runCommand(['show', await workspace.config('ids.yaml', input), '--step', '0', '--json']);
     const [, slot] = linesOf(out) as [unknown, { segments: { ids: number[] }[] }];
     expect(slot.segments[0].ids).toEqual([...segments[0].ids]);
   });
@@ -245,7 +239,7 @@ describe('show', () => {
     expect(people.out).toContain('1 step before it had to be made');
     expect(people.out).toContain(workspace.path('hostile/part-000.parquet'));
 
-    const { out, code } = await runCli(['show', file, '--step', '2', '--cursor', state, '--json']);
+    const { out, code } = await runCommand(['show', file, '--step', '2', '--cursor', state, '--json']);
     expect(code).toBe(0);
     expect(out).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
     const [step, ...slots] = linesOf(out) as [Partial<ShownStep>, ...ShownStep['slots']];
@@ -266,7 +260,7 @@ describe('show', () => {
       ['{"version":9}', /version 9/],
     ] as const) {
       await writeFile(workspace.path('bad.json'), content);
-      const bad = await runCli(['show', file, '--step', '2', '--cursor', workspace.path('bad.json')]);
+      const bad = await runCommand(['show', file, '--step', '2', '--cursor', workspace.path('bad.json')]);
       expect([bad.code, bad.err]).toEqual([1, expect.stringMatching(problem)]);
     }
   });

@@ -1,11 +1,12 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { openPipeline, type Batch, type ConfigInput, type Pipeline } from 'headrace';
+import type { ConfigInput } from 'headrace';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { stepHashes } from '../support/global-hash.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { runPipeline, type Request, type Run } from '../support/streams.js';
+import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 /** Of each file's rows, these cannot be delivered. */
 const NULL_ROWS = [3, 40, 41];
@@ -13,44 +14,30 @@ const INVALID_ROWS = [7, 42];
 const EMPTY_ROWS = [5, 43];
 const BLOCK_ROWS = 25;
 
-interface Run {
-  readonly batches: readonly Batch[];
+interface HashedRun extends Run {
   readonly hashes: readonly string[];
-  readonly stats: Pipeline['stats'];
-  readonly bytes: number;
 }
 
 describe('a pipeline with a token cache', () => {
   let workspace: Workspace;
   /** Without a token cache: two epochs, and one. */
-  let off: Run;
-  let once: Run;
+  let off: HashedRun;
+  let once: HashedRun;
   /** Of the tokenizer and of the file beside it, which are read at each start. */
   let tokenizerBytes: number;
 
-  const config = (dir: string, changes: Partial<ConfigInput> = {}): ConfigInput => ({
-    seed: 5,
-    sources: { prose: { uri: workspace.path('data/') } },
-    tokenizer: { file: TOKENIZER_FILE },
-    sequence: { length: 128 },
-    shuffle: { blocks: 3, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 2 },
-    epochs: 2,
-    last: 'pad',
-    badRows: 'skip',
-    cache: { dir: workspace.path(dir), tokens: true },
-    limits: { workers: 2 },
-    ...changes,
-  });
-  const run = async (input: ConfigInput, request?: Parameters<Pipeline['batches']>[0]): Promise<Run> => {
-    const pipeline = await openPipeline(input);
-    const batches: Batch[] = [];
-    try {
-      for await (const batch of pipeline.batches(request)) batches.push(batch);
-    } finally {
-      await pipeline.close();
-    }
-    return { batches, hashes: stepHashes([batches]), stats: pipeline.stats, bytes: pipeline.storeCounters.bytes };
+  const config = (dir: string, changes: Partial<ConfigInput> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      shuffle: { blocks: 3, windowBytes: '64KiB' },
+      batch: { size: 8, lanes: 2 },
+      epochs: 2,
+      badRows: 'skip',
+      cache: { dir: workspace.path(dir), tokens: true },
+      ...changes,
+    });
+  const run = async (input: ConfigInput, request?: Request): Promise<HashedRun> => {
+    const whole = await runPipeline(input, request);
+    return { ...whole, hashes: stepHashes([whole.batches]) };
   };
   const entries = async (dir: string): Promise<string[]> => {
     const found = await readdir(workspace.path(dir, 'ranges', 'entries'), { recursive: true, withFileTypes: true });
@@ -86,12 +73,12 @@ describe('a pipeline with a token cache', () => {
 
   it('delivers the same stream without it, cold, warm, partly warm and damaged; warm, nothing is tokenized or fetched', async () => {
     expect(off.stats).toMatchObject({ slicesKept: 0, slicesWanted: 0, rowsSkipped: 2 * 3 * (NULL_ROWS.length + INVALID_ROWS.length) });
-    const cold = await run(config('shared'));
+    const cold = await run(config('shared', { limits: { workers: 2 } }));
     expect(cold.hashes).toEqual(off.hashes);
     expect(cold.stats.slicesWanted).toBeGreaterThan(0);
     expect(cold.stats.rowsSkipped).toBe(off.stats.rowsSkipped);
 
-    const warm = await run(config('shared'));
+    const warm = await run(config('shared', { limits: { workers: 2 } }));
     expect(warm.hashes).toEqual(off.hashes);
     expect(warm.stats).toMatchObject({ slicesWanted: 0, tokenizedBytes: 0, tokenizeMs: 0, rowsSkipped: off.stats.rowsSkipped });
     expect(warm.bytes).toBe(tokenizerBytes);

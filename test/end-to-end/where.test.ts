@@ -1,4 +1,4 @@
-import { openPipeline, type Batch, type ConfigInput, type Pipeline } from 'headrace';
+import { openPipeline, type ConfigInput } from 'headrace';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,24 +9,22 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import type { AuditReport } from '../../src/auditing.js';
 import type { WhereInput } from '../../src/config/where.js';
-import { SEGMENT_FIELDS, SEGMENT_FIRST } from '../../src/core/sequence.js';
 import { runCli } from '../support/sidecar.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { digestsOf, placesOf, runPipeline, take, type Request, type Run } from '../support/streams.js';
+import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/where.py', import.meta.url));
 const FILES = 4;
 const ROWS = 40;
+/** Directories that other programs write. */
+const LAYOUTS = ['arrow', 'duckdb', 'spark', 'dask'];
 type Source = Partial<ConfigInput['sources'][string]>;
-type Request = Parameters<Pipeline['batches']>[0];
 
-interface Run {
-  readonly batches: readonly Batch[];
+interface FilteredRun extends Run {
   /** `path:row` of each document, in the order of the stream. */
   readonly documents: readonly string[];
-  readonly stats: Pipeline['stats'];
-  readonly source: Pipeline['info']['sources'][number];
-  readonly bytes: number;
+  readonly source: Run['sources'][number];
 }
 
 describe('where, end to end', { timeout: 120_000 }, () => {
@@ -34,36 +32,20 @@ describe('where, end to end', { timeout: 120_000 }, () => {
   let dataBytes = 0;
 
   /** One lane, so that the order of the documents is that of the stream. */
-  const config = (source: Source = {}, changes: Partial<ConfigInput> = {}): ConfigInput => ({
-    seed: 5,
-    sources: { prose: { uri: workspace.path('data/'), ...source } },
-    tokenizer: { file: TOKENIZER_FILE },
-    sequence: { length: 512 },
-    shuffle: { blocks: 3, windowBytes: '64KiB' },
-    batch: { size: 4, lanes: 1 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-    ...changes,
-  });
-  const run = async (input: ConfigInput, request?: Request): Promise<Run> => {
-    const pipeline = await openPipeline(input);
-    const batches: Batch[] = [];
-    try {
-      for await (const batch of pipeline.batches(request)) batches.push(batch);
-    } finally {
-      await pipeline.close();
-    }
-    const [source] = pipeline.info.sources;
-    const documents = batches.flatMap(({ segments }) =>
-      Array.from({ length: segments.length / SEGMENT_FIELDS }, (_, i) => segments.subarray(i * SEGMENT_FIELDS, (i + 1) * SEGMENT_FIELDS))
-        .filter(([own, , , , , flags]) => own >= 0 && (flags & SEGMENT_FIRST) !== 0)
-        .map(([, shard, row]) => `${source.shard(shard).path}:${row}`),
-    );
-    return { batches, documents, stats: pipeline.stats, source, bytes: pipeline.storeCounters.bytes };
+  const config = (source: Source = {}, changes: Partial<ConfigInput> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      sources: { prose: { uri: workspace.path('data/'), ...source } },
+      sequence: { length: 512 },
+      shuffle: { blocks: 3, windowBytes: '64KiB' },
+      batch: { size: 4, lanes: 1 },
+      ...changes,
+    });
+  const run = async (input: ConfigInput, request?: Request): Promise<FilteredRun> => {
+    const whole = await runPipeline(input, request);
+    const [source] = whole.sources;
+    return { ...whole, source, documents: whole.places.map(({ shard, row }) => `${source.shard(shard).path}:${row}`) };
   };
-  const digests = ({ batches }: Pick<Run, 'batches'>): string[] => batches.map(({ digest }) => digest);
+  const digests = ({ batches }: Pick<Run, 'batches'>): string[] => digestsOf(batches);
   const langOf = (row: number): string | null => (row % 10 === 9 ? null : ['en', 'de', 'fr'][row % 3]);
   const paths = Array.from({ length: FILES }, (_, file) => `day=2026-01-0${1 + (file >> 1)}/${file}.parquet`);
   const all = paths.flatMap((path) => Array.from({ length: ROWS }, (_, row) => `${path}:${row}`));
@@ -110,7 +92,7 @@ describe('where, end to end', { timeout: 120_000 }, () => {
 
   it('leaves out shards by partition and row groups by statistics before a byte of them is read, and reads no column that decides nothing', async () => {
     let caches = 0;
-    const fresh = (source: Source): Promise<Run> =>
+    const fresh = (source: Source): Promise<FilteredRun> =>
       run(config(source, { badRows: 'skip', cache: { dir: workspace.path(`fresh-${caches++}`) } }));
     const plain = await fresh({});
     const where: WhereInput = { day: { gte: '2026-01-02' }, part: { in: [1, 2] } };
@@ -200,13 +182,7 @@ describe('where, end to end', { timeout: 120_000 }, () => {
       const pipeline = await openPipeline(input);
       try {
         const rows = new Map<number, number[]>();
-        for await (const { segments } of pipeline.batches()) {
-          for (let i = 0; i < segments.length; i += SEGMENT_FIELDS) {
-            const [source, shard, row, , , flags] = segments.subarray(i, i + SEGMENT_FIELDS);
-            if (source < 0 || (flags & SEGMENT_FIRST) === 0) continue;
-            rows.set(shard, [...(rows.get(shard) ?? []), row]);
-          }
-        }
+        for (const { shard, row } of placesOf(await take(pipeline.batches()))) rows.set(shard, [...(rows.get(shard) ?? []), row]);
         const found = await Promise.all([...rows].map(([shard, own]) => pipeline.documentIds(0, shard, own)));
         return found.flatMap((ids) => [...ids.values()].map(Number)).sort((a, b) => a - b);
       } finally {
@@ -222,8 +198,20 @@ describe('where, end to end', { timeout: 120_000 }, () => {
       { not: { any: [{ quality: { lt: 0.9 } }, { lang: 'de' }] } },
     ];
 
-    beforeAll(() => {
+    /** By directory: of each filter that it can take, the numbers that pyarrow.dataset takes. */
+    let expected: Map<string, readonly (readonly [WhereInput, readonly number[]])[]>;
+
+    beforeAll(async () => {
       execFileSync(PYTHON!, [SCRIPT, 'outputs', workspace.path('outputs')]);
+      // the package is not part of every environment
+      const names = LAYOUTS.filter((name) => name !== 'duckdb' || existsSync(workspace.path('outputs', name)));
+      const asked = names.map(
+        (name) => [name, filters.filter((where) => name !== 'dask' || !JSON.stringify(where).includes('date'))] as const,
+      );
+      await writeFile(workspace.path('filters.json'), JSON.stringify(Object.fromEntries(asked)));
+      const stdout = execFileSync(PYTHON!, [SCRIPT, 'expect', workspace.path('outputs'), workspace.path('filters.json')]);
+      const answers = JSON.parse(stdout.toString()) as Record<string, number[][]>;
+      expected = new Map(asked.map(([name, own]) => [name, own.map((where, i) => [where, answers[name][i]] as const)]));
     }, 60_000);
 
     it('reads shards alike whose columns differ in width, in dictionaries and in being nullable, and names the one that is really different', async () => {
@@ -237,18 +225,12 @@ describe('where, end to end', { timeout: 120_000 }, () => {
       await expect(numbersOf('drift', { lang: 'en' })).rejects.toMatchObject({ code: 'COLUMN_MISSING', detail: { column: 'lang' } });
     }, 60_000);
 
-    it.each(['arrow', 'duckdb', 'spark', 'dask'])(
+    it.each(LAYOUTS)(
       '%s: the same rows as pyarrow.dataset',
       async (name) => {
-        // the package is not part of every environment
-        if (name === 'duckdb' && !existsSync(workspace.path('outputs', name))) return;
-        const own = name === 'dask' ? filters.filter((where) => !JSON.stringify(where).includes('date')) : filters;
-        await writeFile(workspace.path('filters.json'), JSON.stringify(own));
-        const stdout = execFileSync(PYTHON!, [SCRIPT, 'expect', workspace.path('outputs', name), workspace.path('filters.json')]);
-        const expected = JSON.parse(stdout.toString()) as number[][];
-        for (const [index, where] of own.entries()) {
-          expect(expected[index].length).toBeGreaterThan(0);
-          expect(await numbersOf(name, where), `${name}, ${JSON.stringify(where)}`).toEqual(expected[index]);
+        for (const [where, numbers] of expected.get(name) ?? []) {
+          expect(numbers.length).toBeGreaterThan(0);
+          expect(await numbersOf(name, where), `${name}, ${JSON.stringify(where)}`).toEqual(numbers);
         }
       },
       120_000,

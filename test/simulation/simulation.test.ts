@@ -33,7 +33,7 @@ describe('the simulation', { timeout: 3_600_000 }, () => {
         batches += played.batches;
         resumes += played.checkpoints.length;
       }),
-      runs(800),
+      runs(500),
     );
     console.log(`${batches} batches, ${kills} deaths, ${resumes} checkpoints`);
     expect(batches).toBeGreaterThan(0);
@@ -93,7 +93,7 @@ describe('the simulation', { timeout: 3_600_000 }, () => {
           `${paddings} paddings`,
         ).toBe(came);
       }),
-      runs(150),
+      runs(120),
     );
   });
 

@@ -25,7 +25,7 @@ describe.skipIf(FAKE_GCS_BINARY === undefined)('with a fake-gcs-server', () => {
         },
       };
     },
-    { manyObjects: 1500 },
+    { manyObjects: 1100 },
   );
 
   it('names a bucket that is not there', async () => {

@@ -43,8 +43,8 @@ const fileFixture = async (): Promise<StoreFixture> => {
 
 const retry = { attemptsMax: 3, deadlineMs: 10_000, baseDelayMs: 1, maxDelayMs: 2 };
 
-storeConformance('memory', memoryFixture, { manyObjects: 1500 });
-storeConformance('file', fileFixture, { manyObjects: 1500 });
+storeConformance('memory', memoryFixture, { manyObjects: 1100 });
+storeConformance('file', fileFixture, { manyObjects: 1100 });
 storeConformance(
   'memory with retry',
   async () => ({ ...(await memoryFixture()), ...(await decorate((store) => withRetry(store, retry))) }),
@@ -108,7 +108,7 @@ describe.skipIf(MINIO_BINARY === undefined)('with a real MinIO', () => {
         },
       };
     },
-    { manyObjects: 1500 },
+    { manyObjects: 1100 },
   );
 
   it('names a bucket that is not there, and credentials that do not fit', async () => {

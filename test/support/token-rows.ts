@@ -13,7 +13,7 @@ export async function writeParquet(dir: string, rows: readonly (readonly number[
 }
 
 /** One file of lists of int32. */
-export function tokenRows(rows: readonly (readonly number[] | null)[]): Uint8Array {
+export function tokenRows(rows: readonly (readonly number[] | null)[], rowGroupSize?: number): Uint8Array {
   const buffer = parquetWriteBuffer({
     schema: [
       { name: 'root', num_children: 1 },
@@ -22,6 +22,7 @@ export function tokenRows(rows: readonly (readonly number[] | null)[]): Uint8Arr
       { name: 'element', type: 'INT32', repetition_type: 'REQUIRED' },
     ],
     columnData: [{ name: 'ids', data: [...rows] }],
+    ...(rowGroupSize !== undefined && { rowGroupSize }),
   });
   return new Uint8Array(buffer);
 }

@@ -3,7 +3,7 @@
 write DIR SEED          Parquet files of random rows, in several layouts; the values to compare with, by column, as JSON
 filter DIR FILTERS      for each filter of the JSON file, and each Parquet file: the rows that it takes, as JSON
 outputs DIR             directories as pyarrow.dataset and DuckDB write them, with what Spark and Dask put beside them
-expect DIR FILTERS      for each filter: the texts of the rows of a partitioned directory that pyarrow.dataset takes
+expect DIR FILTERS      for each partitioned directory below that the JSON file names, and each of its filters: the numbers of the rows that pyarrow.dataset takes
 """
 
 import contextlib
@@ -266,10 +266,11 @@ def outputs(directory: str) -> None:
 
 def expect(directory: str, filters: str) -> None:
     schema = pa.schema([("date", pa.string()), ("lang", pa.string())])
-    dataset = ds.dataset(directory, format="parquet", partitioning=ds.partitioning(schema, flavor="hive"))
-    out = []
-    for where in json.loads(Path(filters).read_text()):
-        out.append(sorted(dataset.to_table(filter=expression(where, dataset.schema)).column("n").to_pylist()))
+    out = {}
+    for name, wheres in json.loads(Path(filters).read_text()).items():
+        dataset = ds.dataset(f"{directory}/{name}", format="parquet", partitioning=ds.partitioning(schema, flavor="hive"))
+        taken = (dataset.to_table(filter=expression(where, dataset.schema)) for where in wheres)
+        out[name] = [sorted(table.column("n").to_pylist()) for table in taken]
     print(json.dumps(out))
 
 

@@ -17,6 +17,23 @@ export interface Workspace {
   remove(): Promise<void>;
 }
 
+/** Prose below `data/`, once, in short windows and with one worker: what most tests of whole runs begin with. */
+export function smallConfig(workspace: Workspace, changes: Partial<ConfigInput> = {}): ConfigInput {
+  return {
+    seed: 5,
+    sources: { prose: { uri: workspace.path('data/') } },
+    tokenizer: { file: TOKENIZER_FILE },
+    sequence: { length: 128 },
+    shuffle: { blocks: 4, windowBytes: '64KiB' },
+    batch: { size: 8, lanes: 4 },
+    epochs: 1,
+    last: 'pad',
+    cache: { dir: workspace.path('cache') },
+    limits: { workers: 1 },
+    ...changes,
+  };
+}
+
 export async function makeWorkspace(): Promise<Workspace> {
   const dir = await mkdtemp(path.join(tmpdir(), 'headrace-test-'));
   return {

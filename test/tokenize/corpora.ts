@@ -27,14 +27,14 @@ export interface Share {
 export function testShare(seed: number): Share {
   return {
     seed,
-    proseBytes: 700_000,
-    codeBytes: 700_000,
+    proseBytes: 400_000,
+    codeBytes: 400_000,
     languageBytes: 300_000,
     codePoints: 'sample',
     every: 12,
-    strings: 6000,
+    strings: 4000,
     addedTokens: 25,
-    wordBytes: 1_000_000,
+    wordBytes: 250_000,
     runBytes: 10_000,
   };
 }
