@@ -170,7 +170,7 @@ const sourceSchema = z
       .refine((fields) => Object.keys(fields).length <= LIMITS.fieldsMax, `a source has at most ${LIMITS.fieldsMax} fields`)
       .optional()
       .describe(
-        'With `sequence: none` or `packing: samples`: what to serve of each row beside its tokens, or without any, by the name that a batch has it under: a column (`image: jpg`), or a part of a struct (`image: image.bytes`). Bytes, text, integers, floats, booleans, and lists of a fixed size of numbers (docs/formats.md). Sources of one run have the same fields.',
+        'With `sequence: none` or `packing: samples`: what to serve of each row beside its tokens, or without any, by the name that a batch has it under: a column (`image: jpg`), or a part of a struct (`image: image.bytes`), or `{column, size, type}` where the data does not say how many numbers its lists have, or what they are (JSON, CSV). Bytes, text, integers, floats, booleans, and lists of a fixed size of numbers (docs/formats.md). Sources of one run have the same fields.',
       ),
     exclude: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])

@@ -211,8 +211,8 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
       code: 'CONFIG_INVALID',
       message: expect.stringContaining('sources.chats has messages'),
     });
-    await writeFile(workspace.path('chats.jsonl'), '{"messages": []}\n');
-    await expect(openPipeline(config({}, { uri: workspace.path('chats.jsonl') }))).rejects.toMatchObject({ code: 'SHARD_UNSUPPORTED' });
+    await writeFile(workspace.path('chats.txt'), '{"messages": []}\n');
+    await expect(openPipeline(config({}, { uri: workspace.path('chats.txt') }))).rejects.toMatchObject({ code: 'SHARD_UNSUPPORTED' });
     const fieldOfStruct = openPipeline(config({}, { columns: ['meta.name'] }));
     await expect(fieldOfStruct).rejects.toMatchObject({ code: 'COLUMN_TYPE', message: expect.stringContaining('a field of a struct') });
   }, 60_000);
