@@ -1,5 +1,6 @@
 /** The configuration of a run: what the YAML file may say, what each key means, and what holds where it says nothing. `docs/configuration.md` is generated from here. */
 import { z } from 'zod';
+import { FIELD_TYPE_NAMES } from '../core/fields.js';
 import { FORMAT_NAMES } from '../core/format.js';
 import { parseDuration, parseSize } from '../core/quantity.js';
 import { LIMITS } from './limits.js';
@@ -87,6 +88,12 @@ const fieldSchema = z.union([
       .max(LIMITS.fieldSizeMax)
       .optional()
       .describe('Numbers in each list of the column. Left out: what the metadata of the shards says, where it is one number for all.'),
+    type: z
+      .enum(FIELD_TYPE_NAMES)
+      .optional()
+      .describe(
+        'What the values are served as. Left out: what the metadata of the shards says; `text` of JSON and separated values, which have no types. Where the metadata says another type, the run is refused.',
+      ),
   }),
 ]);
 
@@ -163,7 +170,7 @@ const sourceSchema = z
       .refine((fields) => Object.keys(fields).length <= LIMITS.fieldsMax, `a source has at most ${LIMITS.fieldsMax} fields`)
       .optional()
       .describe(
-        'With `sequence: none` or `packing: samples`: what to serve of each row beside its tokens, or without any, by the name that a batch has it under: a column (`image: jpg`), or a part of a struct (`image: image.bytes`). Bytes, text, integers, floats, booleans, and lists of a fixed size of numbers (docs/formats.md). Sources of one run have the same fields.',
+        'With `sequence: none` or `packing: samples`: what to serve of each row beside its tokens, or without any, by the name that a batch has it under: a column (`image: jpg`), or a part of a struct (`image: image.bytes`), or `{column, size, type}` where the data does not say how many numbers its lists have, or what they are (JSON, CSV). Bytes, text, integers, floats, booleans, and lists of a fixed size of numbers (docs/formats.md). Sources of one run have the same fields.',
       ),
     exclude: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])

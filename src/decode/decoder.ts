@@ -104,6 +104,8 @@ export interface FieldRows {
   readonly valid: Uint8Array | undefined;
   /** Of those rows, for messages: `is null`. */
   readonly problem: string;
+  /** By such a row, what is wrong with it: the rest of a sentence about the row, where there is more to say. */
+  readonly problems?: ReadonlyMap<number, string> | undefined;
 }
 
 /** A column of a slice that a filter reads, decoded. */
@@ -112,6 +114,8 @@ export interface FilterColumn {
   readonly type: ColumnType;
   /** Of a row of the slice. */
   valueAt(row: number): ColumnValue;
+  /** Whether the row is a bad one: it is taken whatever the filter says, so that who reads it says what is wrong. Absent: none is. */
+  isBad?(row: number): boolean;
 }
 
 /** By row: integers in decimal, null where there is none. */
@@ -179,11 +183,14 @@ export interface RecordRows {
 /** A row as an object of named columns; what is missing is null. */
 export type Row = Readonly<Record<string, JsonValue>>;
 
-export interface DecodedRecord {
-  readonly row: Row;
-  /** What was no valid UTF-8 is U+FFFD in it. */
-  readonly isValidUtf8: boolean;
-}
+export type DecodedRecord =
+  | {
+      readonly row: Row;
+      /** What was no valid UTF-8 is U+FFFD in it. */
+      readonly isValidUtf8: boolean;
+    }
+  /** A bad row: the rest of a sentence about it. */
+  | { readonly problem: string };
 
 /** Rows, or as many that are left out. */
 export type SliceRows = Rows | RecordRows | { readonly kind: 'rejected'; readonly count: number };

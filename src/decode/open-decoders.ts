@@ -3,7 +3,7 @@ import type { FormatName } from '../core/format.js';
 import { HeadraceError } from '../core/errors.js';
 import { shownUri } from '../store/schemes.js';
 import type { ColumnRequest, Decoder, PlainDecoder, PlainRequest, Scan } from './decoder.js';
-import { createLineDecoder } from './lines/block-reader.js';
+import { createLineDecoder, createTextDecoder } from './lines/block-reader.js';
 import { csvFormat, JSONL, textFormat } from './lines/line-format.js';
 import { createNpyDecoder, createTokensDecoder } from './array/array-decoder.js';
 import { createMegatronDecoder } from './array/megatron-decoder.js';
@@ -23,9 +23,9 @@ const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   npy: plain('npy', createNpyDecoder),
   megatron: plain('megatron', createMegatronDecoder),
   tokens: plain('tokens', createTokensDecoder),
-  jsonl: plain('jsonl', (scan) => createLineDecoder(scan, () => JSONL)),
-  csv: plain('csv', (scan) => createLineDecoder(scan, csvFormat)),
-  text: plain('text', (scan) => createLineDecoder(scan, textFormat)),
+  jsonl: (scan) => createLineDecoder(scan, () => JSONL),
+  csv: (scan) => createLineDecoder(scan, csvFormat),
+  text: plain('text', (scan) => createTextDecoder(scan, textFormat)),
 };
 
 /** What these formats cannot give is refused before anything is read. */

@@ -1,8 +1,9 @@
 import { connect, labelsOf, openPipeline, showStep, type Batch, type ConfigInput, type Cursor } from 'headrace';
 import { execFile } from 'node:child_process';
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
 import { stepHashes } from '../support/global-hash.js';
@@ -113,6 +114,31 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
     for (const [place, row] of expected) expect(rows.get(place), place).toEqual(row);
   }, 60_000);
 
+  it('of JSON lines, plain and compressed, they have the same ids and masks, and a bad line is left out by policy', async () => {
+    await mkdir(workspace.path('lines'));
+    for (let shard = 0; shard < 4; shard++) {
+      const own = Array.from({ length: 120 }, (_, i) => spec.chats[(shard * 7 + i * 3) % spec.chats.length]);
+      const lines = own.map(
+        (messages, i) => `${JSON.stringify({ id: `${shard}-${i}`, of: { messages, json: JSON.stringify(messages) } })}\n`,
+      );
+      const content = `${lines.join('')}${shard === 3 ? '{"of":{"messages":[{"role":"user"\n' : ''}`;
+      const name = workspace.path('lines', `chat-${shard}.jsonl`);
+      await (shard < 2 ? writeFile(name, content) : writeFile(`${name}.gz`, gzipSync(content)));
+    }
+    const source = { uri: workspace.path('lines/'), messages: 'of.messages' };
+    const batches = await collect(config({ badRows: 'skip' }, source));
+    const rows = delivered(batches);
+    expect(rows.size).toBe(480);
+    for (const [place, row] of expected) expect(rows.get(place), place).toEqual(row);
+    expect(stepHashes([batches]).at(-1)).toBe('4d94a329a2bff3cd5b6205d8e08262643db58745a4092e10b39ee5bc82c0e1a0');
+    await expect(collect(config({}, source))).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringContaining('(line 121) is not valid JSON') as string,
+    });
+    const taken = await collect(config({ badRows: 'skip' }, { ...source, messages: 'of.json', where: { id: { startsWith: '1-1' } } }));
+    expect([...delivered(taken).keys()].sort()).toEqual([...expected.keys()].filter((place) => place.startsWith('1:1')).sort());
+  }, 60_000);
+
   it.each(['best-fit', 'pad'] as const)(
     'packed as %s, each token keeps its mask',
     async (packing) => {
@@ -185,8 +211,8 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
       code: 'CONFIG_INVALID',
       message: expect.stringContaining('sources.chats has messages'),
     });
-    await writeFile(workspace.path('chats.jsonl'), '{"messages": []}\n');
-    await expect(openPipeline(config({}, { uri: workspace.path('chats.jsonl') }))).rejects.toMatchObject({ code: 'SHARD_UNSUPPORTED' });
+    await writeFile(workspace.path('chats.txt'), '{"messages": []}\n');
+    await expect(openPipeline(config({}, { uri: workspace.path('chats.txt') }))).rejects.toMatchObject({ code: 'SHARD_UNSUPPORTED' });
     const fieldOfStruct = openPipeline(config({}, { columns: ['meta.name'] }));
     await expect(fieldOfStruct).rejects.toMatchObject({ code: 'COLUMN_TYPE', message: expect.stringContaining('a field of a struct') });
   }, 60_000);

@@ -8,26 +8,39 @@ import { codecOfPath } from '../compressed/codec.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
 import { hasBeside } from '../beside.js';
-import type { BlockReader, FetchedRows, PlainRequest, PlainDecoder, ReadEstimate, Scan, Wanted } from '../decoder.js';
+import type { BlockReader, ColumnRequest, Decoder, FetchedRows, ReadEstimate, Scan, Wanted } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
-import { lineColumns } from './columns.js';
+import { lineColumns, type LineColumns } from './columns.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
 import { indexLines } from './index-lines.js';
 import { lineUnitLayout, longRowsOf, marksOf, type LongRow, type Mark } from './layout.js';
 import type { LineFormat } from './line-format.js';
 
-export type LineFormatOf = (request: PlainRequest, path: string) => LineFormat;
+export type LineFormatOf = (request: ColumnRequest, path: string) => LineFormat;
 
-/** `scan` runs in a worker. */
-export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): PlainDecoder {
+/** Of plain text, which has no columns beside it. `scan` runs in a worker. */
+export function createTextDecoder(scan: Scan, formatOf: LineFormatOf): Decoder {
   const inTurn = createTurns(CONTENT_LIMITS.passesMax);
   return {
-    index: (store, object, request, signal = new AbortController().signal) =>
-      inTurn(() => indexLines(store, object, formatOf(request, object.path), request, scan, signal)),
+    index: (store, object, request, signal = new AbortController().signal, filter) =>
+      inTurn(() => indexLines(store, object, formatOf(request, object.path), { ...request, filter }, scan, signal)),
     openBlock: (store, path, shard, block) => new LineReader(store, path, shard, block),
     reopenBlock: (store, path, shard, block, ranges) => new LineReader(withFreshReads(store, ranges), path, shard, block),
     estimateBlock,
     storedIdBytes: (unit) => unit.storedBytes,
+  };
+}
+
+/** Of JSON lines and separated values. */
+export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): Decoder {
+  return {
+    ...createTextDecoder(scan, formatOf),
+    fieldTypes: ({ rows, layout }) => {
+      const columns = lineColumns(layout);
+      return rows === 0 || columns.kind === 'text' ? undefined : (columns.fields ?? []).map(({ type }) => type);
+    },
+    // all columns lie in the same bytes
+    storedFilterBytes: (unit) => unit.storedBytes,
   };
 }
 
@@ -90,7 +103,7 @@ class LineReader implements BlockReader {
       rows: endRow - startRow,
       longRows: long.map(({ row, startByte, endByte }) => ({ row: row - start.row, bytes: endByte - startByte })),
       columns,
-      kind: columns.kind === 'jsonl' ? columns.as : 'text',
+      kind: kindOf(columns),
     };
   }
 
@@ -114,6 +127,13 @@ class LineReader implements BlockReader {
   #markBehind(row: number): Mark {
     return this.#marks.find((mark) => mark.row >= row) ?? this.#marks[this.#marks.length - 1];
   }
+}
+
+/** Where fields are all that is wanted, nobody asks for rows. */
+function kindOf(columns: LineColumns): EncodedLineSlice['kind'] {
+  if (columns.kind === 'text') return 'text';
+  if (columns.columns !== undefined) return 'records';
+  return columns.kind === 'jsonl' && columns.as === 'tokens' ? 'tokens' : 'text';
 }
 
 /** One piece is nearly always all of it, and is not copied. */

@@ -1,35 +1,22 @@
 /** From lines to rows: the worker's half of JSON lines, separated values and plain text. */
-import { isUtf8 } from 'node:buffer';
-import { LIMITS } from '../../config/limits.js';
-import type { JsonValue } from '../../core/canonical-json.js';
-import type { DocumentIds, Rows } from '../decoder.js';
-import type { LineColumns } from './columns.js';
+import type { RecordRows, Rows } from '../decoder.js';
 import { readRecord } from './csv-record.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
-import { fieldOf, JsonLineError, JsonLineScanner, writeString, type FieldKind, type FieldPlace } from './json-line.js';
+import { findFields, JsonLineScanner, writeString, type FieldKind, type FieldPlace } from './json-line.js';
+import { lineProblem, longProblem, parseRare, utf8Of, widthProblem } from './line-values.js';
+import { decodeLineRecords } from './records.js';
 import { visitRows } from './rows-of-slice.js';
 import { TextKernel, type TextOutput } from './text-kernel.js';
 
 /** Errors: `SHARD_INVALID`. */
-export function decodeLineSlice(slice: EncodedLineSlice): Rows {
+export function decodeLineSlice(slice: EncodedLineSlice): Rows | RecordRows {
+  if (slice.kind === 'records') return decodeLineRecords(slice);
   return slice.kind === 'tokens' ? decodeTokens(slice) : decodeTexts(slice);
 }
 
 /** The rows themselves as text, checked no further: lines of JSON, records as they are written. Errors: `SHARD_INVALID`. */
 export function decodeRecords(slice: EncodedLineSlice): Rows {
   return decodeTexts({ ...slice, kind: 'record' });
-}
-
-/** Errors: `SHARD_INVALID`. */
-export function decodeLineIds(slice: EncodedLineSlice): DocumentIds {
-  const { bytes, columns, rows } = slice;
-  const ids = new Array<string | null>(rows).fill(null);
-  const read = idReader(columns);
-  visitRows(slice, {
-    row: (index, start, end) => (ids[index] = read(bytes, start, end)),
-    long: () => undefined, // its row is a bad one, whatever its id is
-  });
-  return ids;
 }
 
 /** What a row's text is: bytes to be copied, a string to be written out, or none. */
@@ -85,12 +72,8 @@ class Nulls {
     this.valid ??= new Uint8Array(this.#rows).fill(1);
     this.valid[index] = 0;
     this.problems ??= new Map();
-    this.problems.set(index, `(line ${line}) ${problem}`);
+    this.problems.set(index, lineProblem(line, problem));
   }
-}
-
-function longProblem(bytes: number): string {
-  return `has ${bytes} bytes; a document has at most ${LIMITS.documentBytesMax}`;
 }
 
 function none(problem: string): Text {
@@ -114,8 +97,8 @@ function textReader({ bytes, columns, kind }: EncodedLineSlice): (start: number,
       const { column, width, delimiter, quote } = columns;
       return (start, end) => {
         const { values, problem } = readRecord(bytes, start, end, delimiter, quote);
-        if (problem !== undefined) return none(problem);
-        if (values.length !== width) return none(`has ${values.length} values, and there are ${width} columns`);
+        const wrong = problem ?? widthProblem(values.length, width);
+        if (wrong !== undefined) return none(wrong);
         return { kind: 'bytes', bytes: values[column] };
       };
     }
@@ -144,12 +127,8 @@ function jsonReader(bytes: Uint8Array, column: string): (start: number, end: num
 
 /** Or what is wrong with the line. */
 function findField(scanner: JsonLineScanner, bytes: Uint8Array, start: number, end: number): FieldPlace | string {
-  try {
-    return scanner.find(bytes, start, end);
-  } catch (error) {
-    if (error instanceof JsonLineError) return error.message;
-    throw error;
-  }
+  const found = findFields(scanner, bytes, start, end);
+  return typeof found === 'string' ? found : found[0];
 }
 
 function noText(column: string, kind: FieldKind, first: number): string {
@@ -157,26 +136,11 @@ function noText(column: string, kind: FieldKind, first: number): string {
   return `has ${kind === 'number' ? 'a number' : `an ${kind}`} in field ${column}, and no text`;
 }
 
-/** With the engine's own parser; a name that is there twice stands for its last value. */
-function parseRare(bytes: Uint8Array, start: number, end: number, column: string): JsonValue | undefined | Error {
-  const line = bytes.subarray(start, end);
-  if (!isUtf8(line)) return new Error('is not valid UTF-8');
-  try {
-    return fieldOf(JSON.parse(new TextDecoder('utf-8', { ignoreBOM: true }).decode(line)) as JsonValue, column);
-  } catch {
-    return new Error('is not valid JSON');
-  }
-}
-
 function rareText(bytes: Uint8Array, start: number, end: number, column: string): Text {
   const value = parseRare(bytes, start, end, column);
   if (value instanceof Error) return none(value.message);
   if (value === undefined) return none(`has no field ${column}`);
-  if (typeof value === 'string') {
-    // half a surrogate pair is no text: it stays what no valid UTF-8 has
-    const parts = value.split(/\p{Surrogate}/u).map((part) => Buffer.from(part, 'utf8'));
-    return { kind: 'bytes', bytes: Buffer.concat(parts.flatMap((part, i) => (i === 0 ? [part] : [Buffer.of(0xff), part]))) };
-  }
+  if (typeof value === 'string') return { kind: 'bytes', bytes: utf8Of(value) };
   return none(
     value === null
       ? `has null in field ${column}`
@@ -269,37 +233,4 @@ function readIds(bytes: Uint8Array, start: number, end: number, ids: Int32Array,
     ids[to++] = value;
     while (at < end && (bytes[at] <= 0x20 || bytes[at] === 0x2c)) at++;
   }
-}
-
-/** Text, and integers in decimal; anything else is no id. */
-function idReader(columns: LineColumns): (bytes: Uint8Array, start: number, end: number) => string | null {
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  if (columns.kind === 'csv' && columns.id !== undefined) {
-    const { id, width, delimiter, quote } = columns;
-    return (bytes, start, end) => {
-      const { values, problem } = readRecord(bytes, start, end, delimiter, quote);
-      return problem === undefined && values.length === width ? decoder.decode(values[id]) : null;
-    };
-  }
-  if (columns.kind !== 'jsonl' || columns.id === undefined) throw new Error('the index was not asked for ids');
-  const { id } = columns;
-  const scanner = new JsonLineScanner(id);
-  return (bytes, start, end) => {
-    const place = findField(scanner, bytes, start, end);
-    if (typeof place === 'string' || place.kind === 'missing' || place.kind === 'no-object') return null;
-    if (place.kind !== 'rare' && place.kind !== 'string' && place.kind !== 'number') return null;
-    const value = place.kind === 'rare' ? parseRare(bytes, start, end, id) : valueAt(decoder, bytes, place);
-    if (typeof value === 'string') return value;
-    return typeof value === 'number' && Number.isInteger(value) ? BigInt(value).toString() : null;
-  };
-}
-
-/** Integers beyond 2^53 keep their digits. */
-function valueAt(
-  decoder: { decode(bytes: Uint8Array): string },
-  bytes: Uint8Array,
-  { start, end }: { readonly start: number; readonly end: number },
-): JsonValue {
-  const text = decoder.decode(bytes.subarray(start, end));
-  return /^-?[1-9]\d{15,}$/.test(text) ? text : (JSON.parse(text) as JsonValue);
 }

@@ -20,7 +20,7 @@ export interface EncodedLineSlice {
   readonly longRows: readonly { readonly row: number; readonly bytes: number }[];
   readonly columns: LineColumns;
   /** `record`: the line itself. */
-  readonly kind: 'text' | 'tokens' | 'record';
+  readonly kind: 'text' | 'tokens' | 'records' | 'record';
 }
 
 /** What is wanted beside the rows lies in the same bytes. */

@@ -12,8 +12,8 @@ import type { ObjectInfo, Store } from '../../store/store.js';
 import { codecOfPath } from '../compressed/codec.js';
 import { partOf, passContent, type ContentPart } from '../compressed/content.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
-import type { PlainRequest, Scan, ShardIndex } from '../decoder.js';
-import { findColumns } from './columns.js';
+import type { Scan, ShardIndex } from '../decoder.js';
+import { findColumns, type LineRequest } from './columns.js';
 import type { LineUnitLayout, LongRow } from './layout.js';
 import type { LineFormat } from './line-format.js';
 import { LINE_LIMITS } from './limits.js';
@@ -42,7 +42,7 @@ export async function indexLines(
   store: Store,
   object: ObjectInfo,
   format: LineFormat,
-  request: PlainRequest,
+  request: LineRequest,
   scan: Scan,
   signal: AbortSignal,
 ): Promise<ShardIndex> {

@@ -1,5 +1,5 @@
 /**
- * One line of JSON, checked as strictly as `JSON.parse` does, without making anything of it but the place of the wanted field: a scanner over bytes.
+ * One line of JSON, checked as strictly as `JSON.parse` does, without making anything of it but the places of the wanted fields: a scanner over bytes.
  * What is rare (the field twice, names with escapes) is left to `JSON.parse` itself.
  *
  * A path names fields in fields, `meta.lang`; a name that has the dots itself comes first, and a longer name before a shorter one.
@@ -43,10 +43,35 @@ const COLON = 0x3a;
 const MINUS = 0x2d;
 const DOT = 0x2e;
 
-/** One for a column; its fields are of the last line. */
+/** What is looked for in an object: of each path, what follows the names that led there. */
+class Wanted {
+  count = 0;
+  readonly paths: Int32Array;
+  readonly froms: Int32Array;
+  /** How many names of the object the path begins with, or goes on with: more than one are for `JSON.parse` to judge. */
+  readonly candidates: Int32Array;
+
+  constructor(paths: number) {
+    this.paths = new Int32Array(paths);
+    this.froms = new Int32Array(paths);
+    this.candidates = new Int32Array(paths);
+  }
+
+  add(path: number, from: number): void {
+    this.paths[this.count] = path;
+    this.froms[this.count++] = from;
+  }
+}
+
+/** One for a set of columns, which are found in one pass over a line. */
 export class JsonLineScanner {
-  /** The path's bytes, and where its names may end: after each name, and at the end. */
-  readonly #path: Uint8Array;
+  /** Of each path its bytes. */
+  readonly #paths: readonly Uint8Array[];
+  readonly #places: FieldPlace[];
+  /** By depth. */
+  readonly #wanted: Wanted[] = [];
+  /** Paths that end with the last name, by depth as well. */
+  readonly #ending: Int32Array[] = [];
   #bytes: Uint8Array = new Uint8Array(0);
   #start = 0;
   #end = 0;
@@ -55,36 +80,46 @@ export class JsonLineScanner {
   /** What is open while a value is skipped: 1 an object, 0 an array. */
   #open = new Uint8Array(64);
 
-  constructor(path: string) {
-    this.#path = new TextEncoder().encode(path);
+  constructor(...paths: readonly string[]) {
+    const encoder = new TextEncoder();
+    this.#paths = paths.map((path) => encoder.encode(path));
+    this.#places = new Array<FieldPlace>(paths.length).fill(MISSING);
   }
 
-  /** The field in the line [start, end). Throws `JsonLineError`. */
+  /** The field of the first path in the line [start, end). Throws `JsonLineError`. */
   find(bytes: Uint8Array, start: number, end: number): FieldPlace {
+    return this.findAll(bytes, start, end)[0];
+  }
+
+  /** Those of all paths, in an array that the next call fills again. Throws `JsonLineError`. */
+  findAll(bytes: Uint8Array, start: number, end: number): readonly FieldPlace[] {
     this.#bytes = bytes;
     this.#start = start;
     this.#end = end;
     this.#at = start;
     this.#skipSpace();
     const isObject = this.#peek() === OPEN_OBJECT;
-    let place: FieldPlace = NO_OBJECT;
-    if (isObject) place = this.#findIn(0);
-    else this.#skipValue();
+    this.#places.fill(isObject ? MISSING : NO_OBJECT);
+    if (isObject) {
+      const wanted = this.#wantedAt(0);
+      wanted.count = 0;
+      for (let path = 0; path < this.#paths.length; path++) wanted.add(path, 0);
+      this.#findIn(0);
+    } else this.#skipValue();
     this.#skipSpace();
     if (this.#at !== this.#end) this.#fail();
-    return place;
+    return this.#places;
   }
 
-  /** In the object that begins here, what the path from `from` on names. */
-  #findIn(from: number): FieldPlace {
-    const bytes = this.#bytes;
-    let found: FieldPlace = MISSING;
-    let candidates = 0;
+  /** In the object that begins here, what is wanted at this depth. */
+  #findIn(depth: number): void {
+    const { count, paths, candidates } = this.#wantedAt(depth);
+    candidates.fill(0, 0, count);
     this.#at++;
     this.#skipSpace();
     if (this.#peek() === CLOSE_OBJECT) {
       this.#at++;
-      return MISSING;
+      return;
     }
     for (;;) {
       if (this.#peek() !== QUOTE) this.#fail();
@@ -96,18 +131,10 @@ export class JsonLineScanner {
       if (this.#peek() !== COLON) this.#fail();
       this.#at++;
       this.#skipSpace();
-      const rest = isRare ? -1 : this.#match(nameStart, nameEnd, from);
       if (isRare) {
-        found = RARE;
-        candidates = 2;
+        candidates.fill(2, 0, count);
         this.#skipValue();
-      } else if (rest < 0) this.#skipValue();
-      else {
-        candidates++;
-        if (rest > this.#path.length) found = this.#takeValue();
-        else if (bytes[this.#at] === OPEN_OBJECT && this.#at < this.#end) found = this.#findIn(rest);
-        else this.#skipValue();
-      }
+      } else this.#takeNamed(depth, nameStart, nameEnd);
       this.#skipSpace();
       const next = this.#peek();
       this.#at++;
@@ -115,36 +142,51 @@ export class JsonLineScanner {
       if (next !== COMMA) this.#fail(this.#at - 1);
       this.#skipSpace();
     }
-    return candidates > 1 ? RARE : found;
+    for (let i = 0; i < count; i++) if (candidates[i] > 1) this.#places[paths[i]] = RARE;
+  }
+
+  /** The value that begins here has this name. */
+  #takeNamed(depth: number, nameStart: number, nameEnd: number): void {
+    const { count, paths, froms, candidates } = this.#wantedAt(depth);
+    const ending = this.#ending[depth];
+    const inner = this.#wantedAt(depth + 1);
+    inner.count = 0;
+    let endings = 0;
+    for (let i = 0; i < count; i++) {
+      const path = this.#paths[paths[i]];
+      const rest = this.#match(path, nameStart, nameEnd, froms[i]);
+      if (rest < 0) continue;
+      candidates[i]++;
+      if (rest > path.length) ending[endings++] = paths[i];
+      else inner.add(paths[i], rest);
+    }
+    const start = this.#at;
+    const first = this.#peek();
+    this.#hasEscapes = false;
+    if (inner.count > 0 && first === OPEN_OBJECT) this.#findIn(depth + 1);
+    else this.#skipValue();
+    if (endings === 0) return;
+    const kind = kindOf(first);
+    const place = { kind, start, end: this.#at, hasEscapes: kind === 'string' && this.#hasEscapes };
+    for (let i = 0; i < endings; i++) this.#places[ending[i]] = place;
+  }
+
+  #wantedAt(depth: number): Wanted {
+    if (depth === this.#wanted.length) {
+      this.#wanted.push(new Wanted(this.#paths.length));
+      this.#ending.push(new Int32Array(this.#paths.length));
+    }
+    return this.#wanted[depth];
   }
 
   /** Where the path goes on behind a name: beyond its end where the name is all of it; −1: it is another name. */
-  #match(start: number, end: number, from: number): number {
-    const path = this.#path;
+  #match(path: Uint8Array, start: number, end: number, from: number): number {
     const length = end - start;
     if (length > path.length - from) return -1;
     for (let i = 0; i < length; i++) if (this.#bytes[start + i] !== path[from + i]) return -1;
     const after = from + length;
     if (after === path.length) return path.length + 1;
     return path[after] === DOT ? after + 1 : -1;
-  }
-
-  #takeValue(): FieldPlace {
-    const start = this.#at;
-    const first = this.#peek();
-    this.#hasEscapes = false;
-    this.#skipValue();
-    const kind =
-      first === QUOTE
-        ? 'string'
-        : first === OPEN_OBJECT
-          ? 'object'
-          : first === OPEN_ARRAY
-            ? 'array'
-            : isLetter(first)
-              ? 'literal'
-              : 'number';
-    return { kind, start, end: this.#at, hasEscapes: kind === 'string' && this.#hasEscapes };
   }
 
   #skipValue(): void {
@@ -288,6 +330,45 @@ export class JsonLineScanner {
   }
 }
 
+/** The fields of a line, or what is wrong with it. */
+export function findFields(scanner: JsonLineScanner, bytes: Uint8Array, start: number, end: number): readonly FieldPlace[] | string {
+  try {
+    return scanner.findAll(bytes, start, end);
+  } catch (error) {
+    if (error instanceof JsonLineError) return error.message;
+    throw error;
+  }
+}
+
+const NUMERAL = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+
+/** What `JSON.parse` makes of it, but for integers that no number holds: these are their digits, as text. Throws as that does. */
+export function exactJson(text: string): JsonValue {
+  const value = JSON.parse(text) as JsonValue;
+  if (!/\d{16}/.test(text)) return value;
+  const quoted = (numeral: string): string =>
+    /^-?\d{16,}$/.test(numeral) && !Number.isSafeInteger(Number(numeral)) ? `"${numeral}"` : numeral;
+  const parts: string[] = [];
+  for (let at = 0; at < text.length;) {
+    const quote = text.indexOf('"', at);
+    const end = quote < 0 ? text.length : quote;
+    parts.push(text.slice(at, end).replace(NUMERAL, quoted));
+    at = quote < 0 ? end : stringEnd(text, quote);
+    parts.push(text.slice(end, at));
+  }
+  return JSON.parse(parts.join('')) as JsonValue;
+}
+
+/** After the string that begins at `start`, of valid JSON. */
+function stringEnd(text: string, start: number): number {
+  for (let at = start + 1; ; at++) {
+    at = text.indexOf('"', at);
+    let escapes = 0;
+    while (text[at - 1 - escapes] === '\\') escapes++;
+    if (escapes % 2 === 0) return at + 1;
+  }
+}
+
 /** The same in a parsed line; `undefined` where there is no such field. */
 export function fieldOf(value: JsonValue, path: string): JsonValue | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
@@ -300,6 +381,14 @@ export function fieldOf(value: JsonValue, path: string): JsonValue | undefined {
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/** Of the value that begins with the byte. */
+function kindOf(first: number): FieldKind {
+  if (first === QUOTE) return 'string';
+  if (first === OPEN_OBJECT) return 'object';
+  if (first === OPEN_ARRAY) return 'array';
+  return isLetter(first) ? 'literal' : 'number';
 }
 
 function isLetter(byte: number): boolean {

@@ -1,7 +1,7 @@
 /** What the formats of lines are told of how to read an object, checked. */
 import { HeadraceError } from '../../core/errors.js';
 import type { JsonValue } from '../../core/canonical-json.js';
-import type { PlainRequest } from '../decoder.js';
+import type { ColumnRequest } from '../decoder.js';
 
 /** What ends a row, and what is in it. */
 export type LineFormat =
@@ -12,12 +12,12 @@ export type LineFormat =
 
 export const JSONL: LineFormat = { kind: 'jsonl' };
 
-export function textFormat({ options }: PlainRequest): LineFormat {
+export function textFormat({ options }: ColumnRequest): LineFormat {
   return { kind: 'text', per: options?.lines === true ? 'line' : 'file' };
 }
 
 /** The ending says what separates values, unless the source does. */
-export function csvFormat({ options }: PlainRequest, path: string): LineFormat {
+export function csvFormat({ options }: ColumnRequest, path: string): LineFormat {
   const csv = objectOf(options?.csv);
   const delimiter = typeof csv.delimiter === 'string' ? csv.delimiter : /\.(tsv|tab)(\.|$)/.test(path) ? '\t' : ',';
   const { quote = '"', header = true } = csv;

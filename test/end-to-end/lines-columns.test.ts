@@ -1,0 +1,190 @@
+import { fieldOfRow, openPipeline, type Batch, type ConfigInput, type Cursor } from 'headrace';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
+import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+
+const PYTHON = process.env.HEADRACE_PYTHON;
+const SHARDS = 3;
+const ROWS = 200;
+/** The same rows as JSON lines and as separated values, and as a list of rows that Python reads back. */
+const SCRIPT = `
+import csv, io, json, random, sys, zstandard
+rng = random.Random(11)
+for shard in range(${SHARDS}):
+    rows = [{"id": 2**60 + shard * ${ROWS} + i, "text": f"{shard} {i} é\\n" * rng.randint(1, 9), "label": rng.randint(-5, 5), "emb": [rng.random() for _ in range(4)],
+             "meta": {"lang": rng.choice(["en", "de", None])}, "score": rng.choice([0.25, 0.5, 1, 2])} for i in range(${ROWS})]
+    with open(f"{sys.argv[1]}/json/{shard}.jsonl", "w") as file:
+        file.writelines(json.dumps(row, ensure_ascii=i % 2 == 0) + "\\n" for i, row in enumerate(rows))
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(["text", "score", "lang"])
+    writer.writerows([row["text"], row["score"], row["meta"]["lang"]] for row in rows)
+    frames = out.getvalue().encode()
+    compressor = zstandard.ZstdCompressor()
+    with open(f"{sys.argv[1]}/csv/{shard}.csv.zst", "wb") as file:
+        for at in range(0, len(frames), 4000):
+            file.write(compressor.compress(frames[at : at + 4000]))
+    json.dump([{**row, "id": str(row["id"])} for row in rows], open(f"{sys.argv[1]}/{shard}.rows", "w"))
+`;
+
+interface Row {
+  readonly id: string;
+  readonly text: string;
+  readonly label: number;
+  readonly emb: readonly number[];
+  readonly meta: { readonly lang: string | null };
+  readonly score: number;
+}
+
+/** SHA-256 of the digests of all steps, of one rank: pinned, so that no change moves a stream unseen. */
+const ORDERS = {
+  samples: 'b9724def8835a015517ec4ea6d96f3a43da7c89debe454434b14feda97736ea8',
+  text: '6a3e1abc24c7c657798bc8cbbf7c415dc86a9067b0b09e65eea0436bb7eca465',
+} as const;
+
+describe.skipIf(PYTHON === undefined)('columns of lines', () => {
+  let workspace: Workspace;
+  let rows: readonly (readonly Row[])[];
+
+  const config = (source: ConfigInput['sources'][string], changes: Partial<ConfigInput> = {}): ConfigInput => ({
+    seed: 3,
+    sources: { s: source },
+    shuffle: { blocks: 4, windowBytes: '64KiB' },
+    batch: { size: 8, lanes: 2 },
+    epochs: 1,
+    last: 'pad',
+    cache: { dir: workspace.path('cache') },
+    limits: { workers: 1 },
+    ...changes,
+  });
+  const samples = (changes: Partial<ConfigInput> = {}): ConfigInput =>
+    config(
+      {
+        uri: workspace.path('json/'),
+        fields: {
+          caption: 'text',
+          lang: { column: 'meta.lang', type: 'bytes' },
+          id: { column: 'id', type: 'int64' },
+          label: { column: 'label', type: 'int32' },
+          emb: { column: 'emb', size: 4, type: 'float32' },
+          score: { column: 'score', type: 'float64' },
+        },
+        where: { 'meta.lang': ['en', 'de'], score: { lt: 2 }, not: { label: { between: [-1, 1] } } },
+      },
+      { sequence: 'none', ...changes },
+    );
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+    for (const name of ['json', 'csv', 'bad']) mkdirSync(workspace.path(name));
+    execFileSync(PYTHON!, ['-c', SCRIPT, workspace.dir]);
+    rows = Array.from({ length: SHARDS }, (_, shard) => JSON.parse(readFileSync(workspace.path(`${shard}.rows`), 'utf8')) as Row[]);
+  });
+  afterAll(() => workspace.remove());
+
+  const placesOf = (takes: (row: Row) => boolean): string[] =>
+    rows.flatMap((own, shard) => own.flatMap((row, i) => (takes(row) ? [`${shard}:${i}`] : [])));
+
+  it('samples of JSON lines have the fields of the rows that where takes, each once, and go on exactly', async () => {
+    const all = await runs(samples(), ORDERS.samples);
+    const seen: string[] = [];
+    for (const batch of all) {
+      for (const [place, at] of deliveredOf(batch)) {
+        const [shard, i] = place.split(':').map(Number);
+        const row = rows[shard][i];
+        seen.push(place);
+        const own = Object.fromEntries(Object.entries(batch.fields ?? {}).map(([name, field]) => [name, fieldOfRow(field, at)]));
+        expect(own, place).toEqual({
+          caption: row.text,
+          lang: expect.objectContaining({ length: 2 }) as Uint8Array,
+          id: BigInt(row.id),
+          label: row.label,
+          emb: Float32Array.from(row.emb),
+          score: row.score,
+        });
+        expect(Buffer.from(own.lang as Uint8Array).toString()).toBe(row.meta.lang);
+      }
+    }
+    const expected = placesOf(({ meta, score, label }) => meta.lang !== null && score < 2 && Math.abs(label) > 1);
+    expect(seen.sort()).toEqual(expected.sort());
+    expect(expected.length).toBeGreaterThan(100);
+  });
+
+  it('text of compressed separated values is of the rows that where takes', async () => {
+    const text = config(
+      { uri: workspace.path('csv/'), where: { score: { gte: 0.5 }, lang: { not: 'de' } } },
+      { tokenizer: { file: TOKENIZER_FILE }, sequence: { length: 64 } },
+    );
+    const all = await runs(text, ORDERS.text);
+    const seen = new Set(all.flatMap((batch) => [...deliveredOf(batch).keys()]));
+    expect([...seen].sort()).toEqual(placesOf(({ meta, score }) => score >= 0.5 && meta.lang !== 'de').sort());
+  });
+
+  it('a line that cannot be read is a bad row of samples, whatever the filter says, and is named', async () => {
+    writeFileSync(workspace.path('bad', 'a.jsonl'), readFileSync(workspace.path('json', '0.jsonl')));
+    appendFileSync(workspace.path('bad', 'a.jsonl'), '{"label": 7\n');
+    const bad = samples();
+    const own = { ...bad, sources: { s: { ...bad.sources.s, uri: workspace.path('bad/') } } };
+    await expect(collect(own)).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringMatching(/row 200 of .*a\.jsonl \(line 201\) is not valid JSON/) as string,
+    });
+    const skipped: string[] = [];
+    await collect({ ...own, badRows: 'skip' }, (problem) => skipped.push(problem));
+    expect(skipped).toHaveLength(1);
+  });
+
+  it('a field of a type that its values are not is a bad row, and another one than in another source is refused', async () => {
+    const own = samples();
+    const wrong = { ...own, sources: { s: { ...own.sources.s, fields: { label: { column: 'score', type: 'int32' as const } } } } };
+    await expect(collect(wrong)).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringContaining('(line ') as string,
+    });
+    const sources = { a: { ...own.sources.s, fields: { label: 'label' } }, b: { ...wrong.sources.s } };
+    await expect(collect({ ...own, sources })).rejects.toMatchObject({ code: 'COLUMN_TYPE' });
+  });
+
+  /** All batches, of which the order is checked, and a resume at every tenth step. */
+  async function runs(input: ConfigInput, order: string): Promise<Batch[]> {
+    const pipeline = await openPipeline(input);
+    try {
+      const all: Batch[] = [];
+      for await (const batch of pipeline.batches()) all.push(batch);
+      for (let step = 4; step < all.length - 1; step += 10) {
+        const cursor = JSON.parse(JSON.stringify(all[step].cursor)) as Cursor;
+        const digests: string[] = [];
+        for await (const { digest } of pipeline.batches({ cursor })) digests.push(digest);
+        expect(digests).toEqual(all.slice(step + 1).map(({ digest }) => digest));
+      }
+      const hash = createHash('sha256');
+      for (const { digest } of all) hash.update(digest);
+      expect(hash.digest('hex')).toBe(order);
+      return all;
+    } finally {
+      await pipeline.close();
+    }
+  }
+
+  async function collect(input: ConfigInput, onSkip?: (problem: string) => void): Promise<void> {
+    const pipeline = await openPipeline(input, { onSkip: ({ problem }) => onSkip?.(problem) });
+    try {
+      for await (const batch of pipeline.batches()) expect(batch.rows).toBeGreaterThan(0);
+    } finally {
+      await pipeline.close();
+    }
+  }
+});
+
+/** By shard and row: the batch's row that it begins in. */
+function deliveredOf({ cuSeqlens, segments, length }: Batch): Map<string, number> {
+  const places = new Map<string, number>();
+  for (let i = 0; i < cuSeqlens.length - 1; i++) {
+    const [source, shard, row] = segments.subarray(i * SEGMENT_FIELDS, i * SEGMENT_FIELDS + 3);
+    if (source !== SOURCE_PADDING) places.set(`${shard}:${row}`, Math.floor(cuSeqlens[i] / length));
+  }
+  return places;
+}
