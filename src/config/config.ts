@@ -275,7 +275,9 @@ function fieldsOf(fields: ParsedConfig['sources'][string]['fields']): SourceConf
   return Object.entries(fields)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, field]) =>
-      typeof field === 'string' ? { name, column: field, size: undefined } : { name, column: field.column, size: field.size },
+      typeof field === 'string'
+        ? { name, column: field, size: undefined, type: undefined }
+        : { name, column: field.column, size: field.size, type: field.type },
     );
 }
 
@@ -283,6 +285,12 @@ function fieldsOf(fields: ParsedConfig['sources'][string]['fields']): SourceConf
 function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[], isSamples: boolean): void {
   const [first] = sources;
   const namesOf = ({ fields }: SourceConfig): string => (fields ?? []).map(({ name }) => name).join(', ');
+  const sized = sources.flatMap(({ name, fields = [] }) => fields.map((field) => ({ source: name, ...field })));
+  for (const { source, name, size, type } of sized) {
+    if (size === undefined || (type !== 'text' && type !== 'bytes')) continue;
+    const field = `sources.${source}.fields.${name}.size`;
+    throw invalid(`${field} is for lists of numbers, and ${type} is none`, { field });
+  }
   const tokensOf = ({ kind }: SourceConfig): string => (kind === 'none' ? 'no tokens' : 'tokens');
   for (const source of sources) {
     const at = `sources.${source.name}`;

@@ -1,5 +1,6 @@
 /** The configuration of a run: what the YAML file may say, what each key means, and what holds where it says nothing. `docs/configuration.md` is generated from here. */
 import { z } from 'zod';
+import { FIELD_TYPE_NAMES } from '../core/fields.js';
 import { FORMAT_NAMES } from '../core/format.js';
 import { parseDuration, parseSize } from '../core/quantity.js';
 import { LIMITS } from './limits.js';
@@ -87,6 +88,12 @@ const fieldSchema = z.union([
       .max(LIMITS.fieldSizeMax)
       .optional()
       .describe('Numbers in each list of the column. Left out: what the metadata of the shards says, where it is one number for all.'),
+    type: z
+      .enum(FIELD_TYPE_NAMES)
+      .optional()
+      .describe(
+        'What the values are served as. Left out: what the metadata of the shards says; `text` of JSON and separated values, which have no types. Where the metadata says another type, the run is refused.',
+      ),
   }),
 ]);
 

@@ -16,6 +16,12 @@ export type Field = FieldType & { readonly name: string };
 /** What a source's tokens are made of; `records`: of several columns of a row; `none`: it serves fields only. */
 export type SourceKind = 'text' | 'tokens' | 'records' | 'none';
 
+/** What a source may say that a field is, of one number or of a list of `size`. */
+export const FIELD_TYPE_NAMES = ['text', 'bytes', 'uint8', 'int32', 'int64', 'float32', 'float64'] as const satisfies readonly (
+  'text' | 'bytes' | FieldDtype
+)[];
+export type FieldTypeName = (typeof FIELD_TYPE_NAMES)[number];
+
 /** What a source says of a field. */
 export interface FieldRequest {
   readonly name: string;
@@ -23,6 +29,8 @@ export interface FieldRequest {
   readonly column: string;
   /** Numbers of a list in each sample; `undefined`: as the format's metadata says. */
   readonly size: number | undefined;
+  /** `undefined`: as the format's metadata says, and text where a format has none. */
+  readonly type?: FieldTypeName | undefined;
 }
 
 /** One field of the rows of a batch. The caller owns the arrays. */
@@ -118,6 +126,26 @@ export function checkSameField(name: string, a: FieldType, whereA: string, b: Fi
   throw new HeadraceError('COLUMN_TYPE', `the field ${name} is ${describeField(a)} in ${whereA}, and ${describeField(b)} in ${whereB}`, {
     detail: { field: name, first: describeField(a), other: describeField(b) },
     hint: 'Fields that are served together have one type everywhere: write the data with one, or name another column.',
+  });
+}
+
+/** What a field is in a format that has no types of its own. Errors: `COLUMN_TYPE`. */
+export function declaredType({ name, column, size, type = 'text' }: FieldRequest): FieldType {
+  if (type !== 'text' && type !== 'bytes') return { kind: 'numbers', dtype: type, size: size ?? null };
+  if (size === undefined) return { kind: type };
+  throw new HeadraceError('COLUMN_TYPE', `the field ${name} has lists of ${size}, and nothing says of what`, {
+    detail: { field: name, column },
+    hint: `Say it: ${name}: {column: ${column}, size: ${size}, type: float32}.`,
+  });
+}
+
+/** Where a format has types of its own, a source may say what it relies on. Errors: `COLUMN_TYPE`. */
+export function checkDeclaredType({ name, column, type: declared }: FieldRequest, type: FieldType, uri: string): void {
+  const own = type.kind === 'numbers' ? type.dtype : type.kind;
+  if (declared === undefined || declared === own) return;
+  throw new HeadraceError('COLUMN_TYPE', `column ${column} of ${uri} is served as ${own}, and the field ${name} is declared ${declared}`, {
+    detail: { uri, column, type: own },
+    hint: 'Values are served as the data has them: leave `type` out, or write the data with that type.',
   });
 }
 

@@ -104,6 +104,8 @@ export interface FieldRows {
   readonly valid: Uint8Array | undefined;
   /** Of those rows, for messages: `is null`. */
   readonly problem: string;
+  /** By such a row, what is wrong with it: the rest of a sentence about the row, where there is more to say. */
+  readonly problems?: ReadonlyMap<number, string> | undefined;
 }
 
 /** A column of a slice that a filter reads, decoded. */
@@ -112,6 +114,8 @@ export interface FilterColumn {
   readonly type: ColumnType;
   /** Of a row of the slice. */
   valueAt(row: number): ColumnValue;
+  /** Whether the row is a bad one: it is taken whatever the filter says, so that who reads it says what is wrong. Absent: none is. */
+  isBad?(row: number): boolean;
 }
 
 /** By row: integers in decimal, null where there is none. */

@@ -317,7 +317,7 @@ function saysNothing(format: string | undefined): boolean {
 }
 
 function plainFields(fields: readonly FieldRequest[]): JsonValue {
-  return fields.map(({ name, column, size = null }) => ({ name, column, size }));
+  return fields.map(({ name, column, size = null, type }) => ({ name, column, size, type }));
 }
 
 /** Entries that say nothing are left out, so that older fingerprints hold. */

@@ -70,7 +70,7 @@ export function fatesOf(
   const fates = new Uint8Array(range.rows);
   if (where !== undefined && columns !== undefined) {
     const isTaken = filterTest(where, range, columns);
-    for (let i = 0; i < fates.length; i++) if (!isTaken(i)) fates[i] = ROW_FILTERED;
+    for (let i = 0; i < fates.length; i++) if (!isTaken(i) && !columns.some((column) => column.isBad?.(i))) fates[i] = ROW_FILTERED;
   }
   if (heldOut !== undefined) {
     const isHeldOut = heldOutTest(selection.source, heldOut, range, ids);

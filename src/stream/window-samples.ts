@@ -32,7 +32,7 @@ export class WindowSamples implements DocumentSource, Provenance {
     const rows = this.#fields[slice];
     const bad = rows.find(({ valid }) => valid?.[index] === 0);
     if (bad !== undefined) {
-      this.#documents.reject(document, `has a field ${bad.name} that ${bad.problem}`);
+      this.#documents.reject(document, bad.problems?.get(index) ?? `has a field ${bad.name} that ${bad.problem}`);
       return undefined;
     }
     return { tokens: row.tokens, fields: rows.map((field) => bytesOfRow(field, index)) };

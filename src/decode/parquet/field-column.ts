@@ -2,7 +2,7 @@
 import type { FileMetaData, RowGroup, SchemaElement } from 'hyparquet';
 import { LIMITS } from '../../config/limits.js';
 import { HeadraceError } from '../../core/errors.js';
-import type { FieldRequest, FieldType } from '../../core/fields.js';
+import { checkDeclaredType, type FieldRequest, type FieldType } from '../../core/fields.js';
 import { columnOf, describe, findElements, type Column } from './column.js';
 import type { ParquetFieldType } from './layout.js';
 
@@ -14,16 +14,16 @@ export interface FieldColumn extends Column {
 }
 
 /** Errors: `COLUMN_MISSING`, `COLUMN_TYPE`, `SHARD_UNSUPPORTED`. */
-export function findField(
-  { schema, row_groups: rowGroups }: FileMetaData,
-  { name: field, column: name, size }: FieldRequest,
-  uri: string,
-): FieldColumn {
+export function findField({ schema, row_groups: rowGroups }: FileMetaData, request: FieldRequest, uri: string): FieldColumn {
+  const { name: field, column: name, size } = request;
   const found = findElements(schema, name, uri);
   const column = columnOf(found, name);
   const type = fieldTypeOf(found.elements, size ?? listSizeOf(rowGroups, column.path));
   const isUnknown = type?.kind === 'numbers' && type.size === UNKNOWN_SIZE && rowGroups.some(hasRows);
-  if (type !== undefined && !isUnknown) return { ...column, field, type };
+  if (type !== undefined && !isUnknown) {
+    checkDeclaredType(request, type, uri);
+    return { ...column, field, type };
+  }
   const described = describe(found.elements);
   const problem =
     type === undefined
