@@ -187,6 +187,8 @@ export interface DecodedRecord {
   readonly row: Row;
   /** What was no valid UTF-8 is U+FFFD in it. */
   readonly isValidUtf8: boolean;
+  /** Why the row is a bad one, and has no columns: the rest of a sentence about it. */
+  readonly problem?: string | undefined;
 }
 
 /** Rows, or as many that are left out. */
