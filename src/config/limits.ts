@@ -98,6 +98,8 @@ export const LIMITS = {
   numberBytesMax: 400,
   /** An index beside a tar: eight bytes a sample, so 32 million samples. */
   tarIndexBytesMax: 256 * 2 ** 20,
+  /** A file that lists shards: a million of them, at 64 bytes each. */
+  shardListBytesMax: 64 * 2 ** 20,
   /** Names that a pattern of braces may stand for: as many shards as a source may well have. */
   braceNamesMax: 1_000_000,
   /** Ids in a unit of a file of token ids: 4 MiB as int32, what shuffles well, and what a request is worth. */

@@ -89,7 +89,7 @@ function valueOfText(bytes: Uint8Array, as: 'number' | 'boolean'): RowValue {
 
 /** What is in lists in lists is served as nothing. */
 function plainValue(json: JsonValue | undefined): RowValue {
-  return typeof json === 'object' && json !== null ? { kind: 'object' } : (json);
+  return typeof json === 'object' && json !== null ? { kind: 'object' } : json;
 }
 
 const INTEGER = /^-?\d+$/;
