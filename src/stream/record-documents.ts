@@ -121,8 +121,9 @@ export class RecordDocuments implements DocumentSource, Provenance {
       return NO_TOKENS;
     }
     if (rows.kind !== 'records') throw new Error('a window of one source with two kinds of rows');
-    const { row, isValidUtf8, problem } = rows.at(place - this.#starts[slice]);
-    if (problem !== undefined) return this.#reject(document, problem);
+    const record = rows.at(place - this.#starts[slice]);
+    if ('problem' in record) return this.#reject(document, record.problem);
+    const { row, isValidUtf8 } = record;
     if (!isValidUtf8 && this.#options.invalidUtf8 === 'error') return this.#reject(document, 'is not valid UTF-8');
     const started = performance.now();
     const encoded = this.#options.encode(row);

@@ -331,6 +331,21 @@ describe('samples that are not as they should be', () => {
     ]);
   });
 
+  it('records say where JSON has half a character, and of a member that is none why', async () => {
+    const bodies = ['["\\ud83d\\ude42 \\\\ud83d"]', '["\\ud83d"]', '[', '"\xff"'];
+    const store = storeOf(bodies.map((latin1, i) => ({ name: `${i}.json`, latin1 })).concat({ name: '4.txt', latin1: 'x' }));
+    const shard = await openShard(store, 'a.tar', { column: 'json', kind: 'records', columns: ['json'] });
+    const [{ slice }] = await slicesOf(store, shard, 10);
+    const { at } = decodeTarSlice(slice) as RecordRows;
+    expect([0, 1, 2, 3, 4].map(at)).toEqual([
+      { row: { json: ['\u{1f642} \\ud83d'] }, isValidUtf8: true },
+      { row: { json: ['\ud83d'] }, isValidUtf8: false },
+      { problem: expect.stringMatching(/^has no valid JSON in its member json \(sample 2\)/) },
+      { row: { json: '\ufffd' }, isValidUtf8: false },
+      { problem: 'has no member json (sample 4)' },
+    ]);
+  });
+
   it('long members are read where they are wanted, each byte once and together with their neighbours; else only what is', async () => {
     const long = 'x'.repeat(LIMITS.tarJumpBytes + 1);
     const store = storeOf(

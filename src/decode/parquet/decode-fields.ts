@@ -8,7 +8,6 @@
 import type * as Arrow from 'apache-arrow';
 import { bytesOfNumbers, numbersOf, type FieldNumbers } from '../../core/fields.js';
 import type { FieldRows } from '../decoder.js';
-import { halfValue } from '../half-float.js';
 import { arrowColumn, boundsOf, structsAbove } from './arrow-slice.js';
 import { decodeChunk } from './decode-slice.js';
 import type { EncodedParquetField } from './encoded-slice.js';
@@ -97,6 +96,15 @@ function valueAt(values: unknown, stored: Numbers['stored'], index: number, offs
     default:
       return (values as Float64Array)[index];
   }
+}
+
+/** IEEE 754 binary16: one sign bit, five of exponent, ten of fraction. */
+function halfValue(bits: number): number {
+  const sign = bits >> 15 === 1 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: FieldNumbers): Uint8Array {

@@ -22,17 +22,26 @@ export function tarRecords(samples: TarSamples, main: string, columns: readonly 
       let isValidUtf8 = true;
       for (const { column, name, choices } of readers) {
         const value = sampleValue(samples, choices, row);
-        if (value.kind === 'bad' || (value.kind === 'missing' && column === main)) return { row: {}, isValidUtf8, problem: value.problem };
+        if (value.kind === 'bad' || (value.kind === 'missing' && column === main)) return { problem: value.problem };
         if (value.kind === 'missing') {
           values.push([name, null]);
           continue;
         }
-        isValidUtf8 &&= isUtf8(value.bytes);
+        isValidUtf8 &&= isUtf8(value.bytes) && (value.kind !== 'json' || hasWholeCharacters(value.json, value.bytes));
         values.push([name, value.kind === 'json' ? (value.json ?? null) : textOf(value.bytes)]);
       }
       return { row: Object.fromEntries(values), isValidUtf8 };
     },
   };
+}
+
+/** JSON writes half a surrogate pair as an escape only, also when it is written anew. */
+const HALF_PAIR = /(?<!\\)(?:\\\\)*\\ud/;
+
+function hasWholeCharacters(json: JsonValue | undefined, { buffer, byteOffset, length }: Uint8Array): boolean {
+  const source = Buffer.from(buffer, byteOffset, length);
+  if (!source.includes('\\ud') && !source.includes('\\uD')) return true;
+  return !HALF_PAIR.test(JSON.stringify(json ?? null));
 }
 
 function textOf(bytes: Uint8Array): string {
