@@ -18,6 +18,7 @@ import type { EncodedTarSlice } from '../../src/decode/webdataset/encoded-slice.
 import { fatesOf, ROW_TAKEN } from '../../src/select/selection.js';
 import { memoryStore, type MemoryStore } from '../../src/store/memory.js';
 import type { ByteRange, Store } from '../../src/store/store.js';
+import { sliceOf } from '../support/slices.js';
 import { tarOf, type TarMember } from '../support/tar.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
@@ -69,7 +70,7 @@ async function slicesOf(store: Store, shard: Shard, sliceRows: number): Promise<
     const block: Block = { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes: 1 };
     const reader = decoder.openBlock(store, shard.path, shard, block);
     for (let row = startRow; row < block.endRow; row += sliceRows) {
-      const slice = await reader.slice(row, Math.min(block.endRow, row + sliceRows), signal);
+      const slice = await sliceOf(reader, row, Math.min(block.endRow, row + sliceRows));
       slices.push({ startRow: row, slice: slice as EncodedTarSlice });
     }
   }

@@ -197,8 +197,8 @@ describe.skipIf(PYTHON === undefined)('samples of tars', { timeout: 120_000 }, (
       messages: 'json.chat.turns',
       columns: ['json.from'],
       template,
-      loss: 'all',
-    } as const;
+      loss: 'all' as const,
+    };
     await expect(collect({ ...config(tokens), sources: { chats: source } })).rejects.toMatchObject({
       code: 'BAD_ROW',
       message: expect.stringMatching(/row 5 of .* no valid JSON in its member json \(sample broken\)/),
