@@ -94,8 +94,12 @@ export const LIMITS = {
   tarHeaderBytesMax: 2 ** 20,
   /** A member that is decoded; no document may be longer. A longer one is a bad row, and is not read. */
   tarMemberBytesMax: 64 * 2 ** 20,
+  /** A number that is written as text: a double has 17 digits that count, and 308 before its point at most. */
+  numberBytesMax: 400,
   /** An index beside a tar: eight bytes a sample, so 32 million samples. */
   tarIndexBytesMax: 256 * 2 ** 20,
+  /** A file that lists shards: a million of them, at 64 bytes each. */
+  shardListBytesMax: 64 * 2 ** 20,
   /** Names that a pattern of braces may stand for: as many shards as a source may well have. */
   braceNamesMax: 1_000_000,
   /** Ids in a unit of a file of token ids: 4 MiB as int32, what shuffles well, and what a request is worth. */

@@ -81,7 +81,7 @@ const fieldName = z
 const fieldSchema = z.union([
   z.string().min(1),
   z.strictObject({
-    column: z.string().min(1).describe('The column.'),
+    column: z.string().min(1).describe('The column; of a tar the member, as `text` names it.'),
     size: z
       .int()
       .min(1)
@@ -117,7 +117,7 @@ const sourceSchema = z
       .min(1)
       .optional()
       .describe(
-        'The column to tokenize; a field of a struct or of JSON by its path: `meta.body`; of a tar the member, or a field of its JSON (`txt`, `json.caption`: docs/formats.md). `text`, unless `tokens` is given.',
+        'The column to tokenize; a field of a struct or of JSON by its path: `meta.body`; of a tar the member, or a field of its JSON (`txt`, `json.caption`, the first of `txt;caption`: docs/formats.md). `text`, unless `tokens` is given.',
       ),
     csv: csvSchema.optional().describe('How separated values are written (docs/formats.md).'),
     lines: z.boolean().default(false).describe('Of plain text: `true`, a document a line that is not blank; `false`, a document a file.'),
@@ -170,7 +170,7 @@ const sourceSchema = z
       .refine((fields) => Object.keys(fields).length <= LIMITS.fieldsMax, `a source has at most ${LIMITS.fieldsMax} fields`)
       .optional()
       .describe(
-        'With `sequence: none` or `packing: samples`: what to serve of each row beside its tokens, or without any, by the name that a batch has it under: a column (`image: jpg`), or a part of a struct (`image: image.bytes`), or `{column, size, type}` where the data does not say how many numbers its lists have, or what they are (JSON, CSV). Bytes, text, integers, floats, booleans, and lists of a fixed size of numbers (docs/formats.md). Sources of one run have the same fields.',
+        'With `sequence: none` or `packing: samples`: what to serve of each row beside its tokens, or without any, by the name that a batch has it under: a column (`image: jpg`), a part of a struct (`image: image.bytes`), of a tar a member (`image: jpg;png`), or `{column, size, type}` where the data does not say how many numbers its lists have, or what they are (JSON, CSV). Bytes, text, integers, floats, booleans, and lists of a fixed size of numbers (docs/formats.md). Sources of one run have the same fields.',
       ),
     exclude: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])

@@ -18,7 +18,7 @@ export interface Decoders {
 
 const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   parquet: createParquetDecoder,
-  webdataset: plain('webdataset', createWebDatasetDecoder),
+  webdataset: createWebDatasetDecoder,
   arrow: plain('arrow', createArrowDecoder),
   npy: plain('npy', createNpyDecoder),
   megatron: plain('megatron', createMegatronDecoder),

@@ -8,7 +8,9 @@ import { mapConcurrent } from '../core/map-concurrent.js';
 import type { OpenedStore } from '../store/open-store.js';
 import { shownUri } from '../store/schemes.js';
 import type { ObjectInfo, Store } from '../store/store.js';
+import { readWhole } from '../store/read-whole.js';
 import { expandBraces } from './expand-braces.js';
+import { listedShards, noShardList, shardElsewhere } from './shard-list-file.js';
 
 /** One object of a source, found but not yet read. */
 export interface ListedObject {
@@ -39,20 +41,35 @@ type FoundObject = Omit<ListedObject, 'root'>;
 const EXAMPLES_MAX = 5;
 
 /**
- * The objects of all URIs: in the order of the URIs, then of the path's UTF-8 bytes; an object that several URIs name counts once.
+ * The objects of all URIs: in the order of the URIs, then of the path's UTF-8 bytes, or of the list that a URI is; an object that several URIs name counts once.
  * Below a prefix, names that start with `_` or `.` are left out, as Spark and Dask mean them; not those of partitions (`_year=2026`). Errors: `NO_SHARDS`, those of `Store.list`.
  */
 export async function listShards(uris: readonly string[], options: ListOptions): Promise<ListedObject[]> {
   const found = new Map<string, ListedObject>();
   for (const [index, uri] of uris.entries()) {
     const before = found.size;
-    const listed = await listUri(uri, { ...options, onListed: (objects) => options.onListed?.(before + objects) });
-    for (const item of listed.sort((a, b) => compareUtf8(a.path, b.path))) {
+    const own = { ...options, onListed: (objects: number) => options.onListed?.(before + objects) };
+    const listed = (await listFile(uri, own)) ?? (await listUri(uri, own)).sort((a, b) => compareUtf8(a.path, b.path));
+    for (const item of listed) {
       const key = item.store.uri + item.object.path;
       if (!found.has(key)) found.set(key, { ...item, root: index, path: uris.length === 1 ? item.path : `${index}/${item.path}` });
     }
   }
   return [...found.values()];
+}
+
+/** A list of shards in a file, where the URI is one: each must be there, and nothing is listed. Paths are below its directory. */
+async function listFile(uri: string, options: ListOptions): Promise<FoundObject[] | undefined> {
+  const { format, openStore, signal } = options;
+  if (!uri.endsWith('.json') || hasGlob(uri) || (format !== undefined && format !== 'webdataset')) return undefined;
+  const { store, path } = openStore(uri);
+  const { size } = await store.head(path, signal && { signal });
+  const text =
+    size > LIMITS.shardListBytesMax ? undefined : Buffer.from(await readWhole(store, path, signal && { signal })).toString('utf8');
+  const shards = text === undefined ? undefined : listedShards(text, uri);
+  if (shards === undefined && format === undefined) return undefined;
+  if (shards === undefined) throw noShardList(uri);
+  return headAll(store, shards, uri.slice(0, uri.lastIndexOf('/') + 1), options);
 }
 
 async function listUri(uri: string, options: ListOptions): Promise<FoundObject[]> {
@@ -72,16 +89,21 @@ async function listUri(uri: string, options: ListOptions): Promise<FoundObject[]
  * directory of the first brace, as those of a glob are.
  */
 async function listNames(pattern: string, names: readonly string[], options: ListOptions): Promise<FoundObject[]> {
-  const rootLength = pattern.lastIndexOf('/', pattern.indexOf('{')) + 1;
+  return headAll(undefined, names, pattern.slice(0, pattern.lastIndexOf('/', pattern.indexOf('{')) + 1), options);
+}
+
+/** `within`: the store that they must be in. Paths are below `root`, of what is there. */
+async function headAll(within: Store | undefined, uris: readonly string[], root: string, options: ListOptions): Promise<FoundObject[]> {
   let found = 0;
   return mapConcurrent(
-    names,
+    uris,
     LIMITS.footerConcurrencyMax,
-    async (name, _index, signal): Promise<FoundObject> => {
-      const { store, path } = options.openStore(name);
+    async (uri, _index, signal): Promise<FoundObject> => {
+      const { store, path } = options.openStore(uri);
+      if (within !== undefined && store.uri !== within.uri) throw shardElsewhere(uri);
       const object = await store.head(path, { signal });
       options.onListed?.(++found);
-      return { store, object, path: name.slice(rootLength) };
+      return { store, object, path: uri.startsWith(root) ? uri.slice(root.length) : uri };
     },
     options.signal,
   );

@@ -3,6 +3,8 @@
 export interface TarMember {
   readonly name: string;
   readonly body?: string;
+  /** A body of bytes, a character each. */
+  readonly latin1?: string;
   readonly type?: string;
   readonly link?: string;
   /** What the header says, if it is not the body's length. */
@@ -30,8 +32,8 @@ export function withChecksum(bytes: Uint8Array, at: number): Uint8Array<ArrayBuf
   return copy;
 }
 
-function entry({ name, body = '', type = '0', link = '', size }: TarMember): Uint8Array[] {
-  const content = Buffer.from(body);
+function entry({ name, body = '', latin1, type = '0', link = '', size }: TarMember): Uint8Array[] {
+  const content = latin1 === undefined ? Buffer.from(body) : Buffer.from(latin1, 'latin1');
   const header = Buffer.alloc(512);
   header.write(name.slice(0, 100), 0);
   header.write('0000644\0', 100);

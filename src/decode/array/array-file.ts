@@ -1,6 +1,7 @@
 /** What an array of token ids says of itself, before its first id: NumPy's header, that of llm.c, or nothing. Pure: bytes in, a form out. */
 import { HeadraceError } from '../../core/errors.js';
 import { integerOf, type Dtype, type IntegerType } from '../integers.js';
+import { readNpyHeader } from './npy-header.js';
 import type { ArrayOptions } from './options.js';
 
 export interface ArrayForm {
@@ -22,41 +23,23 @@ export interface ArrayHead {
 /** More than any header that is read: NumPy's is 128 bytes, and grows with the description of a type. */
 export const HEAD_BYTES = 64 * 2 ** 10;
 
-const NPY_MAGIC = '\x93NUMPY';
 const READ = 'little-endian integers of 8 to 64 bits';
 const NPY_HINT = `Write it anew: numpy.save of an array of ${READ} (\`<u2\`, \`<i4\` …), C order, one or two dimensions.`;
 
-/** NumPy's format, versions 1 to 3. Source: NumPy Enhancement Proposal 1, and the documentation of numpy.lib.format. Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
+/** NumPy's format, versions 1 to 3. Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
 export function npyForm({ uri, head, size }: ArrayHead): ArrayForm {
   const damaged = (problem: string): HeadraceError => invalid(uri, 'NumPy array', problem);
-  const text = Buffer.from(head.buffer, head.byteOffset, head.length);
-  if (text.toString('latin1', 0, 6) !== NPY_MAGIC || head.length < 10) throw damaged('it does not start with \\x93NUMPY');
-  const version = head[6];
-  if (version < 1 || version > 3) throw unsupported(uri, `it has version ${version} of the format`, NPY_HINT);
-  const lengthBytes = version === 1 ? 2 : 4;
-  const start = 8 + lengthBytes;
-  if (head.length < start) throw damaged('its header ends early');
-  const headerBytes = text.readUIntLE(8, lengthBytes);
-  const dataByte = start + headerBytes;
-  if (dataByte > size) throw damaged(`its header claims ${headerBytes} bytes of ${size}`);
-  if (dataByte > head.length) throw unsupported(uri, `its header has ${headerBytes} bytes`, NPY_HINT);
-  const header = text.toString(version === 3 ? 'utf8' : 'latin1', start, dataByte);
-  const descr = /'descr':\s*'([^']*)'/.exec(header)?.[1];
-  const order = /'fortran_order':\s*(True|False)/.exec(header)?.[1];
-  const shape = /'shape':\s*\(([\d,\s]*)\)/.exec(header)?.[1];
-  if (order === undefined || shape === undefined) throw damaged('its header cannot be read');
+  const found = readNpyHeader(head, size);
+  if (found.kind === 'damaged') throw damaged(found.problem);
+  if (found.kind === 'unsupported') throw unsupported(uri, found.problem, NPY_HINT);
+  const { descr, isFortran, shape: dimensions, dataByte } = found;
   if (descr === undefined) throw unsupported(uri, 'it is an array of records', NPY_HINT);
   const parts = /^([<>|])([iu])([1248])$/.exec(descr);
   if (parts === null) throw unsupported(uri, `it holds ${descr}, and ${READ} are read`, NPY_HINT);
   const [, byteOrder, sign, width] = parts;
   if (byteOrder === '>' && width !== '1') throw unsupported(uri, `it is big-endian (${descr})`, NPY_HINT);
-  const dimensions = shape
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '')
-    .map(Number);
   if (dimensions.length < 1 || dimensions.length > 2) throw unsupported(uri, `it has ${dimensions.length} dimensions`, NPY_HINT);
-  if (order === 'True' && dimensions.length > 1) throw unsupported(uri, 'it is in Fortran order', NPY_HINT);
+  if (isFortran && dimensions.length > 1) throw unsupported(uri, 'it is in Fortran order', NPY_HINT);
   const [rows] = dimensions;
   const rowIds = dimensions.at(1);
   const ids = rows * (rowIds ?? 1);

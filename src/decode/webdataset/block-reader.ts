@@ -8,7 +8,7 @@ import { codecOfPath } from '../compressed/codec.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
 import { hasBeside } from '../beside.js';
-import type { BlockReader, FetchedRows, PlainDecoder, ReadEstimate, Scan, ShardIndex, Wanted } from '../decoder.js';
+import type { BlockReader, Decoder, FetchedRows, ReadEstimate, Scan, ShardIndex, Wanted } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
 import type { EncodedTarSlice, TarRun } from './encoded-slice.js';
 import { readTarIndex } from './index-shard.js';
@@ -16,18 +16,21 @@ import { tarInvalid } from './tar-entry.js';
 import { tarShardLayout, tarStretches, tarUnitLayout, type TarShardLayout, type TarStretch, type TarUnitLayout } from './layout.js';
 
 /** The WebDataset decoder's half in the main thread. `scan` runs in a worker. */
-export function createWebDatasetDecoder(scan: Scan): PlainDecoder {
+export function createWebDatasetDecoder(scan: Scan): Decoder {
   const open = (store: Store, path: string, shard: Shard, block: Block): BlockReader => new StretchReader(store, path, shard, block);
   const inTurn = createTurns(CONTENT_LIMITS.passesMax);
   return {
-    index: (store, object, request, signal) => {
-      const read = (): Promise<ShardIndex> => readTarIndex(store, object, request, scan, signal);
+    index: (store, object, request, signal, filter) => {
+      const read = (): Promise<ShardIndex> => readTarIndex(store, object, request, filter, scan, signal);
       return codecOfPath(object.path) === 'plain' ? read() : inTurn(read);
     },
     openBlock: open,
     reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block),
     estimateBlock,
-    storedIdBytes: () => 0, // ids lie in the stretches that are read anyway
+    fieldTypes: (shard) => (shard.rows === 0 ? undefined : tarShardLayout(shard.layout).fields?.map(({ type }) => type)),
+    // they lie in the stretches that are read anyway
+    storedIdBytes: () => 0,
+    storedFilterBytes: () => 1,
   };
 }
 

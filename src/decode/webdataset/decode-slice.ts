@@ -1,74 +1,98 @@
 /** The worker's half of the WebDataset decoder: stretches of a tar in, rows out. */
-import { LIMITS } from '../../config/limits.js';
-import { messageOf } from '../../core/errors.js';
-import type { DocumentIds, Rows } from '../decoder.js';
+import type { DocumentIds, FieldRows, FilterColumn, RecordRows, Rows } from '../decoder.js';
+import { filterColumnOf, type RowValue } from '../value-columns.js';
 import type { EncodedTarSlice } from './encoded-slice.js';
-import { KEY_MEMBER, memberChoice, type MemberChoice } from './member-choice.js';
+import { decodeFieldRows } from './field-rows.js';
+import { KEY_MEMBER, memberChoices, membersOf, type MemberChoice } from './member-choice.js';
 import { decodeTarMembers, type TarSamples } from './members.js';
 import { readNpyTokens } from './npy.js';
+import { tarRecords } from './records.js';
+import { placeOf, rowValue, sampleValue, type SampleValue } from './sample-values.js';
 
 /** Errors: `SHARD_INVALID`. */
-export function decodeTarSlice(slice: EncodedTarSlice): Rows {
-  const { column, kind } = slice.choice;
-  const choice = memberChoice(column, kind);
-  const samples = decodeTarMembers(slice, [choice.member]);
-  return kind === 'text' ? textRows(samples, choice) : tokenRows(samples, choice);
+export function decodeTarSlice(slice: EncodedTarSlice): Rows | RecordRows {
+  const { column, kind, columns = [] } = slice.choice;
+  const { samples } = openSlice(slice);
+  switch (kind) {
+    case 'text':
+      return textRows(samples, memberChoices(column, 'text'));
+    case 'tokens':
+      return tokenRows(samples, memberChoices(column, 'tokens'));
+    case 'records':
+      return tarRecords(samples, column, columns);
+    case 'none':
+      return { kind: 'text', count: samples.count, bounds: new Int32Array(samples.count + 1), bytes: new Uint8Array(0), valid: undefined };
+  }
 }
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeTarIds(slice: EncodedTarSlice): DocumentIds {
-  const choice = memberChoice(slice.choice.id ?? KEY_MEMBER, 'text');
-  if (choice.member === KEY_MEMBER) return decodeTarMembers(slice, []).keys;
-  const samples = decodeTarMembers(slice, [choice.member]);
+  const { samples } = openSlice(slice);
+  const choices = memberChoices(slice.choice.id ?? KEY_MEMBER, 'text');
   return Array.from({ length: samples.count }, (_, row) => {
-    const value = valueOf(samples, choice, row);
-    if ('problem' in value) return null;
-    if (value.bytes !== undefined) return Buffer.from(value.bytes.buffer, value.bytes.byteOffset, value.bytes.length).toString('utf8');
-    return typeof value.json === 'string' || Number.isSafeInteger(value.json) ? String(value.json) : null;
+    const value = sampleValue(samples, choices, row);
+    if (value.kind === 'bytes') return textOf(value.bytes);
+    if (value.kind !== 'json') return null;
+    const { json } = value;
+    return typeof json === 'string' ? json : typeof json === 'number' && Number.isSafeInteger(json) ? String(json) : null;
   });
 }
 
-/** What a row's member is, or a field of it; a problem is in the middle of a sentence about the row. */
-type MemberValue =
-  | { readonly bytes: Uint8Array; readonly json?: undefined }
-  | { readonly json: unknown; readonly bytes?: undefined }
-  | { readonly problem: string };
-
-function valueOf(samples: TarSamples, { member, field, form }: MemberChoice, row: number): MemberValue {
-  const problem = samples.problems.get(row);
-  if (problem !== undefined) return { problem };
-  if (member === KEY_MEMBER) return { bytes: Buffer.from(samples.keys[row]) };
-  const members = samples.members(member);
-  const bytes = members.at(row);
-  const size = members.sizeAt(row);
-  const which = `${member} (sample ${samples.keys[row]})`;
-  if (size === undefined) return { problem: `has no member ${which}` };
-  if (bytes === undefined || size > LIMITS.tarMemberBytesMax) {
-    return { problem: `has ${size} bytes in its member ${which}; at most ${LIMITS.tarMemberBytesMax} are decoded` };
-  }
-  if (form !== 'json') return { bytes };
-  try {
-    let value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
-    for (const name of field ?? []) value = fieldOf(value, name);
-    return { json: value };
-  } catch (error) {
-    return { problem: `has no valid JSON in its member ${which}: ${messageOf(error)}` };
-  }
+/** In the order of the index's request. Errors: `SHARD_INVALID`. */
+export function decodeTarFields(slice: EncodedTarSlice): readonly FieldRows[] {
+  const { samples } = openSlice(slice);
+  return (slice.choice.fields ?? []).map((field) => decodeFieldRows(samples, field));
 }
 
-/** `undefined`: there is none. What an object inherits is no field. */
-function fieldOf(value: unknown, name: string): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
-  return (value as Readonly<Record<string, unknown>>)[name];
+/** Errors: `SHARD_INVALID`. */
+export function decodeTarFilter(slice: EncodedTarSlice): readonly FilterColumn[] {
+  const { compared } = openSlice(slice);
+  return (slice.choice.filter ?? []).map((column, i) => filterColumnOf(column, (row) => compared[i][row]));
 }
 
-function textRows(samples: TarSamples, choice: MemberChoice): Rows {
+/** What all of the above need of a slice. */
+interface OpenSlice {
+  /** A row of which the filter cannot read a member is a bad one, whatever else it has. */
+  readonly samples: TarSamples;
+  /** By column of the filter and row. */
+  readonly compared: readonly (readonly RowValue[])[];
+}
+
+/** Rows, ids, fields and filter columns of one slice are decoded one after the other: its headers are read once. */
+const opened = new WeakMap<EncodedTarSlice, OpenSlice>();
+
+function openSlice(slice: EncodedTarSlice): OpenSlice {
+  let open = opened.get(slice);
+  if (open === undefined) opened.set(slice, (open = decodeSamples(slice)));
+  return open;
+}
+
+function decodeSamples(slice: EncodedTarSlice): OpenSlice {
+  const { column, kind, id, columns = [], fields = [], filter = [] } = slice.choice;
+  const named = [...(kind === 'none' ? [] : [column]), ...(id === undefined ? [] : [id]), ...columns];
+  const all = [...named, ...fields.map((field) => field.column), ...filter.map((own) => own.column)];
+  const members = new Set(all.flatMap((name) => membersOf(memberChoices(name, 'text'))));
+  members.delete(KEY_MEMBER);
+  const samples = decodeTarMembers(slice, [...members]);
+  const problems = new Map(samples.problems);
+  const compared = filter.map((own) => {
+    const choices = memberChoices(own.column, 'text');
+    return Array.from({ length: samples.count }, (_, row) => {
+      const value = sampleValue(samples, choices, row);
+      if (value.kind === 'bad') problems.set(row, value.problem);
+      return rowValue(value, own.as === 'any' ? 'text' : own.as);
+    });
+  });
+  return { samples: { ...samples, problems }, compared };
+}
+
+function textRows(samples: TarSamples, choices: readonly MemberChoice[]): Rows {
   const { count } = samples;
   const problems = new Map<number, string>();
   const texts: Uint8Array[] = [];
   const bounds = new Int32Array(count + 1);
   for (let row = 0; row < count; row++) {
-    const text = textOf(valueOf(samples, choice, row), samples, choice, row);
+    const text = textOfValue(sampleValue(samples, choices, row), samples, row);
     if (typeof text === 'string') problems.set(row, text);
     else texts.push(text);
     bounds[row + 1] = bounds[row] + (typeof text === 'string' ? 0 : text.length);
@@ -86,24 +110,24 @@ function textRows(samples: TarSamples, choice: MemberChoice): Rows {
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** A text's UTF-8, or what is wrong with the row. */
-function textOf(value: MemberValue, { keys }: TarSamples, { member, field = [] }: MemberChoice, row: number): Uint8Array | string {
-  if ('problem' in value) return value.problem;
-  if (value.bytes !== undefined) return value.bytes;
-  const { json } = value;
-  const which = `${[member, ...field].join('.')} (sample ${keys[row]})`;
+function textOfValue(value: SampleValue, samples: TarSamples, row: number): Uint8Array | string {
+  if (value.kind === 'missing' || value.kind === 'bad') return value.problem;
+  if (value.kind === 'bytes') return value.bytes;
+  const { json, choice } = value;
+  const which = placeOf(samples, choice, row);
   if (json === undefined || json === null) return `has no ${which}`;
   if (typeof json !== 'string') return `has ${nameOfType(json)} in ${which}, and no text`;
   if (LONE_SURROGATE.test(json)) return `has half a character in ${which}`;
   return Buffer.from(json);
 }
 
-function tokenRows(samples: TarSamples, choice: MemberChoice): Rows {
+function tokenRows(samples: TarSamples, choices: readonly MemberChoice[]): Rows {
   const { count } = samples;
   const problems = new Map<number, string>();
   const lists: Int32Array[] = [];
   const bounds = new Int32Array(count + 1);
   for (let row = 0; row < count; row++) {
-    const tokens = tokensOf(valueOf(samples, choice, row), samples, choice, row);
+    const tokens = tokensOfValue(sampleValue(samples, choices, row), samples, row);
     if (typeof tokens === 'string') problems.set(row, tokens);
     else lists.push(tokens);
     bounds[row + 1] = bounds[row] + (typeof tokens === 'string' ? 0 : tokens.length);
@@ -118,10 +142,10 @@ function tokenRows(samples: TarSamples, choice: MemberChoice): Rows {
 }
 
 /** A row's ids, or what is wrong with it. */
-function tokensOf(value: MemberValue, { keys }: TarSamples, { member, field = [] }: MemberChoice, row: number): Int32Array | string {
-  if ('problem' in value) return value.problem;
-  const which = `${[member, ...field].join('.')} (sample ${keys[row]})`;
-  if (value.bytes !== undefined) {
+function tokensOfValue(value: SampleValue, samples: TarSamples, row: number): Int32Array | string {
+  if (value.kind === 'missing' || value.kind === 'bad') return value.problem;
+  const which = placeOf(samples, value.choice, row);
+  if (value.kind === 'bytes') {
     const tokens = readNpyTokens(value.bytes);
     return 'ids' in tokens ? tokens.ids : `has a member ${which} that ${tokens.problem}`;
   }
@@ -136,6 +160,10 @@ function tokensOf(value: MemberValue, { keys }: TarSamples, { member, field = []
 function nameOfType(json: unknown): string {
   if (Array.isArray(json)) return 'an array';
   return typeof json === 'object' ? 'an object' : `a ${typeof json}`;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
 }
 
 function invalidRows(count: number, problems: ReadonlyMap<number, string>): Pick<Rows, 'valid' | 'problems'> {

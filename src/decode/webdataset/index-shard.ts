@@ -1,15 +1,17 @@
 /** What a tar holds, found by one pass over its headers; long bodies that nobody wants are not read. Or by the index that Megatron-Energon keeps beside it. */
 import { createHash } from 'node:crypto';
 import { LIMITS } from '../../config/limits.js';
-import { canonicalJson } from '../../core/canonical-json.js';
+import { canonicalJson, type JsonValue } from '../../core/canonical-json.js';
 import { HeadraceError } from '../../core/errors.js';
 import { nearestNames } from '../../core/nearest-name.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
-import type { PlainRequest, Scan, ShardIndex } from '../decoder.js';
+import { columnsOf, type Filter } from '../../core/filter/filter.js';
+import type { ColumnRequest, Scan, ShardIndex } from '../decoder.js';
+import { comparedColumns } from '../value-columns.js';
 import { readEnergonIndex } from './energon-index.js';
 import { openArchive, type Archive } from './archive.js';
-import type { TarShardLayout } from './layout.js';
-import { memberChoice, wantedMembers } from './member-choice.js';
+import { KEY_MEMBER, requiredMembers, typeOfField, wantedMembers } from './member-choice.js';
+import { checkVariables } from './records.js';
 import { IS_WANTED, STARTS_SAMPLE, TAR_START } from './scan-headers.js';
 import { tarInvalid } from './tar-entry.js';
 import { UnitCutter } from './unit-cutter.js';
@@ -19,14 +21,14 @@ import { mayStartInPart, unitsInParts } from './units-in-parts.js';
 export async function readTarIndex(
   store: Store,
   object: ObjectInfo,
-  request: PlainRequest,
+  request: ColumnRequest,
+  filter: Filter | undefined,
   scan: Scan,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<ShardIndex> {
-  const { column, kind, id } = request;
-  memberChoice(column, kind); // before anything is read
-  const wanted = wantedMembers(request);
-  const identity = createHash('sha256').update(canonicalJson({ size: object.size, wanted }));
+  const layout = shardLayoutOf(request, filter, store.uri + object.path); // before anything is read
+  const wanted = wantedMembers(request, filter);
+  const identity = createHash('sha256').update(canonicalJson({ size: object.size, wanted, ...(filter && { filter: columnsOf(filter) }) }));
   const known = await readEnergonIndex(store, object, signal);
   const archive = openArchive(store, object, signal);
   const { parts } = archive;
@@ -54,14 +56,27 @@ export async function readTarIndex(
   const units = parts === undefined ? cut : unitsInParts(cut, parts, archive.size ?? 0);
   // the same archive may be compressed in other parts
   if (parts !== undefined) identity.update(canonicalJson(units.map(({ startRow }) => startRow)));
-  const layout: TarShardLayout = { column, kind, ...(id !== undefined && { id }) };
-  return { contentId: identity.digest('hex'), rows: cutter.rows, units, layout: { ...layout } };
+  return { contentId: identity.digest('hex'), rows: cutter.rows, units, layout };
+}
+
+function shardLayoutOf({ column, kind, id, columns, fields }: ColumnRequest, filter: Filter | undefined, uri: string): JsonValue {
+  if (columns !== undefined) checkVariables(column, columns);
+  return {
+    column,
+    kind,
+    ...(id !== undefined && { id }),
+    ...(columns !== undefined && { columns: [...columns] }),
+    ...(fields !== undefined && {
+      fields: fields.map((field) => ({ name: field.name, column: field.column, type: { ...typeOfField(field) } })),
+    }),
+    ...(filter !== undefined && { filter: comparedColumns(filter, uri).map((compared) => ({ ...compared })) }),
+  };
 }
 
 interface Pass {
   readonly archive: Archive;
   readonly uri: string;
-  readonly request: PlainRequest;
+  readonly request: ColumnRequest;
   readonly wanted: readonly string[];
   readonly scan: Scan;
 }
@@ -77,7 +92,6 @@ async function passOver(
 ): Promise<void> {
   const isContent = archive.parts !== undefined;
   let state = TAR_START;
-  let found = false;
   let length: number = LIMITS.tarScanBytesMin;
   let at = 0;
   let lastEntry = 0;
@@ -89,7 +103,6 @@ async function passOver(
     const part = await scan('tar-headers', { bytes, startByte: at, uri, isContent, size, wanted, state }, signal);
     for (let i = 0; i < part.flags.length; i++) {
       cutter.add(part.startBytes[i], part.bodyBytes[i], part.sizes[i], part.flags[i]);
-      found ||= (part.flags[i] & IS_WANTED) !== 0;
     }
     lastEntry = part.startBytes.at(-1) ?? lastEntry;
     onSummary(part.summary);
@@ -108,7 +121,11 @@ async function passOver(
       0,
       `has a member of which ${at - size} bytes are not there: it was cut short`,
     );
-  if (!found && cutter.rows > 0 && wanted.length > 0) throw memberMissing(uri, request, state.seen);
+  const { found, seen } = state;
+  const missing = requiredMembers(request).find(
+    ({ members }) => !members.some((member) => member === KEY_MEMBER || found.includes(member)),
+  );
+  if (missing !== undefined && cutter.rows > 0) throw memberMissing(uri, missing.column, seen);
 }
 
 function noTar(uri: string, problem: string): HeadraceError {
@@ -118,11 +135,11 @@ function noTar(uri: string, problem: string): HeadraceError {
   });
 }
 
-function memberMissing(uri: string, { column, kind }: PlainRequest, seen: readonly string[]): HeadraceError {
+function memberMissing(uri: string, column: string, seen: readonly string[]): HeadraceError {
   const near = nearestNames(column, seen);
   const meant = near.length === 0 ? '' : ` Did you mean ${near.join(' or ')}?`;
   return new HeadraceError('COLUMN_MISSING', `no sample of ${uri} has the member ${column}`, {
     detail: { uri, column },
-    hint: `Its samples have ${seen.join(', ')}.${meant} Name one of them as the source's \`${kind}\`.`,
+    hint: `Its samples have ${seen.join(', ')}.${meant} Name one of them in its place.`,
   });
 }

@@ -1,13 +1,33 @@
 /** What the manifest keeps of a tar: where whole samples lie, in stretches that are read alone. Plain JSON. */
 import { z } from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
+import type { FieldType } from '../../core/fields.js';
+import type { ComparedColumn } from '../value-columns.js';
 
 const whole = z.int().min(0);
 
+const fieldTypeSchema: z.ZodType<FieldType> = z.discriminatedUnion('kind', [
+  z.object({ kind: z.enum(['bytes', 'text']) }),
+  z.object({
+    kind: z.literal('numbers'),
+    dtype: z.enum(['uint8', 'int32', 'int64', 'float32', 'float64']),
+    size: z.int().min(1).nullable(),
+  }),
+]);
+
+const comparedSchema: z.ZodType<ComparedColumn> = z.object({ column: z.string(), as: z.enum(['text', 'number', 'boolean', 'any']) });
+
+/** What was asked for: an archive says nothing of what its members are. */
 const shardLayoutSchema = z.object({
   column: z.string(),
-  kind: z.enum(['text', 'tokens']),
+  kind: z.enum(['text', 'tokens', 'records', 'none']),
   id: z.string().optional(),
+  /** Of records. */
+  columns: z.array(z.string()).optional(),
+  /** In order of name. */
+  fields: z.array(z.object({ name: z.string(), column: z.string(), type: fieldTypeSchema })).optional(),
+  /** What a filter reads. */
+  filter: z.array(comparedSchema).optional(),
 });
 
 const unitLayoutSchema = z.object({

@@ -9,11 +9,13 @@ export interface TarScanState {
   readonly key: string | undefined;
   /** Names of members that were seen, the first few. */
   readonly seen: readonly string[];
+  /** Those that are wanted and were seen. */
+  readonly found: readonly string[];
   /** The end was found: only zeros may follow. */
   readonly ended: boolean;
 }
 
-export const TAR_START: TarScanState = { key: undefined, seen: [], ended: false };
+export const TAR_START: TarScanState = { key: undefined, seen: [], found: [], ended: false };
 
 export interface TarScanRequest {
   /** From the start of an entry on. Transferred. */
@@ -58,6 +60,8 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
   const endByte = startByte + bytes.length;
   const [startBytes, bodyBytes, sizes, flags]: number[][] = [[], [], [], []];
   const seen = new Set(state.seen);
+  const found = new Set(state.found);
+  const isWanted = new Set(wanted);
   let { key, ended } = state;
   let summary = '';
   let at = 0;
@@ -68,7 +72,7 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
     flags: Uint8Array.from(flags),
     summary: Buffer.from(summary),
     nextByte,
-    state: { key, ended, seen: [...seen] },
+    state: { key, ended, seen: [...seen], found: [...found] },
   });
   while (!ended && at < bytes.length) {
     const entry = readTarEntry(part, at, place);
@@ -89,7 +93,11 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
     let flag = 0;
     if (named !== undefined) {
       if (seen.size < SEEN_MAX) seen.add(named.member);
-      flag = IS_MEMBER + (named.key === key ? 0 : STARTS_SAMPLE) + (wanted.includes(named.member) ? IS_WANTED : 0);
+      flag = IS_MEMBER + (named.key === key ? 0 : STARTS_SAMPLE);
+      if (isWanted.has(named.member)) {
+        flag += IS_WANTED;
+        found.add(named.member);
+      }
       key = named.key;
     }
     startBytes.push(startByte + entry.startByte);

@@ -1,0 +1,225 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { openPipeline, type Batch, type ConfigInput, type StreamRequest } from 'headrace';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fieldBytesOfRow } from '../../src/core/fields.js';
+import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
+import { batchDigest } from '../../src/wire/batch-digest.js';
+import { startSidecar } from '../support/sidecar.js';
+import { tarOf } from '../support/tar.js';
+import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+
+const PYTHON = process.env.HEADRACE_PYTHON;
+const SCRIPT = fileURLToPath(new URL('../support/tar_samples.py', import.meta.url));
+const CLIENT = fileURLToPath(new URL('../../python/src', import.meta.url));
+
+const FIELDS = {
+  image: 'jpg;png',
+  caption: 'txt',
+  label: 'cls',
+  emb: { column: 'emb.npy', size: 8 },
+  ids: { column: 'ids.npy', size: 5, type: 'int64' },
+  scalar: { column: 'scalar.npy', type: 'float64' },
+  score: { column: 'json.score', type: 'float32' },
+  width: { column: 'json.width', type: 'int32' },
+  safe: { column: 'json.safe', type: 'uint8' },
+  uid: { column: 'json.uid', type: 'int64' },
+  list: { column: 'json.emb', type: 'float32', size: 3 },
+  title: 'json.meta.title',
+  key: '__key__',
+} as const;
+
+interface Row {
+  readonly shard: number;
+  readonly row: number;
+  /** In base64, as they are on the wire. */
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+type Sample = Row & { readonly where: { readonly width: number; readonly lang: string | null } };
+
+function python(...args: readonly string[]): string {
+  return execFileSync(PYTHON!, [SCRIPT, ...args], { encoding: 'utf8', env: { ...process.env, PYTHONPATH: CLIENT }, maxBuffer: 2 ** 28 });
+}
+
+/** Without padding. */
+function rowsOf({ rows, cuSeqlens, segments, length, fields = {} }: Batch): Row[] {
+  return Array.from({ length: rows }, (_, row) => {
+    const [source, shard, number] = segments.subarray(SEGMENT_FIELDS * cuSeqlens.indexOf(row * length));
+    const own = Object.entries(fields).map(([name, field]) => [name, Buffer.from(fieldBytesOfRow(field, row)).toString('base64')]);
+    return { source, shard, row: number, fields: Object.fromEntries(own) as Row['fields'] };
+  })
+    .filter(({ source }) => source !== SOURCE_PADDING)
+    .map(({ shard, row, fields: values }) => ({ shard, row, fields: values }));
+}
+
+const keyOf = ({ shard, row }: Pick<Row, 'shard' | 'row'>): string => `${shard}:${row}`;
+
+describe.skipIf(PYTHON === undefined)('samples of tars', { timeout: 120_000 }, () => {
+  let workspace: Workspace;
+  let samples: ReadonlyMap<string, Sample>;
+  let reference: Batch[];
+
+  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput => ({
+    seed: 5,
+    sources: { pairs: { uri: workspace.path('data/'), fields: FIELDS, ...source } },
+    sequence: 'none',
+    shuffle: { windowBytes: '64KiB' },
+    batch: { size: 8, lanes: 4 },
+    epochs: 1,
+    last: 'pad',
+    cache: { dir: workspace.path('cache') },
+    limits: { workers: 2 },
+    ...changes,
+  });
+
+  async function withPipeline<T>(input: ConfigInput, use: (all: (request?: StreamRequest) => Promise<Batch[]>) => Promise<T>): Promise<T> {
+    const pipeline = await openPipeline(input);
+    try {
+      return await use(async (request) => {
+        const batches: Batch[] = [];
+        for await (const batch of pipeline.batches(request)) batches.push(batch);
+        return batches;
+      });
+    } finally {
+      await pipeline.close();
+    }
+  }
+
+  const collect = (input: ConfigInput): Promise<Batch[]> => withPipeline(input, (all) => all());
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+    python('write', workspace.path('data'));
+    const lines = python('rows', workspace.path('data')).trim().split('\n');
+    samples = new Map(lines.map((line) => JSON.parse(line) as Sample).map((sample) => [keyOf(sample), sample]));
+    reference = await collect(config());
+  }, 60_000);
+  afterAll(() => workspace.remove());
+
+  it('every sample comes once, with what webdataset decodes of it, in an order that is pinned here', () => {
+    const rows = reference.flatMap(rowsOf);
+    expect(rows).toHaveLength(samples.size);
+    expect(new Set(rows.map(keyOf)).size).toBe(180);
+    for (const row of rows) expect(row.fields).toEqual(samples.get(keyOf(row))!.fields);
+    for (const batch of reference) expect(batchDigest(batch)).toBe(batch.digest);
+    const digests = createHash('sha256').update(reference.map(({ digest }) => digest).join());
+    expect(digests.digest('hex')).toMatchInlineSnapshot(`"134a671d24580ee8ce9927f163c191f6516426ec9653dca6fd45e6fec00c765e"`);
+  });
+
+  it('they are the same for 2 and 4 ranks, and go on exactly from every tenth step', async () => {
+    await withPipeline(config({ limits: { workers: 1 } }), async (all) => {
+      for (const worldSize of [2, 4]) {
+        const ranks = await Promise.all(Array.from({ length: worldSize }, (_, rank) => all({ rank, worldSize })));
+        for (const [step, batch] of reference.entries()) {
+          const parts = ranks.map((rank) => rowsOf(rank[step]));
+          expect(Array.from(rowsOf(batch), (_, slot) => parts[slot % worldSize][Math.floor(slot / worldSize)])).toEqual(rowsOf(batch));
+        }
+      }
+      for (let step = 0; step < reference.length; step += 10) {
+        const rest = await all({ cursor: reference[step].cursor });
+        expect(rest.map(({ digest }) => digest)).toEqual(reference.slice(step + 1).map(({ digest }) => digest));
+      }
+    });
+  });
+
+  it('text is tokenized beside the images of the samples that a filter takes', async () => {
+    const batches = await collect(
+      config(
+        { tokenizer: { file: TOKENIZER_FILE, append: 'none' }, sequence: { packing: 'samples', length: 12 } },
+        { text: 'txt', fields: { image: FIELDS.image }, where: { 'json.width': { gte: 256 }, not: { 'json.lang': 'en' } } },
+      ),
+    );
+    const rows = batches.flatMap(rowsOf);
+    const taken = [...samples.values()].filter(({ where: { width, lang } }) => width >= 256 && lang === 'de');
+    expect(rows.map(keyOf).sort()).toEqual(taken.map(keyOf).sort());
+    for (const row of rows) expect(row.fields).toEqual({ image: samples.get(keyOf(row))!.fields.image });
+    for (const batch of batches) {
+      for (const [at, row] of rowsOf(batch).entries()) {
+        const tokens = batch.lossMask.subarray(12 * at, 12 * at + 12).filter((one) => one === 1).length;
+        if (samples.get(keyOf(row))!.fields.caption === '') expect(tokens).toBe(0);
+        else expect([...batch.inputIds.subarray(12 * at, 12 * at + 2)]).toEqual([6888, 1159]);
+      }
+    }
+  });
+
+  it('images are decoded by the Python client, from a sidecar', async (context) => {
+    try {
+      execFileSync(PYTHON!, ['-c', 'import PIL'], { stdio: 'ignore' });
+    } catch {
+      context.skip();
+    }
+    const address = `ipc://${workspace.path('p.sock')}`;
+    const sidecar = await startSidecar(await workspace.config('pillow.yaml', { ...config(), serve: { address } }));
+    try {
+      const decoded = JSON.parse(python('decode', address)) as [string, number[][]][];
+      for (const [at, { fields, row, shard }] of rowsOf(reference[0]).slice(0, decoded.length).entries()) {
+        const [caption, red] = decoded[at];
+        expect(caption).toBe(Buffer.from(fields.caption, 'base64').toString());
+        const [width, height, seed] = [3 + (row % 5), 2 + (row % 4), shard * 100 + row];
+        expect(red).toEqual(Array.from({ length: height }, (_, y) => Array.from({ length: width }, (_, x) => (x * seed + y) % 256)));
+      }
+    } finally {
+      await sidecar.end();
+    }
+  });
+
+  it('chats in JSON members are rendered with their template, as the same text is', async () => {
+    const chats = Array.from({ length: 12 }, (_, i) => [
+      { role: 'user', content: `question ${i} é` },
+      { role: 'assistant', content: `answer ${'word '.repeat(i)}` },
+    ]);
+    const named = (name: string, bodies: readonly string[]): Uint8Array =>
+      tarOf(
+        bodies
+          .map((body, i) => ({ name: `${i}.${name}`, body }))
+          .toSpliced(5, 0, { name: 'broken.json', body: '{' }, { name: 'broken.txt', body: '' }),
+      );
+    await writeFile(
+      workspace.path('chats.tar'),
+      named(
+        'json',
+        chats.map((chat, i) => JSON.stringify({ chat: { turns: chat }, from: `f${i}` })),
+      ),
+    );
+    const rendered = chats.map((chat, i) => `f${i}${chat.map(({ role, content }) => `<${role}>${content}`).join('')}`);
+    await writeFile(workspace.path('texts.tar'), named('txt', rendered));
+    const tokens = {
+      tokenizer: { file: TOKENIZER_FILE, append: 'none' },
+      sequence: { packing: 'pad', length: 64 },
+      batch: { size: 4 },
+    } as const;
+    const template = '{{ from }}{% for turn in messages %}<{{ turn.role }}>{{ turn.content }}{% endfor %}';
+    const source = {
+      uri: workspace.path('chats.tar'),
+      messages: 'json.chat.turns',
+      columns: ['json.from'],
+      template,
+      loss: 'all' as const,
+    };
+    await expect(collect({ ...config(tokens), sources: { chats: source } })).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringMatching(/row 5 of .* no valid JSON in its member json \(sample broken\)/),
+    });
+    const ids = async (sources: ConfigInput['sources']): Promise<number[][]> =>
+      (await collect({ ...config({ ...tokens, badRows: 'skip', shuffle: false }), sources })).map(({ inputIds }) => [...inputIds]);
+    expect(await ids({ chats: source })).toEqual(await ids({ texts: { uri: workspace.path('texts.tar'), text: 'txt' } }));
+  });
+
+  it('a sample without its image fails the run by its key, or is left out and told of', async () => {
+    const file = workspace.path('odd.tar');
+    await writeFile(file, tarOf(['a.jpg', 'a.txt', 'b.txt', 'c.png', 'c.txt'].map((name) => ({ name, body: name }))));
+    const odd = config({ batch: { size: 1 }, shuffle: false }, { uri: file, fields: { image: 'jpg;png' } });
+    await expect(collect(odd)).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringMatching(/row 1 of .*odd\.tar has no member jpg or png \(sample b\)/),
+    });
+    const rows = (await collect({ ...odd, badRows: 'skip' })).flatMap(rowsOf);
+    expect(rows.map(({ row, fields }) => [row, Buffer.from(fields.image, 'base64').toString()])).toEqual([
+      [0, 'a.jpg'],
+      [2, 'c.png'],
+    ]);
+  });
+});
