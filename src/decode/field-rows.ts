@@ -73,8 +73,13 @@ function served(from: StoredValues, dtype: FieldDtype, start: number, end: numbe
   if (isSame) return (values as Int32Array<ArrayBuffer>).subarray(start, end);
   const count = end - start;
   const result = numbersOf(dtype, new ArrayBuffer(bytesOfNumbers({ dtype, size: count })));
-  for (let i = 0; i < count; i++) result[i] = valueAt(from, start + i) as never;
+  for (let i = 0; i < count; i++) result[i] = numberAt(from, start + i);
   return result;
+}
+
+/** Of the kind that the served type has. */
+function numberAt(values: StoredValues, index: number): never {
+  return valueAt(values, index) as never;
 }
 
 function valueAt({ values, stored, firstBit }: StoredValues, index: number): number | bigint {
