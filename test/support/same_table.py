@@ -85,7 +85,7 @@ def chats(rng: random.Random) -> dict:
         "large": pa.array(rows, pa.large_list(message)),
         "json": [json.dumps(row) for row in rows],
         "name": pa.array(sometimes(rng, [WORDS[i % 14] for i in range(ROWS)])).dictionary_encode(),
-        "about": pa.array(sometimes(rng, [{"n": i, "u": 2**63 + i, "who": {"text": words(2)}} for i in range(ROWS)]), pa.struct([("n", pa.int8()), ("u", pa.uint64()), ("who", pa.struct([("text", pa.string())]))])),
+        "about": pa.array(sometimes(rng, [{"n": i % 100, "u": 2**63 + i, "who": {"text": words(2)}} for i in range(ROWS)]), pa.struct([("n", pa.int8()), ("u", pa.uint64()), ("who", pa.struct([("text", pa.string())]))])),
         "tags": pa.array([[words(1) for _ in range(i % 3)] for i in range(ROWS)], pa.list_(pa.string())),
     }
 
