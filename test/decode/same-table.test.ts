@@ -106,7 +106,39 @@ describe.skipIf(PYTHON === undefined)(`one table as Parquet and as Arrow, by pya
   it('fields have the same types and bytes', async () => {
     const expected = await fieldsOf('table.parquet', [1000, 77]);
     expect(Object.values(expected).every((rows, i) => i === 0 || rows.length === ROWS)).toBe(true);
-    expect(expected.types).toMatchInlineSnapshot();
+    expect(expected.types).toMatchInlineSnapshot(`
+      [
+        "bytes",
+        "bytes",
+        "bytes",
+        "bytes",
+        "text",
+        "text",
+        "text",
+        "text",
+        "bytes",
+        "int32",
+        "text",
+        "int32",
+        "int32",
+        "int32",
+        "int32",
+        "int32",
+        "int64",
+        "int64",
+        "float32",
+        "float32",
+        "float64",
+        "uint8",
+        "float32 × 4",
+        "float32 × 3",
+        "float32 × 2",
+        "uint8 × 3",
+        "int64 × 2",
+        "float32 × 3",
+        "float32 × 3",
+      ]
+    `);
     for (const file of FILES) {
       for (const cut of [
         [1000, 1000],
