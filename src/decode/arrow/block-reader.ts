@@ -118,13 +118,15 @@ function openArrowBlock(store: Store, path: string, shard: Shard, block: Block, 
       const columns = <T>(from: readonly { read(...rows: ReadRows): Promise<T> }[], are: boolean): Promise<T[]> =>
         are ? allOrNone(from.map((reader) => reader.read(...rows))) : Promise.resolve([]);
       const has = { fields: wanted.fields && fields.length > 0, filter: wanted.filter && layouts.filter !== undefined };
-      const [[own], inRecords, [ids], ownFields, ownFilter] = await allOrNone([
+      const [ownRows, inRecords, ownIds, ownFields, ownFilter] = await allOrNone([
         columns(columnReaders(), wanted.rows),
         columns(recordReaders(), wanted.rows),
         columns(idReaders(), wanted.ids),
         columns(fieldReaders(), has.fields),
         columns(filterReaders(), has.filter),
       ]);
+      const own = ownRows.at(0);
+      const ids = ownIds.at(0);
       const kind = type?.kind === 'list' || type?.kind === 'fixed' ? 'tokens' : 'text';
       const ranges = recordReaders().flatMap((reader) => reader.ranges);
       const slice: FetchedRows['slice'] =

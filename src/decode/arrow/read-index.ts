@@ -147,7 +147,7 @@ class IndexBuilder {
       const { buffer, buffers } = places.get(field) as ArrayPlace;
       return batch.buffers
         .slice(buffer, buffer + buffers)
-        .filter(([, bytes]) => bytes >= LENGTH_BYTES)
+        .filter(([startByte, bytes]) => bytes >= LENGTH_BYTES && startByte + bytes <= message.bodyBytes)
         .map(([startByte]) => ({ startByte: bodyByte + startByte, endByte: bodyByte + startByte + LENGTH_BYTES }));
     });
   }
