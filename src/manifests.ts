@@ -58,7 +58,7 @@ export function fieldsOfSamples(config: Config, manifests: readonly SourceManife
     if (decoder.fieldTypes === undefined) {
       throw new HeadraceError('SHARD_UNSUPPORTED', `sources.${source}: fields are not served from ${format}`, {
         detail: { source, format },
-        hint: 'Write the data as Parquet, JSON lines or separated values.',
+        hint: 'Write the data as Parquet, Arrow, JSON lines or WebDataset.',
       });
     }
     for (let i = 0; i < shards.length; i++) {
@@ -86,7 +86,7 @@ function noFilters(source: string, format: FormatName, filter: Filter): Headrace
     `sources.${source}.where names ${columns}, and shards of format ${format} cannot be filtered by their columns`,
     {
       detail: { field: `sources.${source}.where`, columns },
-      hint: 'Partitions in the paths of shards (`lang=en/`) can be named for every format; for columns, write Parquet, JSON lines or separated values.',
+      hint: 'Partitions in the paths of shards (`lang=en/`) can be named for every format; for columns, write Parquet, Arrow or JSON lines.',
     },
   );
 }

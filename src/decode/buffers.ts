@@ -1,5 +1,5 @@
 /** What is transferred where a slice, and what is beside it, crosses to a worker. */
-import { arrowBuffers } from './arrow/encoded-slice.js';
+import { arrowBuffers, arrowColumns, arrowRecordBuffers } from './arrow/encoded-slice.js';
 import type { EncodedSlice, FetchedBeside } from './decoder.js';
 import { parquetChunks, type EncodedChunk } from './parquet/encoded-slice.js';
 
@@ -17,7 +17,7 @@ function sliceBuffers(slice: EncodedSlice): ArrayBuffer[] {
     case 'webdataset':
       return slice.runs.map(({ bytes }) => bytes.buffer);
     case 'arrow':
-      return arrowBuffers(slice);
+      return slice.kind === 'records' ? slice.columns.flatMap(arrowRecordBuffers) : arrowBuffers(slice);
     case 'array':
       return [slice.bytes.buffer, ...(typeof slice.bounds === 'number' ? [] : [slice.bounds.buffer])];
     case 'omitted':
@@ -34,7 +34,7 @@ function besideBuffers(beside: FetchedBeside): ArrayBuffer[] {
     case 'webdataset':
       return sliceBuffers(beside.slice);
     case 'arrow':
-      return beside.ids === undefined ? [] : arrowBuffers(beside.ids);
+      return arrowColumns(beside).flatMap(arrowBuffers);
   }
 }
 

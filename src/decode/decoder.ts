@@ -9,7 +9,7 @@ import type { EncodedLineBeside, EncodedLineSlice } from './lines/encoded-slice.
 import type { RowScan, RowScanRequest } from './lines/scan-rows.js';
 import type { EncodedArraySlice } from './array/encoded-slice.js';
 import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
-import type { EncodedArrowBeside, EncodedArrowSlice } from './arrow/encoded-slice.js';
+import type { EncodedArrowBeside, EncodedArrowRecords, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
 import type { EncodedParquetBeside, EncodedParquetRecords, EncodedParquetSlice } from './parquet/encoded-slice.js';
 import type { EncodedTarBeside, EncodedTarSlice } from './webdataset/encoded-slice.js';
@@ -52,7 +52,13 @@ export interface RuledOutUnits {
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
 export type FetchedSlice =
-  EncodedParquetSlice | EncodedParquetRecords | EncodedArrowSlice | EncodedArraySlice | EncodedLineSlice | EncodedTarSlice;
+  | EncodedParquetSlice
+  | EncodedParquetRecords
+  | EncodedArrowSlice
+  | EncodedArrowRecords
+  | EncodedArraySlice
+  | EncodedLineSlice
+  | EncodedTarSlice;
 
 /** What is wanted beside the rows of a slice, on its way like the rows themselves: at most one variant a format. */
 export type FetchedBeside = EncodedParquetBeside | EncodedArrowBeside | EncodedLineBeside | EncodedTarBeside;

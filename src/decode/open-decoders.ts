@@ -19,7 +19,7 @@ export interface Decoders {
 const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   parquet: createParquetDecoder,
   webdataset: createWebDatasetDecoder,
-  arrow: plain('arrow', createArrowDecoder),
+  arrow: createArrowDecoder,
   npy: plain('npy', createNpyDecoder),
   megatron: plain('megatron', createMegatronDecoder),
   tokens: plain('tokens', createTokensDecoder),

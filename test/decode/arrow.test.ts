@@ -146,7 +146,7 @@ describe.skipIf(PYTHON === undefined)('Arrow written by pyarrow', () => {
     const decoder = createArrowDecoder();
     const shard = await indexShard(own, 'f', decoder, request('string', 'text'));
     expect(reads.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0)).toBeLessThan(200_000);
-    const { column } = arrowUnitLayout(shard.units[1].layout);
+    const column = arrowUnitLayout(shard.units[1].layout).column!;
     const buffers = [...column.valid, column.main, column.values];
     const [first, last] = [Math.min(...buffers.map(([start]) => start)), Math.max(...buffers.map(([start, bytes]) => start + bytes))];
     reads.length = 0;

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whereSchema, type ColumnWhere, type WhereInput } from '../../src/config/where.js';
+import { whereSchema, type WhereInput } from '../../src/config/where.js';
 import type { Block, Shard } from '../../src/core/shard.js';
 import type { ColumnRequest, Decoder, RuledOutUnits } from '../../src/decode/decoder.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
@@ -12,6 +12,7 @@ import { scanHere } from '../../src/decode/scan.js';
 import { fatesOf, ROW_TAKEN, type RowSelection } from '../../src/select/selection.js';
 import { fileStore } from '../../src/store/file.js';
 import type { Store } from '../../src/store/store.js';
+import { wheres, type Operands } from '../support/wheres.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
 import { besideOf } from '../support/slices.js';
 
@@ -21,9 +22,6 @@ const FILES = 6;
 /** Of the files and the filters: another one by HEADRACE_WHERE_SEED. */
 const SEED = Number(process.env.HEADRACE_WHERE_SEED ?? 20260101);
 const FILTERS = Number(process.env.HEADRACE_WHERE_FILTERS ?? 60);
-
-type Operand = string | number | boolean;
-type Operands = Readonly<Record<string, readonly Operand[]>>;
 
 const python = async (...args: string[]): Promise<string> =>
   (await promisify(execFile)(PYTHON ?? '', [SCRIPT, ...args], { maxBuffer: 2 ** 30 })).stdout;
@@ -70,37 +68,6 @@ async function take(decoder: Decoder, store: Store, file: string, where: WhereIn
     }
   }
   return { rows, ruledOut: index.ruledOut, whole };
-}
-
-function columnWhere(column: string, operands: readonly Operand[]): fc.Arbitrary<ColumnWhere> {
-  const operand = fc.constantFrom(...operands);
-  const comparison = column === 'b' ? fc.constantFrom('eq') : fc.constantFrom('eq', 'gt', 'gte', 'lt', 'lte');
-  const isText = ['s', 'long', 'dict', 'meta.lang'].includes(column);
-  return fc.oneof(
-    operand,
-    fc.array(operand, { minLength: 1, maxLength: 3 }),
-    fc.tuple(comparison, operand).map(([op, value]) => ({ [op]: value })),
-    fc.tuple(operand, operand).map(([low, high]) => (column === 'b' ? low : { between: [low, high] as const })),
-    operand.map((value) => ({ not: value })),
-    fc.boolean().map((isNull) => ({ isNull })),
-    isText ? fc.constantFrom('', 'e', 'en', 'z'.repeat(80), 'é').map((startsWith) => ({ startsWith })) : operand,
-  );
-}
-
-function wheres(operands: Operands): fc.Arbitrary<WhereInput> {
-  const own = fc
-    .uniqueArray(fc.constantFrom(...Object.keys(operands)), { minLength: 1, maxLength: 2 })
-    .chain((columns) => fc.record(Object.fromEntries(columns.map((column) => [column, columnWhere(column, operands[column])]))));
-  const { where } = fc.letrec<{ where: WhereInput }>((tie) => ({
-    where: fc.oneof(
-      { depthSize: 'small' },
-      { weight: 3, arbitrary: own },
-      { weight: 1, arbitrary: tie('where').map((not) => ({ not })) },
-      { weight: 1, arbitrary: fc.array(tie('where'), { minLength: 1, maxLength: 2 }).map((any) => ({ any })) },
-      { weight: 1, arbitrary: fc.array(tie('where'), { minLength: 1, maxLength: 2 }).map((all) => ({ all })) },
-    ),
-  }));
-  return where;
 }
 
 describe.skipIf(PYTHON === undefined)(`filters over files by pyarrow, seed ${SEED}`, () => {

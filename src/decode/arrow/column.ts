@@ -3,41 +3,24 @@
  * found by walking past those before it.
  */
 import { Type } from 'apache-arrow/fb/type';
-import type { PlainRequest } from '../decoder.js';
-import type { IntegerType } from '../integers.js';
-import type { ArrowColumnType } from './layout.js';
+import type { ArrowColumnType, ArrowItem } from './layout.js';
 import { ArrowMetadataError, ArrowUnsupported, type ArrowBatch, type ArrowField, type ArrowSchema } from './metadata.js';
 
 /** A column by its path: fields from the outermost struct in. */
 export type ArrowPath = readonly ArrowField[];
 
-/** By a top-level name, or by the names of nested structs joined with dots; `undefined`: there is none. */
-export function findField(fields: readonly ArrowField[], name: string): ArrowPath | undefined {
-  const own = fields.find((field) => field.name === name);
-  if (own !== undefined) return [own];
-  for (const field of fields) {
-    if (field.type !== Type.Struct_ || !name.startsWith(`${field.name}.`)) continue;
-    const below = findField(field.children, name.slice(field.name.length + 1));
-    if (below !== undefined) return [field, ...below];
+/** By a top-level name, or by the names of nested structs joined with dots: names that have dots themselves come first. All of the name. */
+export function findFields(fields: readonly ArrowField[], name: string): ArrowPath[] {
+  const own = fields.filter((field) => field.name === name);
+  if (own.length > 0) return own.map((field) => [field]);
+  const structs = fields
+    .filter((field) => field.type === Type.Struct_ && field.dictionary === undefined && name.startsWith(`${field.name}.`))
+    .sort((a, b) => b.name.length - a.name.length);
+  for (const struct of structs) {
+    const below = findFields(struct.children, name.slice(struct.name.length + 1));
+    if (below.length > 0) return below.map((path) => [struct, ...path]);
   }
-  return undefined;
-}
-
-/** What a column is read as; `undefined`: it is of no such kind. */
-export function columnTypeOf(field: ArrowField, kind: PlainRequest['kind'] | 'id'): ArrowColumnType | undefined {
-  const { type, dictionary, integer, children, listSize } = field;
-  if (kind === 'tokens') {
-    const [item] = children;
-    if (dictionary !== undefined || children.length !== 1 || item.integer === undefined || item.dictionary !== undefined) return undefined;
-    if (type === Type.List) return { kind: 'list', offsetBytes: 4, item: item.integer };
-    if (type === Type.LargeList) return { kind: 'list', offsetBytes: 8, item: item.integer };
-    return type === Type.FixedSizeList ? { kind: 'fixed', size: listSize, item: item.integer } : undefined;
-  }
-  const offsetBytes = type === Type.Utf8 ? 4 : type === Type.LargeUtf8 ? 8 : undefined;
-  if (dictionary !== undefined) return offsetBytes === undefined ? undefined : { kind: 'dictionary', index: dictionary.index, offsetBytes };
-  if (offsetBytes !== undefined) return { kind: 'text', offsetBytes };
-  if (type === Type.Utf8View) return { kind: 'view' };
-  return kind === 'id' && integer !== undefined ? { kind: 'integer', item: integer } : undefined;
+  return [];
 }
 
 export function describeField({ type, dictionary, integer, children }: ArrowField): string {
@@ -56,8 +39,8 @@ export interface ArrayPlace {
   readonly buffers: number;
 }
 
-/** Of each field of the path, and of the items of a list at its end. Throws `ArrowMetadataError`, `ArrowUnsupported`. */
-export function placesOf({ fields, unionsHaveBitmaps }: ArrowSchema, path: ArrowPath, batch: ArrowBatch): ArrayPlace[] {
+/** Of all fields of the schema. Throws `ArrowMetadataError`, `ArrowUnsupported`. */
+export function placesOf({ fields, unionsHaveBitmaps }: ArrowSchema, batch: ArrowBatch): ReadonlyMap<ArrowField, ArrayPlace> {
   const places = new Map<ArrowField, ArrayPlace>();
   const cursor = { node: 0, buffer: 0, variadic: 0 };
   const walk = (field: ArrowField): void => {
@@ -75,9 +58,7 @@ export function placesOf({ fields, unionsHaveBitmaps }: ArrowSchema, path: Arrow
       `a record batch has ${batch.nodes.length} arrays and ${batch.buffers.length} buffers where the schema says ${cursor.node} and ${cursor.buffer}`,
     );
   }
-  const leaf = path[path.length - 1];
-  const wanted = leaf.dictionary === undefined && leaf.children.length === 1 ? [...path, leaf.children[0]] : path;
-  return wanted.map((field) => places.get(field) as ArrayPlace);
+  return places;
 }
 
 function buffersOf({ type, isDense }: ArrowField, unionsHaveBitmaps: boolean, variadicCount: () => number): number {
@@ -132,19 +113,44 @@ export function mainBytes(type: ArrowColumnType, rows: number): number {
   switch (type.kind) {
     case 'text':
     case 'list':
+    case 'lists':
       return rows === 0 ? 0 : (rows + 1) * type.offsetBytes;
     case 'view':
       return 16 * rows;
     case 'fixed':
+    case 'struct':
+    case 'groups':
       return 0;
     case 'integer':
-      return rows * type.item.bytes;
+    case 'number':
+      return bytesOfItems(type.item, rows);
+    case 'bytes':
+      return rows * type.bytes;
     case 'dictionary':
       return rows * type.index.bytes;
   }
 }
 
-export function itemBytes(type: ArrowColumnType): number {
-  const item: IntegerType | undefined = type.kind === 'list' || type.kind === 'fixed' ? type.item : undefined;
-  return item?.bytes ?? 1;
+/** The part of these bytes that rows [first, end) have, from the first row of all on. Bits come in whole bytes. */
+export function mainRange(type: ArrowColumnType, first: number, end: number): readonly [startByte: number, endByte: number] {
+  if (type.kind === 'number' && 'boolean' in type.item) return [Math.floor(first / 8), bitmapBytes(end)];
+  const startByte =
+    type.kind === 'text' || type.kind === 'list' || type.kind === 'lists' ? first * type.offsetBytes : mainBytes(type, first);
+  return [startByte, startByte + mainBytes(type, end - first)];
+}
+
+/** Of what offsets count in bytes: `undefined`. */
+export function itemOf(type: ArrowColumnType): ArrowItem | undefined {
+  return type.kind === 'list' || type.kind === 'fixed' ? type.item : undefined;
+}
+
+export function bytesOfItems(item: ArrowItem | undefined, count: number): number {
+  if (item === undefined) return count;
+  if ('boolean' in item) return bitmapBytes(count);
+  return count * ('float' in item ? item.float : item.bytes);
+}
+
+/** Where an item's bytes start, or the byte that its bit is in. */
+export function byteOfItem(item: ArrowItem | undefined, index: number): number {
+  return item !== undefined && 'boolean' in item ? Math.floor(index / 8) : bytesOfItems(item, index);
 }

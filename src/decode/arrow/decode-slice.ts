@@ -1,14 +1,15 @@
-/** The worker's half of the Arrow decoder: buffers in, rows out; text and int32 items that are not compressed are views of what was fetched. */
-import { decompressZstd } from 'hyparquet-compressors';
-import { LIMITS } from '../../config/limits.js';
+/** The worker's half of the Arrow decoder: arrays in, rows, ids, fields and the values of filters out. */
 import { HeadraceError, messageOf } from '../../core/errors.js';
-import type { DocumentIds, Rows } from '../decoder.js';
-import { integersOf, tokenIds } from '../integers.js';
-import { itemBytes } from './column.js';
-import type { ArrowCodec, EncodedArrow, EncodedArrowSlice, EncodedBits, EncodedDictionary } from './encoded-slice.js';
-import { decodeLz4Frames } from './lz4-frame.js';
-
-type TextRows = Extract<Rows, { readonly kind: 'text' }>;
+import type { ColumnValue } from '../../core/filter/operand.js';
+import type { DocumentIds, FieldRows, FilterColumn, RecordRows, Rows } from '../decoder.js';
+import { listField, scalarField, type StoredValues } from '../field-rows.js';
+import { tokenIds } from '../integers.js';
+import { andBits, boundsOf, decompress, numbersOf, textOf, validityOf } from './arrays.js';
+import { bytesOfItems } from './column.js';
+import { storedNumberOf } from './column-types.js';
+import type { EncodedArrow, EncodedArrowField, EncodedArrowFilterColumn, EncodedArrowRecords, EncodedArrowSlice } from './encoded-slice.js';
+import type { ArrowItem } from './layout.js';
+import { recordsOf } from './records.js';
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeArrowSlice(slice: EncodedArrowSlice): Rows {
@@ -18,10 +19,9 @@ export function decodeArrowSlice(slice: EncodedArrowSlice): Rows {
 /** Errors: `SHARD_INVALID`. */
 export function decodeArrowIds(slice: EncodedArrow): DocumentIds {
   return decoded(slice, () => {
-    const { type, rows, skipRows, codec } = slice;
+    const { type, rows, skipRows } = slice;
     if (type.kind === 'integer') {
-      const values = integersOf(decompress(slice.main, codec), type.item);
-      if (values.length < skipRows + rows) throw new Error('a buffer has fewer numbers than rows');
+      const values = numbersOf(decompress(slice.main, slice.codec), type.item, skipRows + rows);
       const valid = validityOf(slice);
       return Array.from({ length: rows }, (_, row) => (valid?.[row] === 0 ? null : String(values[skipRows + row])));
     }
@@ -29,6 +29,35 @@ export function decodeArrowIds(slice: EncodedArrow): DocumentIds {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     return Array.from({ length: rows }, (_, row) => (valid?.[row] === 0 ? null : text.toString('utf8', bounds[row], bounds[row + 1])));
   });
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeArrowFields(fields: readonly EncodedArrowField[]): readonly FieldRows[] {
+  return fields.map((column) => decoded(column, () => fieldOf(column)));
+}
+
+/** Errors: `SHARD_INVALID`. A field of a struct that is null is null. */
+export function decodeArrowFilterColumn(column: EncodedArrowFilterColumn): FilterColumn {
+  return decoded(column, () => {
+    const valid = validityOf(column);
+    const valueAt = comparedValues(column);
+    return { column: column.column, type: column.compared, valueAt: (row) => (valid?.[row] === 0 ? null : valueAt(row)) };
+  });
+}
+
+/** Errors: `SHARD_INVALID`. */
+export function decodeArrowRecords({ rows: count, columns }: EncodedArrowRecords): RecordRows {
+  const [{ array }] = columns;
+  const recordAt = decoded(array, () => recordsOf(columns));
+  return {
+    kind: 'records',
+    count,
+    at: (row) => {
+      let isValidUtf8 = true;
+      const found = recordAt(row, () => (isValidUtf8 = false));
+      return { row: found, isValidUtf8 };
+    },
+  };
 }
 
 function decoded<T>({ uri, column }: EncodedArrow, decode: () => T): T {
@@ -43,85 +72,39 @@ function decoded<T>({ uri, column }: EncodedArrow, decode: () => T): T {
   }
 }
 
-function textOf(slice: EncodedArrow): TextRows {
-  const { type, codec, rows: count, skipRows, valuesStart } = slice;
-  switch (type.kind) {
-    case 'text': {
-      const bytes = decompress(slice.values, codec);
-      const offsets = decompress(slice.main, codec);
-      const bounds = boundsOf(offsets, type.offsetBytes, { first: skipRows, count, start: valuesStart, length: bytes.length });
-      return { kind: 'text', count, bounds, bytes, valid: validityOf(slice) };
-    }
-    case 'view':
-      return viewsOf(slice);
-    case 'dictionary':
-      return fromDictionary(slice, type.offsetBytes);
-    default:
-      throw new Error(`a column of kind ${type.kind} is no text`);
-  }
-}
-
-function tokensOf(slice: EncodedArrow): Rows {
-  const { type, codec, rows: count, skipRows, valuesStart } = slice;
-  if (type.kind !== 'list' && type.kind !== 'fixed') throw new Error(`a column of kind ${type.kind} has no token ids`);
-  const values = decompress(slice.values, codec);
-  const width = itemBytes(type);
-  const length = Math.floor(values.length / width);
-  const bounds =
-    type.kind === 'list'
-      ? boundsOf(decompress(slice.main, codec), type.offsetBytes, { first: skipRows, count, start: valuesStart, length })
-      : Int32Array.from({ length: count + 1 }, (_, row) => (skipRows + row) * type.size);
-  const [first] = bounds;
-  const last = bounds[count];
-  if (first < 0 || last > length) throw new Error(`lists end at item ${last} of ${length}`);
-  const { ids, idsBelow } = tokenIds(values.subarray(first * width, last * width), type.item);
-  if (first !== 0) for (let row = 0; row <= count; row++) bounds[row] -= first;
-  const valid = validityOf(slice);
-  return { kind: 'tokens', count, bounds, ids, valid: withoutNullItems(slice, bounds, first + valuesStart, valid), idsBelow };
-}
-
-interface OffsetRange {
-  /** Index of the first offset. */
-  readonly first: number;
-  /** Rows. */
-  readonly count: number;
-  /** What is taken off each. */
-  readonly start: number;
-  /** Where the last may end. */
+interface Lists {
+  readonly bounds: Int32Array;
+  /** Bytes of the items that the bounds count. */
+  readonly values: Uint8Array;
+  readonly item: ArrowItem;
+  /** Items there are. */
   readonly length: number;
 }
 
-/** A row's null may have any length: only that it lies inside matters. */
-function boundsOf(bytes: Uint8Array, offsetBytes: 4 | 8, { first, count, start, length }: OffsetRange): Int32Array {
-  const bounds = new Int32Array(count + 1);
-  if (count === 0) return bounds;
-  const words = integersOf(bytes, { bytes: 4, signed: true }) as Int32Array;
-  const step = offsetBytes / 4;
-  if (words.length < step * (first + count + 1)) throw new Error('a buffer has fewer offsets than rows');
-  let previous = 0;
-  for (let row = 0; row <= count; row++) {
-    const at = step * (first + row);
-    const offset = (step === 1 ? words[at] : (words[at] >>> 0) + 2 ** 32 * words[at + 1]) - start;
-    if (!(offset >= previous && offset <= length))
-      throw new Error(`row ${row} of a slice ends at ${offset}, after ${previous}, of ${length}`);
-    bounds[row] = previous = offset;
-  }
-  return bounds;
+function listsOf({ type, codec, rows: count, skipRows, valuesStart, values: encoded, main }: EncodedArrow): Lists {
+  if (type.kind !== 'list' && type.kind !== 'fixed') throw new Error(`a column of kind ${type.kind} has no lists of numbers`);
+  const { item } = type;
+  const values = decompress(encoded, codec);
+  // a part of bits starts in the middle of a byte
+  const length = 'boolean' in item ? 8 * values.length - (valuesStart % 8) : Math.floor(values.length / bytesOfItems(item, 1));
+  const bounds =
+    type.kind === 'list'
+      ? boundsOf(decompress(main, codec), type.offsetBytes, { first: skipRows, count, start: valuesStart, length })
+      : Int32Array.from({ length: count + 1 }, (_, row) => (skipRows + row) * type.size);
+  const last = bounds[count];
+  if (bounds[0] < 0 || last > length) throw new Error(`lists end at item ${last} of ${length}`);
+  return { bounds, values, item, length };
 }
 
-/** 0 where the column is null, or a struct around it. */
-function validityOf({ valid: bitmaps, rows, skipRows, codec }: EncodedArrow): Uint8Array | undefined {
-  if (bitmaps.length === 0) return undefined;
-  const valid = new Uint8Array(rows).fill(1);
-  for (const bits of bitmaps) andBits(valid, bits, skipRows, codec);
-  return valid;
-}
-
-function andBits(valid: Uint8Array, { bytes, firstBit }: EncodedBits, skip: number, codec: ArrowCodec): void {
-  const bitmap = decompress(bytes, codec);
-  const start = firstBit + skip;
-  if (8 * bitmap.length < start + valid.length) throw new Error('a bitmap has fewer bits than rows');
-  for (let i = 0; i < valid.length; i++) valid[i] &= bitmap[(start + i) >>> 3] >>> ((start + i) & 7);
+function tokensOf(slice: EncodedArrow): Rows {
+  const { rows: count, valuesStart } = slice;
+  const { bounds, values, item } = listsOf(slice);
+  if (!('bytes' in item)) throw new Error('a column of lists of other numbers has no token ids');
+  const [first] = bounds;
+  const { ids, idsBelow } = tokenIds(values.subarray(first * item.bytes, bounds[count] * item.bytes), item);
+  if (first !== 0) for (let row = 0; row <= count; row++) bounds[row] -= first;
+  const valid = validityOf(slice);
+  return { kind: 'tokens', count, bounds, ids, valid: withoutNullItems(slice, bounds, first + valuesStart, valid), idsBelow };
 }
 
 /** A list that holds a null is no row of tokens. `firstItem`: where the bounds count from, in the column's items. */
@@ -134,97 +117,73 @@ function withoutNullItems(
   if (itemsValid === undefined) return valid;
   const all = valid ?? new Uint8Array(rows).fill(1);
   const items = new Uint8Array(bounds[rows]).fill(1);
-  andBits(items, { bytes: itemsValid.bytes, firstBit: itemsValid.firstBit }, codec === 'none' ? 0 : firstItem, codec);
+  andBits(items, itemsValid, codec === 'none' ? 0 : firstItem, codec);
   for (let row = 0; row < rows; row++) {
     for (let i = bounds[row]; i < bounds[row + 1] && all[row] === 1; i++) all[row] = items[i];
   }
   return all;
 }
 
-/** A view of 16 bytes: a length, and the text itself, or where it is: its first bytes, number of a buffer, and offset. */
-function viewsOf(slice: EncodedArrow): TextRows {
-  const { codec, rows: count, skipRows } = slice;
-  const views = decompress(slice.main, codec);
-  const data = slice.data.map((bytes) => decompress(bytes, codec));
-  if (views.length < 16 * (skipRows + count)) throw new Error('a buffer has fewer views than rows');
-  const valid = validityOf(slice);
-  const view = new DataView(views.buffer, views.byteOffset, views.length);
-  const textAt = (row: number): Uint8Array => {
-    if (valid?.[row] === 0) return NO_BYTES;
-    const at = 16 * (skipRows + row);
-    const length = view.getInt32(at, true);
-    if (length >= 0 && length <= 12) return views.subarray(at + 4, at + 4 + length);
-    const buffer = data.at(view.getInt32(at + 8, true));
-    const offset = view.getInt32(at + 12, true);
-    if (!(length > 0 && buffer !== undefined && view.getInt32(at + 8, true) >= 0 && offset >= 0 && offset + length <= buffer.length)) {
-      throw new Error(`row ${row} of a slice lies outside its buffers`);
-    }
-    return buffer.subarray(offset, offset + length);
-  };
-  return gathered(count, textAt, valid);
-}
-
-const NO_BYTES = new Uint8Array(0);
-
-function fromDictionary(slice: EncodedArrow, offsetBytes: 4 | 8): TextRows {
-  const { type, codec, rows: count, skipRows, dictionary } = slice;
-  if (type.kind !== 'dictionary') throw new Error('a column without a dictionary');
-  const indices = integersOf(decompress(slice.main, codec), type.index);
-  if (indices.length < skipRows + count) throw new Error('a buffer has fewer indices than rows');
-  const parts = dictionary.map((part) => dictionaryText(part, offsetBytes));
-  const valid = validityOf(slice) ?? (parts.some((part) => part.valid !== undefined) ? new Uint8Array(count).fill(1) : undefined);
-  const textAt = (row: number): Uint8Array => {
-    if (valid?.[row] === 0) return NO_BYTES;
-    let index = Number(indices[skipRows + row]);
-    for (const part of parts) {
-      if (index >= 0 && index < part.count) {
-        if (valid !== undefined && part.valid?.[index] === 0) valid[row] = 0;
-        return part.bytes.subarray(part.bounds[index], part.bounds[index + 1]);
-      }
-      index -= part.count;
-    }
-    throw new Error(`row ${row} of a slice points outside its dictionary`);
-  };
-  return gathered(count, textAt, valid);
-}
-
-function dictionaryText({ rows: count, codec, valid: bitmap, offsets, values }: EncodedDictionary, offsetBytes: 4 | 8): TextRows {
-  const bytes = decompress(values, codec);
-  const bounds = boundsOf(decompress(offsets, codec), offsetBytes, { first: 0, count, start: 0, length: bytes.length });
-  let valid: Uint8Array | undefined;
-  if (bitmap !== undefined) andBits((valid = new Uint8Array(count).fill(1)), { bytes: bitmap, firstBit: 0 }, 0, codec);
-  return { kind: 'text', count, bounds, bytes, valid };
-}
-
-/** Texts that lie anywhere, one after the other. Many rows may mean the same bytes: what they come to is bounded before it is allocated. */
-function gathered(count: number, textAt: (row: number) => Uint8Array, valid: Uint8Array | undefined): TextRows {
-  const bounds = new Int32Array(count + 1);
-  const texts: Uint8Array[] = [];
-  let length = 0;
-  for (let row = 0; row < count; row++) {
-    const text = textAt(row);
-    texts.push(text);
-    length += text.length;
-    if (length > LIMITS.pageBytesMax) throw new Error(`${row + 1} rows have ${length} bytes of text`);
-    bounds[row + 1] = length;
+function fieldOf(field: EncodedArrowField): FieldRows {
+  const { name, type, served, rows, skipRows, codec, main, mainBit } = field;
+  if (served.kind !== 'numbers') {
+    const { bytes, bounds, valid } = textOf(field);
+    return { name, bytes, bounds, rowBytes: 0, valid, problem: 'is null' };
   }
-  const bytes = new Uint8Array(length);
-  for (const [row, text] of texts.entries()) bytes.set(text, bounds[row]);
-  return { kind: 'text', count, bounds, bytes, valid };
+  const own = { name, dtype: served.dtype, size: served.size };
+  const valid = validityOf(field);
+  if (type.kind === 'integer' || type.kind === 'number') {
+    const values = numbersOf(decompress(main, codec), type.item, mainBit + skipRows + rows);
+    return scalarField(own, storedValues(values, type.item, mainBit), skipRows, rows, valid);
+  }
+  const { bounds, values, item, length } = listsOf(field);
+  const firstBit = field.valuesStart % 8;
+  const numbers = storedValues(numbersOf(values, item, 0), item, firstBit);
+  return listField(own, numbers, bounds, itemValidity(field, length), valid);
 }
 
-/** The bytes of a buffer: after its decoded length, or as they are where that is −1. */
-function decompress(buffer: Uint8Array, codec: ArrowCodec): Uint8Array {
-  if (codec === 'none' || buffer.length === 0) return buffer;
-  if (buffer.length < 8) throw new Error('a compressed buffer ends early');
-  const length = Number(new DataView(buffer.buffer, buffer.byteOffset, 8).getBigInt64(0, true));
-  const body = buffer.subarray(8);
-  if (length === -1) return body;
-  if (!(length >= 0 && length <= LIMITS.pageBytesMax && length <= body.length * (codec === 'lz4' ? 255 : 32_768))) {
-    throw new Error(`a buffer of ${body.length} bytes claims ${length} decoded bytes`);
+function storedValues(values: unknown, item: ArrowItem, firstBit: number): StoredValues {
+  const stored = storedNumberOf(item);
+  if (stored === undefined) throw new Error('a column has numbers that are not served');
+  return { stored, values, firstBit: stored === 'BOOLEAN' ? firstBit : 0 };
+}
+
+/** Of the item at an index of the values. */
+function itemValidity({ itemsValid, codec }: EncodedArrow, length: number): ((index: number) => boolean) | undefined {
+  if (itemsValid === undefined) return undefined;
+  const items = decompress(itemsValid.bytes, codec);
+  const { firstBit } = itemsValid;
+  const last = Math.min(length, 8 * items.length - firstBit);
+  return (index) => index < last && ((items[(firstBit + index) >>> 3] >>> ((firstBit + index) & 7)) & 1) === 1;
+}
+
+/** Of a row of the slice, whatever its bitmap says. */
+function comparedValues(column: EncodedArrowFilterColumn): (row: number) => ColumnValue {
+  const { type, compared, codec, main, mainBit, skipRows, rows } = column;
+  if (type.kind === 'integer' || type.kind === 'number') {
+    const values = numbersOf(decompress(main, codec), type.item, mainBit + skipRows + rows);
+    if ('boolean' in type.item) {
+      const start = mainBit + skipRows;
+      return (row) => ((Number(values[(start + row) >>> 3]) >>> ((start + row) & 7)) & 1) === 1;
+    }
+    // dates are days, and some of them are stored as milliseconds
+    if (compared.kind === 'date' && values instanceof BigInt64Array) return (row) => daysOf(values[skipRows + row]);
+    return (row) => values[skipRows + row];
   }
-  if (codec === 'lz4') return decodeLz4Frames(body, length);
-  const bytes = decompressZstd(body, new Uint8Array(length));
-  if (bytes.length !== length) throw new Error(`a buffer decodes to ${bytes.length} bytes where it says ${length}`);
-  return bytes;
+  const { bounds, bytes } = textOf(column);
+  const valueAt = (row: number): Uint8Array => bytes.subarray(bounds[row], bounds[row + 1]);
+  return compared.kind === 'decimal' ? (row) => signedOf(valueAt(row)) : valueAt;
+}
+
+const MS_PER_DAY = 86_400_000n;
+
+function daysOf(ms: bigint): bigint {
+  const days = ms / MS_PER_DAY; // towards zero
+  return ms < days * MS_PER_DAY ? days - 1n : days;
+}
+
+/** A whole number in two's complement, its first byte the lowest. */
+function signedOf(bytes: Uint8Array): bigint {
+  const hex = Buffer.from(bytes).reverse().toString('hex');
+  return BigInt.asIntN(8 * bytes.length, BigInt(`0x${hex}`));
 }

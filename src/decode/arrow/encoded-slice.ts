@@ -1,6 +1,8 @@
 /** A slice of an Arrow column on its way to a worker: the parts of its buffers that hold its rows, as they are in the file. */
+import type { ColumnType } from '../../core/filter/operand.js';
 import type { ByteRange } from '../../store/store.js';
-import type { ArrowColumnType } from './layout.js';
+import type { RecordLeaf } from '../layout-types.js';
+import type { ArrowColumnType, ArrowServed } from './layout.js';
 
 export type ArrowCodec = 'none' | 'lz4' | 'zstd';
 
@@ -35,8 +37,10 @@ export interface EncodedArrow {
   readonly skipRows: number;
   /** Of the column, and of the structs that it is in. */
   readonly valid: readonly EncodedBits[];
-  /** Offsets, indices into a dictionary, views, or numbers: what there is one of for each row. Empty for lists of a fixed size. */
+  /** Offsets, indices into a dictionary, views, or numbers: what there is one of for each row. Empty for structs and lists of a fixed size. */
   readonly main: BufferBytes;
+  /** Of row 0 in `main`, where that is bits. */
+  readonly mainBit: number;
   /** Bytes of text, or items of lists. */
   readonly values: BufferBytes;
   /** What the offsets count up to where `values` starts, in bytes or items. */
@@ -54,11 +58,57 @@ export interface EncodedArrowSlice extends EncodedArrow {
   readonly kind: 'text' | 'tokens';
 }
 
+export interface EncodedArrowField extends EncodedArrow {
+  /** Its name in the configuration. */
+  readonly name: string;
+  readonly served: ArrowServed;
+}
+
+/** A column that a filter reads. */
+export interface EncodedArrowFilterColumn extends EncodedArrow {
+  readonly compared: ColumnType;
+}
+
 /** Columns beside the rows of a slice. */
 export interface EncodedArrowBeside {
   readonly format: 'arrow';
   readonly ids: EncodedArrow | undefined;
+  readonly fields: readonly EncodedArrowField[] | undefined;
+  readonly filter: readonly EncodedArrowFilterColumn[] | undefined;
+  /** Those of all columns. */
   readonly ranges: readonly ByteRange[];
+}
+
+/** An array of records, and those inside it: of the values [first, first + array.rows) of the array. */
+export interface EncodedArrowRecord {
+  readonly name: string;
+  readonly first: number;
+  readonly array: EncodedArrow;
+  /** Where there is nothing inside it. */
+  readonly leaf: RecordLeaf | undefined;
+  readonly children: readonly EncodedArrowRecord[];
+}
+
+/** Of rows with several columns. */
+export interface EncodedArrowRecords {
+  readonly format: 'arrow';
+  readonly kind: 'records';
+  /** For messages. */
+  readonly uri: string;
+  readonly rows: number;
+  /** Those of all arrays. */
+  readonly ranges: readonly ByteRange[];
+  readonly columns: readonly EncodedArrowRecord[];
+}
+
+/** All columns on their way. */
+export function arrowColumns({ ids, fields = [], filter = [] }: EncodedArrowBeside): EncodedArrow[] {
+  return [...(ids === undefined ? [] : [ids]), ...fields, ...filter];
+}
+
+/** What is to be transferred. */
+export function arrowRecordBuffers({ array, children }: EncodedArrowRecord): ArrayBuffer[] {
+  return [...arrowBuffers(array), ...children.flatMap(arrowRecordBuffers)];
 }
 
 /** What is to be transferred. */

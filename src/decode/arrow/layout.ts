@@ -2,23 +2,39 @@
 import { z } from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
 import { integerSchema } from '../integers.js';
+import { comparableSchema, fieldDtypeSchema, recordLeafSchema } from '../layout-types.js';
 
 const count = z.int().min(0);
 const codecSchema = z.enum(['none', 'lz4', 'zstd']);
 /** First byte in the object, and length. */
 const bufferSchema = z.tuple([count, count]).readonly();
 
+const offsetBytesSchema = z.union([z.literal(4), z.literal(8)]);
+/** Little-endian IEEE 754, or one bit. */
+const otherNumberSchema = z.union([
+  z.object({ float: z.union([z.literal(2), z.literal(4), z.literal(8)]) }),
+  z.object({ boolean: z.literal(true) }),
+]);
+const itemSchema = z.union([integerSchema, otherNumberSchema]);
+
 const columnTypeSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('text'), offsetBytes: z.union([z.literal(4), z.literal(8)]) }),
+  z.object({ kind: z.literal('text'), offsetBytes: offsetBytesSchema }),
   z.object({ kind: z.literal('view') }),
-  z.object({ kind: z.literal('list'), offsetBytes: z.union([z.literal(4), z.literal(8)]), item: integerSchema }),
-  z.object({ kind: z.literal('fixed'), size: count, item: integerSchema }),
+  z.object({ kind: z.literal('list'), offsetBytes: offsetBytesSchema, item: itemSchema }),
+  z.object({ kind: z.literal('fixed'), size: count, item: itemSchema }),
   z.object({ kind: z.literal('integer'), item: integerSchema }),
+  z.object({ kind: z.literal('number'), item: otherNumberSchema }),
+  /** As many bytes in every row. */
+  z.object({ kind: z.literal('bytes'), bytes: count }),
   /** Of text. */
-  z.object({ kind: z.literal('dictionary'), index: integerSchema, offsetBytes: z.union([z.literal(4), z.literal(8)]) }),
+  z.object({ kind: z.literal('dictionary'), index: integerSchema, offsetBytes: offsetBytesSchema }),
+  /** Arrays around others, whose buffers are theirs: structs, lists, and lists of one size. */
+  z.object({ kind: z.literal('struct') }),
+  z.object({ kind: z.literal('lists'), offsetBytes: offsetBytesSchema }),
+  z.object({ kind: z.literal('groups'), size: count }),
 ]);
 
-/** A column of one record batch. */
+/** A column of one record batch, or an array inside it. */
 const columnSchema = z.object({
   codec: codecSchema,
   /** Where something is null: of the column, and of the structs that it is in. */
@@ -41,16 +57,57 @@ const dictionarySchema = z.object({
   values: bufferSchema,
 });
 
-const shardSchema = z.object({
+/** As fields are served. */
+const servedSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('bytes') }),
+  z.object({ kind: z.literal('text') }),
+  z.object({ kind: z.literal('numbers'), dtype: fieldDtypeSchema, size: count.nullable() }),
+]);
+
+/** An array of records: what it is, and the arrays inside it. */
+const recordArraySchema = z.object({
   name: z.string(),
   type: columnTypeSchema,
+  /** Where there is nothing inside it. */
+  leaf: recordLeafSchema.optional(),
+  get children() {
+    return z.array(recordArraySchema).readonly();
+  },
+});
+
+const shardSchema = z.object({
+  /** The column of text or tokens; records have several, and where only fields are served there is none. */
+  name: z.string().optional(),
+  type: columnTypeSchema.optional(),
   id: z.object({ name: z.string(), type: columnTypeSchema }).optional(),
+  /** In order of name. */
+  fields: z
+    .array(z.object({ name: z.string(), column: z.string(), type: columnTypeSchema, served: servedSchema }))
+    .readonly()
+    .optional(),
+  /** The columns that a filter reads. */
+  filter: z
+    .array(z.object({ column: z.string(), type: columnTypeSchema, compared: comparableSchema }))
+    .readonly()
+    .optional(),
+  /** The columns of records. */
+  records: z.array(recordArraySchema).readonly().optional(),
   dictionaries: z.array(dictionarySchema).readonly(),
 });
 
-const unitSchema = z.object({ column: columnSchema, id: columnSchema.optional() });
+/** In the shard's order; the arrays of records depth first. */
+const unitSchema = z.object({
+  column: columnSchema.optional(),
+  id: columnSchema.optional(),
+  fields: z.array(columnSchema).readonly().optional(),
+  filter: z.array(columnSchema).readonly().optional(),
+  records: z.array(columnSchema).readonly().optional(),
+});
 
 export type ArrowColumnType = Readonly<z.output<typeof columnTypeSchema>>;
+export type ArrowItem = Readonly<z.output<typeof itemSchema>>;
+export type ArrowServed = Readonly<z.output<typeof servedSchema>>;
+export type ArrowRecordArray = Readonly<z.output<typeof recordArraySchema>>;
 export type ArrowBufferPlace = Readonly<z.output<typeof bufferSchema>>;
 export type ArrowColumnLayout = Readonly<z.output<typeof columnSchema>>;
 export type ArrowDictionaryLayout = Readonly<z.output<typeof dictionarySchema>>;

@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 import { LIMITS } from '../../config/limits.js';
 import { mapConcurrent } from '../../core/map-concurrent.js';
 import { HeadraceError } from '../../core/errors.js';
+import type { ByteRange } from '../../store/store.js';
 import { readPinned, type PinnedObject } from '../ascending-reader.js';
 import { ArrowMetadataError, readFooter, readMessage, type ArrowMessage, type ArrowPlace, type ArrowSchema } from './metadata.js';
 
@@ -29,6 +30,8 @@ export interface FoundArrow {
 
 export interface ArrowVisitor {
   schema(schema: ArrowSchema): void;
+  /** What of a message's body `message` will read, where it is to be had at once. */
+  peeks(found: FoundMessage): readonly ByteRange[];
   /** In the order in which they count: a dictionary before the batches that need it. */
   message(found: FoundMessage, read: ReadBytes): Promise<void>;
 }
@@ -70,7 +73,6 @@ async function visitFile(object: PinnedObject, size: number, visitor: ArrowVisit
   const { schema, dictionaries, batches } = readFooter(footer);
   visitor.schema(schema);
   const content = createHash('sha256').update(footer);
-  const readBytes: ReadBytes = (startByte, end) => readPinned(object, { startByte, endByte: end }, signal);
   for (const places of [dictionaries, batches]) {
     for (let first = 0; first < places.length; first += LIMITS.arrowMessagesAtOnce) {
       const own = places.slice(first, first + LIMITS.arrowMessagesAtOnce);
@@ -80,15 +82,35 @@ async function visitFile(object: PinnedObject, size: number, visitor: ArrowVisit
         (place, _index, reading) => readAt(object, size, place, reading),
         signal,
       );
-      for (const { message, bodyByte, metadata } of found) {
-        content.update(metadata);
+      const messages = found.map(({ message, bodyByte }): FoundMessage => {
         if (message.kind !== (places === batches ? 'batch' : 'dictionary'))
           throw new ArrowMetadataError('its footer points to a message of another kind');
-        await visitor.message({ message, bodyByte }, readBytes);
+        return { message, bodyByte };
+      });
+      const ranges = messages.flatMap((one) => visitor.peeks(one));
+      const readBytes = await peeked(object, ranges, signal);
+      for (const [i, message] of messages.entries()) {
+        content.update(found[i].metadata);
+        await visitor.message(message, readBytes);
       }
     }
   }
   return content.digest('hex');
+}
+
+/** Reads ranges by many at a time; what is asked for and not among them is read then. */
+async function peeked(object: PinnedObject, ranges: readonly ByteRange[], signal: AbortSignal): Promise<ReadBytes> {
+  const held = new Map<number, Uint8Array>();
+  await mapConcurrent(
+    ranges,
+    LIMITS.footerConcurrencyMax,
+    async (range, _index, reading) => void held.set(range.startByte, await readPinned(object, range, reading)),
+    signal,
+  );
+  return async (startByte, endByte) => {
+    const bytes = held.get(startByte);
+    return bytes?.length === endByte - startByte ? bytes : readPinned(object, { startByte, endByte }, signal);
+  };
 }
 
 async function readAt(object: PinnedObject, size: number, { startByte, metadataBytes, bodyBytes }: ArrowPlace, signal: AbortSignal) {

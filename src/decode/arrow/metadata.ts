@@ -4,17 +4,25 @@
  * Source: Apache Arrow columnar format, "Serialization and Interprocess Communication (IPC)", and its Schema.fbs, Message.fbs, File.fbs.
  */
 import { CompressionType } from 'apache-arrow/fb/compression-type';
+import { Date as ArrowDate } from 'apache-arrow/fb/date';
+import { DateUnit } from 'apache-arrow/fb/date-unit';
+import { Decimal } from 'apache-arrow/fb/decimal';
 import { DictionaryBatch } from 'apache-arrow/fb/dictionary-batch';
 import { Endianness } from 'apache-arrow/fb/endianness';
 import type { Field } from 'apache-arrow/fb/field';
+import { FixedSizeBinary } from 'apache-arrow/fb/fixed-size-binary';
 import { FixedSizeList } from 'apache-arrow/fb/fixed-size-list';
+import { FloatingPoint } from 'apache-arrow/fb/floating-point';
 import { Footer } from 'apache-arrow/fb/footer';
 import { Int } from 'apache-arrow/fb/int';
 import { Message } from 'apache-arrow/fb/message';
 import { MessageHeader } from 'apache-arrow/fb/message-header';
 import { MetadataVersion } from 'apache-arrow/fb/metadata-version';
+import { Precision } from 'apache-arrow/fb/precision';
 import { RecordBatch } from 'apache-arrow/fb/record-batch';
 import { Schema } from 'apache-arrow/fb/schema';
+import { TimeUnit } from 'apache-arrow/fb/time-unit';
+import { Timestamp } from 'apache-arrow/fb/timestamp';
 import { Type } from 'apache-arrow/fb/type';
 import { Union } from 'apache-arrow/fb/union';
 import { UnionMode } from 'apache-arrow/fb/union-mode';
@@ -33,12 +41,23 @@ export class ArrowUnsupported extends Error {
   override readonly name = 'ArrowUnsupported';
 }
 
+export type ArrowScalar =
+  | { readonly kind: 'float'; readonly bytes: 2 | 4 | 8 }
+  | { readonly kind: 'boolean' }
+  | { readonly kind: 'bytes'; readonly bytes: number }
+  | { readonly kind: 'decimal'; readonly bytes: number; readonly scale: number }
+  /** Days, or milliseconds of whole days. */
+  | { readonly kind: 'date'; readonly bytes: 4 | 8 }
+  | { readonly kind: 'timestamp'; readonly unitsPerSecond: number; readonly utc: boolean };
+
 export interface ArrowField {
   readonly name: string;
   /** Of the values, where they are in a dictionary. */
   readonly type: Type;
   /** Of integers, else `undefined`. */
   readonly integer: IntegerType | undefined;
+  /** Of the others that take as many bytes in every row, as far as they are known here. */
+  readonly scalar: ArrowScalar | undefined;
   /** Of lists of a fixed size. */
   readonly listSize: number;
   readonly isDense: boolean;
@@ -142,6 +161,7 @@ function schemaOf(schema: Schema, version: MetadataVersion): ArrowSchema {
       name: field.name() ?? '',
       type,
       integer: type === Type.Int ? integerOf(field.type(new Int()) as Int | null) : undefined,
+      scalar: scalarOf(field),
       listSize:
         type === Type.FixedSizeList ? whole(BigInt((field.type(new FixedSizeList()) as FixedSizeList | null)?.listSize() ?? -1)) : 0,
       isDense: type === Type.Union && (field.type(new Union()) as Union | null)?.mode() === UnionMode.Dense,
@@ -156,6 +176,50 @@ function schemaOf(schema: Schema, version: MetadataVersion): ArrowSchema {
     unionsHaveBitmaps: version < MetadataVersion.V5,
   };
 }
+
+function scalarOf(field: Field): ArrowScalar | undefined {
+  switch (field.typeType()) {
+    case Type.Bool:
+      return { kind: 'boolean' };
+    case Type.FloatingPoint: {
+      const precision = (field.type(new FloatingPoint()) as FloatingPoint | null)?.precision();
+      const bytes = precision === Precision.HALF ? 2 : precision === Precision.SINGLE ? 4 : precision === Precision.DOUBLE ? 8 : undefined;
+      return bytes && { kind: 'float', bytes };
+    }
+    case Type.FixedSizeBinary: {
+      const bytes = (field.type(new FixedSizeBinary()) as FixedSizeBinary | null)?.byteWidth() ?? 0;
+      return bytes > 0 ? { kind: 'bytes', bytes } : undefined;
+    }
+    case Type.Decimal: {
+      const type = field.type(new Decimal()) as Decimal | null;
+      const bytes = (type?.bitWidth() ?? 0) / 8;
+      const scale = type?.scale() ?? -1;
+      return DECIMAL_BYTES.has(bytes) && scale >= 0 && scale <= DECIMAL_SCALE_MAX ? { kind: 'decimal', bytes, scale } : undefined;
+    }
+    case Type.Date: {
+      const unit = (field.type(new ArrowDate()) as ArrowDate | null)?.unit();
+      return unit === DateUnit.DAY ? { kind: 'date', bytes: 4 } : unit === DateUnit.MILLISECOND ? { kind: 'date', bytes: 8 } : undefined;
+    }
+    case Type.Timestamp: {
+      const type = field.type(new Timestamp()) as Timestamp | null;
+      const unitsPerSecond = type === null ? undefined : UNITS_PER_SECOND.get(type.unit());
+      if (unitsPerSecond === undefined) return undefined;
+      return { kind: 'timestamp', unitsPerSecond, utc: (type?.timezone() ?? '') !== '' };
+    }
+    default:
+      return undefined;
+  }
+}
+
+const DECIMAL_BYTES: ReadonlySet<number> = new Set([4, 8, 16, 32]);
+/** Digits of 256 bits. */
+const DECIMAL_SCALE_MAX = 76;
+const UNITS_PER_SECOND: ReadonlyMap<TimeUnit, number> = new Map([
+  [TimeUnit.SECOND, 1],
+  [TimeUnit.MILLISECOND, 1e3],
+  [TimeUnit.MICROSECOND, 1e6],
+  [TimeUnit.NANOSECOND, 1e9],
+]);
 
 function integerOf(type: Int | null): IntegerType {
   const bytes = (type?.bitWidth() ?? 0) / 8;

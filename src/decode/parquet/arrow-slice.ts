@@ -108,7 +108,7 @@ function valueAt(leaf: Arrow.Data, type: ColumnType): (row: number) => ColumnVal
       return (row) => values[row];
     }
     case 'integer': {
-      const values = numbersOf(leaf.values as Int32Array | BigInt64Array, type.unsigned);
+      const values = integersOf(leaf.values as Int32Array | BigInt64Array, type.unsigned);
       return (row) => values[row];
     }
     case 'decimal':
@@ -142,12 +142,15 @@ function stringAt(column: Arrow.Data): (row: number) => string {
 }
 
 function integerAt(values: Int32Array | BigInt64Array, unsigned: boolean): (row: number) => string {
-  const own = numbersOf(values, unsigned);
+  const own = integersOf(values, unsigned);
   return (row) => String(own[row]);
 }
 
 /** Without their annotation, integers without a sign come with one. */
-function numbersOf(values: Int32Array | BigInt64Array, unsigned: boolean): Int32Array | Uint32Array | BigInt64Array | BigUint64Array {
+export function integersOf(
+  values: Int32Array | BigInt64Array,
+  unsigned: boolean,
+): Int32Array | Uint32Array | BigInt64Array | BigUint64Array {
   if (!unsigned) return values;
   return values instanceof Int32Array
     ? new Uint32Array(values.buffer, values.byteOffset, values.length)

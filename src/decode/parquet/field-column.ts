@@ -1,8 +1,7 @@
 /** Which column of a Parquet file a field is, and of which type: from the schema of its footer, and the number of values that lists have in it. */
 import type { FileMetaData, RowGroup, SchemaElement } from 'hyparquet';
-import { LIMITS } from '../../config/limits.js';
-import { HeadraceError } from '../../core/errors.js';
 import { checkDeclaredType, type FieldRequest, type FieldType } from '../../core/fields.js';
+import { notServed, servedDtype, sizeNotKnown, sizeOfLists } from '../field-types.js';
 import { columnOf, describe, findElements, type Column } from './column.js';
 import type { ParquetFieldType } from './layout.js';
 
@@ -25,34 +24,23 @@ export function findField({ schema, row_groups: rowGroups }: FileMetaData, reque
     return { ...column, field, type };
   }
   const described = describe(found.elements);
-  const problem =
-    type === undefined
-      ? `column ${name} of ${uri} is ${described}, which cannot be served as the field ${field}`
-      : `the lists of column ${name} of ${uri} have no one size that its metadata tells, which the field ${field} needs`;
-  throw new HeadraceError('COLUMN_TYPE', problem, {
-    detail: { uri, column: name, type: described },
-    hint: isUnknown
-      ? `Where the lists that count have one size, say it: ${field}: {column: ${name}, size: 512}; rows of other sizes are then bad ones.`
-      : 'Fields are bytes, text, integers (but uint64), floats, booleans, or lists of a fixed size of numbers; a field of a struct is struct.field.',
-  });
+  throw type === undefined ? notServed(request, described, uri) : sizeNotKnown(request, described, uri);
 }
 
 function hasRows({ num_rows: rows }: RowGroup): boolean {
   return rows > 0n;
 }
 
-/** What every row group says of its lists: as many values a row, without a rest. Undefined where they differ, or where none has rows. */
+/** As every row group says of its lists: nulls and empty ones count as a value. */
 function listSizeOf(rowGroups: readonly RowGroup[], path: readonly string[]): number | undefined {
-  const sizes = new Set(
-    rowGroups.filter(hasRows).map((rowGroup) => {
+  return sizeOfLists(
+    rowGroups.map((rowGroup) => {
       const chunk = rowGroup.columns.find(
         ({ meta_data: meta }) => meta !== undefined && path.join('\0') === meta.path_in_schema.join('\0'),
       );
-      return Number(chunk?.meta_data?.num_values ?? 0n) / Number(rowGroup.num_rows);
+      return { rows: Number(rowGroup.num_rows), values: Number(chunk?.meta_data?.num_values ?? 0n) };
     }),
   );
-  const [size] = sizes;
-  return sizes.size === 1 && Number.isInteger(size) && size > 0 && size <= LIMITS.fieldSizeMax ? size : undefined;
 }
 
 const INTEGER_ANNOTATION = /^U?INT_(8|16|32|64)$/;
@@ -76,20 +64,24 @@ const UNKNOWN_SIZE = 0;
 
 type StoredNumbers = Pick<Extract<ParquetFieldType, { kind: 'numbers' }>, 'dtype' | 'stored'>;
 
-/** Lists are what models take, so that doubles in them become float32; a double by itself keeps its digits. */
-function numbersOf({ type, converted_type: converted, logical_type: logical }: SchemaElement, isList: boolean): StoredNumbers | undefined {
-  if (type === 'FLOAT') return { dtype: 'float32', stored: 'FLOAT' };
-  if (type === 'DOUBLE') return { dtype: isList ? 'float32' : 'float64', stored: 'DOUBLE' };
-  if (type === 'BOOLEAN') return { dtype: 'uint8', stored: 'BOOLEAN' };
-  if (type === 'FIXED_LEN_BYTE_ARRAY' && logical?.type === 'FLOAT16') return { dtype: 'float32', stored: 'HALF' };
+type StoredNumber = StoredNumbers['stored'];
+
+function numbersOf(leaf: SchemaElement, isList: boolean): StoredNumbers | undefined {
+  const stored = storedOf(leaf);
+  return stored && { dtype: servedDtype(stored, isList), stored };
+}
+
+function storedOf({ type, converted_type: converted, logical_type: logical }: SchemaElement): StoredNumber | undefined {
+  if (type === 'FLOAT' || type === 'DOUBLE' || type === 'BOOLEAN') return type;
+  if (type === 'FIXED_LEN_BYTE_ARRAY' && logical?.type === 'FLOAT16') return 'HALF';
   if (type !== 'INT32' && type !== 'INT64') return undefined;
   const isInteger =
     (logical === undefined || logical.type === 'INTEGER') && (converted === undefined || INTEGER_ANNOTATION.test(converted));
   if (!isInteger || converted === 'UINT_64' || (logical?.type === 'INTEGER' && !logical.isSigned && logical.bitWidth === 64))
     return undefined;
-  if (type === 'INT64') return { dtype: 'int64', stored: 'INT64' };
+  if (type === 'INT64') return 'INT64';
   const isUnsigned = converted === 'UINT_32' || (logical?.type === 'INTEGER' && !logical.isSigned && logical.bitWidth === 32);
-  return isUnsigned ? { dtype: 'int64', stored: 'UINT32' } : { dtype: 'int32', stored: 'INT32' };
+  return isUnsigned ? 'UINT32' : 'INT32';
 }
 
 /** Without what only the file knows of it. */

@@ -1,8 +1,8 @@
 /** Finds the columns of a filter in the schema of a Parquet file, and what their values are. */
 import type { SchemaElement } from 'hyparquet';
-import { columnsOf, truthsOf, TRUE, type Filter } from '../../core/filter/filter.js';
-import { conditionTest, OperandError, type ColumnType } from '../../core/filter/operand.js';
-import { HeadraceError, messageOf } from '../../core/errors.js';
+import { columnsOf, type Filter } from '../../core/filter/filter.js';
+import type { ColumnType } from '../../core/filter/operand.js';
+import { checkComparable, notComparable } from '../comparable.js';
 import { annotationsOf, columnOf, describe, findElements, TEXT_TYPES, type Column } from './column.js';
 
 /** A column that a filter reads. */
@@ -15,22 +15,7 @@ export interface FilterColumn extends Column {
 /** Errors: `COLUMN_MISSING`, `COLUMN_TYPE`. */
 export function findFilterColumns(filter: Filter, schema: readonly SchemaElement[], uri: string): FilterColumn[] {
   const columns = columnsOf(filter).map((name) => findFilterColumn(schema, name, uri));
-  const types = new Map(columns.map(({ name, type }) => [name, type]));
-  truthsOf(filter, (condition) => {
-    const { column } = condition;
-    const type = types.get(column);
-    if (type === undefined || condition.kind === 'isNull') return TRUE;
-    try {
-      conditionTest(condition, type);
-    } catch (error) {
-      if (!(error instanceof OperandError)) throw error;
-      throw new HeadraceError('COLUMN_TYPE', `column ${column} of ${uri} cannot be compared as \`where\` does: ${messageOf(error)}`, {
-        detail: { uri, column, type: type.kind },
-        hint: 'Text is compared with text, numbers with numbers, dates and times with dates such as 2026-01-31.',
-      });
-    }
-    return TRUE;
-  });
+  checkComparable(filter, new Map(columns.map(({ name, type }) => [name, type])), uri);
   return columns;
 }
 
@@ -40,11 +25,7 @@ function findFilterColumn(schema: readonly SchemaElement[], name: string, uri: s
   const isOne = found.elements.length === 1 && leaf.repetition_type !== 'REPEATED';
   const type = isOne ? columnTypeOf(leaf) : undefined;
   if (type !== undefined) return { ...columnOf(found, name), type, leaf };
-  const described = describe(found.elements);
-  throw new HeadraceError('COLUMN_TYPE', `column ${name} of ${uri} is ${described}, which \`where\` cannot compare`, {
-    detail: { uri, column: name, type: described },
-    hint: 'Columns of text, numbers, booleans, dates, times with a date, and decimals can be named in `where`, and such fields of structs.',
-  });
+  throw notComparable(name, describe(found.elements), uri);
 }
 
 /** Undefined: none that a filter can compare. */

@@ -3,6 +3,7 @@ import type { SchemaElement } from 'hyparquet';
 import { z } from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
 import type { ColumnType } from '../../core/filter/operand.js';
+import { comparableSchema, fieldDtypeSchema, recordLeafSchema, type RecordLeaf } from '../layout-types.js';
 
 const byte = z.int().min(0);
 
@@ -16,25 +17,13 @@ const fieldTypeSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('text') }),
   z.object({
     kind: z.literal('numbers'),
-    dtype: z.enum(['uint8', 'int32', 'int64', 'float32', 'float64']),
+    dtype: fieldDtypeSchema,
     /** As the file has them. */
     stored: z.enum(['FLOAT', 'DOUBLE', 'HALF', 'BOOLEAN', 'INT32', 'UINT32', 'INT64']),
     /** Of lists; null: no list. */
     size: z.int().min(0).nullable(),
   }),
 ]);
-
-const columnTypeSchema: z.ZodType<ColumnType> = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('text') }),
-  z.object({ kind: z.literal('boolean') }),
-  z.object({ kind: z.literal('integer'), unsigned: z.boolean() }),
-  z.object({ kind: z.literal('decimal'), scale: z.int() }),
-  z.object({ kind: z.literal('date') }),
-  z.object({ kind: z.literal('timestamp'), unitsPerSecond: z.int(), utc: z.boolean() }),
-  z.object({ kind: z.literal('float'), bits: z.literal([32, 64]) }),
-]);
-
-const leafTypeSchema = z.enum(['string', 'integer', 'unsigned', 'number', 'boolean']);
 
 const shardLayoutSchema = z.object({
   /** Of the projected column. */
@@ -48,9 +37,9 @@ const shardLayoutSchema = z.object({
   /** The projected column is that of the first field, and nobody reads it as another. */
   fieldsOnly: z.literal(true).optional(),
   /** Of the columns that a filter reads, where there is one. */
-  filter: z.array(z.object({ column: z.string(), type: columnTypeSchema, schema: columnSchema })).optional(),
+  filter: z.array(z.object({ column: z.string(), type: comparableSchema, schema: columnSchema })).optional(),
   /** Of records: the leaves of their columns, the projected one first. `repetitions`: repeated fields above its values. */
-  leaves: z.array(z.object({ schema: columnSchema, repetitions: z.int().min(0), type: leafTypeSchema })).optional(),
+  leaves: z.array(z.object({ schema: columnSchema, repetitions: z.int().min(0), type: recordLeafSchema })).optional(),
 });
 
 const chunkLayoutSchema = z.object({
@@ -80,7 +69,7 @@ const unitLayoutSchema = chunkLayoutSchema.extend({
 });
 
 export type ParquetIdType = z.output<typeof idTypeSchema>;
-export type ParquetLeafType = z.output<typeof leafTypeSchema>;
+export type ParquetLeafType = RecordLeaf;
 
 export type ParquetFieldType = Readonly<z.output<typeof fieldTypeSchema>>;
 

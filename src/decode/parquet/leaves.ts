@@ -7,8 +7,9 @@
  */
 import type { SchemaElement } from 'hyparquet';
 import { LIMITS } from '../../config/limits.js';
-import { HeadraceError } from '../../core/errors.js';
+import type { HeadraceError } from '../../core/errors.js';
 import type { ColumnRequest } from '../decoder.js';
+import { partOfStruct, tooManyLeaves, unfitForRecords } from '../record-columns.js';
 import { findElements } from './column.js';
 import type { ParquetLeafType } from './layout.js';
 
@@ -34,10 +35,7 @@ export function findLeaves(schema: readonly SchemaElement[], { column, columns =
     return leavesOf(elements, name, uri);
   });
   if (leaves.length <= LIMITS.recordLeavesMax) return leaves;
-  throw new HeadraceError('SHARD_UNSUPPORTED', `the columns of ${uri} that are asked for have ${leaves.length} leaves`, {
-    detail: { uri, leaves: leaves.length, leavesMax: LIMITS.recordLeavesMax },
-    hint: 'Name fewer columns, or keep what is nested deeply as a column of JSON text.',
-  });
+  throw tooManyLeaves(leaves.length, uri);
 }
 
 /** `elements`: of the top-level column, in the depth-first order of the footer. Errors: `COLUMN_TYPE`. */
@@ -99,20 +97,10 @@ function alone({ logical_type: logical, converted_type: converted, num_children:
 }
 
 function unfit(chain: readonly SchemaElement[], name: string, uri: string, what: string): HeadraceError {
-  const path = chain.map((element) => element.name).join('.');
-  return new HeadraceError('COLUMN_TYPE', `${path} of ${uri} is ${what}`, {
-    detail: { uri, column: name, path, type: what },
-    hint: 'Rows of several columns hold text, integers, numbers, booleans, and lists and structs of these: leave the column out, or write it as JSON text.',
-  });
-}
-
-function partOfStruct(name: string, uri: string): HeadraceError {
-  return new HeadraceError(
-    'COLUMN_TYPE',
-    `${name} of ${uri} is a field of a struct, and rows of several columns have columns of the file only`,
-    {
-      detail: { uri, column: name },
-      hint: 'Name the column that it lies in, or write the field as a column of its own.',
-    },
+  return unfitForRecords(
+    chain.map((element) => element.name),
+    name,
+    uri,
+    what,
   );
 }

@@ -1,0 +1,57 @@
+/** Decoded arrays as JSON values, row by row: what records are made of, whatever format they come from. */
+import { isUtf8 } from 'node:buffer';
+import type { JsonValue } from '../core/canonical-json.js';
+
+/** Told of text that is no valid UTF-8. */
+export type OnInvalidUtf8 = () => void;
+
+/** The value at an index of an array. */
+export type Values = (index: number, onInvalidUtf8: OnInvalidUtf8) => JsonValue;
+
+export function orNull(isValid: (index: number) => boolean, values: Values): Values {
+  return (index, onInvalidUtf8) => (isValid(index) ? values(index, onInvalidUtf8) : null);
+}
+
+export function structValues(fields: readonly { readonly name: string; readonly values: Values }[]): Values {
+  return (index, onInvalidUtf8) => {
+    const value: Record<string, JsonValue> = {};
+    for (const { name, values } of fields) put(value, name, values(index, onInvalidUtf8));
+    return value;
+  };
+}
+
+/** `bounds`: of each list, positions of its items. */
+export function listValues(bounds: Int32Array, items: Values): Values {
+  return (index, onInvalidUtf8) =>
+    Array.from({ length: bounds[index + 1] - bounds[index] }, (_, i) => items(bounds[index] + i, onInvalidUtf8));
+}
+
+export function textValues(bounds: Int32Array, bytes: Uint8Array): Values {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return (index, onInvalidUtf8) => {
+    const own = text.subarray(bounds[index], bounds[index + 1]);
+    if (!isUtf8(own)) onInvalidUtf8();
+    return own.toString('utf8');
+  };
+}
+
+/** `firstBit`: of the value at index 0. */
+export function booleanValues(bits: Uint8Array, firstBit: number): Values {
+  return (index) => ((bits[(firstBit + index) >> 3] >> ((firstBit + index) & 7)) & 1) === 1;
+}
+
+/** Of 64 bits: a number where it is exact, its digits where it is not. */
+export function numberValues(values: ArrayLike<number> | ArrayLike<bigint>): Values {
+  return (index) => {
+    const value = values[index];
+    if (typeof value === 'number') return value;
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : String(value);
+  };
+}
+
+/** A column's name is data: `__proto__` is one like any other. */
+export function put(object: Record<string, JsonValue>, key: string, value: JsonValue): void {
+  if (key === '__proto__') Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+  else object[key] = value;
+}
