@@ -47,6 +47,7 @@ function numberRows({ name, type }: NumbersField, column: ColumnValues, rows: nu
   for (let row = 0; row < rows; row++) {
     const values = storedNumbers(column, row, size);
     if (values === undefined) (valid ??= new Uint8Array(rows).fill(1))[row] = 0;
+    else if (values.dtype === dtype) new Uint8Array(numbers.buffer, row * rowBytes, rowBytes).set(values.bytes);
     else putNumbers(values.bytes, values.dtype, numbers, row * size, size);
   }
   const bytes = new Uint8Array(numbers.buffer);
@@ -67,12 +68,6 @@ function storedNumbers(
 
 /** Lists of doubles become float32, as those of all formats do; integers keep their value. */
 function putNumbers(stored: Uint8Array, dtype: MdsDtype, numbers: FieldNumbers, to: number, count: number): void {
-  const { buffer, BYTES_PER_ELEMENT: width } = numbers;
-  const isSame = numbers.constructor.name.toLowerCase() === `${dtype}array` || (numbers instanceof BigInt64Array && dtype === 'int64');
-  if (isSame) {
-    new Uint8Array(buffer, to * width, count * width).set(stored);
-    return;
-  }
   const view = viewOf(stored);
   const own = widthOf(dtype);
   for (let i = 0; i < count; i++) {

@@ -19,7 +19,7 @@ import { leastBytesOf, readColumns } from './columns.js';
 import type { MdsColumn, MdsUnitLayout } from './layout.js';
 import { MDS_LIMITS } from './limits.js';
 import { mdsInvalid, mdsUnsupported } from './mds-error.js';
-import { mdsOptionsOf, wantedColumns } from './wanted.js';
+import { mdsOptionsOf, wantedColumns, type MdsOptions } from './wanted.js';
 
 /** Where the places of samples start. */
 export const PLACES_BYTE = 4;
@@ -47,7 +47,12 @@ export async function readMdsIndex(
   const uri = store.uri + object.path;
   const options = mdsOptionsOf(request);
   const { columns, rows, units, contentId } = await readMdsStart(store, object, scan, signal);
-  return { contentId, rows, units, layout: { ...wantedColumns(columns, request, filter, options, uri) } };
+  return { contentId: identityOf(contentId, options), rows, units, layout: { ...wantedColumns(columns, request, filter, options, uri) } };
+}
+
+/** What a source says of the bytes moves the stream, and nothing else in the manifest tells it. */
+function identityOf(contentId: string, { array }: MdsOptions): string {
+  return array === undefined ? contentId : createHash('sha256').update(`${contentId} ${array.dtype}`).digest('hex');
 }
 
 /** Errors: those of `Store.read`, `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */

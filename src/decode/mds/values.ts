@@ -18,11 +18,12 @@ export function columnValues(
   names: readonly string[],
 ): ColumnValues[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const own = columns.map(({ name }) => names.indexOf(name));
+  const read = [...new Set(names)];
+  const own = columns.map(({ name }) => read.indexOf(name));
   const fixed = columns.map((column) => column.bytes);
   const headBytes = SIZE_BYTES * fixed.filter((size) => size === null).length;
-  const starts = names.map(() => new Int32Array(rows));
-  const ends = names.map(() => new Int32Array(rows));
+  const starts = read.map(() => new Int32Array(rows));
+  const ends = read.map(() => new Int32Array(rows));
   for (let row = 0; row < rows; row++) {
     const end = bounds[row + 1];
     let sizeAt = bounds[row];
@@ -45,7 +46,8 @@ export function columnValues(
       throw mdsInvalid(place, `the values of a sample have other than its ${end - bounds[row]} bytes`);
     }
   }
-  return names.map((name, i) => {
+  return names.map((name) => {
+    const i = read.indexOf(name);
     const encoding = encodingOf(columns.find((column) => column.name === name)?.encoding ?? '');
     return { name, encoding, at: (row) => bytes.subarray(starts[i][row], ends[i][row]) };
   });

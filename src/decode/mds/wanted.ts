@@ -13,7 +13,7 @@ import type { MdsColumn, MdsCompared, MdsField, MdsShardLayout } from './layout.
 
 const optionsSchema = z.object({ array: z.object({ dtype: z.enum(DTYPES) }).optional() });
 
-type MdsOptions = Readonly<z.output<typeof optionsSchema>>;
+export type MdsOptions = Readonly<z.output<typeof optionsSchema>>;
 
 export function mdsOptionsOf({ options = {} }: ColumnRequest): MdsOptions {
   return optionsSchema.parse(options);

@@ -130,6 +130,11 @@ describe('MDS as its own writer wrote it', () => {
     const changed = Uint8Array.from(all[0]);
     changed[changed.length - 1] ^= 1;
     expect(await idOf(changed)).not.toBe(await idOf(all[0]));
+    const idAs = async (dtype: string): Promise<string> => {
+      const wanted = request('raw', 'tokens', { options: { array: { dtype } } });
+      return (await indexShard(storeOf({ 'x.mds': all[0] }), 'x.mds', decoder, wanted)).contentId;
+    };
+    expect(await idAs('int64')).not.toBe(await idAs('int32'));
   });
 });
 
@@ -202,10 +207,13 @@ describe('columns beside the rows', () => {
   });
 
   it('JSON is served as its text, images as their bytes, and arrays of another size are bad rows', async () => {
-    const { shard, reader } = await openShard(fieldsOf({ meta: undefined, png: undefined, typed: 3 }));
+    const wanted = fieldsOf({ meta: undefined, png: undefined, typed: 3 });
+    const again = { name: 'again', column: 'meta', size: undefined };
+    const { shard, reader } = await openShard({ ...wanted, fields: [...(wanted.fields ?? []), again] });
     const types = decoder.fieldTypes?.(shard) ?? [];
     const { fields = [] } = await besideOf(reader, 0, count, { fields: true });
-    const [meta, png, typed] = fields.map((field, i) => valuesOf(field, types[i]));
+    const [meta, png, typed, same] = fields.map((field, i) => valuesOf(field, types[i]));
+    expect(same).toEqual(meta);
     expect(meta.map((text) => JSON.parse(text as string) as unknown)).toEqual(own('meta'));
     for (const bytes of png) expect(bytes).toMatch(/^89504e470d0a1a0a/);
     expect(typed).toEqual((own('typed') as number[][]).map((ids) => (ids.length === 3 ? ids : null)));
