@@ -219,10 +219,11 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
 }
 
 /** Only what a source says, so that sources without it are as they were. */
-function optionsOf({ csv, lines }: ParsedConfig['sources'][string]): SourceConfig['options'] {
+function optionsOf({ csv, lines, array }: ParsedConfig['sources'][string]): SourceConfig['options'] {
   const options: Record<string, JsonValue> = {
     ...(csv !== undefined && { csv: Object.fromEntries(Object.entries(csv).filter(([, value]) => value !== undefined)) }),
     ...(lines && { lines }),
+    ...(array?.dtype !== undefined && { array: { dtype: array.dtype } }),
   };
   return Object.keys(options).length === 0 ? undefined : options;
 }
@@ -248,6 +249,13 @@ function isColumnless(name: string, { uri, format, array, text, tokens, messages
   const formats = format === undefined ? [uri].flat().map(formatOfPath) : [format];
   const columnless = formats.every((own) => own !== undefined && COLUMNLESS_FORMATS.includes(own));
   const field = `sources.${name}.array`;
+  if (array !== undefined && formats.every((own) => own === 'mds')) {
+    const [other] = Object.entries(array).find(([key, value]) => key !== 'dtype' && value !== undefined) ?? [];
+    if (other === undefined) return false;
+    throw invalid(`${field}.${other} is for files of token ids (${COLUMNLESS_FORMATS.join(', ')}); of MDS only ${field}.dtype is read`, {
+      field: `${field}.${other}`,
+    });
+  }
   if (!columnless && array === undefined) return false;
   if (!columnless && formats.some((own) => own !== undefined && !COLUMNLESS_FORMATS.includes(own))) {
     throw invalid(`${field} is for files of token ids (${COLUMNLESS_FORMATS.join(', ')}), and sources.${name} has another format`, {

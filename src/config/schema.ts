@@ -52,7 +52,7 @@ const arraySchema = z.strictObject({
     .enum(['uint8', 'int8', 'uint16', 'int16', 'uint32', 'int32', 'uint64', 'int64'])
     .optional()
     .describe(
-      'The type of the ids in files of `format: tokens`, little-endian. Those that llm.c writes say it themselves, as `.npy` and Megatron do.',
+      'The type of the ids in files of `format: tokens`, or in a column of bytes of `format: mds`, little-endian. Those that llm.c writes say it themselves, as `.npy` and Megatron do.',
     ),
   header: z
     .int()
@@ -131,7 +131,7 @@ const sourceSchema = z
     array: arraySchema
       .optional()
       .describe(
-        'Of files that hold token ids and nothing else (`format: npy`, `megatron` or `tokens`; docs/formats.md): neither `text` nor `tokens` is given.',
+        'Of files that hold token ids and nothing else (`format: npy`, `megatron` or `tokens`; docs/formats.md): neither `text` nor `tokens` is given. With `format: mds`, `dtype` says what a column of bytes in `tokens` holds.',
       ),
     messages: z
       .string()

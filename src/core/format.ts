@@ -7,6 +7,8 @@ export const FORMATS = {
   parquet: ['.parquet'],
   webdataset: [...compressed('.tar'), '.tgz'],
   arrow: ['.arrow', '.arrows', '.feather', '.ipc'],
+  // the last three are refused by name
+  mds: ['.mds', '.mds.zstd', '.mds.gz', '.mds.br', '.mds.bz2', '.mds.snappy'],
   npy: ['.npy'],
   megatron: ['.idx'],
   tokens: ['.bin'],
@@ -31,6 +33,16 @@ const COMPANIONS: Readonly<Partial<Record<FormatName, string>>> = { megatron: '.
 export function isCompanion(path: string, format: FormatName): boolean {
   const ending = COMPANIONS[format];
   return ending !== undefined && path.endsWith(ending);
+}
+
+/** The same shard, decompressed: what a reader of MDS leaves beside the one that it has fetched. */
+export function decompressedName(path: string): string | undefined {
+  return hasFormat(path, 'mds') && !path.endsWith('.mds') ? path.slice(0, path.lastIndexOf('.')) : undefined;
+}
+
+/** What a writer of MDS puts beside its shards: it names their directory. */
+export function directoryOfIndex(path: string, format: FormatName | undefined): string | undefined {
+  return format === 'mds' ? /^(.*\/|)index\.json$/.exec(path)?.[1] : undefined;
 }
 
 /** Those that objects below a prefix may have where none is named: loose texts there are as often notes about the data. */

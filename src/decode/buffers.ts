@@ -16,6 +16,8 @@ function sliceBuffers(slice: EncodedSlice): ArrayBuffer[] {
       return [slice.bytes.buffer];
     case 'webdataset':
       return slice.runs.map(({ bytes }) => bytes.buffer);
+    case 'mds':
+      return [slice.bytes.buffer, slice.bounds.buffer];
     case 'arrow':
       return slice.kind === 'records' ? slice.columns.flatMap(arrowRecordBuffers) : arrowBuffers(slice);
     case 'array':
@@ -31,6 +33,7 @@ function besideBuffers(beside: FetchedBeside): ArrayBuffer[] {
     case 'parquet':
       return parquetChunks(beside).flatMap(chunkBuffers);
     case 'lines':
+    case 'mds':
     case 'webdataset':
       return sliceBuffers(beside.slice);
     case 'arrow':

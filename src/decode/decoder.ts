@@ -11,6 +11,8 @@ import type { EncodedArraySlice } from './array/encoded-slice.js';
 import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
 import type { EncodedArrowBeside, EncodedArrowRecords, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
+import type { MdsPlacesRequest, MdsUnits } from './mds/cut-units.js';
+import type { EncodedMdsBeside, EncodedMdsSlice } from './mds/encoded-slice.js';
 import type { EncodedParquetBeside, EncodedParquetRecords, EncodedParquetSlice } from './parquet/encoded-slice.js';
 import type { EncodedTarBeside, EncodedTarSlice } from './webdataset/encoded-slice.js';
 import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
@@ -58,10 +60,11 @@ export type FetchedSlice =
   | EncodedArrowRecords
   | EncodedArraySlice
   | EncodedLineSlice
-  | EncodedTarSlice;
+  | EncodedTarSlice
+  | EncodedMdsSlice;
 
 /** What is wanted beside the rows of a slice, on its way like the rows themselves: at most one variant a format. */
-export type FetchedBeside = EncodedParquetBeside | EncodedArrowBeside | EncodedLineBeside | EncodedTarBeside;
+export type FetchedBeside = EncodedParquetBeside | EncodedArrowBeside | EncodedLineBeside | EncodedTarBeside | EncodedMdsBeside;
 
 /** The worker's half of a format goes by this name. */
 export type SliceFormat = FetchedSlice['format'];
@@ -213,6 +216,8 @@ export interface Scans {
   readonly 'document-ends': { readonly request: DocumentEndsRequest; readonly result: DocumentEnds };
   /** Cuts the documents of a Megatron index into units. */
   readonly 'megatron-documents': { readonly request: MegatronRequest; readonly result: MegatronDocuments };
+  /** Cuts the samples of an MDS shard into units. */
+  readonly 'mds-places': { readonly request: MdsPlacesRequest; readonly result: MdsUnits };
 }
 
 export type ScanKind = keyof Scans;

@@ -8,6 +8,7 @@ import { csvFormat, JSONL, textFormat } from './lines/line-format.js';
 import { createNpyDecoder, createTokensDecoder } from './array/array-decoder.js';
 import { createMegatronDecoder } from './array/megatron-decoder.js';
 import { createArrowDecoder } from './arrow/block-reader.js';
+import { createMdsDecoder } from './mds/block-reader.js';
 import { createParquetDecoder } from './parquet/block-reader.js';
 import { createWebDatasetDecoder } from './webdataset/block-reader.js';
 
@@ -20,6 +21,7 @@ const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   parquet: createParquetDecoder,
   webdataset: createWebDatasetDecoder,
   arrow: createArrowDecoder,
+  mds: createMdsDecoder,
   npy: plain('npy', createNpyDecoder),
   megatron: plain('megatron', createMegatronDecoder),
   tokens: plain('tokens', createTokensDecoder),

@@ -3,7 +3,17 @@ import picomatch from 'picomatch';
 import { LIMITS } from '../config/limits.js';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { HeadraceError } from '../core/errors.js';
-import { formatOfPath, FORMATS_OF_PREFIXES, FORMATS, hasFormat, isCompanion, mayHaveFormat, type FormatName } from '../core/format.js';
+import {
+  decompressedName,
+  directoryOfIndex,
+  formatOfPath,
+  FORMATS_OF_PREFIXES,
+  FORMATS,
+  hasFormat,
+  isCompanion,
+  mayHaveFormat,
+  type FormatName,
+} from '../core/format.js';
 import { mapConcurrent } from '../core/map-concurrent.js';
 import type { OpenedStore } from '../store/open-store.js';
 import { shownUri } from '../store/schemes.js';
@@ -76,6 +86,8 @@ async function listUri(uri: string, options: ListOptions): Promise<FoundObject[]
   const names = expandBraces(uri);
   if (names !== undefined) return listNames(uri, names, options);
   const { store, path, single = false } = options.openStore(uri);
+  const directory = directoryOfIndex(path, options.format);
+  if (directory !== undefined) return listPrefix(uri, store, directory, options);
   if (single) return listSingle(store, path, options);
   if (hasGlob(path)) return listGlob(uri, store, path, options);
   if (path.endsWith('/') || path === '') return listPrefix(uri, store, path, options);
@@ -137,7 +149,20 @@ async function listPrefix(uri: string, store: Store, prefix: string, options: Li
     if (options.format !== undefined) return mayHaveFormat(path, options.format);
     return FORMATS_OF_PREFIXES.some((name) => hasFormat(path, name));
   });
-  return options.format === undefined ? ofOneFormat(uri, found, options) : found;
+  return withoutTwins(options.format === undefined ? ofOneFormat(uri, found, options) : found, options);
+}
+
+/** Of a shard that is there twice, compressed and not, the one that is not. */
+function withoutTwins(found: readonly FoundObject[], { sourceName, warn }: ListOptions): FoundObject[] {
+  const paths = new Set(found.map(({ path }) => path));
+  const own = found.filter(({ path }) => !paths.has(decompressedName(path) ?? ''));
+  const left = found.length - own.length;
+  if (left > 0)
+    warn(`sources.${sourceName}: leaving out ${left} compressed shards that lie decompressed beside`, {
+      source: sourceName,
+      leftOut: left,
+    });
+  return own;
 }
 
 /** A partition's directory is not, whatever its column is called. */

@@ -2,7 +2,9 @@
 
 export type ContentCodec = 'plain' | 'gzip' | 'zstd';
 
-const ENDINGS = { '.gz': 'gzip', '.tgz': 'gzip', '.bgz': 'gzip', '.zst': 'zstd' } as const satisfies Readonly<Record<string, ContentCodec>>;
+const ENDINGS = { '.gz': 'gzip', '.tgz': 'gzip', '.bgz': 'gzip', '.zst': 'zstd', '.zstd': 'zstd' } as const satisfies Readonly<
+  Record<string, ContentCodec>
+>;
 
 export function codecOfPath(path: string): ContentCodec {
   return Object.entries(ENDINGS).find(([ending]) => path.endsWith(ending))?.[1] ?? 'plain';

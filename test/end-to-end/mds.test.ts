@@ -1,0 +1,185 @@
+import { fieldOfRow, loadTokenizer, openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { inspect } from '../../src/inspecting.js';
+import { stepHashes } from '../support/global-hash.js';
+import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+
+const FIXTURES = fileURLToPath(new URL('../decode/mds/fixtures/', import.meta.url));
+
+type Columns = Readonly<Record<string, readonly unknown[]>>;
+
+/** MDS through the whole pipeline: what its own writer wrote, each row once, in an order that is pinned, and exact after a resume. */
+describe('MDS', () => {
+  let workspace: Workspace;
+  let reference: Readonly<Record<string, { readonly columns: Columns }>>;
+  let textIds: (text: string) => readonly number[];
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+    reference = JSON.parse(await readFile(`${FIXTURES}rows.json`, 'utf8')) as typeof reference;
+    // a store of several parts: one is compressed
+    for (const [part, set] of [
+      ['a', 'plain'],
+      ['b', 'zstd'],
+    ]) {
+      await mkdir(workspace.path('merged', part), { recursive: true });
+      for (const name of await readdir(FIXTURES + set)) await copyFile(`${FIXTURES}${set}/${name}`, workspace.path('merged', part, name));
+    }
+    const tokenizer = await loadTokenizer(TOKENIZER_FILE);
+    textIds = (text) => [...tokenizer.encode(text)];
+  });
+  afterAll(() => workspace.remove());
+
+  const config = (source: Partial<ConfigInput['sources'][string]>, changes: Partial<ConfigInput> = {}): ConfigInput => ({
+    seed: 11,
+    sources: { s: { uri: `${FIXTURES}plain/`, ...source } },
+    tokenizer: { file: TOKENIZER_FILE, append: 'none' },
+    sequence: { length: 64, packing: 'pad', padId: 0 },
+    shuffle: { blocks: 4, windowBytes: '64KiB' },
+    batch: { size: 2, lanes: 2 },
+    epochs: 1,
+    last: 'pad',
+    cache: { dir: workspace.path('cache') },
+    limits: { workers: 1 },
+    ...changes,
+  });
+
+  async function collect(input: ConfigInput, worldSize = 1): Promise<Batch[][]> {
+    const pipeline = await openPipeline(input);
+    try {
+      const ranks = Array.from({ length: worldSize }, async (_, rank) => {
+        const batches: Batch[] = [];
+        for await (const batch of pipeline.batches({ rank, worldSize })) batches.push(batch);
+        return batches;
+      });
+      return await Promise.all(ranks);
+    } finally {
+      await pipeline.close();
+    }
+  }
+
+  /** With `packing: pad` a sequence is a document. */
+  function documentsOf(batches: readonly Batch[]): string[] {
+    return batches.flatMap(({ inputIds, lossMask, rows, length }) =>
+      Array.from({ length: rows }, (_, row) =>
+        Array.from(inputIds.subarray(row * length, (row + 1) * length)).filter((_id, i) => lossMask[row * length + i] === 1),
+      )
+        .filter((ids) => ids.length > 0)
+        .map(String),
+    );
+  }
+
+  interface Case {
+    readonly source: () => Partial<ConfigInput['sources'][string]>;
+    readonly expected: () => readonly (readonly number[])[];
+    /** SHA-256 of the steps' hashes: whoever moves it moves the streams of users. */
+    readonly order: string;
+  }
+
+  const CASES: Readonly<Record<string, Case>> = {
+    'text, plain and compressed, in parts': {
+      source: () => ({ uri: workspace.path('merged/') }),
+      expected: () => [...reference.plain.columns.text, ...reference.zstd.columns.text].map((text) => textIds(text as string)),
+      order: 'c9cde24da91b687e3b19d39bd1d2d9faa36fda1da92456cd90a1483b06dccb2c',
+    },
+    'token ids of arrays, by index.json': {
+      source: () => ({ uri: `${FIXTURES}plain/index.json`, format: 'mds', tokens: 'dynamic' }),
+      expected: () => reference.plain.columns.dynamic as readonly number[][],
+      order: '0fb1ec8e32c1cbc42b4ad8a092d41ba68da4569ae9983ff137fb165fe925d4c5',
+    },
+    'token ids in bytes': {
+      source: () => ({ format: 'mds', tokens: 'raw', array: { dtype: 'int64' } }),
+      expected: () =>
+        reference.plain.columns.raw.map((value) => [
+          ...Array.from(new BigInt64Array(new Uint8Array(Buffer.from(value as string, 'hex')).buffer), Number),
+        ]),
+      order: 'f926a7e3a02972cf61e5323c2511f719075b5e47e192f0808f3961c8fa6955dc',
+    },
+  };
+
+  describe.each(Object.entries(CASES))('%s', (_name, { source, expected, order }) => {
+    let batches: Batch[];
+
+    beforeAll(async () => {
+      [batches] = await collect(config(source()));
+    });
+
+    it('each row is delivered once, as it was written, in the order that is pinned', () => {
+      expect(documentsOf(batches).sort()).toEqual(expected().map(String).sort());
+      expect(
+        createHash('sha256')
+          .update(stepHashes([batches]).join('\n'))
+          .digest('hex'),
+      ).toBe(order);
+    });
+
+    it('other numbers of ranks and workers give the same steps', async () => {
+      expect(stepHashes(await collect(config(source(), { limits: { workers: 2 } }), 2))).toEqual(stepHashes([batches]));
+    });
+
+    it('a resume at every tenth step gives the batches that follow', async () => {
+      const pipeline = await openPipeline(config(source()));
+      try {
+        expect(batches.length).toBeGreaterThan(15);
+        for (let step = 4; step < batches.length - 1; step += 10) {
+          const wanted = batches.slice(step + 1, step + 4).map(({ digest }) => digest);
+          const found: string[] = [];
+          for await (const { digest } of pipeline.batches({ cursor: batches[step].cursor })) {
+            found.push(digest);
+            if (found.length === wanted.length) break;
+          }
+          expect(found, `after step ${step}`).toEqual(wanted);
+        }
+      } finally {
+        await pipeline.close();
+      }
+    });
+  });
+
+  it('ids leave documents out by name', async () => {
+    await writeFile(workspace.path('gone.txt'), '-5\n12\n');
+    const [batches] = await collect(config({ id: 'int', exclude: workspace.path('gone.txt') }));
+    const kept = reference.plain.columns.text.filter((_text, row) => row !== 0 && row !== 17);
+    expect(documentsOf(batches).sort()).toEqual(kept.map((text) => String(textIds(text as string))).sort());
+  });
+
+  it('samples carry fields of the rows that `where` takes', async () => {
+    const [batches] = await collect(
+      config({ fields: { body: 'body', embedding: 'embedding', number: 'int' }, where: { int: { gte: 5, lt: 25 } } }, { sequence: 'none' }),
+    );
+    const found = batches.flatMap(({ fields }) => {
+      const { number, body, embedding } = fields ?? {};
+      return Array.from({ length: 2 }, (_, row) => [
+        Number(fieldOfRow(number, row)),
+        Buffer.from(fieldOfRow(body, row) as Uint8Array).toString('hex'),
+        [...(fieldOfRow(embedding, row) as Float32Array)],
+      ]);
+    });
+    const { int, body, embedding } = reference.plain.columns;
+    const expected = int.map((value, row) => [value, body[row], embedding[row]]).slice(10, 30);
+    expect(found.sort(([a], [b]) => Number(a) - Number(b))).toEqual(expected);
+  });
+
+  it.each([
+    [{ array: { eosId: 1, dtype: 'int64' }, format: 'mds', tokens: 'raw' }, /of MDS only sources\.s\.array\.dtype is read/],
+    [{ uri: 'x.mds', array: { rowTokens: 4 }, tokens: 'raw' }, /rowTokens is for files of token ids/],
+  ] as const)('%j is refused with what to write', async (source, message) => {
+    await expect(openPipeline(config(source))).rejects.toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringMatching(message) });
+  });
+
+  it('inspect says what columns there are, and shows rows of those that a source could use', async () => {
+    const { format, shards, rows, columns, firstRows, advice } = await inspect({ uri: `${FIXTURES}plain/`, rows: 2, all: true });
+    expect({ format, shards, rows, advice }).toEqual({ format: 'mds', shards: 4, rows: 40, advice: [] });
+    expect(columns.map(({ name, type, use }) => [name, type, use]).slice(0, 5)).toEqual([
+      ['body', 'bytes', undefined],
+      ['digits', 'str_int', undefined],
+      ['dynamic', 'ndarray', 'tokens'],
+      ['embedding', 'ndarray:float32:2', undefined],
+      ['fixed', 'ndarray:int64:3', 'tokens'],
+    ]);
+    expect(firstRows.columns.find(({ name }) => name === 'dynamic')?.rows).toEqual(reference.plain.columns.dynamic.slice(0, 2));
+  });
+});
