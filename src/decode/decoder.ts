@@ -11,6 +11,7 @@ import type { EncodedArraySlice } from './array/encoded-slice.js';
 import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
 import type { EncodedArrowBeside, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
+import type { ItemTable, ItemTableRequest } from './items/item-table.js';
 import type { EncodedParquetBeside, EncodedParquetRecords, EncodedParquetSlice } from './parquet/encoded-slice.js';
 import type { EncodedTarBeside, EncodedTarSlice } from './webdataset/encoded-slice.js';
 import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
@@ -200,6 +201,8 @@ export interface Scans {
   readonly 'document-ends': { readonly request: DocumentEndsRequest; readonly result: DocumentEnds };
   /** Cuts the documents of a Megatron index into units. */
   readonly 'megatron-documents': { readonly request: MegatronRequest; readonly result: MegatronDocuments };
+  /** Cuts counted items into units. */
+  readonly 'item-table': { readonly request: ItemTableRequest; readonly result: ItemTable };
 }
 
 export type ScanKind = keyof Scans;

@@ -7,6 +7,7 @@ const SCANNERS: { readonly [K in ScanKind]: () => Promise<(request: Scans[K]['re
   'tar-headers': async () => (await import('./webdataset/scan-headers.js')).scanTarHeaders,
   'document-ends': async () => (await import('./array/document-ends.js')).findDocumentEnds,
   'megatron-documents': async () => (await import('./array/megatron-documents.js')).cutMegatronDocuments,
+  'item-table': async () => (await import('./items/item-table.js')).cutItemTable,
 };
 
 export async function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Promise<Scans[K]['result']> {
