@@ -20,6 +20,8 @@ function sliceBuffers(slice: EncodedSlice): ArrayBuffer[] {
       return arrowBuffers(slice);
     case 'array':
       return [slice.bytes.buffer, ...(typeof slice.bounds === 'number' ? [] : [slice.bounds.buffer])];
+    case 'litdata':
+      return [slice.bytes.buffer, slice.bounds.buffer];
     case 'omitted':
     case 'rejected':
       return [];
@@ -32,6 +34,7 @@ function besideBuffers(beside: FetchedBeside): ArrayBuffer[] {
       return parquetChunks(beside).flatMap(chunkBuffers);
     case 'lines':
     case 'webdataset':
+    case 'litdata':
       return sliceBuffers(beside.slice);
     case 'arrow':
       return beside.ids === undefined ? [] : arrowBuffers(beside.ids);

@@ -12,6 +12,7 @@ import type { MegatronDocuments, MegatronRequest } from './array/megatron-docume
 import type { EncodedArrowBeside, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
 import type { ItemTable, ItemTableRequest } from './items/item-table.js';
+import type { EncodedLitdataBeside, EncodedLitdataSlice } from './litdata/encoded-slice.js';
 import type { EncodedParquetBeside, EncodedParquetRecords, EncodedParquetSlice } from './parquet/encoded-slice.js';
 import type { EncodedTarBeside, EncodedTarSlice } from './webdataset/encoded-slice.js';
 import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
@@ -53,10 +54,16 @@ export interface RuledOutUnits {
 
 /** Fetched, not yet decoded: crosses to a worker thread by transfer. One variant a format. */
 export type FetchedSlice =
-  EncodedParquetSlice | EncodedParquetRecords | EncodedArrowSlice | EncodedArraySlice | EncodedLineSlice | EncodedTarSlice;
+  | EncodedParquetSlice
+  | EncodedParquetRecords
+  | EncodedArrowSlice
+  | EncodedArraySlice
+  | EncodedLineSlice
+  | EncodedTarSlice
+  | EncodedLitdataSlice;
 
 /** What is wanted beside the rows of a slice, on its way like the rows themselves: at most one variant a format. */
-export type FetchedBeside = EncodedParquetBeside | EncodedArrowBeside | EncodedLineBeside | EncodedTarBeside;
+export type FetchedBeside = EncodedParquetBeside | EncodedArrowBeside | EncodedLineBeside | EncodedTarBeside | EncodedLitdataBeside;
 
 /** The worker's half of a format goes by this name. */
 export type SliceFormat = FetchedSlice['format'];

@@ -8,6 +8,7 @@ import { csvFormat, JSONL, textFormat } from './lines/line-format.js';
 import { createNpyDecoder, createTokensDecoder } from './array/array-decoder.js';
 import { createMegatronDecoder } from './array/megatron-decoder.js';
 import { createArrowDecoder } from './arrow/block-reader.js';
+import { createLitdataDecoder } from './litdata/litdata-decoder.js';
 import { createParquetDecoder } from './parquet/block-reader.js';
 import { createWebDatasetDecoder } from './webdataset/block-reader.js';
 
@@ -23,6 +24,7 @@ const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   npy: plain('npy', createNpyDecoder),
   megatron: plain('megatron', createMegatronDecoder),
   tokens: plain('tokens', createTokensDecoder),
+  litdata: plain('litdata', createLitdataDecoder),
   jsonl: plain('jsonl', (scan) => createLineDecoder(scan, () => JSONL)),
   csv: plain('csv', (scan) => createLineDecoder(scan, csvFormat)),
   text: plain('text', (scan) => createLineDecoder(scan, textFormat)),

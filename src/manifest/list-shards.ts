@@ -3,7 +3,7 @@ import picomatch from 'picomatch';
 import { LIMITS } from '../config/limits.js';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { HeadraceError } from '../core/errors.js';
-import { formatOfPath, FORMATS_OF_PREFIXES, FORMATS, hasFormat, isCompanion, mayHaveFormat, type FormatName } from '../core/format.js';
+import { endingsWhenNamed, formatOfPath, FORMATS_OF_PREFIXES, FORMATS, hasFormat, isCompanion, mayHaveFormat, type FormatName } from '../core/format.js';
 import { mapConcurrent } from '../core/map-concurrent.js';
 import type { OpenedStore } from '../store/open-store.js';
 import { shownUri } from '../store/schemes.js';
@@ -163,7 +163,7 @@ async function collect(
     } else if (others.length < EXAMPLES_MAX) others.push(path);
   }
   if (found.length > 0) return found;
-  const endings = options.format === undefined ? FORMATS_OF_PREFIXES.flatMap((name) => FORMATS[name]) : FORMATS[options.format];
+  const endings = options.format === undefined ? FORMATS_OF_PREFIXES.flatMap((name) => FORMATS[name]) : endingsWhenNamed(options.format);
   const seen = others.length === 0 ? 'There is nothing below this prefix.' : `Found there, but not meant: ${others.join(', ')}.`;
   throw new HeadraceError('NO_SHARDS', `sources.${options.sourceName}: no shard matches ${uri}`, {
     detail: { source: options.sourceName, uri },

@@ -25,13 +25,15 @@ export interface ItemReaderParts {
 }
 
 export interface ItemBytes {
+  /** Where the first one starts. */
+  readonly startByte: number;
   /** Owns its buffer. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** [rows + 1] positions in `bytes`. Owns its buffer. */
   readonly bounds: Int32Array<ArrayBuffer>;
 }
 
-/** An item longer than this in a slice, together with those beside it, is more than 32 bits count. */
+/** Of the items of a slice together: what positions of 32 bits can count. */
 const SLICE_BYTES_MAX = 2 ** 31 - 1;
 
 export class ItemReader {
@@ -67,7 +69,7 @@ export class ItemReader {
     if (end - start > SLICE_BYTES_MAX) throw changed(start);
     const bounds = Int32Array.from({ length: rows + 1 }, (_, i) => offsets[first + i] - start);
     const bytes = await source.read(start, end, offsets[offsets.length - 1], signal);
-    return { bytes, bounds };
+    return { startByte: start, bytes, bounds };
   }
 
   async #readOffsets(signal: AbortSignal): Promise<Uint32Array> {
