@@ -7,7 +7,14 @@ const never = new AbortController().signal;
 const NOTHING: Wanted = { rows: false, ids: false, fields: false, filter: false };
 
 /** Of every format. */
-export const { rows: decodeSlice, beside: decodeBeside } = await loadSliceDecoder(['parquet', 'arrow', 'array', 'lines', 'webdataset', 'litdata']);
+export const { rows: decodeSlice, beside: decodeBeside } = await loadSliceDecoder([
+  'parquet',
+  'arrow',
+  'array',
+  'lines',
+  'webdataset',
+  'litdata',
+]);
 
 export function readSlices(
   reader: BlockReader,
