@@ -113,6 +113,15 @@ export const LIMITS = {
   /** Sequences of one document, on average over a part: a million documents of more images each are no text. */
   megatronPartSequencesMax: 2 ** 24,
 
+  /** A unit of counted items (MDS, litData), as a unit of any format should be … */
+  itemUnitBytes: 4 * 2 ** 20,
+  /** … or of so many items: small ones are counted in a table, four bytes each, which is read for a block. */
+  itemUnitItems: 2 ** 18,
+  /** One item: images and videos of one sample are that long, and a worker holds several at a time. */
+  itemBytesMax: 256 * 2 ** 20,
+  /** Entries of such a table that are looked at together: 4 MiB. No unit spans two such parts. */
+  itemPartItems: 2 ** 20,
+
   /** The first bytes of an Arrow object, and of what follows a body that was leapt over: most metadata of one message, in one request. */
   arrowHeadBytes: 16 * 2 ** 10,
   /** An Arrow stream whose bodies are small is read through, in requests of this length. */

@@ -12,13 +12,15 @@ export const FORMATS = {
   npy: ['.npy'],
   megatron: ['.idx'],
   tokens: ['.bin'],
+  /** Named only: its chunks are called as files of token ids are. */
+  litdata: [],
   jsonl: compressed('.jsonl', '.ndjson'),
   csv: compressed('.csv', '.tsv'),
   text: compressed('.txt', '.md'),
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
 /** What a source's objects may end with where its format is named: below a prefix, such objects are as often a table of contents. */
-const ENDINGS_WHEN_NAMED: Partial<Record<string, readonly string[]>> = { jsonl: compressed('.json') };
+const ENDINGS_WHEN_NAMED: Partial<Record<string, readonly string[]>> = { jsonl: compressed('.json'), litdata: ['.bin'] };
 
 export type FormatName = keyof typeof FORMATS;
 
@@ -58,7 +60,12 @@ export function formatOfPath(path: string): FormatName | undefined {
 
 /** Whether an object below a prefix is meant by a source that names its format. */
 export function mayHaveFormat(path: string, format: FormatName): boolean {
-  return hasFormat(path, format) || (ENDINGS_WHEN_NAMED[format] ?? []).some((ending) => path.endsWith(ending));
+  return endingsWhenNamed(format).some((ending) => path.endsWith(ending));
+}
+
+/** What is listed of a source that names its format. */
+export function endingsWhenNamed(format: FormatName): readonly string[] {
+  return [...FORMATS[format], ...(ENDINGS_WHEN_NAMED[format] ?? [])];
 }
 
 export function hasFormat(path: string, format: FormatName): boolean {

@@ -22,6 +22,8 @@ function sliceBuffers(slice: EncodedSlice): ArrayBuffer[] {
       return slice.kind === 'records' ? slice.columns.flatMap(arrowRecordBuffers) : arrowBuffers(slice);
     case 'array':
       return [slice.bytes.buffer, ...(typeof slice.bounds === 'number' ? [] : [slice.bounds.buffer])];
+    case 'litdata':
+      return [slice.bytes.buffer, slice.bounds.buffer];
     case 'omitted':
     case 'rejected':
       return [];
@@ -35,6 +37,7 @@ function besideBuffers(beside: FetchedBeside): ArrayBuffer[] {
     case 'lines':
     case 'mds':
     case 'webdataset':
+    case 'litdata':
       return sliceBuffers(beside.slice);
     case 'arrow':
       return arrowColumns(beside).flatMap(arrowBuffers);

@@ -13,6 +13,8 @@ import type { EncodedArrowBeside, EncodedArrowRecords, EncodedArrowSlice } from 
 import type { IntegerType } from './integers.js';
 import type { MdsPlacesRequest, MdsUnits } from './mds/cut-units.js';
 import type { EncodedMdsBeside, EncodedMdsSlice } from './mds/encoded-slice.js';
+import type { ItemTable, ItemTableRequest } from './items/item-table.js';
+import type { EncodedLitdataBeside, EncodedLitdataSlice } from './litdata/encoded-slice.js';
 import type { EncodedParquetBeside, EncodedParquetRecords, EncodedParquetSlice } from './parquet/encoded-slice.js';
 import type { EncodedTarBeside, EncodedTarSlice } from './webdataset/encoded-slice.js';
 import type { TarScan, TarScanRequest } from './webdataset/scan-headers.js';
@@ -61,10 +63,12 @@ export type FetchedSlice =
   | EncodedArraySlice
   | EncodedLineSlice
   | EncodedTarSlice
-  | EncodedMdsSlice;
+  | EncodedMdsSlice
+  | EncodedLitdataSlice;
 
 /** What is wanted beside the rows of a slice, on its way like the rows themselves: at most one variant a format. */
-export type FetchedBeside = EncodedParquetBeside | EncodedArrowBeside | EncodedLineBeside | EncodedTarBeside | EncodedMdsBeside;
+export type FetchedBeside =
+  EncodedParquetBeside | EncodedArrowBeside | EncodedLineBeside | EncodedTarBeside | EncodedMdsBeside | EncodedLitdataBeside;
 
 /** The worker's half of a format goes by this name. */
 export type SliceFormat = FetchedSlice['format'];
@@ -218,6 +222,8 @@ export interface Scans {
   readonly 'megatron-documents': { readonly request: MegatronRequest; readonly result: MegatronDocuments };
   /** Cuts the samples of an MDS shard into units. */
   readonly 'mds-places': { readonly request: MdsPlacesRequest; readonly result: MdsUnits };
+  /** Cuts counted items into units. */
+  readonly 'item-table': { readonly request: ItemTableRequest; readonly result: ItemTable };
 }
 
 export type ScanKind = keyof Scans;

@@ -9,6 +9,7 @@ import { createNpyDecoder, createTokensDecoder } from './array/array-decoder.js'
 import { createMegatronDecoder } from './array/megatron-decoder.js';
 import { createArrowDecoder } from './arrow/block-reader.js';
 import { createMdsDecoder } from './mds/block-reader.js';
+import { createLitdataDecoder } from './litdata/litdata-decoder.js';
 import { createParquetDecoder } from './parquet/block-reader.js';
 import { createWebDatasetDecoder } from './webdataset/block-reader.js';
 
@@ -25,6 +26,7 @@ const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
   npy: plain('npy', createNpyDecoder),
   megatron: plain('megatron', createMegatronDecoder),
   tokens: plain('tokens', createTokensDecoder),
+  litdata: plain('litdata', createLitdataDecoder),
   jsonl: (scan) => createLineDecoder(scan, () => JSONL),
   csv: (scan) => createLineDecoder(scan, csvFormat),
   text: plain('text', (scan) => createTextDecoder(scan, textFormat)),

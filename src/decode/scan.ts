@@ -8,6 +8,7 @@ const SCANNERS: { readonly [K in ScanKind]: () => Promise<(request: Scans[K]['re
   'document-ends': async () => (await import('./array/document-ends.js')).findDocumentEnds,
   'mds-places': async () => (await import('./mds/cut-units.js')).cutMdsUnits,
   'megatron-documents': async () => (await import('./array/megatron-documents.js')).cutMegatronDocuments,
+  'item-table': async () => (await import('./items/item-table.js')).cutItemTable,
 };
 
 export async function scanBytes<K extends ScanKind>(kind: K, request: Scans[K]['request']): Promise<Scans[K]['result']> {

@@ -15,6 +15,7 @@ const HALVES: { readonly [F in SliceFormat]: () => Promise<WorkerHalf<Of<Fetched
   parquet: async () => (await import('./parquet/worker-half.js')).parquetHalf,
   arrow: async () => (await import('./arrow/worker-half.js')).arrowHalf,
   array: async () => (await import('./array/worker-half.js')).arrayHalf,
+  litdata: async () => (await import('./litdata/worker-half.js')).litdataHalf,
   lines: async () => (await import('./lines/worker-half.js')).linesHalf,
   mds: async () => (await import('./mds/worker-half.js')).mdsHalf,
   webdataset: async () => (await import('./webdataset/worker-half.js')).webDatasetHalf,

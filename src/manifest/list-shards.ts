@@ -6,6 +6,7 @@ import { HeadraceError } from '../core/errors.js';
 import {
   decompressedName,
   directoryOfIndex,
+  endingsWhenNamed,
   formatOfPath,
   FORMATS_OF_PREFIXES,
   FORMATS,
@@ -210,7 +211,7 @@ async function collect(
     } else if (others.length < EXAMPLES_MAX) others.push(path);
   }
   if (found.length > 0) return found;
-  const endings = options.format === undefined ? FORMATS_OF_PREFIXES.flatMap((name) => FORMATS[name]) : FORMATS[options.format];
+  const endings = options.format === undefined ? FORMATS_OF_PREFIXES.flatMap((name) => FORMATS[name]) : endingsWhenNamed(options.format);
   const seen = others.length === 0 ? 'There is nothing below this prefix.' : `Found there, but not meant: ${others.join(', ')}.`;
   throw new HeadraceError('NO_SHARDS', `sources.${options.sourceName}: no shard matches ${uri}`, {
     detail: { source: options.sourceName, uri },

@@ -186,7 +186,11 @@ describe.skipIf(PYTHON === undefined)(`one table as Parquet and as Arrow, by pya
     const parts = await slices(decoder, shard, cut, async (reader, start, end) => {
       const rows = decodeSlice(structuredClone(await sliceOf(reader, start, end)));
       if (rows.kind !== 'records') throw new Error(rows.kind);
-      return Array.from({ length: rows.count }, (_, row) => rows.at(row).row);
+      return Array.from({ length: rows.count }, (_, row) => {
+        const record = rows.at(row);
+        if ('problem' in record) throw new Error(record.problem);
+        return record.row;
+      });
     });
     return parts.flat();
   }

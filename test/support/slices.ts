@@ -14,6 +14,7 @@ export const { rows: decodeSlice, beside: decodeBeside } = await loadSliceDecode
   'lines',
   'mds',
   'webdataset',
+  'litdata',
 ]);
 
 export function readSlices(

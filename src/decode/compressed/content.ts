@@ -17,8 +17,9 @@ import { CONTENT_LIMITS } from './limits.js';
 
 /** Which object, and in which version. */
 export interface ContentObject {
-  /** Path in the store: its ending says how the content is stored. */
+  /** Path in the store: its ending says how the content is stored, where `codec` does not. */
   readonly path: string;
+  readonly codec?: ContentCodec;
   /** For messages. */
   readonly uri: string;
   readonly size: number;
@@ -71,7 +72,7 @@ export function partOf(parts: readonly ContentPart[], byte: number): ContentPart
 /** Every byte of the content, once, in order. Errors: those of `ContentReader.read`. */
 export function passContent(store: Store, object: ContentObject, signal?: AbortSignal): ContentPass {
   const parts: ContentPart[] = [];
-  const codec = codecOfPath(object.path);
+  const codec = object.codec ?? codecOfPath(object.path);
   const stored = new StoredParts(store, object, { startByte: 0, endByte: object.size }, codec === 'plain' ? undefined : codec, signal);
   const pieces = codec === 'plain' ? plainPieces(() => stored.pull()) : partPieces(codec, stored, parts, object);
   return { pieces, parts };
@@ -219,7 +220,7 @@ class HeldContent implements ContentReader {
     this.#store = store;
     this.#object = object;
     this.#range = range;
-    this.#codec = codecOfPath(object.path);
+    this.#codec = object.codec ?? codecOfPath(object.path);
   }
 
   get ranges(): readonly ByteRange[] {
