@@ -155,11 +155,14 @@ export interface RecordRows {
 /** A row as an object of named columns; what is missing is null. */
 export type Row = Readonly<Record<string, JsonValue>>;
 
-export interface DecodedRecord {
-  readonly row: Row;
-  /** What was no valid UTF-8 is U+FFFD in it. */
-  readonly isValidUtf8: boolean;
-}
+export type DecodedRecord =
+  | {
+      readonly row: Row;
+      /** What was no valid UTF-8 is U+FFFD in it. */
+      readonly isValidUtf8: boolean;
+    }
+  /** A bad row: the rest of a sentence about it. */
+  | { readonly problem: string };
 
 /** Rows, or as many that are left out. */
 export type SliceRows = Rows | RecordRows | { readonly kind: 'rejected'; readonly count: number };

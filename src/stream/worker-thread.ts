@@ -7,13 +7,15 @@ import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
-import { createChatEncoder, type ChatTokenizers, type EncodedRow } from '../chat/chat.js';
-import type { Row } from '../decode/decoder.js';
+import { createChatEncoder, type ChatTokenizers } from '../chat/chat.js';
+import { loadTransform } from '../transform/load-transform.js';
+import type { Transform } from '../transform/transform.js';
 import { CachedDocuments } from './cached-documents.js';
 import { WindowDamaged } from './damage.js';
 import { decodeWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
-import { RecordDocuments } from './record-documents.js';
+import { RecordDocuments, type SourceTransform } from './record-documents.js';
+import { chatRecords, textRecords, type EncodeRecords } from './record-encoders.js';
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
 import { WindowSamples } from './window-samples.js';
@@ -34,7 +36,9 @@ interface Tools {
   readonly settings: WorkerSettings;
   readonly encoder: CountingEncoder | undefined;
   /** By source of chats. */
-  readonly chats: readonly (((row: Row) => EncodedRow) | undefined)[];
+  readonly chats: readonly (EncodeRecords | undefined)[];
+  /** By source with a transform. */
+  readonly transforms: readonly (Transform | undefined)[];
   readonly onEntry: OnTokenEntry;
 }
 
@@ -43,14 +47,19 @@ interface CountingEncoder extends DocumentEncoder {
   takeBytes(): number;
 }
 
-function createTools(settings: WorkerSettings, onEntry: OnTokenEntry): Tools {
+/** Errors: `TOKENIZER_INVALID`, `TRANSFORM_INVALID`. */
+async function createTools(settings: WorkerSettings, onEntry: OnTokenEntry): Promise<Tools> {
   const { tokenizer } = settings;
   const encoder = tokenizer && withByteCount(openPreparedTokenizer(tokenizer.prepared, tokenizer.file));
   const chatTokenizers = openChatTokenizers(settings);
+  const transforms = await Promise.all(
+    settings.transforms.map(async (transform) => transform && { ...transform, transform: await loadTransform(transform) }),
+  );
   return {
     settings,
     encoder,
-    chats: settings.chats.map((chat) => chat && chatTokenizers && createChatEncoder(chat, chatTokenizers)),
+    chats: settings.chats.map((chat) => chat && chatTokenizers && chatRecords(createChatEncoder(chat, chatTokenizers))),
+    transforms,
     onEntry,
   };
 }
@@ -84,7 +93,8 @@ function decode(window: OpenWindow, tools: Tools): Documents {
   return window.documents;
 }
 
-function openDocuments(fetched: WindowPayload, { settings, encoder, chats, onEntry }: Tools): Documents {
+function openDocuments(fetched: WindowPayload, tools: Tools): Documents {
+  const { settings, encoder, onEntry } = tools;
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
   const { payload, decode, decodeIds, decodeFields, decodeFilterColumn } = decodeWindow(fetched, settings.badBlocks);
   const options: DocumentOptions = {
@@ -99,10 +109,26 @@ function openDocuments(fetched: WindowPayload, { settings, encoder, chats, onEnt
     decodeFilterColumn,
   };
   if (packing.kind === 'samples') return new WindowSamples(payload, { ...options, decodeFields });
-  const encode = chats[payload.sourceIndex];
-  if (encode !== undefined) return new RecordDocuments(payload, { ...options, encode });
+  if (payload.kind === 'records') {
+    return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, tools), transform: sourceTransform(payload, tools) });
+  }
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
+}
+
+function recordEncoder({ sourceIndex }: WindowPayload, { settings, encoder, chats, transforms }: Tools): EncodeRecords {
+  const chat = chats[sourceIndex];
+  if (chat !== undefined) return chat;
+  const transform = transforms[sourceIndex];
+  if (transform === undefined || encoder === undefined) throw new Error('a window of records, of which nothing says what becomes of them');
+  return textRecords(transform.makes.column, encoder, settings.tokenizer?.appendId);
+}
+
+/** Validation does not depend on the seed of training. */
+function sourceTransform({ sourceIndex, selection }: WindowPayload, { settings, transforms }: Tools): SourceTransform | undefined {
+  const transform = transforms[sourceIndex];
+  const seed = (selection?.split === 'validation' ? selection.heldOut?.seed : undefined) ?? settings.seed;
+  return transform && { ...transform, seed };
 }
 
 function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
@@ -138,13 +164,13 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   };
 }
 
-function serve(): void {
+async function serve(): Promise<void> {
   const port = parentPort;
   if (port === null) throw new Error('worker-thread.js runs in a worker thread only');
   const reply = (message: WorkerReply, transfer: readonly ArrayBuffer[] = []): void => port.postMessage(message, transfer);
   let tools: Tools;
   try {
-    tools = createTools(workerData as WorkerSettings, (key, entry) => reply({ type: 'tokenized', key, entry }, [entry.buffer]));
+    tools = await createTools(workerData as WorkerSettings, (key, entry) => reply({ type: 'tokenized', key, entry }, [entry.buffer]));
   } catch (error) {
     reply({ type: 'unusable', error: toErrorRecord(error) });
     return;
@@ -214,4 +240,4 @@ function serve(): void {
   reply({ type: 'ready' });
 }
 
-serve();
+await serve();
