@@ -29,6 +29,8 @@ export interface RecordOptions extends Pick<DocumentOptions, 'badRows' | 'invali
 /** The transform of a source, with what its random numbers depend on beside the row's place. */
 export interface SourceTransform extends Transform {
   readonly seed: number;
+  /** What a row may take. */
+  readonly rowMsMax: number;
 }
 
 /** What is found at a document's place, before anything of it is counted. */
@@ -150,7 +152,7 @@ export class RecordDocuments implements DocumentSource, Provenance {
   /** Makes a document, and of those that are transformed as many after it as are worth a call. */
   #makeAhead(first: number): readonly MadeDocument[] {
     const started = performance.now();
-    const found = this.#options.transform === undefined ? [this.#find(first)] : this.#findInTime(first);
+    const found = this.#options.transform === undefined ? [this.#find(first)] : this.#findInTime(first, this.#options.transform);
     const encoded = this.#options.encode(found.map((one) => (one.kind === 'rows' ? one.rows : NO_ROWS)));
     this.#tokenizeMs += performance.now() - started;
     return found.map((one, i) => this.#settle(first + i, one, encoded[i]));
@@ -173,7 +175,7 @@ export class RecordDocuments implements DocumentSource, Provenance {
   }
 
   /** A row that is never done ends the run, whatever the policy: how long it may take is a matter of the machine, and what is left out must not be. */
-  #findInTime(first: number): readonly Found[] {
+  #findInTime(first: number, { file, rowMsMax }: SourceTransform): readonly Found[] {
     const found: Found[] = [];
     let bytes = 0;
     const findOn = (): void => {
@@ -185,9 +187,9 @@ export class RecordDocuments implements DocumentSource, Provenance {
     };
     for (;;) {
       const before = found.length;
-      if (runInTime(findOn, LIMITS.transformMsMax)) return found;
+      if (runInTime(findOn, rowMsMax)) return found;
       if (found.length > before) continue; // many rows that take long: the next one begins anew
-      const problem = `is not transformed by ${this.#options.transform?.file} after ${LIMITS.transformMsMax / 1000} s`;
+      const problem = `is not transformed by ${file} after ${rowMsMax / 1000} s`;
       this.#reject(first + before, problem, 'TRANSFORM_FAILED', true);
     }
   }

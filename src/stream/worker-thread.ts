@@ -1,5 +1,6 @@
 /** A worker thread: holds open windows, and turns their bytes into sequences when asked. It does no I/O. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { LIMITS } from '../config/limits.js';
 import { toErrorRecord } from '../core/errors.js';
 import { scanBytes } from '../decode/scan.js';
 import { createPacker } from '../pack/create-packer.js';
@@ -128,7 +129,7 @@ function recordEncoder({ sourceIndex }: WindowPayload, { settings, encoder, chat
 function sourceTransform({ sourceIndex, selection }: WindowPayload, { settings, transforms }: Tools): SourceTransform | undefined {
   const transform = transforms[sourceIndex];
   const seed = (selection?.split === 'validation' ? selection.heldOut?.seed : undefined) ?? settings.seed;
-  return transform && { ...transform, seed };
+  return transform && { ...transform, seed, rowMsMax: LIMITS.transformMsMax };
 }
 
 function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
