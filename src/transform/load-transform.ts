@@ -6,6 +6,7 @@ import { describeThrown, MODULE_NAME } from './thrown.js';
 import type { TransformFunction, TransformSettings } from './transform.js';
 
 const UNRESOLVED = 'ERR_UNSUPPORTED_RESOLVE_REQUEST';
+const SPECIFIER = /module specifier "([^"]*)"/;
 
 /** Errors: `TRANSFORM_INVALID`. */
 export async function loadTransform({ file, code }: Pick<TransformSettings, 'file' | 'code'>): Promise<TransformFunction> {
@@ -17,11 +18,15 @@ export async function loadTransform({ file, code }: Pick<TransformSettings, 'fil
     exported = await inTime(import(url) as Promise<typeof exported>, file);
   } catch (error) {
     if (error instanceof HeadraceError) throw error;
-    const isUnresolved = error instanceof Error && 'code' in error && error.code === UNRESOLVED;
+    const imported = unresolvedImport(error);
+    if (imported !== undefined) {
+      throw invalidTransform(file, `imports ${imported}, and can import nothing but what Node has built in`, {
+        hint: 'A transform is one file: bundle what it needs into it (esbuild --bundle --format=esm). What Node has built in is imported as node:….',
+        cause: error,
+      });
+    }
     throw invalidTransform(file, `cannot be loaded: ${describeThrown(error)}`, {
-      hint: isUnresolved
-        ? 'A transform is one file: bundle what it imports into it (esbuild --bundle --format=esm). What Node has built in can be imported as node:….'
-        : 'It must be an ES module that Node can import: `node --check FILE` shows the place of a wrong character.',
+      hint: 'It must be an ES module that Node can import: `node --check FILE` shows the place of a wrong character.',
       cause: error,
     });
   }
@@ -39,6 +44,12 @@ export async function loadTransform({ file, code }: Pick<TransformSettings, 'fil
 }
 
 const EXAMPLE = 'Write `export default (row, ctx) => ({ text: row.text.trim() })`: see docs/transforms.md.';
+
+/** What the module imports that lies beside it, or is a package; undefined: it failed by something else. */
+function unresolvedImport(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error) || error.code !== UNRESOLVED) return undefined;
+  return SPECIFIER.exec(error.message)?.[1] ?? 'another module';
+}
 
 /** A module that waits at its top level may wait for ever. */
 async function inTime<T>(loading: Promise<T>, file: string): Promise<T> {

@@ -89,7 +89,7 @@ function rowOf(answer: unknown, makes: MadeColumn): Made {
 function rowOfText(answer: object, { column, invalidUtf8 }: MadeColumn): Made {
   const text = (answer as Readonly<Record<string, unknown>>)[column];
   if (typeof text !== 'string') return { problem: `a row whose ${column} is ${kindOf(text)}, not text` };
-  if (invalidUtf8 === 'error' && LONE_SURROGATE.test(text)) return { problem: `a row whose ${column} has half a surrogate pair` };
+  if (invalidUtf8 === 'error' && !isWellFormed(text)) return { problem: `a row whose ${column} has half a surrogate pair` };
   return { rows: [{ [column]: text }], bytes: Buffer.byteLength(text) };
 }
 
@@ -100,7 +100,11 @@ function rowOfMessages(answer: object, { columns, invalidUtf8 }: MadeColumn): Ma
   return { rows: [JSON.parse(json) as Readonly<Record<string, JsonValue>>], bytes: Buffer.byteLength(json) };
 }
 
-const LONE_SURROGATE = /\p{Surrogate}/u;
+/** Many times as fast as a regular expression; the types of ES2024 would bring what Node 20 does not have. */
+function isWellFormed(text: string): boolean {
+  return (text as string & { readonly isWellFormed: () => boolean }).isWellFormed();
+}
+
 /** `JSON.stringify` escapes no other: behind an even number of backslashes, which stand for themselves. */
 const LONE_SURROGATE_IN_JSON = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
 

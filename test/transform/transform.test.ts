@@ -35,7 +35,7 @@ describe('an answer of a transform', () => {
       'is transformed by clean.js to a list whose item 0 is a row whose body is a number, not text',
     ],
     ['half a surrogate pair', () => ({ body: 'a\ud800' }), 'is transformed by clean.js to a row whose body has half a surrogate pair'],
-    ['too many rows', () => new Array(65_537).fill({ body: '' }), 'is transformed by clean.js to 65537 rows; it may be 65536'],
+    ['too many rows', () => new Array<object>(65_537).fill({ body: '' }), 'is transformed by clean.js to 65537 rows; it may be 65536'],
     ['too large', () => ({ body: 'x'.repeat(2 ** 26 + 1) }), 'is transformed by clean.js to a row of 67108865 bytes; it may have 67108864'],
     [
       'too large together',
@@ -115,12 +115,8 @@ describe('a module', () => {
   it.each([
     ['syntax', 'export default (row) => {', /cannot be loaded: Unexpected end of input/],
     ['its top level', '\n\nthrow new Error("oh")', /cannot be loaded: oh \(line 3, column 7\)/],
-    [
-      'a file beside it',
-      "import './y.js'; export default () => null",
-      /cannot be loaded: Failed to resolve module specifier "\.\/y\.js" from "it"/,
-    ],
-    ['a package', "import 'left-pad'; export default () => null", /cannot be loaded: .*left-pad/],
+    ['a file beside it', "import './y.js'; export default () => null", / imports \.\/y\.js, and can import nothing/],
+    ['a package', "import 'left-pad'; export default () => null", / imports left-pad, and can/],
     ['no default export', 'export const transform = () => null', /has no default export/],
     ['another default export', 'export default { transform: 1 }', /no function but object/],
     ['an async function', 'export default async (row) => row', /exports an async function/],
@@ -137,7 +133,7 @@ describe('a time limit', () => {
         for (;;);
       },
       () => {
-        while (true) {
+        for (;;) {
           try {
             for (;;);
           } catch {
