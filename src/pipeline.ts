@@ -19,6 +19,7 @@ import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
 import { countedLength } from './core/packing.js';
 import { readChats, type LoadedChats } from './chats.js';
+import { readTransforms, type LoadedTransform } from './transforms.js';
 import type { SkipRecord } from './core/skip.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
 import { openLedger, type Ledger, type LedgerCounters } from './ledger/write-ledger.js';
@@ -188,6 +189,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   try {
     const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, forms, options.signal));
     const chats = tokenizer && (await readChats(config, { own: tokenizer.prepared, stores, forms }, options.signal));
+    const transforms = await readTransforms(config, stores, options.signal);
     const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
     const facts = factsOf(config, tokenizer);
     if (tokenizer?.prepared.path === 'hugging-face') {
@@ -209,6 +211,8 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
       chatTokenizers: chats?.tokenizers,
       chats: config.sources.map(({ name }) => chats?.bySource.get(name)),
+      transforms: config.sources.map(({ name }) => transforms.get(name)?.settings),
+      seed: config.seed,
     };
     pool = new WorkerPool(workers, settings, (key, entry) => cache?.put(key, entry));
     const decoders = openDecoders(pool.scan);
@@ -229,6 +233,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       workers,
       tokenizer,
       chats: chats?.bySource,
+      transforms,
       options,
     });
   } catch (error) {
@@ -251,6 +256,7 @@ interface PipelineParts extends PlanParts {
   readonly workers: number;
   readonly tokenizer: LoadedTokenizer | undefined;
   readonly chats: LoadedChats['bySource'] | undefined;
+  readonly transforms: ReadonlyMap<string, LoadedTransform>;
   readonly options: PipelineOptions;
 }
 

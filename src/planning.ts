@@ -36,6 +36,11 @@ export interface ChatFacts {
   readonly loss: 'assistant' | 'all';
 }
 
+/** A transform by its content: where it lies moves nothing. */
+export interface TransformFacts {
+  readonly sha256: string;
+}
+
 export interface PlannedSource {
   readonly plan: SourcePlan;
   readonly manifest: SourceManifest;
@@ -69,6 +74,8 @@ export interface PlanParts {
   readonly tokenizer: { readonly fingerprint: string; readonly invalidUtf8: 'error' | 'replace' } | undefined;
   /** By name of a source of chats. */
   readonly chats?: ReadonlyMap<string, ChatFacts> | undefined;
+  /** By name of a source with a transform. */
+  readonly transforms?: ReadonlyMap<string, TransformFacts> | undefined;
 }
 
 export function planSplit(parts: PlanParts, split: Split): PlannedSplit {
@@ -161,7 +168,7 @@ function planRecord(config: Config, parts: PlanParts, split: Split): PlanRecord 
   const sources = config.sources.flatMap((source, index) => [
     [`sources.${source.name}.column`, source.column],
     [`sources.${source.name}.kind`, source.kind],
-    ...chatEntries(source, parts.chats?.get(source.name)),
+    ...recordEntries(source, parts.chats?.get(source.name), parts.transforms?.get(source.name)),
     [`sources.${source.name}.weight`, source.weight],
     [`sources.${source.name}.epochs`, source.epochs ?? null],
     [`sources.${source.name}.maxTokens`, source.maxTokens ?? null],
@@ -219,15 +226,20 @@ function ends({ epochs, maxTokens }: SourceConfig): boolean {
   return epochs !== undefined || maxTokens !== undefined;
 }
 
-/** The template by its content, with the tokens that it is given. */
-function chatEntries({ name, columns }: SourceConfig, chat: ChatFacts | undefined): [string, string][] {
-  if (chat === undefined) return [];
-  const { template, specialTokens, loss } = chat;
-  return [
-    [`sources.${name}.columns`, canonicalJson(columns ?? [])],
-    [`sources.${name}.template`, fingerprint({ template, specialTokens })],
-    [`sources.${name}.loss`, loss],
-  ];
+/** What documents are made of and with: the template by its content, with the tokens that it is given, and the transform by its content. */
+function recordEntries(
+  { name, kind, columns = [] }: SourceConfig,
+  chat: ChatFacts | undefined,
+  transform: TransformFacts | undefined,
+): [string, string][] {
+  const entries: [string, string][] = [];
+  if (kind === 'records') entries.push([`sources.${name}.columns`, canonicalJson(columns)]);
+  if (chat !== undefined) {
+    const { template, specialTokens, loss } = chat;
+    entries.push([`sources.${name}.template`, fingerprint({ template, specialTokens })], [`sources.${name}.loss`, loss]);
+  }
+  if (transform !== undefined) entries.push([`sources.${name}.transform`, transform.sha256]);
+  return entries;
 }
 
 /** A packing without choices has one entry, so that its streams and cursors know nothing of the choices of others. */

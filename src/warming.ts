@@ -93,6 +93,8 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     idsEnd: 0,
     chatTokenizers: undefined,
     chats: [],
+    transforms: [],
+    seed: config.seed,
   };
   const pool = new WorkerPool(1, settings, () => undefined);
   const close = async (): Promise<void> => {

@@ -29,6 +29,8 @@ export interface SourceConfig {
   readonly columns: readonly string[] | undefined;
   /** Of records whose `column` has chat messages. */
   readonly chat: ChatConfig | undefined;
+  /** Absolute path or URI of the module that makes rows of rows; `undefined`: they are as they are. */
+  readonly transform: string | undefined;
   /** What samples carry, in order of name; `undefined`: nothing. */
   readonly fields: readonly FieldRequest[] | undefined;
   /** The column of the documents' ids. */
@@ -155,9 +157,10 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       index: source.index === undefined ? undefined : absoluteUri(source.index, baseDir),
       format: source.format,
       ...(isColumnless(name, source) ? ofArray(source, sequence) : ofColumn(source, isSamples)),
-      columns: source.messages === undefined ? undefined : [...new Set([source.messages, ...(source.columns ?? [])])],
+      columns: columnsOf(source),
       chat:
         source.messages === undefined ? undefined : { template: templateOf(source.template, baseDir), loss: source.loss ?? 'assistant' },
+      transform: source.transform === undefined ? undefined : transformOf(name, source.transform, baseDir),
       fields: fieldsOf(source.fields),
       id: source.id,
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
@@ -230,12 +233,32 @@ function optionsOf({ csv, lines, array }: ParsedConfig['sources'][string]): Sour
 
 type ParsedSource = ParsedConfig['sources'][string];
 
+const TEXT_COLUMN = 'text';
+
+/** Of records. */
+function columnsOf({ text = TEXT_COLUMN, messages, transform, columns = [] }: ParsedSource): SourceConfig['columns'] {
+  return messages === undefined && transform === undefined ? undefined : [...new Set([messages ?? text, ...columns])];
+}
+
+/** Errors: `CONFIG_INVALID`. */
+function transformOf(name: string, transform: string, baseDir: string): string {
+  if (/\.m?js$/.test(transform)) return absoluteUri(transform, baseDir);
+  const field = `sources.${name}.transform`;
+  throw new HeadraceError('CONFIG_INVALID', `${field} is ${transform}, and a transform is an ES module: a file that ends in .js or .mjs`, {
+    detail: { field },
+    hint: /\.[cm]?tsx?$/.test(transform)
+      ? 'TypeScript is not run as it is: compile it (tsc), or bundle it (esbuild --bundle --format=esm).'
+      : 'docs/transforms.md has examples.',
+  });
+}
+
 /** Samples may have neither text nor tokens. */
 function ofColumn(source: ParsedSource, isSamples: boolean): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
-  const { text, tokens, messages } = source;
+  const { text, tokens, messages, transform } = source;
   if (messages !== undefined) return { column: messages, kind: 'records', options: optionsOf(source) };
+  if (transform !== undefined) return { column: text ?? TEXT_COLUMN, kind: 'records', options: optionsOf(source) };
   const kind = tokens !== undefined ? 'tokens' : isSamples && text === undefined ? 'none' : 'text';
-  return { column: tokens ?? text ?? (isSamples ? '' : 'text'), kind, options: optionsOf(source) };
+  return { column: tokens ?? text ?? (isSamples ? '' : TEXT_COLUMN), kind, options: optionsOf(source) };
 }
 
 /** With `packing: none` only whole rows fit. */
@@ -245,7 +268,7 @@ function ofArray({ array }: ParsedSource, { length, packing }: SequenceConfig): 
 }
 
 /** Whether the shards hold token ids and nothing else, as far as the configuration says. Errors: `CONFIG_INVALID` where it says so, and names columns. */
-function isColumnless(name: string, { uri, format, array, text, tokens, messages, id }: ParsedSource): boolean {
+function isColumnless(name: string, { uri, format, array, text, tokens, messages, transform, id }: ParsedSource): boolean {
   const formats = format === undefined ? [uri].flat().map(formatOfPath) : [format];
   const columnless = formats.every((own) => own !== undefined && COLUMNLESS_FORMATS.includes(own));
   const field = `sources.${name}.array`;
@@ -260,6 +283,11 @@ function isColumnless(name: string, { uri, format, array, text, tokens, messages
   if (!columnless && formats.some((own) => own !== undefined && !COLUMNLESS_FORMATS.includes(own))) {
     throw invalid(`${field} is for files of token ids (${COLUMNLESS_FORMATS.join(', ')}), and sources.${name} has another format`, {
       field,
+    });
+  }
+  if (transform !== undefined) {
+    throw invalid(`sources.${name} has files of token ids (${COLUMNLESS_FORMATS.join(', ')}), and a transform makes text or messages`, {
+      field: `sources.${name}.transform`,
     });
   }
   const [key] = Object.entries({ text, tokens, messages, id }).find(([, value]) => value !== undefined) ?? [];
@@ -306,6 +334,11 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
       if (source.fields === undefined) continue;
       throw invalid(`${at}.fields are of samples: set sequence: none, or sequence.packing: samples with a length for text`, {
         field: `${at}.fields`,
+      });
+    }
+    if (source.transform !== undefined) {
+      throw invalid(`${at} has a transform, of whose rows sequences are made, and no samples; use another packing`, {
+        field: `${at}.transform`,
       });
     }
     if (source.kind === 'records') {

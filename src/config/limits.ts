@@ -164,6 +164,14 @@ export const LIMITS = {
   documentBytesMax: 64 * 2 ** 20,
   /** Text that is tokenized ahead of the packer: small enough that the first sequence does not wait, large enough to amortise a call. */
   tokenizeAheadBytes: 64 * 2 ** 10,
+  /** The module of a transform: what a bundler makes of a large library has a few MiB, and every worker parses it. */
+  transformBytesMax: 16 * 2 ** 20,
+  /** For one row, and for loading the module: a row of 64 MiB passes a hundred regular expressions in that time. What takes longer does not end. */
+  transformMsMax: 10_000,
+  /** Rows that one may become: a book of 64 MiB in parts of 1 KiB. */
+  transformRowsMax: 64 * 2 ** 10,
+  /** Text that is made ahead of the packer by one call under a time limit, which costs as much as tokenizing some KiB. */
+  transformAheadBytes: 256 * 2 ** 10,
   /**
    * Tokens of one slice that are kept (`cache.tokens`): those of the default window's slices, 2 MiB of text each, take 1 to 2 MiB, and a checksum
    * is worth most up to 256 MiB. Of a larger one nothing is kept.
@@ -212,6 +220,8 @@ export const LIMITS = {
   /** Times that one window may lose its worker before the window is blamed. */
   workerStrikesMax: 3,
   workersMax: 256,
+  /** A thread that loads a large tokenizer on a busy machine needs a second or two to start; only who waits for code that may never end asks. */
+  workerStartMsMax: 20_000,
   /** Lines in the log about rows that are left out, of each kind: enough to see what they have in common. All are counted, and told to `onSkip`. */
   skipLinesMax: 100,
 

@@ -157,7 +157,16 @@ const sourceSchema = z
       .array(z.string().min(1))
       .min(1)
       .optional()
-      .describe('With `messages`: more columns, which the template has as variables (`tools`, `documents`, …).'),
+      .describe(
+        'With `messages` or `transform`: more columns, which the template has as variables (`tools`, `documents`, …), and the transform in its rows.',
+      ),
+    transform: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'A module (`.js`, `.mjs`; a path or URI) that makes of each row the rows that are taken: `export default (row, ctx) => row | rows | null`, for cleaning, templating and splitting. The row has the column of `text` or `messages`, and `columns`; a chat template comes after it. Part of the plan by content. See docs/transforms.md.',
+      ),
     id: z
       .string()
       .min(1)
@@ -217,9 +226,13 @@ const sourceSchema = z
     message: 'loss is chosen for messages: name their column',
     path: ['loss'],
   })
-  .refine((source) => source.messages !== undefined || source.columns === undefined, {
-    message: 'columns are variables of the template of messages: name the column of these',
+  .refine((source) => source.messages !== undefined || source.transform !== undefined || source.columns === undefined, {
+    message: 'columns are variables of the template of messages, or of the rows of a transform: name the one or the other',
     path: ['columns'],
+  })
+  .refine((source) => source.transform === undefined || source.tokens === undefined, {
+    message: 'a transform makes text or messages: give it without tokens',
+    path: ['transform'],
   })
   .refine(({ whenUsedUp, epochs: own, maxTokens }) => whenUsedUp !== 'repeat' || (own === undefined && maxTokens === undefined), {
     message: 'a source that repeats has no end: give it neither epochs nor maxTokens',

@@ -34,12 +34,11 @@ export function createBestFitPacker(groupTokens: number): Packer {
 }
 
 function addSequence(group: PackingGroup, sequence: number, writer: SequenceWriter): void {
-  const { startDocument, ids, documentBounds, pieceDocuments, pieceStarts, fitted } = group;
+  const { startDocument, ids, documentBounds, documentEnds, pieceDocuments, pieceStarts, pieceSizes, fitted } = group;
   for (let i = fitted.bounds[sequence]; i < fitted.bounds[sequence + 1]; i++) {
     const piece = fitted.pieces[i];
     const document = pieceDocuments[piece];
     const tokens = ids.subarray(documentBounds[document], documentBounds[document + 1]);
-    const start = pieceStarts[piece];
-    writer.add(startDocument + document, tokens, start, Math.min(writer.length, tokens.length - start));
+    writer.add(startDocument + document, tokens, pieceStarts[piece], pieceSizes[piece], documentEnds[document]);
   }
 }

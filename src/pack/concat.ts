@@ -14,7 +14,7 @@ export const concatPacker: Packer = {
       while (writer.filled < writer.length && document < documents.count) {
         const tokens = documents.tokens(document);
         const take = Math.min(writer.length - writer.filled, tokens.length - token);
-        if (take > 0) writer.add(document, tokens, token, take);
+        if (take > 0) writer.add(document, tokens, token, take, documents.ends?.(document));
         token += take;
         if (token === tokens.length) {
           document++;

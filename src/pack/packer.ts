@@ -1,11 +1,13 @@
 /** The interface of packing: how the documents of one window become sequences of equal length. A position says all; nothing else is remembered. */
 import type { SequenceWriter } from './sequence-writer.js';
 
-/** The documents of a window, in the order in which they are packed. */
+/** The documents of a window, in the order in which they are packed: a row is one, unless a transform made several of it. */
 export interface DocumentSource {
   readonly count: number;
   /** A document's tokens, with what is appended to them; empty where the row is skipped. The view is valid until the next call. */
   tokens(document: number): Int32Array;
+  /** Of a row that became several documents: where each of them ends in these tokens, ascending. Undefined: it is one. Valid until the next call. */
+  ends?(document: number): Int32Array | undefined;
   /** The row as a sample; undefined where it is left out. Only `samples` asks, and only for it a source needs an answer. */
   sample?(document: number): Sample | undefined;
 }

@@ -18,6 +18,9 @@ export interface PackingGroup {
   /** By piece: its document, counted in the group, and the token of the document that it starts with. */
   readonly pieceDocuments: Int32Array;
   readonly pieceStarts: Int32Array;
+  readonly pieceSizes: Int32Array;
+  /** By document, as of `DocumentSource`. */
+  readonly documentEnds: readonly (Int32Array | undefined)[];
   readonly fitted: FittedPieces;
 }
 
@@ -27,14 +30,18 @@ export function readPackingGroup(documents: DocumentSource, startDocument: numbe
   let filled = 0;
   let endDocument = startDocument;
   const documentBounds = [0];
+  const documentEnds: (Int32Array | undefined)[] = [];
   while (endDocument < documents.count && filled < groupTokens) {
-    const tokens = documents.tokens(endDocument++);
+    const tokens = documents.tokens(endDocument);
+    documentEnds.push(documents.ends?.(endDocument)?.slice());
+    endDocument++;
     if (filled + tokens.length > ids.length) ids = grown(ids, filled, filled + tokens.length);
     ids.set(tokens, filled);
     filled += tokens.length;
     documentBounds.push(filled);
   }
-  const cut = cutPieces(documentBounds, length);
+  const cut = cutPieces(documentBounds, documentEnds, length);
+  const pieceSizes = Int32Array.from(cut.sizes);
   return {
     startDocument,
     endDocument,
@@ -42,21 +49,31 @@ export function readPackingGroup(documents: DocumentSource, startDocument: numbe
     documentBounds: Int32Array.from(documentBounds),
     pieceDocuments: Int32Array.from(cut.documents),
     pieceStarts: Int32Array.from(cut.starts),
-    fitted: fitPieces(Int32Array.from(cut.sizes), length),
+    pieceSizes,
+    documentEnds,
+    fitted: fitPieces(pieceSizes, length),
   };
 }
 
-/** In order of document and token; a document without tokens has none. */
-function cutPieces(documentBounds: readonly number[], length: number): { documents: number[]; starts: number[]; sizes: number[] } {
+/** In order of document and token; a document without tokens has none. Of a row that became several, each is cut by itself. */
+function cutPieces(
+  documentBounds: readonly number[],
+  documentEnds: readonly (Int32Array | undefined)[],
+  length: number,
+): { documents: number[]; starts: number[]; sizes: number[] } {
   const documents: number[] = [];
   const starts: number[] = [];
   const sizes: number[] = [];
   for (let document = 0; document < documentBounds.length - 1; document++) {
     const tokens = documentBounds[document + 1] - documentBounds[document];
-    for (let start = 0; start < tokens; start += length) {
-      documents.push(document);
-      starts.push(start);
-      sizes.push(Math.min(length, tokens - start));
+    let start = 0;
+    for (const end of documentEnds[document] ?? [tokens]) {
+      for (; start < end; start += length) {
+        documents.push(document);
+        starts.push(start);
+        sizes.push(Math.min(length, end - start));
+      }
+      start = end;
     }
   }
   return { documents, starts, sizes };

@@ -6,6 +6,7 @@
  *   truncate    aaaa | bbb·          three tokens are dropped, and counted
  */
 import type { DocumentSource, Packer, PackPosition } from './packer.js';
+import { endOfDocument } from './row-documents.js';
 import type { SequenceWriter } from './sequence-writer.js';
 
 export function createPadPacker(long: 'split' | 'truncate'): Packer {
@@ -13,12 +14,14 @@ export function createPadPacker(long: 'split' | 'truncate'): Packer {
     let { document, token } = from;
     while (!writer.isFull && document < documents.count) {
       const tokens = documents.tokens(document);
-      const take = Math.min(writer.length, tokens.length - token);
-      if (take > 0) writer.add(document, tokens, token, take);
+      const ends = documents.ends?.(document);
+      const end = endOfDocument(ends, token, tokens.length);
+      const take = Math.min(writer.length, end - token);
+      if (take > 0) writer.add(document, tokens, token, take, ends);
       token += take;
       if (long === 'truncate') {
-        writer.drop(tokens.length - token);
-        token = tokens.length;
+        writer.drop(end - token);
+        token = end;
       }
       if (token >= tokens.length) {
         document++;

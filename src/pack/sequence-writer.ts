@@ -12,6 +12,7 @@ import {
   type SequenceChunk,
 } from '../core/sequence.js';
 import type { PackPosition, Sample } from './packer.js';
+import { documentOfToken } from './row-documents.js';
 
 /** Where a document comes from: what a segment says besides its tokens. */
 export interface Provenance {
@@ -64,13 +65,27 @@ export class SequenceWriter {
     return this.#filled;
   }
 
-  /** Appends tokens [start, start + take) of a document to the open sequence. */
-  add(document: number, tokens: Int32Array, start: number, take: number): void {
+  /** Appends tokens [start, start + take) of a document to the open sequence: a segment, or with `ends` (see `DocumentSource`) as many as it has documents there. */
+  add(document: number, tokens: Int32Array, start: number, take: number, ends?: Int32Array): void {
     this.#ids.set(tokens.subarray(start, start + take), this.#count * this.length + this.#filled);
-    const flags = (start === 0 ? SEGMENT_FIRST : 0) | (start + take === tokens.length ? SEGMENT_LAST : 0);
-    const { source } = this.#provenance;
-    this.#segments.push(source, this.#provenance.shard(document), this.#provenance.row(document), start, take, flags);
     this.#filled += take;
+    if (ends === undefined) {
+      this.#addSegment(document, start, start + take, 0, tokens.length);
+      return;
+    }
+    let at = start;
+    for (let own = documentOfToken(ends, start); at < start + take; own++) {
+      const end = Math.min(start + take, ends[own]);
+      this.#addSegment(document, at, end, own === 0 ? 0 : ends[own - 1], ends[own]);
+      at = end;
+    }
+  }
+
+  /** Tokens [start, end) of the row, of its document [documentStart, documentEnd). */
+  #addSegment(document: number, start: number, end: number, documentStart: number, documentEnd: number): void {
+    const flags = (start === documentStart ? SEGMENT_FIRST : 0) | (end === documentEnd ? SEGMENT_LAST : 0);
+    const { source } = this.#provenance;
+    this.#segments.push(source, this.#provenance.shard(document), this.#provenance.row(document), start, end - start, flags);
   }
 
   /** A sample: what of its tokens fits. One without tokens has a segment of length 1. */

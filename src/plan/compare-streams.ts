@@ -222,6 +222,10 @@ const RULES: readonly Rule[] = [
   },
   { field: /^sources\.(.+)\.(column|kind)$/, why: 'the source is read from another column: from step 0 on' },
   {
+    field: /^sources\.(.+)\.transform$/,
+    why: 'they part where the first row comes of which the transform makes something else, possibly at step 0',
+  },
+  {
     field: /^sources\.(.+)\.manifest$/,
     why: "the source's shards are others: from step 0 on, as a rule, since the order is one over all of them",
   },

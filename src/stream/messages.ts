@@ -9,6 +9,7 @@ import type { PackPosition } from '../pack/packer.js';
 import type { SequenceChunk } from '../core/sequence.js';
 import type { RowSelection } from '../select/selection.js';
 import type { ChatSettings } from '../chat/chat.js';
+import type { TransformSettings } from '../transform/transform.js';
 import type { PreparedTokenizer } from '../tokenize/prepared.js';
 import type { TokenSpelling } from '../tokenize/tokenizer.js';
 import type { IdBytes } from './token-entry.js';
@@ -27,6 +28,10 @@ export interface WorkerSettings {
   readonly chatTokenizers: ChatTokenizerSettings | undefined;
   /** By source; `undefined`: its rows are no chats. */
   readonly chats: readonly (ChatSettings | undefined)[];
+  /** By source; `undefined`: its rows are documents as they are. */
+  readonly transforms: readonly (TransformSettings | undefined)[];
+  /** Of the random numbers that transforms have, in training. */
+  readonly seed: number;
 }
 
 export interface ChatTokenizerSettings {
@@ -52,6 +57,8 @@ export interface WindowPayload {
   readonly sourceIndex: number;
   readonly kind: SourceKind;
   readonly slices: readonly WindowSlice[];
+  /** How often the source was gone through before. */
+  readonly epoch: number;
   /** Key of the permutation of the window's rows; `undefined`: as they lie. */
   readonly orderKey: Uint32Array | undefined;
   /** Which of the rows are taken; `undefined`: all. The others keep their places in the order. */

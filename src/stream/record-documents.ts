@@ -1,5 +1,10 @@
-/** The documents of a window of records in a worker: each row is made into the ids of a document when it is asked for. */
-import type { EncodedRow } from '../chat/chat.js';
+/**
+ * The documents of a window of records in a worker: each row is made into the ids of a document when it is asked for, or, where a transform makes rows of it,
+ * into those of several, which keep its place. Rows are transformed a little ahead of the packer, since code that may never end runs under a time limit.
+ *
+ *   row ──transform──▶ rows ──encode──▶ ids, and where each document ends
+ */
+import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import type { SkippedRows } from '../core/skip.js';
@@ -7,15 +12,41 @@ import type { Row, SliceRows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
 import { ROW_EXCLUDED, ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
+import { createRowContext } from '../transform/context.js';
+import { runInTime } from '../transform/time-limit.js';
+import { transformRow, type Transform, type TransformedRow } from '../transform/transform.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
+import type { EncodedRecord, EncodeRecords } from './record-encoders.js';
 import { rowFates } from './row-fates.js';
 import { rejectedRows, type DocumentOptions } from './window-documents.js';
 
 export interface RecordOptions extends Pick<DocumentOptions, 'badRows' | 'invalidUtf8' | 'decode' | 'decodeBeside'> {
-  readonly encode: (row: Row) => EncodedRow;
+  readonly encode: EncodeRecords;
+  /** `undefined`: rows are documents as they are. */
+  readonly transform: SourceTransform | undefined;
 }
 
-const NO_TOKENS = new Int32Array(0);
+/** The transform of a source, with what its random numbers depend on beside the row's place. */
+export interface SourceTransform extends Transform {
+  readonly seed: number;
+  /** What a row may take. */
+  readonly rowMsMax: number;
+}
+
+/** What is found at a document's place, before anything of it is counted. */
+type Found =
+  | { readonly kind: 'rows'; readonly rows: readonly Row[]; readonly bytes: number }
+  | { readonly kind: 'rejected' }
+  | { readonly kind: 'left-out'; readonly fate: number }
+  | { readonly kind: 'problem'; readonly problem: string; readonly code: 'BAD_ROW' | 'TRANSFORM_FAILED'; readonly isDefect: boolean };
+
+interface MadeDocument {
+  readonly ids: Int32Array;
+  readonly ends: Int32Array | undefined;
+}
+
+const NO_TOKENS: MadeDocument = { ids: new Int32Array(0), ends: undefined };
+const NO_ROWS: readonly Row[] = [];
 
 export class RecordDocuments implements DocumentSource, Provenance {
   readonly count: number;
@@ -27,9 +58,12 @@ export class RecordDocuments implements DocumentSource, Provenance {
   readonly #starts: readonly number[];
   readonly #order: Permutation;
   readonly #fates: Uint8Array | undefined;
-  /** A long document is asked for once a sequence. */
-  #readDocument = -1;
-  #readIds: Int32Array = NO_TOKENS;
+  readonly #epoch: number;
+  /** Documents [#aheadStart, #aheadStart + #ahead.length). A long one is asked for once a sequence. */
+  #aheadStart = 0;
+  #ahead: readonly MadeDocument[] = [];
+  /** A row of the window was transformed twice. */
+  #isCompared = false;
   #tokenizeMs = 0;
   #rowsSkipped = 0;
   #rowsExcluded = 0;
@@ -51,19 +85,20 @@ export class RecordDocuments implements DocumentSource, Provenance {
     this.#fates = rowFates(payload, options);
     this.count = count;
     this.source = payload.sourceIndex;
+    this.#epoch = payload.epoch;
     this.#order = payload.orderKey === undefined ? identityPermutation(count) : createPermutation(payload.orderKey, count);
   }
 
   close(): void {
-    this.#readIds = NO_TOKENS;
+    this.#ahead = [];
   }
 
   tokens(document: number): Int32Array {
-    if (document !== this.#readDocument) {
-      this.#readIds = this.#make(document);
-      this.#readDocument = document;
-    }
-    return this.#readIds;
+    return this.#made(document).ids;
+  }
+
+  ends(document: number): Int32Array | undefined {
+    return this.#made(document).ends;
   }
 
   shard(document: number): number {
@@ -106,44 +141,122 @@ export class RecordDocuments implements DocumentSource, Provenance {
     return slice;
   }
 
-  #make(document: number): Int32Array {
+  #made(document: number): MadeDocument {
+    if (document < this.#aheadStart || document >= this.#aheadStart + this.#ahead.length) {
+      this.#ahead = this.#makeAhead(document);
+      this.#aheadStart = document;
+    }
+    return this.#ahead[document - this.#aheadStart];
+  }
+
+  /** Makes a document, and of those that are transformed as many after it as are worth a call. */
+  #makeAhead(first: number): readonly MadeDocument[] {
+    const started = performance.now();
+    const found = this.#options.transform === undefined ? [this.#find(first)] : this.#findInTime(first, this.#options.transform);
+    const encoded = this.#options.encode(found.map((one) => (one.kind === 'rows' ? one.rows : NO_ROWS)));
+    this.#tokenizeMs += performance.now() - started;
+    return found.map((one, i) => this.#settle(first + i, one, encoded[i]));
+  }
+
+  #settle(document: number, found: Found, encoded: EncodedRecord): MadeDocument {
+    switch (found.kind) {
+      case 'rows':
+        return 'problem' in encoded ? this.#reject(document, encoded.problem, 'BAD_ROW', false) : encoded;
+      case 'problem':
+        return this.#reject(document, found.problem, found.code, found.isDefect);
+      case 'rejected':
+        this.#rowsSkipped++;
+        return NO_TOKENS;
+      case 'left-out':
+        if (found.fate === ROW_EXCLUDED) this.#rowsExcluded++;
+        if (found.fate === ROW_FILTERED) this.#rowsFiltered++;
+        return NO_TOKENS;
+    }
+  }
+
+  /** A row that is never done ends the run, whatever the policy: how long it may take is a matter of the machine, and what is left out must not be. */
+  #findInTime(first: number, { file, rowMsMax }: SourceTransform): readonly Found[] {
+    const found: Found[] = [];
+    let bytes = 0;
+    const findOn = (): void => {
+      while (first + found.length < this.count && bytes < LIMITS.transformAheadBytes) {
+        const one = this.#find(first + found.length);
+        bytes += one.kind === 'rows' ? one.bytes : 0;
+        found.push(one);
+      }
+    };
+    for (;;) {
+      const before = found.length;
+      if (runInTime(findOn, rowMsMax)) return found;
+      if (found.length > before) continue; // many rows that take long: the next one begins anew
+      const problem = `is not transformed by ${file} after ${rowMsMax / 1000} s`;
+      this.#reject(first + before, problem, 'TRANSFORM_FAILED', true);
+    }
+  }
+
+  /** May be stopped at any point: changes nothing that a second call would not find as it was. */
+  #find(document: number): Found {
     const place = this.#order.at(document);
     const slice = this.#sliceOf(place);
     const rows = this.#rows[slice];
-    if (rows.kind === 'rejected') {
-      this.#rowsSkipped++;
-      return NO_TOKENS;
-    }
+    if (rows.kind === 'rejected') return { kind: 'rejected' };
     const fate = this.#fates === undefined ? ROW_TAKEN : this.#fates[place];
-    if (fate !== ROW_TAKEN) {
-      if (fate === ROW_EXCLUDED) this.#rowsExcluded++;
-      if (fate === ROW_FILTERED) this.#rowsFiltered++;
-      return NO_TOKENS;
-    }
+    if (fate !== ROW_TAKEN) return { kind: 'left-out', fate };
     if (rows.kind !== 'records') throw new Error('a window of one source with two kinds of rows');
-    const record = rows.at(place - this.#starts[slice]);
-    if ('problem' in record) return this.#reject(document, record.problem);
-    const { row, isValidUtf8 } = record;
-    if (!isValidUtf8 && this.#options.invalidUtf8 === 'error') return this.#reject(document, 'is not valid UTF-8');
-    const started = performance.now();
-    const encoded = this.#options.encode(row);
-    this.#tokenizeMs += performance.now() - started;
-    return 'problem' in encoded ? this.#reject(document, encoded.problem) : encoded.ids;
+    const index = place - this.#starts[slice];
+    const record = rows.at(index);
+    if ('problem' in record) return badRow(record.problem);
+    if (!record.isValidUtf8 && this.#options.invalidUtf8 === 'error') return badRow('is not valid UTF-8');
+    const { transform } = this.#options;
+    if (transform === undefined) return { kind: 'rows', rows: [record.row], bytes: 0 };
+    const made = this.#transformed(transform, document, record.row, () => (rows.at(index) as typeof record).row);
+    if ('problem' in made) {
+      return { kind: 'problem', problem: made.problem, code: 'TRANSFORM_FAILED', isDefect: made.isDefect ?? false };
+    }
+    return made.rows.length === 0 ? { kind: 'left-out', fate: ROW_FILTERED } : { kind: 'rows', ...made };
   }
 
-  #reject(document: number, problem: string): Int32Array {
+  /** The first of a window is asked for twice: a transform that does not depend on the row alone makes another stream with each resume. */
+  #transformed(transform: SourceTransform, document: number, row: Row, rowAnew: () => Row): TransformedRow {
+    const place = {
+      source: transform.source,
+      seed: transform.seed,
+      shard: this.#pathOf(document),
+      row: this.row(document),
+      epoch: this.#epoch,
+    };
+    const made = transformRow(transform, row, createRowContext(place));
+    if (this.#isCompared) return made;
+    this.#isCompared = true;
+    const again = transformRow(transform, rowAnew(), createRowContext(place));
+    if (JSON.stringify(again) === JSON.stringify(made)) return made;
+    const problem = `is transformed by ${transform.file} to something else when it is transformed again: it must depend on its arguments only`;
+    return { problem, isDefect: true };
+  }
+
+  #pathOf(document: number): string {
+    return this.#slices[this.#sliceOf(this.#order.at(document))].path;
+  }
+
+  #reject(document: number, problem: string, code: 'BAD_ROW' | 'TRANSFORM_FAILED', isDefect: boolean): MadeDocument {
     const { encoded, shard, blockStartRow } = this.#slices[this.#sliceOf(this.#order.at(document))];
     const { uri } = encoded;
     const row = this.row(document);
     const message = `row ${row} of ${uri} ${problem}`;
-    if (this.#options.badRows === 'fail') {
-      throw new HeadraceError('BAD_ROW', message, {
-        detail: { uri, row },
-        hint: 'Mend the data or the template, or set `badRows: skip` to leave such rows out (they are counted).',
+    if (this.#options.badRows === 'fail' || isDefect) {
+      throw new HeadraceError(code, message, {
+        detail: { uri, row, ...(code === 'TRANSFORM_FAILED' && { transform: this.#options.transform?.file ?? null }) },
+        hint: isDefect
+          ? 'Mend the transform: docs/transforms.md says what it may do. No row is left out for this.'
+          : 'Mend the data, the template or the transform, or set `badRows: skip` to leave such rows out (they are counted).',
       });
     }
     this.#rowsSkipped++;
     this.#skipped.push({ shard, blockStartRow, startRow: row, endRow: row + 1, reason: 'bad-row', problem: message });
     return NO_TOKENS;
   }
+}
+
+function badRow(problem: string): Found {
+  return { kind: 'problem', problem, code: 'BAD_ROW', isDefect: false };
 }

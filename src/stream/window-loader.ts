@@ -77,7 +77,7 @@ export class WindowLoader {
       const slices = await Promise.all(window.slices.map((slice, index) => this.#loadSlice(slice, rangesOf(index), signal)));
       stats.storeMs += performance.now() - started;
       stats.windows++;
-      return { sourceIndex, kind, slices, orderKey: window.orderKey, selection };
+      return { sourceIndex, kind, slices, epoch: Math.floor(place.group / plan.groupsPerEpoch), orderKey: window.orderKey, selection };
     });
   }
 

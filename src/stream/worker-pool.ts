@@ -10,6 +10,7 @@ import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
 import { buffersOf } from '../decode/buffers.js';
 import type { Scan, ScanKind, Scans } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
+import { tooSlowToLoad } from '../transform/invalid.js';
 import { WindowDamaged } from './damage.js';
 import type { DamagedSlice, PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import type { OnTokenEntry } from './token-entry.js';
@@ -115,13 +116,28 @@ export class WorkerPool {
     this.#slots = Array.from({ length: workers }, () => new WorkerSlot(settings, onEntry));
   }
 
-  /** Resolves when a worker is ready. Errors: `TOKENIZER_INVALID`, `WORKER_FAILED`. */
+  /** Resolves when a worker is ready. Errors: `TOKENIZER_INVALID`, `TRANSFORM_INVALID`, `WORKER_FAILED`. */
   async ready(): Promise<void> {
     try {
-      await this.#slots[0].ready;
+      await this.#inTime(this.#slots[0].ready);
     } catch (error) {
       if (!(error instanceof WorkerLost)) throw error;
       throw new HeadraceError('WORKER_FAILED', 'the worker threads cannot start', { cause: error });
+    }
+  }
+
+  /** A module that runs for ever at its top level cannot say so: nothing else runs in its thread. */
+  async #inTime(ready: Promise<void>): Promise<void> {
+    const files = this.#settings.transforms.flatMap((transform) => (transform === undefined ? [] : [transform.file]));
+    if (files.length === 0) return ready;
+    let timer: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(tooSlowToLoad(files)), LIMITS.transformMsMax + LIMITS.workerStartMsMax);
+    });
+    try {
+      await Promise.race([ready, tooLate]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -244,7 +260,7 @@ export class WindowHandle {
   #blame(error: WorkerLost): HeadraceError {
     return new HeadraceError('WORKER_FAILED', `${this.#label} ended ${this.#strikes} worker threads`, {
       detail: { window: this.#label, strikes: this.#strikes },
-      hint: 'A row that is too large for the memory is the usual reason: look at the shards of this window.',
+      hint: 'A row that is too large for the memory is the usual reason: look at the shards of this window. Or a transform that makes a promise which fails.',
       cause: error,
     });
   }

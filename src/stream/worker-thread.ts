@@ -1,5 +1,6 @@
 /** A worker thread: holds open windows, and turns their bytes into sequences when asked. It does no I/O. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { LIMITS } from '../config/limits.js';
 import { toErrorRecord } from '../core/errors.js';
 import { scanBytes } from '../decode/scan.js';
 import { loadSliceDecoder, type SliceDecoder } from '../decode/slice-decoder.js';
@@ -8,13 +9,16 @@ import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
-import { createChatEncoder, type ChatTokenizers, type EncodedRow } from '../chat/chat.js';
-import type { EncodedSlice, Row } from '../decode/decoder.js';
+import { createChatEncoder, type ChatTokenizers } from '../chat/chat.js';
+import type { EncodedSlice } from '../decode/decoder.js';
+import { loadTransform } from '../transform/load-transform.js';
+import type { Transform } from '../transform/transform.js';
 import { CachedDocuments } from './cached-documents.js';
 import { WindowDamaged } from './damage.js';
 import { decodeWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WindowSlice, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
-import { RecordDocuments } from './record-documents.js';
+import { RecordDocuments, type SourceTransform } from './record-documents.js';
+import { chatRecords, textRecords, type EncodeRecords } from './record-encoders.js';
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
 import { WindowSamples } from './window-samples.js';
@@ -36,7 +40,9 @@ interface Tools {
   readonly settings: WorkerSettings;
   readonly encoder: CountingEncoder | undefined;
   /** By source of chats. */
-  readonly chats: readonly (((row: Row) => EncodedRow) | undefined)[];
+  readonly chats: readonly (EncodeRecords | undefined)[];
+  /** By source with a transform. */
+  readonly transforms: readonly (Transform | undefined)[];
   readonly onEntry: OnTokenEntry;
 }
 
@@ -45,14 +51,19 @@ interface CountingEncoder extends DocumentEncoder {
   takeBytes(): number;
 }
 
-function createTools(settings: WorkerSettings, onEntry: OnTokenEntry): Tools {
+/** Errors: `TOKENIZER_INVALID`, `TRANSFORM_INVALID`. */
+async function createTools(settings: WorkerSettings, onEntry: OnTokenEntry): Promise<Tools> {
   const { tokenizer } = settings;
   const encoder = tokenizer && withByteCount(openPreparedTokenizer(tokenizer.prepared, tokenizer.file));
   const chatTokenizers = openChatTokenizers(settings);
+  const transforms = await Promise.all(
+    settings.transforms.map(async (transform) => transform && { ...transform, transform: await loadTransform(transform) }),
+  );
   return {
     settings,
     encoder,
-    chats: settings.chats.map((chat) => chat && chatTokenizers && createChatEncoder(chat, chatTokenizers)),
+    chats: settings.chats.map((chat) => chat && chatTokenizers && chatRecords(createChatEncoder(chat, chatTokenizers))),
+    transforms,
     onEntry,
   };
 }
@@ -86,7 +97,8 @@ function decode(window: OpenWindow, tools: Tools): Documents {
   return window.documents;
 }
 
-function openDocuments({ payload: fetched, decoder }: OpenWindow, { settings, encoder, chats, onEntry }: Tools): Documents {
+function openDocuments({ payload: fetched, decoder }: OpenWindow, tools: Tools): Documents {
+  const { settings, encoder, onEntry } = tools;
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
   const { payload, decode, decodeBeside } = decodeWindow(fetched, decoder, settings.badBlocks);
   const options: DocumentOptions = {
@@ -100,10 +112,26 @@ function openDocuments({ payload: fetched, decoder }: OpenWindow, { settings, en
     decodeBeside,
   };
   if (packing.kind === 'samples') return new WindowSamples(payload, options);
-  const encode = chats[payload.sourceIndex];
-  if (encode !== undefined) return new RecordDocuments(payload, { ...options, encode });
+  if (payload.kind === 'records') {
+    return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, tools), transform: sourceTransform(payload, tools) });
+  }
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
+}
+
+function recordEncoder({ sourceIndex }: WindowPayload, { settings, encoder, chats, transforms }: Tools): EncodeRecords {
+  const chat = chats[sourceIndex];
+  if (chat !== undefined) return chat;
+  const transform = transforms[sourceIndex];
+  if (transform === undefined || encoder === undefined) throw new Error('a window of records, of which nothing says what becomes of them');
+  return textRecords(transform.makes.column, encoder, settings.tokenizer?.appendId);
+}
+
+/** Validation does not depend on the seed of training. */
+function sourceTransform({ sourceIndex, selection }: WindowPayload, { settings, transforms }: Tools): SourceTransform | undefined {
+  const transform = transforms[sourceIndex];
+  const seed = (selection?.split === 'validation' ? selection.heldOut?.seed : undefined) ?? settings.seed;
+  return transform && { ...transform, seed, rowMsMax: LIMITS.transformMsMax };
 }
 
 function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
@@ -139,13 +167,13 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   };
 }
 
-function serve(): void {
+async function serve(): Promise<void> {
   const port = parentPort;
   if (port === null) throw new Error('worker-thread.js runs in a worker thread only');
   const reply = (message: WorkerReply, transfer: readonly ArrayBuffer[] = []): void => port.postMessage(message, transfer);
   let tools: Tools;
   try {
-    tools = createTools(workerData as WorkerSettings, (key, entry) => reply({ type: 'tokenized', key, entry }, [entry.buffer]));
+    tools = await createTools(workerData as WorkerSettings, (key, entry) => reply({ type: 'tokenized', key, entry }, [entry.buffer]));
   } catch (error) {
     reply({ type: 'unusable', error: toErrorRecord(error) });
     return;
@@ -226,4 +254,4 @@ function formatsOf({ encoded, beside }: WindowSlice): EncodedSlice['format'][] {
   return beside === undefined ? [encoded.format] : [encoded.format, beside.format];
 }
 
-serve();
+await serve();

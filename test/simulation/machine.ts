@@ -189,7 +189,7 @@ class Window {
         const place = { shard: block.shard, path: `s${block.shard}`, startRow, blockStartRow: block.startRow };
         return { ...place, encoded, beside: undefined, again: false, tokens: undefined };
       });
-      const payload = { sourceIndex, kind: 'tokens', slices, orderKey: window.orderKey, selection: undefined } as const;
+      const payload = { sourceIndex, kind: 'tokens', slices, epoch: 0, orderKey: window.orderKey, selection: undefined } as const;
       const options = {
         encoder: undefined,
         appendId: undefined,

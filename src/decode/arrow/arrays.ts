@@ -1,11 +1,11 @@
 /** The arrays of an Arrow column in a worker: buffers in, text, offsets, bits and numbers out; what is not compressed are views of what was fetched. */
-import { decompressZstd } from 'hyparquet-compressors';
 import { LIMITS } from '../../config/limits.js';
 import type { Rows } from '../decoder.js';
 import { integersOf } from '../integers.js';
 import type { ArrowCodec, EncodedArrow, EncodedBits, EncodedDictionary } from './encoded-slice.js';
 import type { ArrowItem } from './layout.js';
 import { decodeLz4Frames } from './lz4-frame.js';
+import { decompressZstd } from '../zstd.js';
 
 export type TextRows = Extract<Rows, { readonly kind: 'text' }>;
 
@@ -180,7 +180,5 @@ export function decompress(buffer: Uint8Array, codec: ArrowCodec): Uint8Array {
     throw new Error(`a buffer of ${body.length} bytes claims ${length} decoded bytes`);
   }
   if (codec === 'lz4') return decodeLz4Frames(body, length);
-  const bytes = decompressZstd(body, new Uint8Array(length));
-  if (bytes.length !== length) throw new Error(`a buffer decodes to ${bytes.length} bytes where it says ${length}`);
-  return bytes;
+  return decompressZstd(body, length);
 }

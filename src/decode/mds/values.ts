@@ -142,4 +142,3 @@ export function numberOf(value: Uint8Array, dtype: MdsDtype): number | bigint {
 export function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
   return new DataView(buffer, byteOffset, length);
 }
-

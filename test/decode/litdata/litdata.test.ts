@@ -25,7 +25,7 @@ const storeOf = (set: string): MemoryStore =>
     'memory://sets/',
     Object.fromEntries(readdirSync(FIXTURES + set).map((name) => [`${set}/${name}`, fileOf(`${set}/${name}`)])),
   );
-const decoder = (): Decoder => createLitdataDecoder(scanHere) as Decoder;
+const decoder = (): Decoder => createLitdataDecoder(scanHere);
 const text = (column: string): ColumnRequest => ({ column, kind: 'text' });
 const tokens = (column: string): ColumnRequest => ({ column, kind: 'tokens' });
 
@@ -175,7 +175,9 @@ describe('litData', () => {
       'an index that is none',
       {
         set: 'bare',
-        change: (index) => void delete (index as Partial<typeof index>).chunks,
+        change: (index) => {
+          delete (index as Partial<typeof index>).chunks;
+        },
         code: 'SHARD_INVALID',
         message: /no index of litData/,
       },
@@ -227,7 +229,7 @@ describe('litData', () => {
         expect(await read(text('text'))).toEqual(samples.map(([own]) => Buffer.from(own).toString('utf8')));
         expect(await read(tokens('ids'))).toEqual(samples.map(([, ids]) => ids));
       }),
-      { numRuns: 60, verbose: 1 },
+      { numRuns: 60 },
     );
   });
 
@@ -259,7 +261,7 @@ describe('litData', () => {
             expect(['SHARD_INVALID', 'SHARD_UNSUPPORTED', 'COLUMN_MISSING', 'COLUMN_TYPE']).toContain(code);
           }
         }),
-        { numRuns: 80, verbose: 1 },
+        { numRuns: 80 },
       );
     },
   );

@@ -1,0 +1,124 @@
+/**
+ * A source's transform in a worker: the user's function is asked for each row, and its answer becomes the rows that documents are made of, or a problem.
+ *
+ *   row, context ──function──▶ null, [] ─────▶ left out
+ *                          ──▶ row, [rows] ──▶ rows: one document each
+ *                          ──▶ anything else, an exception ──▶ a problem, which the configuration's policy for bad rows decides about
+ */
+import { LIMITS } from '../config/limits.js';
+import type { JsonValue } from '../core/canonical-json.js';
+import type { Row } from '../decode/decoder.js';
+import type { RowContext } from './context.js';
+import { describeThrown } from './thrown.js';
+
+/** Crosses to worker threads. */
+export interface TransformSettings {
+  /** Name of its source. */
+  readonly source: string;
+  /** For messages. */
+  readonly file: string;
+  /** The ES module. */
+  readonly code: string;
+  readonly makes: MadeColumn;
+}
+
+/** What the function's rows are made into. */
+export interface MadeColumn {
+  readonly column: string;
+  /** `text`: text; all else of the rows is of no use. `messages`: whatever a template of chats reads. */
+  readonly kind: 'text' | 'messages';
+  /** Columns that are null where the function's rows have none. */
+  readonly columns: readonly string[];
+  /** `replace`: half a surrogate pair becomes U+FFFD; `error`: its row is a bad one, as text that is no valid UTF-8. */
+  readonly invalidUtf8: 'error' | 'replace';
+}
+
+/** What a module exports: see docs/transforms.md. */
+export type TransformFunction = (row: Row, context: RowContext) => unknown;
+
+export type TransformedRow =
+  /** None: the row is left out. `bytes`: about what they take. */
+  | { readonly rows: readonly Row[]; readonly bytes: number }
+  /** Goes on a sentence that begins with the row. `isDefect`: of the function, whatever the row, so that no row may be left out for it. */
+  | { readonly problem: string; readonly isDefect?: boolean };
+
+/** A transform, ready to be asked. */
+export interface Transform extends Omit<TransformSettings, 'code'> {
+  readonly transform: TransformFunction;
+}
+
+/** Never throws. */
+export function transformRow({ transform, file, makes }: Transform, row: Row, context: RowContext): TransformedRow {
+  try {
+    const answer = transform(row, context);
+    if (isPromise(answer)) return { problem: `is transformed by ${file} to a promise, and a transform cannot wait`, isDefect: true };
+    const made = Array.isArray(answer) ? rowsOf(answer, makes) : answer === null ? NONE : rowOf(answer, makes);
+    return 'problem' in made ? { problem: `is transformed by ${file} to ${made.problem}` } : made;
+  } catch (error) {
+    return { problem: `cannot be transformed by ${file}: ${describeThrown(error)}` };
+  }
+}
+
+/** `problem`: what it is instead. */
+type Made = { readonly rows: readonly Row[]; readonly bytes: number } | { readonly problem: string };
+
+const NONE: Made = { rows: [], bytes: 0 };
+
+function rowsOf(answers: readonly unknown[], makes: MadeColumn): Made {
+  if (answers.length > LIMITS.transformRowsMax) return { problem: `${answers.length} rows; it may be ${LIMITS.transformRowsMax}` };
+  const rows: Row[] = [];
+  let bytes = 0;
+  for (const [index, answer] of answers.entries()) {
+    const made = rowOf(answer, makes);
+    if ('problem' in made) return { problem: `a list whose item ${index} is ${made.problem}` };
+    rows.push(...made.rows);
+    bytes += made.bytes;
+    if (bytes > LIMITS.documentBytesMax) return { problem: `more than ${LIMITS.documentBytesMax} bytes` };
+  }
+  return { rows, bytes };
+}
+
+function rowOf(answer: unknown, makes: MadeColumn): Made {
+  if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) return { problem: `${kindOf(answer)}, not to a row` };
+  const made = makes.kind === 'text' ? rowOfText(answer, makes) : rowOfMessages(answer, makes);
+  if ('problem' in made || made.bytes <= LIMITS.documentBytesMax) return made;
+  return { problem: `a row of ${made.bytes} bytes; it may have ${LIMITS.documentBytesMax}` };
+}
+
+/** With the text alone: what else the function has in its row would be held for nothing. */
+function rowOfText(answer: object, { column, invalidUtf8 }: MadeColumn): Made {
+  const text = (answer as Readonly<Record<string, unknown>>)[column];
+  if (typeof text !== 'string') return { problem: `a row whose ${column} is ${kindOf(text)}, not text` };
+  if (invalidUtf8 === 'error' && !isWellFormed(text)) return { problem: `a row whose ${column} has half a surrogate pair` };
+  return { rows: [{ [column]: text }], bytes: Buffer.byteLength(text) };
+}
+
+/** As JSON has it, so that nothing of the function's own objects comes to the template. */
+function rowOfMessages(answer: object, { columns, invalidUtf8 }: MadeColumn): Made {
+  const json = JSON.stringify({ ...Object.fromEntries(columns.map((name) => [name, null])), ...answer });
+  if (invalidUtf8 === 'error' && LONE_SURROGATE_IN_JSON.test(json)) return { problem: 'a row with half a surrogate pair' };
+  return { rows: [JSON.parse(json) as Readonly<Record<string, JsonValue>>], bytes: Buffer.byteLength(json) };
+}
+
+/** Many times as fast as a regular expression; the types of ES2024 would bring what Node 20 does not have. */
+function isWellFormed(text: string): boolean {
+  return (text as string & { readonly isWellFormed: () => boolean }).isWellFormed();
+}
+
+/** `JSON.stringify` escapes no other: behind an even number of backslashes, which stand for themselves. */
+const LONE_SURROGATE_IN_JSON = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
+
+function isPromise(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
+/** With an article. */
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return String(value);
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'an object';
+  return typeof value === 'string' ? `the text ${JSON.stringify(value.slice(0, TEXT_SHOWN))}` : `a ${typeof value}`;
+}
+
+/** Characters of a text that an error shows. */
+const TEXT_SHOWN = 40;

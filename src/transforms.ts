@@ -1,0 +1,57 @@
+/** The modules of the sources' transforms, read once, for the workers and for the plan. */
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import type { Config, SourceConfig } from './config/config.js';
+import { LIMITS } from './config/limits.js';
+import { readWhole } from './store/read-whole.js';
+import { shownUri } from './store/schemes.js';
+import type { StoreSet } from './store/open-store.js';
+import { invalidTransform } from './transform/invalid.js';
+import type { TransformSettings } from './transform/transform.js';
+
+export interface LoadedTransform {
+  readonly settings: TransformSettings;
+  /** SHA-256 (hex) of the module: what the plan knows of it. */
+  readonly sha256: string;
+}
+
+/** By name of the source. Errors: those of stores, `TRANSFORM_INVALID`. */
+export async function readTransforms(
+  config: Config,
+  stores: StoreSet,
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<string, LoadedTransform>> {
+  const transforms = new Map<string, LoadedTransform>();
+  for (const source of config.sources) {
+    if (source.transform !== undefined) transforms.set(source.name, await readTransform(config, source, source.transform, stores, signal));
+  }
+  return transforms;
+}
+
+async function readTransform(
+  { tokenizer }: Config,
+  { name, column, columns = [], chat }: SourceConfig,
+  uri: string,
+  stores: StoreSet,
+  signal?: AbortSignal,
+): Promise<LoadedTransform> {
+  const file = shownUri(uri);
+  const { store, path } = stores.open(uri);
+  const { size } = await store.head(path, signal && { signal });
+  if (size > LIMITS.transformBytesMax) {
+    throw invalidTransform(file, `has ${size} bytes; it may have ${LIMITS.transformBytesMax}`, {
+      hint: 'Leave out of the bundle what the function does not use.',
+    });
+  }
+  const bytes = await readWhole(store, path, signal && { signal });
+  if (!isUtf8(bytes)) throw invalidTransform(file, 'is not valid UTF-8', { hint: 'It must be the text of an ES module.' });
+  return {
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    settings: {
+      source: name,
+      file,
+      code: Buffer.from(bytes).toString('utf8'),
+      makes: { column, columns, kind: chat === undefined ? 'text' : 'messages', invalidUtf8: tokenizer?.invalidUtf8 ?? 'error' },
+    },
+  };
+}
