@@ -52,7 +52,7 @@ async function measure(
 ): Promise<string> {
   const store = memoryStore('memory://bench/', files);
   const { signal } = new AbortController();
-  const decoder = openDecoders(scanHere).of(format);
+  const decoder = await openDecoders(scanHere).load(format);
   const object = await store.head(file);
   const started = performance.now();
   const shard: Shard = { path: file, uri: file, size: object.size, etag: object.etag, ...(await decoder.index(store, object, request)) };

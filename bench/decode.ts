@@ -91,13 +91,13 @@ async function runCase(name: string, own: Case): Promise<void> {
 async function indexOf({ format, file, request }: Case, bytes: Uint8Array): Promise<Shard> {
   const store = memoryStore('memory:///', { [file]: bytes });
   const object = await store.head(file);
-  const index = await openDecoders(scanHere).of(format).index(store, object, request);
+  const index = await (await openDecoders(scanHere).load(format)).index(store, object, request);
   return { path: file, uri: `memory:///${file}`, size: object.size, etag: object.etag, ...index };
 }
 
 async function decodeAll({ format, file }: Case, bytes: Uint8Array, shard: Shard): Promise<void> {
   const store = memoryStore('memory:///', { [file]: bytes });
-  const decoder = openDecoders(scanHere).of(format);
+  const decoder = await openDecoders(scanHere).load(format);
   const { signal } = new AbortController();
   for (const [unit, { startRow, rows, decodedBytes }] of shard.units.entries()) {
     const block = { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes };

@@ -93,7 +93,7 @@ async function inspectIn(stores: StoreSet, request: InspectRequest): Promise<Ins
   const notes: string[] = [];
   const listed = await listObjects(stores, request, notes);
   const format = await formatOf(listed, request);
-  const decoder = openDecoders(scanHere).of(format);
+  const decoder = await openDecoders(scanHere).load(format);
   const sampled = request.all ? listed : sampleOf(listed, uri);
   const described = await mapConcurrent(
     sampled,

@@ -29,8 +29,8 @@ export async function buildManifests(
     const manifest = await buildManifest(source, {
       cacheDir: config.cacheDir,
       openStore: (uri) => stores.open(uri),
-      index: ({ store, object }, format, filter, signal) => {
-        const decoder = decoders.of(format);
+      index: async ({ store, object }, format, filter, signal) => {
+        const decoder = await decoders.load(format);
         if (filter !== undefined && decoder.storedFilterBytes === undefined) throw noFilters(source.name, format, filter);
         return decoder.index(store, object, source, signal, filter);
       },
@@ -39,6 +39,7 @@ export async function buildManifests(
       ...(options.signal && { signal: options.signal }),
     });
     if (source.where !== undefined) options.warn?.(savingOf(manifest), { source: source.name });
+    await decoders.load(manifest.format); // what was saved was not indexed
     manifests.push(manifest);
   }
   return manifests;

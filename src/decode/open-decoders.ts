@@ -3,37 +3,44 @@ import type { FormatName } from '../core/format.js';
 import { HeadraceError } from '../core/errors.js';
 import { shownUri } from '../store/schemes.js';
 import type { ColumnRequest, Decoder, PlainDecoder, PlainRequest, Scan } from './decoder.js';
-import { createLineDecoder, createTextDecoder } from './lines/block-reader.js';
 import { csvFormat, JSONL, textFormat } from './lines/line-format.js';
-import { createNpyDecoder, createTokensDecoder } from './array/array-decoder.js';
-import { createMegatronDecoder } from './array/megatron-decoder.js';
-import { createArrowDecoder } from './arrow/block-reader.js';
-import { createMdsDecoder } from './mds/block-reader.js';
-import { createLitdataDecoder } from './litdata/litdata-decoder.js';
-import { createParquetDecoder } from './parquet/block-reader.js';
-import { createWebDatasetDecoder } from './webdataset/block-reader.js';
 
 /** One set a pipeline: decoders keep what they have learnt of objects. */
 export interface Decoders {
+  /** Imports the format where it is the first of its kind. Rejects only where a module of ours is missing. */
+  load(format: FormatName): Promise<Decoder>;
+  /** One that was loaded. */
   of(format: FormatName): Decoder;
 }
 
-const CREATORS: Readonly<Record<FormatName, (scan: Scan) => Decoder>> = {
-  parquet: createParquetDecoder,
-  webdataset: createWebDatasetDecoder,
-  arrow: createArrowDecoder,
-  mds: createMdsDecoder,
-  npy: plain('npy', createNpyDecoder),
-  megatron: plain('megatron', createMegatronDecoder),
-  tokens: plain('tokens', createTokensDecoder),
-  litdata: plain('litdata', createLitdataDecoder),
-  jsonl: (scan) => createLineDecoder(scan, () => JSONL),
-  csv: (scan) => createLineDecoder(scan, csvFormat),
-  text: plain('text', (scan) => createTextDecoder(scan, textFormat)),
+type Create = (scan: Scan) => Decoder;
+
+/** A run has one or two formats: all of them take a third of a second to import. */
+const CREATORS: Readonly<Record<FormatName, () => Promise<Create>>> = {
+  parquet: async () => (await import('./parquet/block-reader.js')).createParquetDecoder,
+  webdataset: async () => (await import('./webdataset/block-reader.js')).createWebDatasetDecoder,
+  arrow: async () => (await import('./arrow/block-reader.js')).createArrowDecoder,
+  mds: async () => (await import('./mds/block-reader.js')).createMdsDecoder,
+  npy: async () => plain('npy', (await import('./array/array-decoder.js')).createNpyDecoder),
+  megatron: async () => plain('megatron', (await import('./array/megatron-decoder.js')).createMegatronDecoder),
+  tokens: async () => plain('tokens', (await import('./array/array-decoder.js')).createTokensDecoder),
+  litdata: async () => plain('litdata', (await import('./litdata/litdata-decoder.js')).createLitdataDecoder),
+  jsonl: async () => {
+    const { createLineDecoder } = await import('./lines/block-reader.js');
+    return (scan) => createLineDecoder(scan, () => JSONL);
+  },
+  csv: async () => {
+    const { createLineDecoder } = await import('./lines/block-reader.js');
+    return (scan) => createLineDecoder(scan, csvFormat);
+  },
+  text: async () => {
+    const { createTextDecoder } = await import('./lines/block-reader.js');
+    return plain('text', (scan) => createTextDecoder(scan, textFormat));
+  },
 };
 
 /** What these formats cannot give is refused before anything is read. */
-function plain(format: FormatName, create: (scan: Scan) => PlainDecoder): (scan: Scan) => Decoder {
+function plain(format: FormatName, create: (scan: Scan) => PlainDecoder): Create {
   return (scan) => {
     const decoder = create(scan);
     return {
@@ -62,9 +69,15 @@ function isPlain(request: ColumnRequest): request is PlainRequest {
 export function openDecoders(scan: Scan): Decoders {
   const open = new Map<FormatName, Decoder>();
   return {
-    of: (format) => {
+    load: async (format) => {
+      const create = await CREATORS[format]();
       let decoder = open.get(format);
-      if (decoder === undefined) open.set(format, (decoder = CREATORS[format](scan)));
+      if (decoder === undefined) open.set(format, (decoder = create(scan)));
+      return decoder;
+    },
+    of: (format) => {
+      const decoder = open.get(format);
+      if (decoder === undefined) throw new Error(`the decoder of ${format} was not loaded`);
       return decoder;
     },
   };

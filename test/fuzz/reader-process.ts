@@ -34,7 +34,7 @@ const signal = new AbortController().signal;
 async function read({ format, name, bytes, request, sliceRows }: ReadTask): Promise<ReadOutcome> {
   const digest = new RowsDigest();
   try {
-    const decoder = openDecoders(scanHere).of(format);
+    const decoder = await openDecoders(scanHere).load(format);
     const store = memoryStore('memory://fuzz/', { [name]: bytes });
     const object = await store.head(name);
     const index = await decoder.index(store, object, request, signal);

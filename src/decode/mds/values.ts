@@ -1,9 +1,9 @@
-import { halfValue } from '../half-float.js';
 /** Where the values of a column are in the samples of a slice, and what they are by their encoding. The worker's half of MDS reads nothing otherwise. */
 import { SIZE_BYTES } from './columns.js';
 import { dtypeOfCode, encodingOf, widthOf, type MdsDtype, type MdsEncoding } from './encoding.js';
 import type { EncodedMdsSlice } from './encoded-slice.js';
 import { mdsInvalid } from './mds-error.js';
+import { halfValue } from '../half-float.js';
 
 /** A column of the slice's rows. */
 export interface ColumnValues {

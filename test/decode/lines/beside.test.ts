@@ -37,7 +37,7 @@ interface Opened {
 async function open(name: string, content: Uint8Array | string, request: Partial<ColumnRequest> = {}, filter?: Filter): Promise<Opened> {
   const store = memoryStore('memory:///', { [name]: Buffer.from(content) });
   const object = await store.head(name);
-  const decoder = decoders.of(formatOfPath(name)!);
+  const decoder = await decoders.load(formatOfPath(name)!);
   const index = await decoder.index(store, object, { column: '', kind: 'none', ...request }, signal, filter);
   const shard: Shard = { path: name, uri: `memory:///${name}`, size: object.size, etag: object.etag, ...index };
   const slices: EncodedLineSlice[] = [];

@@ -26,7 +26,7 @@ const decoders = openDecoders(scanHere);
 async function open(name: string, bytes: Uint8Array, request: Partial<ColumnRequest> = {}): Promise<{ store: MemoryStore; shard: Shard }> {
   const store = memoryStore('memory:///', { [name]: bytes });
   const object = await store.head(name);
-  const index = await decoders.of(formatOfPath(name)!).index(store, object, { column: 'text', kind: 'text', ...request });
+  const index = await (await decoders.load(formatOfPath(name)!)).index(store, object, { column: 'text', kind: 'text', ...request });
   return { store, shard: { path: name, uri: `memory:///${name}`, size: object.size, etag: object.etag, ...index } };
 }
 
@@ -36,7 +36,7 @@ async function* slices(
   sliceRows: number,
   blockRows = Infinity,
 ): AsyncGenerator<{ slice: EncodedLineSlice; ids: EncodedLineSlice | undefined }> {
-  const decoder = decoders.of(formatOfPath(shard.path)!);
+  const decoder = await decoders.load(formatOfPath(shard.path)!);
   for (const [unit, { startRow, rows, isWhole }] of shard.units.entries()) {
     const step = isWhole === true ? rows : Math.min(rows, blockRows);
     for (let start = startRow; start < startRow + rows; start += step) {
@@ -128,7 +128,7 @@ describe('lines', () => {
       read: (...args: Parameters<MemoryStore['read']>) => ((bytes += args[1].endByte - args[1].startByte), store.read(...args)),
     };
     const block = { shard: 0, unit: 0, startRow: 100, endRow: unit.rows >> 1, decodedBytes: 1 };
-    const reader = decoders.of('jsonl').openBlock(counting, shard.path, shard, block);
+    const reader = (await decoders.load('jsonl')).openBlock(counting, shard.path, shard, block);
     for (let row = 100; row < block.endRow; row += 300) await sliceOf(reader, row, Math.min(block.endRow, row + 300), signal);
     expect(bytes).toBeLessThan(unit.storedBytes / 2 + 2 ** 19);
   });
@@ -208,7 +208,7 @@ describe('lines', () => {
       'bad',
     ];
     const { store, shard } = await open('x.jsonl', Buffer.from(lines.join('\n')), { id: 'id' });
-    const reader = decoders.of('jsonl').openBlock(store, shard.path, shard, { shard: 0, unit: 0, startRow: 0, endRow: 6, decodedBytes: 1 });
+    const reader = (await decoders.load('jsonl')).openBlock(store, shard.path, shard, { shard: 0, unit: 0, startRow: 0, endRow: 6, decodedBytes: 1 });
     const { slice, ids } = await rowsAndIds(reader, 1, 6);
     expect(ids).toEqual(['12345678901234567890', '7', null, null, null]);
     expect(textsOf(decodeRecords(slice as EncodedLineSlice))).toEqual(lines.slice(1));

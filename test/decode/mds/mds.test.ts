@@ -35,9 +35,9 @@ const bytesOf = (set: string, name: string): Buffer => readFileSync(`${FIXTURES}
 const storeOf = (objects: Readonly<Record<string, Uint8Array>>): Store => memoryStore('memory://m/', objects);
 
 const request = (column: string, kind: 'text' | 'tokens', rest: Partial<ColumnRequest> = {}): ColumnRequest => ({ column, kind, ...rest });
-const decoder = openDecoders(scanHere).of('mds');
+const decoder = await openDecoders(scanHere).load('mds');
 // built: zstd is decompressed in a thread, which is a file of its own
-const built: Decoder = openBuiltDecoders(scanHere).of('mds');
+const built: Decoder = await openBuiltDecoders(scanHere).load('mds');
 const decoderOf = (name: string): Decoder => (name.endsWith('.zstd') ? built : decoder);
 
 async function readSet(
