@@ -208,7 +208,13 @@ describe('lines', () => {
       'bad',
     ];
     const { store, shard } = await open('x.jsonl', Buffer.from(lines.join('\n')), { id: 'id' });
-    const reader = (await decoders.load('jsonl')).openBlock(store, shard.path, shard, { shard: 0, unit: 0, startRow: 0, endRow: 6, decodedBytes: 1 });
+    const reader = (await decoders.load('jsonl')).openBlock(store, shard.path, shard, {
+      shard: 0,
+      unit: 0,
+      startRow: 0,
+      endRow: 6,
+      decodedBytes: 1,
+    });
     const { slice, ids } = await rowsAndIds(reader, 1, 6);
     expect(ids).toEqual(['12345678901234567890', '7', null, null, null]);
     expect(textsOf(decodeRecords(slice as EncodedLineSlice))).toEqual(lines.slice(1));

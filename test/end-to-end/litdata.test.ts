@@ -1,0 +1,120 @@
+import { loadTokenizer, openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stepHashes } from '../support/global-hash.js';
+import { digestsOf, runPipeline, runRanks, take } from '../support/streams.js';
+import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+
+const FIXTURES = fileURLToPath(new URL('../decode/litdata/fixtures/', import.meta.url));
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** litData through the whole pipeline: what `litdata.optimize` wrote, each row once, in an order that is pinned, and exact after a resume. */
+describe('litData', () => {
+  let workspace: Workspace;
+  let rows: Readonly<Record<string, readonly unknown[]>>;
+  let textIds: (text: unknown) => readonly number[];
+
+  beforeAll(async () => {
+    workspace = await makeWorkspace();
+    rows = JSON.parse(await readFile(`${FIXTURES}expected.json`, 'utf8')) as typeof rows;
+    const tokenizer = await loadTokenizer(TOKENIZER_FILE);
+    textIds = (text) => [...tokenizer.encode(text as string)];
+  });
+  afterAll(() => workspace.remove());
+
+  const config = (set: string, source: Partial<ConfigInput['sources'][string]>, workers = 1): ConfigInput => ({
+    seed: 11,
+    sources: { s: { uri: `${FIXTURES}${set}/`, format: 'litdata', ...source } },
+    tokenizer: { file: TOKENIZER_FILE, append: 'none' },
+    sequence: { length: 128, packing: 'pad', padId: 0 },
+    shuffle: { blocks: 2, windowBytes: '64KiB' },
+    batch: { size: 2, lanes: 2 },
+    epochs: 1,
+    last: 'pad',
+    cache: { dir: workspace.path('cache') },
+    limits: { workers },
+  });
+
+  /** With `packing: pad` a sequence is a document. */
+  function documentsOf(batches: readonly Batch[]): string[] {
+    return batches.flatMap(({ inputIds, lossMask, rows: count, length }) =>
+      Array.from({ length: count }, (_, row) =>
+        String(Array.from(inputIds.subarray(row * length, (row + 1) * length)).filter((_id, i) => lossMask[row * length + i] === 1)),
+      ),
+    );
+  }
+
+  /** Set, source, expected ids of each row, and the first half of the SHA-256 of the steps' hashes: whoever moves it moves the streams of users. */
+  const CASES: Readonly<Record<string, readonly [string, Partial<ConfigInput['sources'][string]>, () => (readonly number[])[], string]>> = {
+    'a bare text': ['bare', {}, () => rows.bare.map(textIds), '0575350b8ce88e5a5001a12d7ffb8670'],
+    'rows in Arrow': [
+      'rows',
+      { text: 'meta.body' },
+      () => rows.rows.map((row) => textIds(((row as Row).meta as Row).body)),
+      '9e4e3c3af608790742287d749380b0b2',
+    ],
+    'ids of rows in Arrow': [
+      'rows',
+      { tokens: 'ids' },
+      () => rows.rows.map((row) => (row as Row).ids as number[]),
+      '95b36b47a942a0e4b19196dbbd873225',
+    ],
+    'grouped frames': [
+      'frames',
+      { text: '0' },
+      () => rows.positions.map((row) => textIds((row as unknown[])[0])),
+      '0575350b8ce88e5a5001a12d7ffb8670',
+    ],
+    'chunks that are compressed as a whole': [
+      'chunk-zstd',
+      { text: 'text' },
+      () => rows.mixed.map((row) => textIds((row as Row).text)),
+      '0575350b8ce88e5a5001a12d7ffb8670',
+    ],
+    'samples that are compressed one by one': [
+      'samples-zstd',
+      { text: 'value' },
+      () => rows.bare.map(textIds),
+      '0575350b8ce88e5a5001a12d7ffb8670',
+    ],
+    'token ids of a TokensLoader': ['tokens', { tokens: 'tokens' }, () => rows.tokens as number[][], '464c399148f01767ac6a70ddcb941f64'],
+  };
+
+  describe.each(Object.entries(CASES))('%s', (_name, [set, source, expected, order]) => {
+    let batches: readonly Batch[];
+
+    beforeAll(async () => {
+      ({ batches } = await runPipeline(config(set, source)));
+    });
+
+    it('each row is delivered once, as it was written, in the order that is pinned', () => {
+      const filled = (documents: readonly string[]): string[] => documents.filter((ids) => ids !== '').sort();
+      expect(filled(documentsOf(batches))).toEqual(filled(expected().map(String)));
+      expect(
+        createHash('sha256')
+          .update(stepHashes([[...batches]]).join('\n'))
+          .digest('hex')
+          .slice(0, 32),
+      ).toBe(order);
+    });
+
+    it('other numbers of ranks and workers give the same steps', async () => {
+      expect(stepHashes(await runRanks(config(set, source, 2), 2))).toEqual(stepHashes([[...batches]]));
+    });
+
+    it('a cursor goes on exactly', async () => {
+      const pipeline = await openPipeline(config(set, source));
+      try {
+        for (let step = 0; step < batches.length - 1; step += 5) {
+          const rest = await take(pipeline.batches({ cursor: batches[step].cursor }));
+          expect(digestsOf(rest), `after step ${step}`).toEqual(digestsOf(batches.slice(step + 1)));
+        }
+      } finally {
+        await pipeline.close();
+      }
+    });
+  });
+});
