@@ -11,7 +11,6 @@ import type { EncodedArraySlice } from './array/encoded-slice.js';
 import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
 import type { EncodedArrowBeside, EncodedArrowRecords, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
-import type { MdsPlacesRequest, MdsUnits } from './mds/cut-units.js';
 import type { EncodedMdsBeside, EncodedMdsSlice } from './mds/encoded-slice.js';
 import type { ItemTable, ItemTableRequest } from './items/item-table.js';
 import type { EncodedLitdataBeside, EncodedLitdataSlice } from './litdata/encoded-slice.js';
@@ -220,8 +219,6 @@ export interface Scans {
   readonly 'document-ends': { readonly request: DocumentEndsRequest; readonly result: DocumentEnds };
   /** Cuts the documents of a Megatron index into units. */
   readonly 'megatron-documents': { readonly request: MegatronRequest; readonly result: MegatronDocuments };
-  /** Cuts the samples of an MDS shard into units. */
-  readonly 'mds-places': { readonly request: MdsPlacesRequest; readonly result: MdsUnits };
   /** Cuts counted items into units. */
   readonly 'item-table': { readonly request: ItemTableRequest; readonly result: ItemTable };
 }
@@ -331,8 +328,11 @@ export interface Decoder {
   describe?(store: Store, object: ObjectInfo, signal?: AbortSignal): Promise<ShardDescription>;
   /** The types of the fields that the index was asked for, in their order; `undefined`: a shard without rows, which has none. Left out: this format serves none. */
   fieldTypes?: (shard: Shard) => readonly FieldType[] | undefined;
-  /** Stored bytes of the ids of a unit's rows; 0 where the index was not asked for them. */
+  /** Stored bytes of the ids of a unit's rows; 0 where the index was not asked for them, or where they lie in what is read anyway. */
   storedIdBytes(unit: Unit): number;
-  /** Stored bytes of the columns that decide which rows of the unit a filter takes; 0 where it takes all. Absent: the format has no filters. */
-  storedFilterBytes?(unit: Unit): number;
+  /**
+   * Stored bytes of the columns that decide which rows of the unit a filter takes; 0 where they lie in what is read anyway, `undefined` where it takes all
+   * rows. Absent: the format has no filters.
+   */
+  storedFilterBytes?(unit: Unit): number | undefined;
 }

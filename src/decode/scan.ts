@@ -6,7 +6,6 @@ const SCANNERS: { readonly [K in ScanKind]: () => Promise<(request: Scans[K]['re
   'row-starts': async () => (await import('./lines/scan-rows.js')).scanRows,
   'tar-headers': async () => (await import('./webdataset/scan-headers.js')).scanTarHeaders,
   'document-ends': async () => (await import('./array/document-ends.js')).findDocumentEnds,
-  'mds-places': async () => (await import('./mds/cut-units.js')).cutMdsUnits,
   'megatron-documents': async () => (await import('./array/megatron-documents.js')).cutMegatronDocuments,
   'item-table': async () => (await import('./items/item-table.js')).cutItemTable,
 };

@@ -7,8 +7,9 @@
  */
 import { bytesOfNumbers, describeField, numbersOf, type FieldDtype, type FieldNumbers, type FieldType } from '../core/fields.js';
 import { columnsOf, truthsOf, TRUE, type Filter, type Operand } from '../core/filter/filter.js';
-import { conditionTest, OperandError, type ColumnType, type ColumnValue } from '../core/filter/operand.js';
+import type { ColumnType, ColumnValue } from '../core/filter/operand.js';
 import { HeadraceError } from '../core/errors.js';
+import { checkComparable } from './comparable.js';
 import type { FieldRows, FilterColumn } from './decoder.js';
 
 /** Text as a string or as its UTF-8; integers that a number does not hold as bigints. `undefined`: the row has none. */
@@ -133,21 +134,7 @@ export function comparedColumns(filter: Filter, uri: string): readonly ComparedC
     return TRUE;
   });
   const columns = [...operands].map(([column, values]): ComparedColumn => ({ column, as: comparedAs(column, values, uri) }));
-  const types = new Map(columns.map(({ column, as }) => [column, columnTypeOf(as)]));
-  truthsOf(filter, (condition) => {
-    const { column } = condition;
-    const type = types.get(column);
-    try {
-      if (type !== undefined) conditionTest(condition, type);
-    } catch (error) {
-      if (!(error instanceof OperandError)) throw error;
-      throw new HeadraceError('COLUMN_TYPE', `column ${column} of ${uri} cannot be compared as \`where\` does: ${error.message}`, {
-        detail: { uri, column },
-        hint: 'Write all values that a column is compared with as text, or all as numbers.',
-      });
-    }
-    return TRUE;
-  });
+  checkComparable(filter, new Map(columns.map(({ column, as }) => [column, columnTypeOf(as)])), uri);
   return columns;
 }
 
@@ -184,11 +171,17 @@ function columnTypeOf(as: ComparedColumn['as']): ColumnType {
 /** A column for a filter: values of another type are null, as are those that are missing. */
 export function filterColumnOf({ column, as }: ComparedColumn, valueAt: (row: number) => RowValue): FilterColumn {
   const compared = COMPARED[as];
+  // several conditions ask for one value, and so does whoever leaves the row out
+  let known: { readonly row: number; readonly value: RowValue } | undefined;
+  const once = (row: number): RowValue => {
+    if (known?.row !== row) known = { row, value: valueAt(row) };
+    return known.value;
+  };
   return {
     column,
     type: columnTypeOf(as),
-    valueAt: (row) => compared(valueAt(row)),
-    isBad: (row) => isBad(valueAt(row)),
+    valueAt: (row) => compared(once(row)),
+    isBad: (row) => isBad(once(row)),
   };
 }
 

@@ -116,7 +116,7 @@ export class WindowLoader {
       rows: !isKept && kind !== 'none',
       ids: this.#readsIds,
       fields: hasFields,
-      filter: this.#filterBytesOf(shard.units[block.unit]) > 0,
+      filter: this.#filterBytesOf(shard.units[block.unit]) !== undefined,
     };
     if (!wanted.rows && !hasBeside(wanted)) return { encoded: omitted, beside: undefined, again: false };
 
@@ -156,12 +156,13 @@ export class WindowLoader {
     const { storedBytes, decodedBytes, rows } = unit;
     const bytes = tokens === undefined ? storedBytes : Math.max(storedBytes, decodedBytes);
     const idBytes = this.#readsIds ? decoder.storedIdBytes(unit) : 0;
-    return Math.ceil(((bytes + idBytes + this.#filterBytesOf(unit)) * (endRow - startRow)) / rows);
+    const filterBytes = this.#filterBytesOf(unit) ?? 0;
+    return Math.ceil(((bytes + idBytes + filterBytes) * (endRow - startRow)) / rows);
   }
 
-  /** Of the columns that decide about the unit's rows; 0 where there is nothing to decide. */
-  #filterBytesOf(unit: Unit): number {
-    return this.#options.source.selection?.where === undefined ? 0 : (this.#options.decoder.storedFilterBytes?.(unit) ?? 0);
+  /** Of the columns that decide about the unit's rows; `undefined` where there is nothing to decide. */
+  #filterBytesOf(unit: Unit): number | undefined {
+    return this.#options.source.selection?.where === undefined ? undefined : this.#options.decoder.storedFilterBytes?.(unit);
   }
 
   #readerOf(block: Block): BlockReader {

@@ -12,7 +12,7 @@ import { withFreshReads } from '../fresh-reads.js';
 import type { BlockReader, PlainRequest, PlainDecoder, Scan, ShardIndex } from '../decoder.js';
 import { HEAD_BYTES, npyForm, rawForm, type ArrayForm, type ArrayHead } from './array-file.js';
 import { NOTHING, rowsOnly } from './encoded-slice.js';
-import { estimateStretch } from './estimate.js';
+import { estimateStretch } from '../estimate-stretch.js';
 import { arrayShardLayout, arrayUnitLayout, type ArrayShardLayout, type ArrayUnitLayout } from './layout.js';
 import { arrayOptionsOf, type ArrayOptions } from './options.js';
 

@@ -16,7 +16,7 @@ import { withFreshReads } from '../fresh-reads.js';
 import type { BlockReader, PlainRequest, PlainDecoder, Scan, ShardIndex } from '../decoder.js';
 import { integerOf, type IntegerType } from '../integers.js';
 import { NOTHING, rowsOnly } from './encoded-slice.js';
-import { estimateStretch } from './estimate.js';
+import { estimateStretch } from '../estimate-stretch.js';
 import { megatronShardLayout, megatronUnitLayout, type MegatronShardLayout, type MegatronUnitLayout } from './layout.js';
 import { expectTokensOnly } from './options.js';
 

@@ -4,7 +4,7 @@ import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import { allOrNone } from '../all-or-none.js';
-import { estimateStretch } from '../array/estimate.js';
+import { estimateStretch } from '../estimate-stretch.js';
 import type { PinnedObject } from '../ascending-reader.js';
 import type { BlockReader, Decoder, FetchedRows } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
@@ -47,8 +47,8 @@ export function createArrowDecoder(): Decoder {
       return id === undefined ? 0 : storedBytesOf(id);
     },
     storedFilterBytes: (unit) => {
-      const { filter = [] } = arrowUnitLayout(unit.layout);
-      return filter.reduce((sum, layout) => sum + storedBytesOf(layout), 0);
+      const { filter } = arrowUnitLayout(unit.layout);
+      return filter?.reduce((sum, layout) => sum + storedBytesOf(layout), 0);
     },
   };
 }

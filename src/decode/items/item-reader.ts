@@ -15,6 +15,8 @@ export interface ItemSource {
 export interface ItemReaderParts {
   readonly source: ItemSource;
   readonly readTable: (signal: AbortSignal) => ReadItemBytes;
+  /** The table lies in the object as it is; else in the content that `source` reads, whose ranges have it. */
+  readonly isTableStored: boolean;
   /** Where the offset of the shard's first item is. */
   readonly tableByte: number;
   /** The unit's, as its layout says. */
@@ -52,7 +54,8 @@ export class ItemReader {
 
   /** The table's part among them. */
   get ranges(): readonly ByteRange[] {
-    return [this.#tableRange, ...this.#parts.source.ranges];
+    const { source, isTableStored } = this.#parts;
+    return isTableStored ? [this.#tableRange, ...source.ranges] : source.ranges;
   }
 
   /** Items [startRow, endRow), after those of the calls before. Errors: `changed`, and those of reading. */

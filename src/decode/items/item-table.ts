@@ -25,24 +25,40 @@ export interface ItemTable {
   readonly units: Float64Array;
   /** SHA-256 (hex). */
   readonly digest: string;
-  /** What is wrong with the table. */
-  readonly problem: string | undefined;
+  /** The shortest item, and its bytes. */
+  readonly shortest: { readonly item: number; readonly bytes: number };
+  readonly problem: ItemProblem | undefined;
+}
+
+export interface ItemProblem {
+  /** Which item it is about, counted in the whole table. */
+  readonly item: number;
+  /** The table is whole, and an item too long. */
+  readonly isLong: boolean;
+  readonly message: string;
 }
 
 export function cutItemTable(request: ItemTableRequest): ItemTable {
   const { bytes, firstItem, startByte, endByte, unitBytes, unitItems, itemBytesMax } = request;
   const digest = createHash('sha256').update(bytes).digest('hex');
   const offsets = integersOf(bytes, { bytes: ITEM_OFFSET_BYTES, signed: false }) as Uint32Array;
-  const refused = (problem: string): ItemTable => ({ units: new Float64Array(0), digest, problem });
-  if (offsets[0] !== startByte) return refused(`item ${firstItem} starts at byte ${offsets[0]}, where ${startByte} is next`);
+  let shortest = { item: firstItem, bytes: Infinity };
+  const refused = (item: number, message: string, isLong = false): ItemTable => ({
+    units: new Float64Array(0),
+    digest,
+    shortest,
+    problem: { item, isLong, message },
+  });
+  if (offsets[0] !== startByte) return refused(firstItem, `sample ${firstItem} starts at byte ${offsets[0]}, where ${startByte} is next`);
   const units: number[] = [];
   let unit = { items: 0, startByte };
   for (let i = 1; i < offsets.length; i++) {
     const [start, end] = [offsets[i - 1], offsets[i]];
-    if (!(end >= start && end <= endByte)) return refused(`item ${firstItem + i - 1} is said to be bytes ${start} to ${end} of ${endByte}`);
-    if (end - start > itemBytesMax) {
-      return refused(`item ${firstItem + i - 1} has ${end - start} bytes, and at most ${itemBytesMax} are read`);
-    }
+    const item = firstItem + i - 1;
+    if (!(end >= start && end <= endByte)) return refused(item, `sample ${item} is said to be bytes ${start} to ${end} of ${endByte}`);
+    if (end - start > itemBytesMax)
+      return refused(item, `sample ${item} has ${end - start} bytes, and at most ${itemBytesMax} are read`, true);
+    if (end - start < shortest.bytes) shortest = { item, bytes: end - start };
     if (unit.items > 0 && (end - unit.startByte > unitBytes || unit.items === unitItems)) {
       units.push(unit.items, start);
       unit = { items: 0, startByte: start };
@@ -50,5 +66,5 @@ export function cutItemTable(request: ItemTableRequest): ItemTable {
     unit.items++;
   }
   if (unit.items > 0) units.push(unit.items, offsets[offsets.length - 1]);
-  return { units: Float64Array.from(units), digest, problem: undefined };
+  return { units: Float64Array.from(units), digest, shortest, problem: undefined };
 }

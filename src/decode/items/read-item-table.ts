@@ -5,7 +5,7 @@
  */
 import { LIMITS } from '../../config/limits.js';
 import type { Scan } from '../decoder.js';
-import { ITEM_OFFSET_BYTES } from './item-table.js';
+import { ITEM_OFFSET_BYTES, type ItemProblem, type ItemTable } from './item-table.js';
 
 /** Bytes of the object, or of its content where that is compressed. Asked for in ascending order. */
 export type ReadItemBytes = (startByte: number, endByte: number) => Promise<Uint8Array>;
@@ -33,19 +33,22 @@ export interface ItemUnits {
   readonly endByte: number;
   /** SHA-256 (hex) of the table's parts. */
   readonly digests: readonly string[];
+  /** The shortest item, and its bytes; of no item they are infinite. */
+  readonly shortest: ItemTable['shortest'];
 }
 
-/** `invalid` makes the error of what is wrong with the table. Errors: that, and those of `read`. */
+/** `invalid` makes the error of what is wrong with the table, at a byte of it. Errors: that, and those of `read`. */
 export async function readItemTable(
   read: ReadItemBytes,
   { tableByte, items, startByte, endByte }: ItemPlaces,
   scan: Scan,
-  invalid: (problem: string, byte: number) => Error,
+  invalid: (problem: ItemProblem, byte: number) => Error,
   signal: AbortSignal,
 ): Promise<ItemUnits> {
   const units: ItemUnit[] = [];
   const digests: string[] = [];
   let end = startByte;
+  let shortest: ItemTable['shortest'] = { item: 0, bytes: Infinity };
   for (let firstItem = 0; firstItem < items; firstItem += LIMITS.itemPartItems) {
     const own = Math.min(LIMITS.itemPartItems, items - firstItem);
     const partByte = tableByte + ITEM_OFFSET_BYTES * firstItem;
@@ -53,7 +56,8 @@ export async function readItemTable(
     const { itemUnitBytes: unitBytes, itemUnitItems: unitItems, itemBytesMax } = LIMITS;
     const request = { bytes, firstItem, startByte: end, endByte, unitBytes, unitItems, itemBytesMax };
     const part = await scan('item-table', request, signal);
-    if (part.problem !== undefined) throw invalid(part.problem, partByte);
+    if (part.problem !== undefined) throw invalid(part.problem, tableByte + ITEM_OFFSET_BYTES * part.problem.item);
+    if (part.shortest.bytes < shortest.bytes) ({ shortest } = part);
     digests.push(part.digest);
     let startRow = firstItem;
     for (let i = 0; i < part.units.length; i += 2) {
@@ -63,5 +67,5 @@ export async function readItemTable(
       end = unitEnd;
     }
   }
-  return { units, endByte: end, digests };
+  return { units, endByte: end, digests, shortest };
 }

@@ -27,7 +27,8 @@ export function createTextDecoder(scan: Scan, formatOf: LineFormatOf): Decoder {
     openBlock: (store, path, shard, block) => new LineReader(store, path, shard, block),
     reopenBlock: (store, path, shard, block, ranges) => new LineReader(withFreshReads(store, ranges), path, shard, block),
     estimateBlock,
-    storedIdBytes: (unit) => unit.storedBytes,
+    // all columns lie in the same bytes
+    storedIdBytes: () => 0,
   };
 }
 
@@ -39,8 +40,7 @@ export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): Decoder {
       const columns = lineColumns(layout);
       return rows === 0 || columns.kind === 'text' ? undefined : (columns.fields ?? []).map(({ type }) => type);
     },
-    // all columns lie in the same bytes
-    storedFilterBytes: (unit) => unit.storedBytes,
+    storedFilterBytes: () => 0,
   };
 }
 

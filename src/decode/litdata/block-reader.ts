@@ -2,7 +2,7 @@
 import type { Block, Shard } from '../../core/shard.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import type { EncodedArraySlice } from '../array/encoded-slice.js';
-import { estimateStretch } from '../array/estimate.js';
+import { estimateStretch } from '../estimate-stretch.js';
 import { AscendingReader, readPinned, type PinnedObject } from '../ascending-reader.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
@@ -36,6 +36,7 @@ export class ChunkReader implements BlockReader {
       source,
       readTable: (signal) => async (startByte, endByte) =>
         stored === 'chunk' ? source.read(startByte, endByte, endByte, signal) : readPinned(object, { startByte, endByte }, signal),
+      isTableStored: stored !== 'chunk',
       tableByte,
       range: { startByte: unit.firstByte, endByte: unit.lastByte },
       block,

@@ -14,6 +14,7 @@ import type { ByteRange, ObjectInfo, Store } from '../../store/store.js';
 import { readPinned, type PinnedObject } from '../ascending-reader.js';
 import { passContent } from '../compressed/content.js';
 import type { Scan } from '../decoder.js';
+import type { ItemProblem } from '../items/item-table.js';
 import { readItemTable, type ItemUnit, type ReadItemBytes } from '../items/read-item-table.js';
 import { arrowPart, ARROW_TAIL_BYTES } from './arrow-part.js';
 import type { LitdataSet } from './data-set.js';
@@ -85,7 +86,7 @@ async function indexPlain(parts: ChunkParts, { pinned, head, tail }: PlainChunk,
   const { items, startByte } = readHead(parts, head, object.size);
   const read: ReadItemBytes = (start, end) =>
     end <= head.length ? Promise.resolve(head.slice(start, end)) : readPinned(pinned, { startByte: start, endByte: end }, signal);
-  const invalid = (problem: string, byte: number): Error => litdataInvalid(uri, problem, byte);
+  const invalid = ({ message }: ItemProblem, byte: number): Error => litdataInvalid(uri, message, byte);
   const places = { tableByte: TABLE_BYTE, items, startByte, endByte: object.size };
   const { units, endByte, digests } = await readItemTable(read, places, scan, invalid, signal);
   for (const digest of digests) content.update(digest);
@@ -132,7 +133,7 @@ async function indexContent(parts: ChunkParts): Promise<IndexedChunk> {
   const { items, startByte } = readHead(parts, table.subarray(0, filled), 2 ** 32);
   if (filled < tableEnd) throw litdataInvalid(uri, 'its content ends within the table of its samples', filled);
   const read: ReadItemBytes = (start, end) => Promise.resolve(table.slice(start, end));
-  const invalid = (problem: string, byte: number): Error => litdataInvalid(uri, problem, byte);
+  const invalid = ({ message }: ItemProblem, byte: number): Error => litdataInvalid(uri, message, byte);
   const { endByte, digests } = await readItemTable(
     read,
     { tableByte: TABLE_BYTE, items, startByte, endByte: 2 ** 32 },

@@ -2,7 +2,7 @@
 import type { Block, Shard, Unit } from '../../core/shard.js';
 import { createTurns } from '../../core/turns.js';
 import type { ByteRange, Store } from '../../store/store.js';
-import { estimateStretch } from '../array/estimate.js';
+import { estimateStretch } from '../estimate-stretch.js';
 import { AscendingReader, readPinned, type PinnedObject } from '../ascending-reader.js';
 import { codecOfPath } from '../compressed/codec.js';
 import { openContent, type ContentReader } from '../compressed/content.js';
@@ -11,10 +11,10 @@ import { hasBeside } from '../beside.js';
 import type { BlockReader, Decoder, FetchedRows, ReadEstimate, Scan, ShardIndex, Wanted } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
 import { describeMds } from './describe.js';
+import { ItemReader, type ItemSource } from '../items/item-reader.js';
 import type { EncodedMdsSlice } from './encoded-slice.js';
-import { PLACE_BYTES, PLACES_BYTE, readMdsIndex } from './index-shard.js';
+import { PLACES_BYTE, readMdsIndex } from './index-shard.js';
 import { mdsShardLayout, mdsUnitLayout, type MdsShardLayout, type MdsUnitLayout } from './layout.js';
-import { MDS_LIMITS } from './limits.js';
 import { mdsInvalid } from './mds-error.js';
 
 /** `scan` runs in a worker. */
@@ -36,7 +36,7 @@ export function createMdsDecoder(scan: Scan): Decoder {
     fieldTypes: (shard) => (shard.rows === 0 ? undefined : mdsShardLayout(shard.layout).fields?.map(({ type }) => type)),
     // they lie in the samples that are read anyway
     storedIdBytes: () => 0,
-    storedFilterBytes: () => 1,
+    storedFilterBytes: () => 0,
   };
 }
 
@@ -53,116 +53,63 @@ function estimateStream({ startRow, rows, storedBytes }: Unit): (startRow: numbe
 
 class SampleReader implements BlockReader {
   readonly #shard: Shard;
-  readonly #block: Block;
   readonly #unit: Unit;
   readonly #layout: MdsUnitLayout;
   readonly #wanted: MdsShardLayout;
-  readonly #source: SampleSource;
-  #places: Promise<readonly number[]> | undefined;
+  readonly #items: ItemReader;
 
   constructor(store: Store, path: string, shard: Shard, block: Block) {
     this.#shard = shard;
-    this.#block = block;
     this.#unit = shard.units[block.unit];
     this.#layout = mdsUnitLayout(this.#unit.layout);
     this.#wanted = mdsShardLayout(shard.layout);
     const { uri, size, etag } = shard;
-    this.#source =
-      this.#unit.isWhole === true
-        ? streamOf(openContent(store, { path, uri, size, etag }, { startByte: 0, endByte: size }))
-        : placedSource({ store, path, etag });
+    const pinned: PinnedObject = { store, path, etag };
+    const content =
+      this.#unit.isWhole === true ? openContent(store, { path, uri, size, etag }, { startByte: 0, endByte: size }) : undefined;
+    this.#items = new ItemReader({
+      source: content === undefined ? new AscendingReader(pinned) : this.#streamOf(content),
+      readTable: (signal) => (startByte, endByte) =>
+        content === undefined ? readPinned(pinned, { startByte, endByte }, signal) : content.read(startByte, endByte, signal),
+      isTableStored: content === undefined,
+      tableByte: PLACES_BYTE,
+      range: this.#layout,
+      block,
+      changed: (byte) => mdsInvalid({ uri, byte }, 'its samples are not where they were when the manifest was made'),
+    });
   }
 
   get ranges(): readonly ByteRange[] {
-    return this.#source.ranges();
+    return this.#items.ranges;
   }
 
   async read(startRow: number, endRow: number, wanted: Wanted, signal: AbortSignal): Promise<FetchedRows> {
-    const slice = await this.#read(startRow, endRow, signal);
-    return {
-      slice: wanted.rows ? slice : undefined,
-      beside: hasBeside(wanted) ? { format: 'mds', slice, wanted, ranges: slice.ranges } : undefined,
-    };
-  }
-
-  async #read(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedMdsSlice> {
-    const { uri } = this.#shard;
-    const places = await this.#placesOf(signal);
-    const own = places.slice(startRow - this.#block.startRow, endRow - this.#block.startRow + 1);
-    const [startByte] = own;
-    const endByte = own[own.length - 1];
-    const lastByte = places[places.length - 1];
-    // a byte beyond the end of a stream: only then is it known that all of it is whole
-    const isEnd = this.#unit.isWhole === true && endByte === this.#layout.endByte;
-    const bytes = await this.#source.read(startByte, isEnd ? endByte + 1 : endByte, lastByte, signal);
-    const problem = bytes.length < endByte - startByte ? 'it ends within its samples' : 'something follows its last sample';
-    if (bytes.length !== endByte - startByte) throw mdsInvalid({ uri, byte: startByte + bytes.length }, problem);
-    return {
+    const items = await this.#items.read(startRow, endRow, signal);
+    const { ranges } = this;
+    const slice: EncodedMdsSlice = {
       format: 'mds',
-      uri,
+      uri: this.#shard.uri,
       startRow,
-      startByte,
       rows: endRow - startRow,
-      bytes,
-      bounds: Int32Array.from(own, (byte) => byte - startByte),
-      ranges: this.ranges,
+      ...items,
+      ranges,
       wanted: this.#wanted,
     };
+    return { slice: wanted.rows ? slice : undefined, beside: hasBeside(wanted) ? { format: 'mds', slice, wanted, ranges } : undefined };
   }
 
-  /** Where each sample of the block starts, and the end of the last. Read once. */
-  async #placesOf(signal: AbortSignal): Promise<readonly number[]> {
-    this.#places ??= this.#readPlaces(signal);
-    const reading = this.#places;
-    reading.catch(() => (this.#places = undefined)); // the next one tries again
-    return reading;
+  /** Of a compressed shard a byte beyond its end is asked for: only then is it known that all of it is whole. */
+  #streamOf(content: ContentReader): ItemSource {
+    return {
+      get ranges() {
+        return content.ranges;
+      },
+      read: async (startByte, endByte, _lastByte, signal) => {
+        const bytes = await content.read(startByte, endByte === this.#layout.endByte ? endByte + 1 : endByte, signal);
+        if (bytes.length === endByte - startByte) return bytes;
+        const problem = bytes.length < endByte - startByte ? 'it ends within its samples' : 'something follows its last sample';
+        throw mdsInvalid({ uri: this.#shard.uri, byte: startByte + bytes.length }, problem);
+      },
+    };
   }
-
-  async #readPlaces(signal: AbortSignal): Promise<readonly number[]> {
-    const { startRow, endRow } = this.#block;
-    const { uri } = this.#shard;
-    const range = { startByte: PLACES_BYTE + PLACE_BYTES * startRow, endByte: PLACES_BYTE + PLACE_BYTES * (endRow + 1) };
-    const bytes = await this.#source.readPlaces(range, signal);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const places = Array.from({ length: Math.floor(bytes.length / PLACE_BYTES) }, (_, i) => view.getUint32(PLACE_BYTES * i, true));
-    const { startByte, endByte } = this.#layout;
-    const [first, last] = [places.at(0) ?? 0, places.at(-1) ?? 0];
-    const isSame =
-      places.length === endRow - startRow + 1 &&
-      (startRow === this.#unit.startRow ? first === startByte : first >= startByte) &&
-      (endRow === this.#unit.startRow + this.#unit.rows ? last === endByte : last <= endByte) &&
-      places.every((place, i) => i === 0 || (place >= places[i - 1] && place - places[i - 1] <= MDS_LIMITS.sampleBytesMax));
-    if (!isSame) throw mdsInvalid({ uri, byte: range.startByte }, 'its samples are not where they were when the manifest was made');
-    return places;
-  }
-}
-
-/** Reads forward, in the content of a shard. */
-interface SampleSource {
-  readPlaces(range: ByteRange, signal: AbortSignal): Promise<Uint8Array>;
-  /** Those up to `lastByte` will be asked for as well. Fewer bytes where the content ends. */
-  read(startByte: number, endByte: number, lastByte: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
-  /** Of the object: what was read, as far as it is still held or was answered last. */
-  ranges(): readonly ByteRange[];
-}
-
-function placedSource(pinned: PinnedObject): SampleSource {
-  const reader = new AscendingReader(pinned);
-  let places: readonly ByteRange[] = [];
-  return {
-    readPlaces: (range, signal) => {
-      places = [range];
-      return readPinned(pinned, range, signal);
-    },
-    read: (startByte, endByte, lastByte, signal) => reader.read(startByte, endByte, lastByte, signal),
-    ranges: () => [...places, ...reader.ranges],
-  };
-}
-
-function streamOf(content: ContentReader): SampleSource {
-  return {
-    readPlaces: ({ startByte, endByte }, signal) => content.read(startByte, endByte, signal),
-    read: (startByte, endByte, _lastByte, signal) => content.read(startByte, endByte, signal),
-    ranges: () => content.ranges,
-  };
 }

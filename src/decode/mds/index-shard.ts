@@ -13,8 +13,10 @@ import type { ObjectInfo, Store } from '../../store/store.js';
 import { readPinned } from '../ascending-reader.js';
 import { codecOfPath } from '../compressed/codec.js';
 import type { ColumnRequest, Scan, ShardIndex } from '../decoder.js';
+import { ITEM_OFFSET_BYTES, type ItemProblem } from '../items/item-table.js';
+import { readItemTable, type ItemUnit, type ItemUnits } from '../items/read-item-table.js';
 import { MAGIC_BYTES, nameOfMagic } from '../magic.js';
-import { openArchive } from '../webdataset/archive.js';
+import { openArchive } from '../compressed/archive.js';
 import { leastBytesOf, readColumns } from './columns.js';
 import type { MdsColumn, MdsUnitLayout } from './layout.js';
 import { MDS_LIMITS } from './limits.js';
@@ -23,7 +25,8 @@ import { mdsOptionsOf, wantedColumns, type MdsOptions } from './wanted.js';
 
 /** Where the places of samples start. */
 export const PLACES_BYTE = 4;
-export const PLACE_BYTES = 4;
+/** They have 32 bits. */
+const PLACE_MAX = 2 ** 32 - 1;
 
 /** What a shard says of itself. */
 export interface MdsIndex {
@@ -91,6 +94,11 @@ function checkEnding(path: string, uri: string): boolean {
   );
 }
 
+function plainUnit({ startRow, rows, startByte, endByte }: ItemUnit): Unit {
+  const layout: MdsUnitLayout = { startByte, endByte };
+  return { startRow, rows, decodedBytes: endByte - startByte, storedBytes: endByte - startByte, layout: { ...layout } };
+}
+
 /** A compressed shard is read from its start. */
 function wholeUnit(units: readonly Unit[], size: number): Unit {
   const { startByte } = units[0].layout as MdsUnitLayout;
@@ -116,7 +124,7 @@ class Start {
   async read(scan: Scan, signal: AbortSignal): Promise<Omit<MdsIndex, 'contentId'>> {
     this.#head = await this.#readBytes(0, MDS_LIMITS.headBytes);
     const rows = this.#number(0, 'it ends before it has begun');
-    const placesEnd = PLACES_BYTE + PLACE_BYTES * (rows + 1);
+    const placesEnd = PLACES_BYTE + ITEM_OFFSET_BYTES * (rows + 1);
     if (this.#size !== undefined && placesEnd > this.#size) {
       throw this.#invalid(0, `it claims ${rows} samples, and has ${this.#size} bytes`);
     }
@@ -128,60 +136,43 @@ class Start {
     if (configBytes < 0 || configBytes > MDS_LIMITS.configBytesMax) {
       throw this.#invalid(PLACES_BYTE, `it claims ${rows} samples, the first of which starts at byte ${samplesByte}`);
     }
-    const found = await this.#readPlaces(rows, scan, signal);
-    const last = found.units.at(-1)?.layout as MdsUnitLayout | undefined;
-    const endByte = last?.endByte ?? samplesByte;
+    const { units, endByte, shortest } = await this.#readPlaces(rows, samplesByte, scan, signal);
     if (this.#size !== undefined && endByte !== this.#size) {
-      throw this.#invalid(PLACES_BYTE + PLACE_BYTES * rows, `its samples end at byte ${endByte}, and it has ${this.#size} bytes`);
+      throw this.#invalid(PLACES_BYTE + ITEM_OFFSET_BYTES * rows, `its samples end at byte ${endByte}, and it has ${this.#size} bytes`);
     }
     const after = await this.#readBetween(placesEnd, Math.min(samplesByte + MDS_LIMITS.headBytes, Math.max(samplesByte, endByte)));
     if (after.length < configBytes) throw this.#invalid(placesEnd + after.length, 'it ends within its description of the columns');
     this.content.update(after);
     const columns = readColumns(after.subarray(0, configBytes), { uri: this.#uri, byte: placesEnd });
     const leastBytes = leastBytesOf(columns);
-    if (found.shortestBytes < leastBytes) {
-      const byte = PLACES_BYTE + PLACE_BYTES * found.shortestRow;
+    if (shortest.bytes < leastBytes) {
+      const byte = PLACES_BYTE + ITEM_OFFSET_BYTES * shortest.item;
       throw mdsInvalid(
-        { uri: this.#uri, byte, row: found.shortestRow },
-        `a sample has ${found.shortestBytes} bytes, and with these columns each has ${leastBytes}`,
+        { uri: this.#uri, byte, row: shortest.item },
+        `a sample has ${shortest.bytes} bytes, and with these columns each has ${leastBytes}`,
       );
     }
-    return { rows, units: found.units, columns, firstSamples: after.subarray(configBytes) };
+    return { rows, units: units.map(plainUnit), columns, firstSamples: after.subarray(configBytes) };
   }
 
-  /** In parts, whose ends are the next ones' starts. */
-  async #readPlaces(
-    rows: number,
-    scan: Scan,
-    signal: AbortSignal,
-  ): Promise<{ readonly units: Unit[]; readonly shortestBytes: number; readonly shortestRow: number }> {
-    const { unitBytes, sampleBytesMax, placesBytes } = MDS_LIMITS;
-    const units: Unit[] = [];
-    let [shortestBytes, shortestRow] = [Infinity, 0];
-    const partRows = placesBytes / PLACE_BYTES - 1;
-    for (let startRow = 0; startRow < rows; startRow += partRows) {
-      const endRow = Math.min(rows, startRow + partRows);
-      const [startByte, endByte] = [PLACES_BYTE + PLACE_BYTES * startRow, PLACES_BYTE + PLACE_BYTES * (endRow + 1)];
+  async #readPlaces(rows: number, samplesByte: number, scan: Scan, signal: AbortSignal): Promise<ItemUnits> {
+    const read = async (startByte: number, endByte: number): Promise<Uint8Array> => {
       const bytes = await this.#readBetween(startByte, endByte);
       if (bytes.length < endByte - startByte) throw this.#invalid(startByte + bytes.length, `it claims ${rows} samples, and ends`);
-      const firstByte = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-      const found = await scan('mds-places', { bytes, startRow, unitBytes, sampleBytesMax }, signal);
-      if (found.problem?.isLong === true) throw mdsUnsupported(this.#uri, found.problem.message, 'Write shorter samples.');
-      if (found.problem !== undefined) {
-        const { row, message } = found.problem;
-        throw mdsInvalid({ uri: this.#uri, byte: PLACES_BYTE + PLACE_BYTES * row, row }, message);
-      }
-      this.content.update(found.digest);
-      if (found.shortestBytes < shortestBytes) ({ shortestBytes, shortestRow } = found);
-      let [row, byte] = [startRow, firstByte];
-      for (let i = 0; i < found.units.length; i += 2) {
-        const [unitRows, unitEnd] = [found.units[i], found.units[i + 1]];
-        const layout: MdsUnitLayout = { startByte: byte, endByte: unitEnd };
-        units.push({ startRow: row, rows: unitRows, decodedBytes: unitEnd - byte, storedBytes: unitEnd - byte, layout: { ...layout } });
-        [row, byte] = [row + unitRows, unitEnd];
-      }
-    }
-    return { units, shortestBytes, shortestRow };
+      return bytes;
+    };
+    const refused = ({ item: row, isLong, message }: ItemProblem, byte: number): Error =>
+      isLong ? mdsUnsupported(this.#uri, message, 'Write shorter samples.') : mdsInvalid({ uri: this.#uri, byte, row }, message);
+    const endByte = this.#size ?? PLACE_MAX;
+    const found = await readItemTable(
+      read,
+      { tableByte: PLACES_BYTE, items: rows, startByte: samplesByte, endByte },
+      scan,
+      refused,
+      signal,
+    );
+    for (const digest of found.digests) this.content.update(digest);
+    return found;
   }
 
   /** In a buffer of their own; fewer where the content ends. Never before what was asked for last. */

@@ -124,7 +124,7 @@ export function createParquetDecoder(scan: Scan): Decoder {
       return id === undefined ? 0 : id.endByte - id.startByte;
     },
     storedFilterBytes: (unit) =>
-      (parquetUnitLayout(unit.layout).filter ?? []).reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0),
+      parquetUnitLayout(unit.layout).filter?.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0),
   };
 }
 

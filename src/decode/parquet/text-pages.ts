@@ -48,6 +48,9 @@ function countOf({ data_page_header: v1, data_page_header_v2: v2 }: Page['header
   return v1?.num_values ?? v2?.num_values ?? 0;
 }
 
+/** Writers end a dictionary at 1 MiB, by default: a worker keeps what may be several times as large, and no more. */
+const KEPT_BYTES_MAX = 16 * 2 ** 20;
+
 /** All slices of a column chunk have the same dictionary, and follow each other mostly. */
 let known: { readonly uri: string; readonly byte: number; readonly stored: Uint8Array; readonly values: Values } | undefined;
 
@@ -59,7 +62,7 @@ function dictionaryOf({ uri, dictionary, dictionaryByte, unit }: EncodedChunk, i
   // of snappy they lie in a memory that the next page takes
   const bytes = inflate(body, header.uncompressed_page_size).slice();
   const values = plainValues(bytes, 0, bytes.length, header.dictionary_page_header?.num_values ?? 0);
-  known = { uri, byte: dictionaryByte, stored: dictionary, values };
+  if (bytes.length <= KEPT_BYTES_MAX) known = { uri, byte: dictionaryByte, stored: dictionary, values };
   return values;
 }
 

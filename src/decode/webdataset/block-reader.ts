@@ -30,7 +30,7 @@ export function createWebDatasetDecoder(scan: Scan): Decoder {
     fieldTypes: (shard) => (shard.rows === 0 ? undefined : tarShardLayout(shard.layout).fields?.map(({ type }) => type)),
     // they lie in the stretches that are read anyway
     storedIdBytes: () => 0,
-    storedFilterBytes: () => 1,
+    storedFilterBytes: () => 0,
   };
 }
 

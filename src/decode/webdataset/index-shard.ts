@@ -9,7 +9,7 @@ import { columnsOf, type Filter } from '../../core/filter/filter.js';
 import type { ColumnRequest, Scan, ShardIndex } from '../decoder.js';
 import { comparedColumns } from '../value-columns.js';
 import { readEnergonIndex } from './energon-index.js';
-import { openArchive, type Archive } from './archive.js';
+import { openArchive, type Archive } from '../compressed/archive.js';
 import { KEY_MEMBER, requiredMembers, typeOfField, wantedMembers } from './member-choice.js';
 import { checkVariables } from './records.js';
 import { IS_WANTED, STARTS_SAMPLE, TAR_START } from './scan-headers.js';

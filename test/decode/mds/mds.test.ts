@@ -381,12 +381,10 @@ describe('what is read of a shard', () => {
     const store = storeOf({ 'f.mds': own });
     const shard = await indexShard(store, 'f.mds', decoder, request('id', 'tokens'));
     expect(shard.rows).toBe(rows);
-    expect(shard.units.map((unit) => unit.rows)).toEqual([2 ** 20 - 1, rows - 2 ** 20 + 1]);
-    const few: Shard = { ...shard, units: [{ ...shard.units[1] }] };
+    expect(shard.units.map((unit) => unit.rows)).toEqual([2 ** 18, 2 ** 18, 2 ** 18, 2 ** 18, rows - 2 ** 20]);
+    const few: Shard = { ...shard, units: [{ ...shard.units[4] }] };
     const { values } = await readShard(store, few, decoder, { sliceRows: 20_000 });
-    expect(values.map((value) => (value as number[])[0])).toEqual(
-      Array.from({ length: rows - 2 ** 20 + 1 }, (_, i) => (i + 2 ** 20 - 1) % 251),
-    );
+    expect(values.map((value) => (value as number[])[0])).toEqual(Array.from({ length: rows - 2 ** 20 }, (_, i) => (i + 2 ** 20) % 251));
   });
 });
 
@@ -438,7 +436,11 @@ describe('damaged shards', () => {
     ['a Parquet file', Buffer.from('PAR1 and so on, for a while'), /seems to be a Parquet file/],
     ['a claim of 4 billion samples', u32(0xfffffff0, 20, 20, 20), /claims 4294967280 samples, and has 16 bytes/],
     ['a first sample within the places', Buffer.concat([u32(2, 8, 9, whole.length), rest]), /the first of which starts at byte 8/],
-    ['samples that do not ascend', Buffer.concat([u32(2, whole.readUInt32LE(4), 4, whole.length), rest]), /ends at byte 4 \(row 0/],
+    [
+      'samples that do not ascend',
+      Buffer.concat([u32(2, whole.readUInt32LE(4), 4, whole.length), rest]),
+      /sample 0 is said to be bytes \d+ to 4 of \d+ \(row 0/,
+    ],
     ['bytes behind the end', Buffer.concat([whole, Buffer.from('x')]), /samples end at byte/],
     [
       'a sample that is too short',
@@ -474,7 +476,7 @@ describe('damaged shards', () => {
     const store = storeOf({ 'f.mds.gz': gzipSync(Buffer.concat([u32(1, 12 + rest.length, 2 ** 29), rest])) });
     await expect(indexShard(store, 'f.mds.gz', decoder, request('text', 'text'))).rejects.toMatchObject({
       code: 'SHARD_UNSUPPORTED',
-      message: expect.stringMatching(/row 0 has \d+ bytes, and at most/),
+      message: expect.stringMatching(/sample 0 has \d+ bytes, and at most/),
     });
   });
 

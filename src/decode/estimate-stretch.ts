@@ -1,9 +1,9 @@
 /** What reading a stretch of an object in ascending slices will fetch, as if all its rows had the same length. */
-import { LIMITS } from '../../config/limits.js';
-import type { Block, Unit } from '../../core/shard.js';
-import { STORE_LIMITS } from '../../store/limits.js';
-import type { ByteRange } from '../../store/store.js';
-import type { ReadEstimate } from '../decoder.js';
+import { LIMITS } from '../config/limits.js';
+import type { Block, Unit } from '../core/shard.js';
+import { STORE_LIMITS } from '../store/limits.js';
+import type { ByteRange } from '../store/store.js';
+import type { ReadEstimate } from './decoder.js';
 
 /** Follows `AscendingReader`; a unit that is read whole is read by the first slice. */
 export function estimateStretch(

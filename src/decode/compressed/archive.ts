@@ -1,7 +1,7 @@
 /** The bytes of an archive in ascending order, for the pass over its headers: those of a plain object where they lie, or the content of a compressed one. */
 import type { ObjectInfo, Store } from '../../store/store.js';
-import { codecOfPath } from '../compressed/codec.js';
-import { passContent, type ContentPart } from '../compressed/content.js';
+import { codecOfPath } from './codec.js';
+import { passContent, type ContentPart } from './content.js';
 
 export interface Archive {
   /** In bytes; `undefined` as long as a compressed one has not come to its end. */
