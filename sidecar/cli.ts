@@ -5,6 +5,7 @@ import { HeadraceError, messageOf } from '../src/core/errors.js';
 import { FORMAT_NAMES, type FormatName } from '../src/core/format.js';
 import { parseSize } from '../src/core/quantity.js';
 import { VERSION } from '../src/core/version.js';
+import { collectSeldom } from './collector.js';
 import type { LogFormat } from './log.js';
 import type { AuditCommandOptions } from './commands/audit.js';
 import type { BenchOptions } from './commands/bench.js';
@@ -291,6 +292,7 @@ function run(chosen: Invocation): Promise<number> {
   }
 }
 
+collectSeldom();
 const { invocation, debug } = parseArguments(process.argv);
 if (invocation !== undefined) {
   try {

@@ -4,14 +4,28 @@
  */
 import * as zlib from 'node:zlib';
 
+interface PieceOptions {
+  readonly maxOutputLength: number;
+  readonly chunkSize: number;
+}
+
+/** The least piece that Node allows: with so much room it sees that what it decompresses has ended. */
+const PIECE_ROOM_BYTES = 64;
+
+/** Options of Node's decompressors for content of `size` bytes: in its pieces of 16 KiB, which it joins, they take up to twice as long. */
+export function inOnePiece(size: number): PieceOptions {
+  const room = size + PIECE_ROOM_BYTES;
+  return { maxOutputLength: room, chunkSize: room };
+}
+
 type Zstd = (frames: Uint8Array, size: number) => Uint8Array;
 
 const decompress = await openZstd();
 
 async function openZstd(): Promise<Zstd> {
   if ('zstdDecompressSync' in zlib) {
-    const own = zlib.zstdDecompressSync as (frames: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
-    return (frames, size) => own(frames, { maxOutputLength: Math.max(1, size) });
+    const own = zlib.zstdDecompressSync as (frames: Uint8Array, options: PieceOptions) => Uint8Array;
+    return (frames, size) => own(frames, inOnePiece(size));
   }
   const { ZSTDDecoder } = await import('zstddec');
   const decoder = new ZSTDDecoder();

@@ -1,7 +1,7 @@
 /** The bodies of pages, decompressed: of the codecs that writers use today. Others are left to parquet-wasm. */
 import { gunzipSync } from 'node:zlib';
 import { ensureMemory, kernelRuns, loadKernel, type KernelMemory } from '../../core/kernel.js';
-import { decompressZstd } from '../zstd.js';
+import { decompressZstd, inOnePiece } from '../zstd.js';
 
 /** Exactly `size` bytes, which are read before the next call. Throws an Error that says what is wrong. */
 export type Inflate = (body: Uint8Array, size: number) => Uint8Array;
@@ -14,7 +14,7 @@ export function inflateOf(codec: string): Inflate | undefined {
 
 const INFLATES = new Map<string, Inflate>([
   ['UNCOMPRESSED', (body, size) => sized(body, size)],
-  ['GZIP', (body, size) => sized(gunzipSync(body, { maxOutputLength: Math.max(1, size) }), size)],
+  ['GZIP', (body, size) => sized(gunzipSync(body, inOnePiece(size)), size)],
   ['ZSTD', decompressZstd],
 ]);
 

@@ -1,0 +1,14 @@
+/** How V8 collects garbage in a process that is headrace's own: with fewer full collections. */
+import { setFlagsFromString } from 'node:v8';
+
+/**
+ * A heap may grow to so many per cent more than what is alive before it is collected whole. V8 counts buffers as heap, and lowers its own factor to a tenth
+ * where little is alive: it marked 20 MiB of live objects for every 30 MiB of batches, a tenth to a fifth of the sidecar's CPU. This costs some 30 MiB, no
+ * more, since most buffers die young and are freed by the small collections.
+ */
+const HEAP_GROWING_PERCENT = 600;
+
+/** Before anything is allocated; for the threads of the process too. */
+export function collectSeldom(): void {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
+}
