@@ -6,7 +6,7 @@ import { VERSION } from '../../src/core/version.js';
 import type { Pipeline } from '../../src/pipeline.js';
 import { parseCursor } from '../../src/plan/cursor.js';
 import type { Batch } from '../../src/stream/rank-stream.js';
-import { decodeMessage, encodeHeader, type Message, type MessageOf } from '../../src/wire/messages.js';
+import { decodeMessage, headerText, type Message, type MessageOf } from '../../src/wire/messages.js';
 import { Session, type SessionWaits } from './session.js';
 import type { ServingSocket } from './socket.js';
 
@@ -120,7 +120,7 @@ export class Server {
         this.#credit(session, message.credits);
         return;
       case 'PING':
-        void this.#options.socket.send(identity, [encodeHeader({ type: 'PONG', session: message.session })]);
+        void this.#options.socket.send(identity, [headerText({ type: 'PONG', session: message.session })]);
         return;
       case 'BYE':
         this.#forget(session, 'left');
@@ -137,7 +137,7 @@ export class Server {
       if ((at === null) === (after === null)) throw new HeadraceError('BAD_MESSAGE', 'MIX has either `at` or `after`');
       const change = await pipeline.changeMixture({ at: at === null ? { after: after ?? 0 } : { step: at }, weights, ramp });
       log.info({ at: change.at, ramp, ...weights }, 'the weights change');
-      void socket.send(identity, [encodeHeader({ type: 'MIXED', at: change.at, weights, ramp })]);
+      void socket.send(identity, [headerText({ type: 'MIXED', at: change.at, weights, ramp })]);
     } catch (error) {
       const record = toErrorRecord(error);
       log.warn({ code: record.code }, record.message);
@@ -227,7 +227,7 @@ export class Server {
     const { pipeline, socket } = this.#options;
     const { id, identity, stream, worldSize } = session.options;
     const { batchSize, length, tokenizer } = pipeline.info;
-    const welcome = encodeHeader({
+    const welcome = headerText({
       type: 'WELCOME',
       session: id,
       server: `headrace/${VERSION}`,
@@ -289,7 +289,7 @@ export class Server {
   }
 
   #sendError(identity: Buffer, session: number, { code, message, hint, detail }: ErrorRecord): void {
-    void this.#options.socket.send(identity, [encodeHeader({ type: 'ERROR', session, code, message, hint, detail: { ...detail } })]);
+    void this.#options.socket.send(identity, [headerText({ type: 'ERROR', session, code, message, hint, detail: { ...detail } })]);
   }
 }
 

@@ -2,7 +2,8 @@
 import { toErrorRecord, type ErrorRecord } from '../../src/core/errors.js';
 import type { Batch, RankStream } from '../../src/stream/rank-stream.js';
 import { framesOfBatch } from '../../src/wire/batch-frames.js';
-import { encodeHeader } from '../../src/wire/messages.js';
+import { headerText } from '../../src/wire/messages.js';
+import type { Frame } from './socket.js';
 
 export interface SessionOptions {
   readonly id: number;
@@ -14,7 +15,7 @@ export interface SessionOptions {
   readonly rank: number;
   readonly worldSize: number;
   readonly stream: RankStream;
-  readonly send: (identity: Buffer, frames: readonly Uint8Array[]) => Promise<boolean>;
+  readonly send: (identity: Buffer, frames: readonly Frame[]) => Promise<boolean>;
   readonly onBatch: (batch: Batch) => void;
   /** Told once, when the session can do no more: with the reason where it failed. */
   readonly onFailure: (error: ErrorRecord) => void;
@@ -122,7 +123,7 @@ export class Session {
     if (this.#closed) return false;
     if (batch === undefined) {
       this.#ended = true;
-      await send(identity, [encodeHeader({ type: 'END', session: id, step: this.#nextStep })]);
+      await send(identity, [headerText({ type: 'END', session: id, step: this.#nextStep })]);
       return false;
     }
     this.#credits--;
@@ -136,30 +137,12 @@ export class Session {
     return true;
   }
 
-  #frames(batch: Batch): Uint8Array[] {
+  #frames(batch: Batch): Frame[] {
     const { arrays, frames, fields } = framesOfBatch(batch);
-    const { step, rows, length, tokens, digest, cursor } = batch;
-    // the message owns its arrays
-    const lanes = Object.fromEntries(
-      Object.entries(cursor.lanes).map(([lane, state]) => [
-        lane,
-        Object.fromEntries(
-          Object.entries(state).map(([source, position]) => [source, [...position] as [number, number, number, number, number, number]]),
-        ),
-      ]),
-    );
-    const header = encodeHeader({
-      type: 'BATCH',
-      session: this.options.id,
-      step,
-      rows,
-      length,
-      tokens,
-      digest,
-      cursor: { step: cursor.step, mixture: cursor.mixture.map((change) => ({ ...change, weights: { ...change.weights } })), lanes },
-      arrays,
-      ...(fields && { fields }),
-    });
-    return [header, ...frames];
+    const { step, rows, length, tokens, digest } = batch;
+    const { mixture, lanes } = batch.cursor;
+    const cursor = { step: batch.cursor.step, mixture, lanes };
+    const session = this.options.id;
+    return [headerText({ type: 'BATCH', session, step, rows, length, tokens, digest, cursor, arrays, fields }), ...frames];
   }
 }

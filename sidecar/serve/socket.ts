@@ -15,13 +15,16 @@ const RECEIVE_BYTES_MAX = 2 * 2 ** 20;
 /** How long the last messages get when the socket closes. */
 const LINGER_MS = 1000;
 
+/** Bytes, or their UTF-8 as text: of which ZeroMQ makes a copy at once, where bytes are kept until they are sent and then given back. */
+export type Frame = Uint8Array | string;
+
 export interface ServingSocket {
   /** The address as bound: with the port that was chosen for port 0. */
   readonly address: string;
   /** Messages as they come: the peer's identity, then the frames. Ends when the socket is closed. */
   receive(): AsyncIterable<readonly Buffer[]>;
   /** False where the peer is gone. Messages to one peer keep their order. */
-  send(identity: Buffer, frames: readonly Uint8Array[]): Promise<boolean>;
+  send(identity: Buffer, frames: readonly Frame[]): Promise<boolean>;
   close(): Promise<void>;
 }
 

@@ -105,7 +105,7 @@ export class StreamHub {
       const { slots: sequences, lanesAfter, mixtureAfter } = made;
       const own = slots.flatMap((slot) => sequences.get(slot) ?? []);
       cursor = { version: CURSOR_VERSION, step: cursor.step + 1, plan, mixture: mixtureAfter, lanes: lanesAfter };
-      return { ...buildBatch(own, length, samples?.fields), step: made.step, cursor };
+      return Object.assign(buildBatch(own, length, samples?.fields), { step: made.step, cursor });
     };
     const close = (): void => {
       if (!closed) this.#leave(shared);

@@ -1,5 +1,5 @@
 /** A batch as wire arrays, and back: one table for both directions. */
-import type { BatchArrays } from '../core/batch-arrays.js';
+import { withMask, type BatchArrays } from '../core/batch-arrays.js';
 import { HeadraceError } from '../core/errors.js';
 import { numbersOf, type BatchFields, type FieldArrays } from '../core/fields.js';
 import { SEGMENT_FIELDS } from '../core/sequence.js';
@@ -26,9 +26,7 @@ export function framesOfBatch(batch: BatchArrays): FramedArrays {
     ...(batch.inputIds.length < rows * length
       ? []
       : [{ name: 'input_ids', dtype: 'int32', shape: [rows, length], array: batch.inputIds } satisfies NamedArray]),
-    ...(isFull(batch) && !batch.lossMask.includes(0)
-      ? []
-      : [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } satisfies NamedArray]),
+    ...(batch.isMasked ? [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } satisfies NamedArray] : []),
     { name: 'cu_seqlens', dtype: 'int32', shape: [segments + 1], array: batch.cuSeqlens },
     { name: 'segments', dtype: 'int32', shape: [segments, SEGMENT_FIELDS], array: batch.segments },
     ...(fields ?? []).flatMap(([name, field]) => arraysOfField(`fields.${name}`, field, rows)),
@@ -77,20 +75,17 @@ export function batchOfFrames(message: MessageOf<'BATCH'>, frames: readonly Uint
   };
   const segments = int32('segments', [undefined, SEGMENT_FIELDS]);
   const hasIds = message.fields === undefined || message.arrays.some(({ name }) => name === 'input_ids');
-  return {
+  const isUnmasked = isFull(message) && !message.arrays.some(({ name }) => name === 'loss_mask');
+  return withMask(isUnmasked ? undefined : bytesOf('loss_mask', 'uint8', [rows, length]), {
     rows,
     length,
     tokens,
     digest,
     inputIds: hasIds ? int32('input_ids', [rows, length]) : new Int32Array(0),
-    lossMask:
-      isFull(message) && !message.arrays.some(({ name }) => name === 'loss_mask')
-        ? new Uint8Array(rows * length).fill(1)
-        : bytesOf('loss_mask', 'uint8', [rows, length]),
     cuSeqlens: int32('cu_seqlens', [segments.length / SEGMENT_FIELDS + 1]),
     segments,
     ...(message.fields && { fields: fieldsOfFrames(message.fields, message, bytesOf) }),
-  };
+  });
 }
 
 type BytesOf = (name: string, dtype: WireArray['dtype'], shape: readonly (number | undefined)[]) => Uint8Array<ArrayBuffer>;

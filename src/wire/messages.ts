@@ -87,19 +87,31 @@ const TYPE_BYTES: Readonly<Record<MessageType, number>> = {
   MIXED: 11,
 };
 
+const TYPES = Object.keys(TYPE_BYTES) as MessageType[];
+const KEYS = perType((type) => Object.keys(SCHEMAS[type].shape));
+/** Four characters below 0x80, which UTF-8 has in a byte each. */
+const PRELUDES = perType((type) => String.fromCharCode(MAGIC_0, MAGIC_1, WIRE_VERSION, TYPE_BYTES[type]));
+
+function perType<T>(of: (type: MessageType) => T): Readonly<Record<MessageType, T>> {
+  return Object.fromEntries(TYPES.map((type) => [type, of(type)])) as Record<MessageType, T>;
+}
+
 const BYTES_OF_DTYPE: Readonly<Record<WireArray['dtype'], number>> = { int32: 4, uint8: 1, uint16: 2, int64: 8, float32: 4, float64: 8 };
 
-/** Frame 0 of a message. Keys are written in the specification's order, which is the schemas'. */
-export function encodeHeader(message: Message): Buffer {
+/** A message as its sender has it: nothing of it is written to. */
+export type Unsent<T> = T extends object ? { readonly [K in keyof T]: Unsent<T[K]> } : T;
+
+/** Frame 0 of a message. */
+export function encodeHeader(message: Unsent<Message>): Buffer {
+  return Buffer.from(headerText(message));
+}
+
+/** Frame 0 of a message, whose UTF-8 it is. Keys are written in the specification's order, which is the schemas'. */
+export function headerText(message: Unsent<Message>): string {
   const values: Readonly<Record<string, unknown>> = message;
-  const json = JSON.stringify(Object.fromEntries(Object.keys(SCHEMAS[message.type].shape).map((key) => [key, values[key]])));
-  const header = Buffer.allocUnsafe(PRELUDE_BYTES + Buffer.byteLength(json));
-  header[0] = MAGIC_0;
-  header[1] = MAGIC_1;
-  header[2] = WIRE_VERSION;
-  header[3] = TYPE_BYTES[message.type];
-  header.write(json, PRELUDE_BYTES);
-  return header;
+  const ordered: Record<string, unknown> = {};
+  for (const key of KEYS[message.type]) ordered[key] = values[key];
+  return PRELUDES[message.type] + JSON.stringify(ordered);
 }
 
 /** A message and its array frames. Errors: `BAD_MESSAGE`. */
@@ -143,7 +155,7 @@ function decodeHeader(header: Uint8Array): Message {
   throw badMessage(`${type}.${issue.path.map(String).join('.')}: ${issue.message}`);
 }
 
-const MESSAGE_TYPES = new Map((Object.keys(TYPE_BYTES) as MessageType[]).map((type) => [TYPE_BYTES[type], type]));
+const MESSAGE_TYPES = new Map(TYPES.map((type) => [TYPE_BYTES[type], type]));
 
 function badMessage(problem: string): HeadraceError {
   return new HeadraceError('BAD_MESSAGE', `a message does not follow the wire protocol: ${problem}`, {

@@ -30,6 +30,7 @@ describe('rows of a batch', () => {
         const part = rowsOf(whole, start, end);
         const { digest, ...own } = buildBatch(sequences.slice(start, end), LENGTH);
         expect(part).toEqual({ ...own, digest: whole.digest });
+        expect(part.isMasked).toBe(part.lossMask.includes(0));
         expect(digest === whole.digest).toBe(end - start === sequences.length);
         expect([...labelsOf(part, { maskBoundaries: true })]).toEqual(
           [...labelsOf(whole, { maskBoundaries: true })].slice(start * LENGTH, end * LENGTH),

@@ -13,6 +13,7 @@ function batchOf(step: number): Batch {
     digest: '0'.repeat(64),
     inputIds: new Int32Array(LENGTH),
     lossMask: new Uint8Array(LENGTH).fill(1),
+    isMasked: false,
     cuSeqlens: Int32Array.of(0, LENGTH),
     segments: new Int32Array(6),
     cursor: { version: 2, step: step + 1, plan: {}, mixture: [], lanes: {} },

@@ -84,6 +84,7 @@ export class FakeSidecar {
       digest: '',
       inputIds: Int32Array.from(inEachRow([step, step + 1, 7, 0])),
       lossMask: Uint8Array.from(inEachRow([1, 1, 1, 0])),
+      isMasked: true,
       cuSeqlens: Int32Array.from([0, ...inEachRow([2, 3, 4]).map((end, i) => 4 * Math.floor(i / 3) + end)]),
       segments: Int32Array.from(inEachRow([
         [0, 0, step, 0, 2, 3],

@@ -66,6 +66,7 @@ describe('wire messages', () => {
       digest: '0'.repeat(64),
       inputIds: Int32Array.of(1, 2, 3, 4),
       lossMask: Uint8Array.of(1, 1, 1, 1),
+      isMasked: false,
       cuSeqlens: Int32Array.of(0, 4),
       segments: Int32Array.of(0, 0, 0, 0, 4, 3),
     };
@@ -74,7 +75,7 @@ describe('wire messages', () => {
     const message = { ...full, arrays } as unknown as MessageOf<'BATCH'>;
     expect(batchOfFrames(message, sent).lossMask).toEqual(full.lossMask);
     expect(() => batchOfFrames({ ...message, tokens: 3 }, sent)).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
-    expect(framesOfBatch({ ...full, tokens: 3 }).arrays.map(({ name }) => name)).toContain('loss_mask');
+    expect(framesOfBatch({ ...full, tokens: 3, isMasked: true }).arrays.map(({ name }) => name)).toContain('loss_mask');
   });
 
   it('reads frames that lie at any place of a shared buffer, as small ones do', () => {
