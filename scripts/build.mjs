@@ -1,4 +1,4 @@
 /** `npm run build`: the WebAssembly kernels and the TypeScript, into `dist`. */
 import { build } from './setup.mjs';
 
-build();
+await build();

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { ensurePython } from './python.mjs';
 import { ROOT, run, setup } from './setup.mjs';
 
-setup();
+await setup();
 let python = null;
 try {
   python = ensurePython('');

@@ -10,7 +10,7 @@ import { ensurePython } from './python.mjs';
 import { ROOT, run, setup } from './setup.mjs';
 import { ensureTokenizers } from './tokenizers.mjs';
 
-setup();
+await setup();
 ensureTokenizers();
 const python = ensurePython('test');
 if (python === null) {

@@ -4,7 +4,7 @@ import { ensurePython } from './python.mjs';
 import { runTool, setup } from './setup.mjs';
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } } });
-setup();
+await setup();
 const python = ensurePython('test');
 if (python === null) throw new Error('python3 is missing: the files are written, and read for comparison, by Python libraries');
 const env = {

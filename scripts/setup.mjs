@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from './bundle.mjs';
 
 export const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
@@ -10,6 +11,8 @@ const KERNELS = path.join(ROOT, 'kernels');
 /** A kernel that worker threads share imports its memory: of 4 GiB at most, which is what 32 bits address. */
 const SHARED = ['--enable', 'threads', '--importMemory', '--sharedMemory', '--maximumMemory', '65536'];
 const KERNEL_OPTIONS = { 'bpe.ts': SHARED };
+/** What `headrace` runs. */
+export const COMMAND = path.join(ROOT, 'dist', 'command', 'headrace.js');
 const BUILT = path.join(ROOT, 'dist', 'kernels');
 
 /** Runs a command in the repository's root; throws when it fails. */
@@ -48,18 +51,18 @@ function toolScript(name) {
   }[name];
 }
 
-export function setup() {
+export async function setup() {
   const installed = path.join(ROOT, 'node_modules', '.package-lock.json');
   const lock = path.join(ROOT, 'package-lock.json');
   if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs) {
     console.log('installing packages …');
     run(process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
   }
-  build();
+  await build();
 }
 
-/** The WebAssembly kernels (AssemblyScript) that are older than their sources, then the TypeScript. */
-export function build() {
+/** The WebAssembly kernels (AssemblyScript) that are older than their sources, then the TypeScript, and the command of it. */
+export async function build() {
   mkdirSync(BUILT, { recursive: true });
   const sources = readdirSync(KERNELS).filter((file) => file.endsWith('.ts'));
   const newest = Math.max(...sources.map((file) => statSync(path.join(KERNELS, file)).mtimeMs));
@@ -83,4 +86,5 @@ export function build() {
     ]);
   }
   runTool('tsc', ['-p', 'tsconfig.build.json', '--incremental', '--tsBuildInfoFile', 'dist/.tsbuildinfo']);
+  await bundle(ROOT);
 }

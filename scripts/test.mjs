@@ -9,7 +9,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ensureFakeGcs, ensureMinio } from './minio.mjs';
 import { ensurePython } from './python.mjs';
-import { ROOT, run, runBeside, setup, toolCommand } from './setup.mjs';
+import { COMMAND, ROOT, run, runBeside, setup, toolCommand } from './setup.mjs';
 import { ensureTokenizers } from './tokenizers.mjs';
 
 const inCi = process.env.CI === 'true';
@@ -64,7 +64,7 @@ const [packages] = await Promise.all([
   prepare('tokenizers.mjs', 'ensureTokenizers'),
   prepare('python.mjs', 'ensurePython', 'test'),
 ]);
-if (!packages.passed) setup();
+if (!packages.passed) await setup();
 ensureTokenizers();
 const python = need(
   'python3',
@@ -78,7 +78,7 @@ const env = {
   ...(python && { HEADRACE_PYTHON: python }),
   ...(minio && { HEADRACE_MINIO: minio }),
   ...(fakeGcs && { HEADRACE_FAKE_GCS: fakeGcs }),
-  HEADRACE_COMMAND: `${process.execPath} ${path.join(ROOT, 'dist', 'sidecar', 'cli.js')}`,
+  HEADRACE_COMMAND: `${process.execPath} ${COMMAND}`,
   HEADRACE_TEST_TOKENIZER: path.join(ROOT, 'node_modules', '@lenml', 'tokenizer-gpt2', 'models', 'tokenizer.json'),
 };
 

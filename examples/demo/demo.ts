@@ -130,7 +130,7 @@ interface Sidecar {
 }
 
 async function startSidecar(configFile: string, address: string): Promise<Sidecar> {
-  const cli = path.join(ROOT, 'dist', 'sidecar', 'cli.js');
+  const cli = path.join(ROOT, 'dist', 'command', 'headrace.js');
   const args = [cli, 'serve', configFile, '--address', address, '--log-level', 'error'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout });

@@ -8,7 +8,7 @@ import { memoryStore } from '../../src/store/memory.js';
 import { withCache } from '../../src/store/with-cache.js';
 import { bytesOf, filesOf, openCache, temporaryDir } from './support.js';
 
-const CLI = fileURLToPath(new URL('../../dist/sidecar/cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../dist/command/headrace.js', import.meta.url));
 
 describe('headrace cache', () => {
   let dir: string;

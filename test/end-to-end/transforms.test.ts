@@ -245,7 +245,7 @@ describe('a transform', () => {
       'for i, batch in zip(range(5), loader): print(batch.digest)',
       'loader.close()',
     ].join('\n');
-    const cli = fileURLToPath(new URL('../../dist/sidecar/cli.js', import.meta.url));
+    const cli = fileURLToPath(new URL('../../dist/command/headrace.js', import.meta.url));
     const { stdout } = await promisify(execFile)(PYTHON, ['-c', script, file], {
       env: {
         ...process.env,

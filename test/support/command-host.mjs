@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const cli = pathToFileURL(path.join(import.meta.dirname, '..', '..', 'dist', 'sidecar', 'cli.js')).href;
+const cli = pathToFileURL(path.join(import.meta.dirname, '..', '..', 'dist', 'command', 'headrace.js')).href;
 
 /** Thrown where a command would end its process. */
 class Ended extends Error {}
