@@ -298,7 +298,13 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       last: own.last,
       plan,
       openLane: (lane, state, stepsWanted) =>
-        openLane({ lane, state, stepsWanted }, sources, parts, { budget, stats, onSkip, lengths: recorded?.lengths, onTaken: recorded?.onTaken }),
+        openLane({ lane, state, stepsWanted }, sources, parts, {
+          budget,
+          stats,
+          onSkip,
+          lengths: recorded?.lengths,
+          onTaken: recorded?.onTaken,
+        }),
       openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: recorded?.log }, step),
       openRecorder: recorded && stepRecorder(recorded.ledger, parts.options.onStep),
     });
@@ -525,15 +531,13 @@ function openLane(
             },
             onTaken:
               onTaken &&
-              ((taken) =>
-                onTaken({ source: sourceIndex, lane, taken, isLast: taken === undefined || plan.isPastEnd(taken.end) })),
+              ((taken) => onTaken({ source: sourceIndex, lane, taken, isLast: taken === undefined || plan.isPastEnd(taken.end) })),
           },
           at,
         );
       const [group, window, document, token] = state[plan.name];
       const start = { group, window, document, token };
-      const sourceLane =
-        lengths === undefined ? open(start) : new MeasuredLane({ lengths, plan, source: sourceIndex, lane, open }, start);
+      const sourceLane = lengths === undefined ? open(start) : new MeasuredLane({ lengths, plan, source: sourceIndex, lane, open }, start);
       // each lane delivers its part of the source's tokens
       const tokensMax = source.maxTokens === undefined ? Infinity : Math.ceil(source.maxTokens / config.batch.lanes);
       return { plan, lane: sourceLane, tokensMax, whenUsedUp: source.whenUsedUp };

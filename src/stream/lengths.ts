@@ -53,7 +53,12 @@ export class KnownSequences {
   #next = 0;
 
   /** `at`: where the next sequence starts. Errors: `INDEX_INVALID`, where none does. */
-  constructor(lengths: Lengths, plan: SourcePlan, { source, lane }: { readonly source: number; readonly lane: number }, at: SourcePosition) {
+  constructor(
+    lengths: Lengths,
+    plan: SourcePlan,
+    { source, lane }: { readonly source: number; readonly lane: number },
+    at: SourcePosition,
+  ) {
     const { windowsEnd, isWhole, group, window } = lengths.columns;
     const section = source * lengths.lanes + lane;
     this.#lengths = lengths;
@@ -121,7 +126,7 @@ export class KnownSequences {
     const bytes = bytesOf(columns.sequences, this.#window);
     const decoded: PassedSequence[] = [];
     let document = 0;
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       let value = 0;
       const values = [0, 0, 0];
       for (const field of values.keys()) {

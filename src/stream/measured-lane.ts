@@ -3,6 +3,7 @@
  *
  *   passed · passed · passed │ wanted ──▶ a lane is opened here, and makes all that follow
  */
+import { HeadraceError } from '../core/errors.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import type { SequenceSource } from './lane.js';
 import { KnownSequences, type Lengths } from './lengths.js';
@@ -24,6 +25,7 @@ export class MeasuredLane implements SequenceSource {
   readonly #known: KnownSequences;
   #at: SourcePosition;
   #computed: SequenceSource | undefined;
+  #closed = false;
 
   /** `start`: where the next sequence starts. Errors: `INDEX_INVALID`, where that is nowhere. */
   constructor(options: MeasuredLaneOptions, start: SourcePosition) {
@@ -33,7 +35,10 @@ export class MeasuredLane implements SequenceSource {
   }
 
   async take(): Promise<PlacedSequence | undefined> {
-    if (this.#computed === undefined && this.#known.next === 'ended') return this.#end();
+    if (this.#computed === undefined && this.#known.next === 'ended') {
+      this.#end();
+      return undefined;
+    }
     const taken = await this.#open().take();
     this.#known.check(taken, this.#at);
     if (taken !== undefined) this.#at = taken.end;
@@ -43,7 +48,10 @@ export class MeasuredLane implements SequenceSource {
   async pass(): Promise<PassedSequence | undefined> {
     const { next } = this.#known;
     if (this.#computed !== undefined || next === 'unknown') return this.take();
-    if (next === 'ended') return this.#end();
+    if (next === 'ended') {
+      this.#end();
+      return undefined;
+    }
     this.#known.advance();
     this.#at = next.end;
     return next;
@@ -62,15 +70,18 @@ export class MeasuredLane implements SequenceSource {
   }
 
   close(): void {
+    this.#closed = true;
     this.#computed?.close();
   }
 
   #open(): SequenceSource {
+    // nobody would close it
+    if (this.#closed && this.#computed === undefined) throw new HeadraceError('ABORTED', 'the stream was closed');
     return (this.#computed ??= this.#options.open(this.#at));
   }
 
   /** As a lane that finds no sequence in the windows that are left. */
-  #end(): undefined {
+  #end(): void {
     const { plan } = this.#options;
     let place: WindowPlace = this.#at;
     while (!plan.isPastEnd(place)) place = plan.nextPlace(place);

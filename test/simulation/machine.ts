@@ -156,8 +156,7 @@ export class Machine {
                   onWork: () => undefined,
                   onTaken:
                     onTaken &&
-                    ((taken) =>
-                      onTaken({ source: index, lane: number, taken, isLast: taken === undefined || plan.isPastEnd(taken.end) })),
+                    ((taken) => onTaken({ source: index, lane: number, taken, isLast: taken === undefined || plan.isPastEnd(taken.end) })),
                 },
                 at,
               );

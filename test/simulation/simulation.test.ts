@@ -53,7 +53,7 @@ describe('the simulation', { timeout: 3_600_000 }, () => {
           onBatch: ({ cursor }) => expect(JSON.stringify(cursor)).toBe(cursors.get(cursor.step) ?? JSON.stringify(cursor)),
         });
       }),
-      runs(200),
+      runs(100),
     );
     expect(measured).toBeGreaterThan(0);
   });
