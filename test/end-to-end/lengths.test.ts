@@ -1,4 +1,4 @@
-import { openPipeline, type Batch, type ConfigInput, type Cursor, type Pipeline } from 'headrace';
+import { connect, openPipeline, type Batch, type ConfigInput, type Cursor, type Pipeline } from 'headrace';
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeShards } from '../../examples/corpus/parquet.js';
@@ -8,7 +8,8 @@ import { LengthsBuilder } from '../../src/stream/lengths.js';
 import { saveLengths } from '../../src/stream/saved-lengths.js';
 import { runCommand } from '../support/commands.js';
 import { expectEqual } from '../support/equal.js';
-import { take } from '../support/streams.js';
+import { startSidecar } from '../support/sidecar.js';
+import { digestsOf, take } from '../support/streams.js';
 import { writeParquet } from '../support/token-rows.js';
 import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 
@@ -107,6 +108,21 @@ describe('a run whose lengths are known', { timeout: 300_000 }, () => {
         }
       }
     });
+  });
+
+  it('is served by several sidecars, whose trainers all end after the same step', async () => {
+    const input = mixed({ last: 'pad' });
+    const file = await workspace.config('served.yaml', await withLengths('served', input));
+    const addresses = [0, 1].map((machine) => `ipc://${workspace.path(`served-${machine}.sock`)}`);
+    const sidecars = await Promise.all(addresses.map((address) => startSidecar(file, { address })));
+    try {
+      const served = await Promise.all(addresses.map((address, rank) => take(connect({ address, rank, worldSize: 2 }))));
+      const expected = await streamsOf(input, 1, 2);
+      expect(served.map(digestsOf)).toEqual(expected.map(digestsOf));
+      expect(served[1].at(-1)?.cursor).toEqual(expected[1].at(-1)?.cursor);
+    } finally {
+      await Promise.all(sidecars.map((sidecar) => sidecar.end()));
+    }
   });
 
   it('lets each machine read and tokenize its own lanes, and of the others what fills its slots at the end', async () => {
