@@ -10,6 +10,7 @@ import type { LogFormat } from './log.js';
 import type { AuditCommandOptions } from './commands/audit.js';
 import type { BenchOptions } from './commands/bench.js';
 import type { CacheAction, CacheOptions } from './commands/cache.js';
+import type { IndexLengthsOptions } from './commands/index-lengths.js';
 import type { IndexOptions } from './commands/index-sources.js';
 import type { DiffOptions } from './commands/diff.js';
 import type { InspectOptions } from './commands/inspect.js';
@@ -24,6 +25,7 @@ type Invocation =
   | { readonly command: 'cache'; readonly options: CacheOptions }
   | { readonly command: 'warm'; readonly options: WarmOptions }
   | { readonly command: 'index'; readonly options: IndexOptions }
+  | { readonly command: 'index-lengths'; readonly options: IndexLengthsOptions }
   | { readonly command: 'inspect'; readonly options: InspectOptions }
   | { readonly command: 'mix'; readonly options: MixOptions }
   | { readonly command: 'show'; readonly options: ShowOptions }
@@ -57,6 +59,8 @@ interface CacheFlags {
 
 interface IndexFlags {
   readonly out?: string;
+  readonly lengths: boolean;
+  readonly steps?: number;
   readonly json: boolean;
 }
 
@@ -152,10 +156,16 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .command('index')
     .description('write what listings and footers say of the shards, so that later starts need neither (sources.NAME.index)')
     .argument('<config>', 'the YAML configuration')
-    .option('--out <dir>', 'directory for NAME.index of each source, in place of where sources.NAME.index says')
+    .option(
+      '--out <dir>',
+      'directory for NAME.index of each source, or for run.lengths, in place of where sources.NAME.index or lengths says',
+    )
+    .option('--lengths', 'make the stream of a run that ends once, and write how long its sequences are (lengths), and no index', false)
+    .option('--steps <number>', 'with --lengths: of the first so many steps, and no more', countOption)
     .option('--json', 'one JSON value a line', false)
-    .action((configFile: string, { out, json }: IndexFlags) => {
-      invocation = { command: 'index', options: { configFile, outDir: out, json } };
+    .action((configFile: string, { out, lengths, steps, json }: IndexFlags) => {
+      const options = { configFile, outDir: out, json };
+      invocation = lengths ? { command: 'index-lengths', options: { ...options, steps } } : { command: 'index', options };
     });
   program
     .command('inspect')
@@ -285,6 +295,8 @@ function run(chosen: Invocation): Promise<number> {
       return import('./commands/diff.js').then(({ diff }) => diff(chosen.options));
     case 'index':
       return import('./commands/index-sources.js').then(({ indexSources }) => indexSources(chosen.options));
+    case 'index-lengths':
+      return import('./commands/index-lengths.js').then(({ indexLengths }) => indexLengths(chosen.options));
     case 'inspect':
       return import('./commands/inspect.js').then(({ inspectUri }) => inspectUri(chosen.options));
     case 'warm':

@@ -21,7 +21,7 @@ import { ProblemList } from './ledger/problems.js';
 import { listSegments, readSegment } from './ledger/read-ledger.js';
 import { buildManifests, readAllExclusions } from './manifests.js';
 import { openPipeline, type Pipeline } from './pipeline.js';
-import { planSources } from './planning.js';
+import { lanesCanEnd, planSources } from './planning.js';
 import { CURSOR_VERSION, describeEntry, differingEntry, type Cursor, type PlanRecord } from './plan/cursor.js';
 import { sameChanges, type MixtureChange } from './plan/mixture-changes.js';
 import { createStoreSet } from './store/open-store.js';
@@ -144,6 +144,7 @@ async function scanSegments(files: readonly string[], config: Config, plan: Plan
     lanes,
     slotsPerLane: size / lanes,
     length: countedLength(config.sequence.packing, config.sequence.length),
+    lanesEnd: lanesCanEnd(config),
     sources,
   });
   const skips = new Map<string, SkipLine>();

@@ -58,13 +58,16 @@ import type { StoreCounters } from './store/with-counters.js';
 import type { MadeStep, StepRecorder } from './stream/assembler.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { readDocumentIds } from './stream/document-ids.js';
-import { Lane } from './stream/lane.js';
+import { Lane, type SequenceSource } from './stream/lane.js';
+import type { Lengths, TakenSequence } from './stream/lengths.js';
+import { MeasuredLane } from './stream/measured-lane.js';
 import { MicroBatches, microBatchesOf, type MicroBatch } from './stream/micro-batches.js';
 import { MixtureTimeline, type MixtureLog } from './stream/mixture-timeline.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import type { WorkerSettings } from './stream/messages.js';
+import { readLengths } from './stream/saved-lengths.js';
 import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js';
-import { SourceLane } from './stream/source-lane.js';
+import { SourceLane, type SourcePosition } from './stream/source-lane.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
 import { createTokenLookup, type TokenLookup } from './stream/token-cache.js';
 import { idBytesOf } from './stream/token-entry.js';
@@ -82,6 +85,8 @@ export interface PipelineOptions {
   readonly onSkip?: (record: SkipRecord) => void;
   /** Told of each step that is made, before any rank gets it. */
   readonly onStep?: (made: MadeStep) => void;
+  /** Told of each sequence that a lane of training takes, in the lane's order, before the step is made that it is for. */
+  readonly onTaken?: (taken: TakenSequence) => void;
   /** More stores, by URI prefix, such as a `memoryStore` at `memory://corpus/`. */
   readonly stores?: Parameters<typeof createStoreSet>[1];
   /**
@@ -266,6 +271,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const ofTraining = planSplit(parts, 'train');
   const ofValidation = config.validation && planSplit(parts, 'validation');
   const { sources, plan } = ofTraining;
+  const lengths = await lengthsOf(config, plan, stores, parts.options.signal);
   const { ledger, shared, log } = await openRun(config, plan, parts.options);
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
@@ -288,16 +294,24 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       padId: facts.padId,
       samples: parts.fields && { fields: parts.fields, hasIds: own.sources.some(({ kind }) => kind !== 'none') },
       finite: lanesCanEnd(own),
+      measured: recorded?.lengths !== undefined,
       last: own.last,
       plan,
-      openLane: (state, stepsWanted) => openLane(state, stepsWanted, sources, parts, budget, stats, onSkip),
+      openLane: (lane, state, stepsWanted) =>
+        openLane({ lane, state, stepsWanted }, sources, parts, {
+          budget,
+          stats,
+          onSkip,
+          lengths: recorded?.lengths,
+          onTaken: recorded?.onTaken,
+        }),
       openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: recorded?.log }, step),
       openRecorder: recorded && stepRecorder(recorded.ledger, parts.options.onStep),
     });
     return { ...planned, hub };
   };
   // what is recorded, and what changes while running, is training
-  const training = serve(ofTraining, { ledger, log });
+  const training = serve(ofTraining, { ledger, log, lengths, onTaken: parts.options.onTaken });
   const validation = ofValidation && serve(ofValidation);
 
   const openStream = (request: StreamRequest = {}): RankStream => {
@@ -389,7 +403,18 @@ interface RunRecords {
   readonly log: MixtureLog | undefined;
 }
 
-type SplitRecords = Pick<RunRecords, 'ledger' | 'log'>;
+interface SplitRecords extends Pick<RunRecords, 'ledger' | 'log'> {
+  readonly lengths: Lengths | undefined;
+  readonly onTaken: PipelineOptions['onTaken'];
+}
+
+/** Errors: `INDEX_INVALID`, those of stores. */
+async function lengthsOf(config: Config, plan: PlanRecord, stores: StoreSet, signal?: AbortSignal): Promise<Lengths | undefined> {
+  if (config.lengths === undefined) return undefined;
+  const { store, path } = stores.open(config.lengths);
+  const shape = { sources: config.sources.length, lanes: config.batch.lanes, length: config.sequence.length };
+  return readLengths(store, path, plan, shape, signal);
+}
 
 async function openRun(config: Config, plan: PlanRecord, { warn, observe }: PipelineOptions): Promise<RunRecords> {
   const { runDir: dir, ledgerDir } = config;
@@ -457,14 +482,25 @@ function serviceOf(split: Split, training: SplitService, validation: SplitServic
   });
 }
 
+interface LaneRequest {
+  readonly lane: number;
+  readonly state: LaneState;
+  readonly stepsWanted: number;
+}
+
+interface LaneSurroundings {
+  readonly budget: ByteBudget;
+  readonly stats: PipelineStats;
+  readonly onSkip: SkipReporter;
+  readonly lengths: Lengths | undefined;
+  readonly onTaken: PipelineOptions['onTaken'];
+}
+
 function openLane(
-  state: LaneState,
-  stepsWanted: number,
+  { lane, state, stepsWanted }: LaneRequest,
   sources: readonly PlannedSource[],
   parts: PipelineParts,
-  budget: ByteBudget,
-  stats: PipelineStats,
-  onSkip: SkipReporter,
+  { budget, stats, onSkip, lengths, onTaken }: LaneSurroundings,
 ): Lane {
   const { config, pool, decoders } = parts;
   const { badBlocks } = config;
@@ -475,27 +511,33 @@ function openLane(
       const decoder = decoders.of(manifest.format);
       const tokens = tokenLookup(parts, sourceIndex, selection);
       const loader = new WindowLoader({ source: planned, sourceIndex, decoder, budget, stats, tokens, badBlocks });
-      const [group, window, document, token] = state[plan.name];
-      const sourceLane = new SourceLane(
-        {
-          plan,
-          length: config.sequence.length,
-          samples: counted === 'samples',
-          stepSequences: config.batch.size / config.batch.lanes,
-          sequencesWanted: (stepsWanted * config.batch.size) / config.batch.lanes,
-          openWindow: (place, from, windowsAhead) =>
-            pool.openWindow(
-              (damaged, signal) => loader.load(place, windowsAhead, damaged, signal),
-              from,
-              `source ${plan.name}, group ${place.group}, window ${place.window}`,
-            ),
-          onWork: (work) => {
-            addWork(stats, work);
-            for (const rows of work.skipped) onSkip(plan.name, manifest.shards.at(rows.shard).shard.uri, rows);
+      const open = (at: SourcePosition): SequenceSource =>
+        new SourceLane(
+          {
+            plan,
+            length: config.sequence.length,
+            samples: counted === 'samples',
+            stepSequences: config.batch.size / config.batch.lanes,
+            sequencesWanted: (stepsWanted * config.batch.size) / config.batch.lanes,
+            openWindow: (place, from, windowsAhead) =>
+              pool.openWindow(
+                (damaged, signal) => loader.load(place, windowsAhead, damaged, signal),
+                from,
+                `source ${plan.name}, group ${place.group}, window ${place.window}`,
+              ),
+            onWork: (work) => {
+              addWork(stats, work);
+              for (const rows of work.skipped) onSkip(plan.name, manifest.shards.at(rows.shard).shard.uri, rows);
+            },
+            onTaken:
+              onTaken &&
+              ((taken) => onTaken({ source: sourceIndex, lane, taken, isLast: taken === undefined || plan.isPastEnd(taken.end) })),
           },
-        },
-        { group, window, document, token },
-      );
+          at,
+        );
+      const [group, window, document, token] = state[plan.name];
+      const start = { group, window, document, token };
+      const sourceLane = lengths === undefined ? open(start) : new MeasuredLane({ lengths, plan, source: sourceIndex, lane, open }, start);
       // each lane delivers its part of the source's tokens
       const tokensMax = source.maxTokens === undefined ? Infinity : Math.ceil(source.maxTokens / config.batch.lanes);
       return { plan, lane: sourceLane, tokensMax, whenUsedUp: source.whenUsedUp };

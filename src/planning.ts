@@ -209,12 +209,18 @@ function planRecord(config: Config, parts: PlanParts, split: Split): PlanRecord 
 }
 
 /** Whether a lane can be without a sequence: then the other lanes fill its slots, and every rank needs them all. */
-export function lanesCanEnd({ sources, mixture }: Config): boolean {
-  const keeping = sources.filter(({ whenUsedUp }) => whenUsedUp !== 'repeat');
-  const stops = sources.some((source) => source.whenUsedUp === 'stop' && ends(source));
+export function lanesCanEnd(config: Config): boolean {
+  const { sources, mixture } = config;
   // what is left when a source has ended may have no weight
   const weightless = [...sources.map(({ weight }) => weight), ...mixture.flatMap(({ weights }) => Object.values(weights))].includes(0);
-  return stops || (keeping.length > 0 && keeping.every(ends)) || (weightless && sources.some(ends));
+  return runCanEnd(config) || (weightless && sources.some(ends));
+}
+
+/** Whether every lane ends, whatever the weights are: as long as they let the sources that decide it be used up. */
+export function runCanEnd({ sources }: Config): boolean {
+  const keeping = sources.filter(({ whenUsedUp }) => whenUsedUp !== 'repeat');
+  const stops = sources.some((source) => source.whenUsedUp === 'stop' && ends(source));
+  return stops || (keeping.length > 0 && keeping.every(ends));
 }
 
 /** Whether a change of weights while running may leave a source without any: not where that could end a lane of a run whose plan says that none can. */

@@ -51,8 +51,10 @@ export interface ShownStep {
 export interface ShownSlot {
   /** Of the global batch. */
   readonly slot: number;
-  /** Whose turn the slot is. Where lanes have ended, another one may have filled it. */
+  /** That filled it; of a slot of padding, as `turn`. */
   readonly lane: number;
+  /** Whose turn the slot is: where that lane has no sequence left, another one has filled it. */
+  readonly turn: number;
   readonly tokens: number;
   readonly padding: number;
   /** SHA-256 (hex) of its ids and segments. */
@@ -111,7 +113,13 @@ export async function showStep(input: string | ConfigInput | Config, request: Sh
   checkReach(config, request, cursors);
   const loading = config.tokenizer && loadTexts(config, config.tokenizer);
   loading?.catch(() => undefined); // heard of when it is needed
-  const pipeline = await openPipeline(config, { observe: request.observe ?? 'run', ...(request.warn && { warn: request.warn }) });
+  let filledBy: ReadonlyMap<number, number> = new Map();
+  const pipeline = await openPipeline(config, {
+    observe: request.observe ?? 'run',
+    // a step is made when it is asked for: this is the last one that was
+    onStep: (made) => ({ filledBy } = made),
+    ...(request.warn && { warn: request.warn }),
+  });
   try {
     const { step, onStep } = request;
     const stream = pipeline.openStream({ ...streamRank, stepsEnd: step + 1, ...(cursors.length > 0 && { cursor: cursors }) });
@@ -120,6 +128,7 @@ export async function showStep(input: string | ConfigInput | Config, request: Sh
     if (batch === undefined) throw invalid(`the stream has no step ${step}: it ends before`, 'step', 'Ask for an earlier one.');
     const slots = shownSlots(batch, slotsOfRank(streamRank, config.batch.size), {
       lanes: config.batch.lanes,
+      filledBy,
       sources: pipeline.info.sources,
       tokenizer: await loading,
     });
@@ -197,12 +206,14 @@ async function withDocumentIds(slots: readonly ShownSlot[], { segments }: Batch,
 
 interface ShownWith {
   readonly lanes: number;
+  /** By slot, but for those of padding. */
+  readonly filledBy: ReadonlyMap<number, number>;
   readonly sources: readonly SourceInfo[];
   readonly tokenizer: Tokenizer | undefined;
 }
 
 /** `slots`: of the batch's rows. */
-function shownSlots(batch: Batch, slots: readonly number[], { lanes, sources, tokenizer }: ShownWith): ShownSlot[] {
+function shownSlots(batch: Batch, slots: readonly number[], { lanes, filledBy, sources, tokenizer }: ShownWith): ShownSlot[] {
   const { length, inputIds, cuSeqlens, segments, fields } = batch;
   const hasIds = inputIds.length > 0;
   let next = 0;
@@ -230,6 +241,7 @@ function shownSlots(batch: Batch, slots: readonly number[], { lanes, sources, to
         text: hasIds ? tokenizer?.decode(own) : undefined,
       });
     }
+    const turn = laneOfSlot(slot, lanes);
     const tokens = shown.reduce((sum, segment) => sum + segment.tokenEnd - segment.tokenStart, 0);
     const rowSegments = segments.subarray(first * SEGMENT_FIELDS, next * SEGMENT_FIELDS);
     const mask = tellingMask(batch.lossMask, row * length, length, rowSegments);
@@ -238,7 +250,8 @@ function shownSlots(batch: Batch, slots: readonly number[], { lanes, sources, to
     const shownFields = fields && Object.entries(fields).map(([name, field]) => shownField(name, field, row));
     return {
       slot,
-      lane: laneOfSlot(slot, lanes),
+      lane: filledBy.get(slot) ?? turn,
+      turn,
       tokens,
       padding: length - tokens,
       digest,

@@ -3,6 +3,7 @@ import { loadConfig } from '../../src/config/config.js';
 import { formatDuration, formatSize } from '../../src/core/quantity.js';
 import { writeIndexes, type WrittenIndex } from '../../src/indexing.js';
 import type { ManifestProgress } from '../../src/manifest/manifest.js';
+import { showIndexing } from '../indexing-progress.js';
 import { listenForInterruption } from '../interruption.js';
 
 export interface IndexOptions {
@@ -13,16 +14,11 @@ export interface IndexOptions {
   readonly json: boolean;
 }
 
-/** A terminal's line is rewritten once a second; a log gets a line every ten. */
-const TERMINAL_INTERVAL_MS = 1_000;
-const LOG_INTERVAL_MS = 10_000;
-const CLEAR_LINE = '\r\u001b[2K';
-
 /** Returns the exit status: 0 when all indexes are written, 128 + its number after a signal. Errors: `CONFIG_INVALID`, those of reading and writing. */
 export async function indexSources({ configFile, outDir, json }: IndexOptions): Promise<number> {
   const interruption = listenForInterruption();
   const config = await loadConfig(configFile);
-  const progress = showIndexing(json);
+  const progress = showIndexing(json, progressLine);
   let started = performance.now();
   try {
     const written = writeIndexes(config, {
@@ -45,35 +41,6 @@ export async function indexSources({ configFile, outDir, json }: IndexOptions): 
     progress.stop();
     interruption.end();
   }
-}
-
-interface IndexingProgress {
-  readonly update: (progress: ManifestProgress) => void;
-  clear(): void;
-  stop(): void;
-}
-
-function showIndexing(json: boolean): IndexingProgress {
-  const terminal = !json && process.stderr.isTTY;
-  let latest: ManifestProgress | undefined;
-  const show = (): void => {
-    if (latest === undefined) return;
-    if (json) process.stdout.write(`${JSON.stringify(latest)}\n`);
-    else process.stderr.write(terminal ? CLEAR_LINE + progressLine(latest) : `${progressLine(latest)}\n`);
-  };
-  const timer = setInterval(show, terminal ? TERMINAL_INTERVAL_MS : LOG_INTERVAL_MS);
-  const clear = (): void => {
-    latest = undefined;
-    if (terminal) process.stderr.write(CLEAR_LINE);
-  };
-  return {
-    update: (progress) => (latest = progress),
-    clear,
-    stop: () => {
-      clearInterval(timer);
-      clear();
-    },
-  };
 }
 
 function progressLine({ source, listed, indexed }: ManifestProgress): string {

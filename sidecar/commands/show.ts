@@ -116,12 +116,13 @@ export function* shownLines(shown: ShownStep, options: LineOptions): Generator<s
 }
 
 function* slotLines(
-  { slot, lane, tokens, padding, digest, segments, fields = [] }: ShownSlot,
+  { slot, lane, turn, tokens, padding, digest, segments, fields = [] }: ShownSlot,
   options: LineOptions,
 ): Generator<string, void> {
   const { bold, faint } = options.style;
+  const filling = lane === turn ? `lane ${lane}` : `lane ${lane} in place of lane ${turn}, which had none`;
   yield '';
-  yield `${bold(`slot ${slot}`)} · lane ${lane} · ${counted(tokens, 'token')}, ${padding} of padding ${faint(`· ${digest.slice(0, 16)}…`)}`;
+  yield `${bold(`slot ${slot}`)} · ${filling} · ${counted(tokens, 'token')}, ${padding} of padding ${faint(`· ${digest.slice(0, 16)}…`)}`;
   for (const segment of segments) yield* segmentLines(segment, options);
   if (segments.length > 0) for (const field of fields) yield* fieldLines(field, options);
 }

@@ -81,6 +81,8 @@ export interface Config {
   readonly shuffle: { readonly blocks: number; readonly windowBytes: number } | undefined;
   readonly batch: { readonly size: number; readonly lanes: number };
   readonly last: 'drop' | 'pad';
+  /** Where the lengths of a run that ends are; `undefined`: every sidecar computes all lanes. */
+  readonly lengths: string | undefined;
   /** A share of the documents that is held out of training. */
   readonly validation: { readonly share: number; readonly by: 'id' | 'row'; readonly seed: number } | undefined;
   readonly storage: ParsedConfig['storage'];
@@ -203,6 +205,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     shuffle: parsed.shuffle === false ? undefined : parsed.shuffle,
     batch: { size: parsed.batch.size, lanes },
     last: parsed.last,
+    lengths: parsed.lengths === undefined ? undefined : absoluteUri(parsed.lengths, baseDir),
     validation: parsed.validation,
     storage: parsed.storage,
     cacheDir: absolutePath(parsed.cache.dir, baseDir),

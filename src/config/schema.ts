@@ -433,6 +433,13 @@ export const configSchema = z.strictObject({
     .enum(['drop', 'pad'])
     .default('drop')
     .describe('Where the stream ends: whether the last, incomplete step is left out, or filled with sequences of padding.'),
+  lengths: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Of a run that ends: a file that `headrace index --lengths` wrote, a path or any URI that a source may have. Each sidecar then computes the lanes of its own ranks, and not those of all others (docs/concepts.md#ends). Lengths of another plan are `INDEX_INVALID`. The stream does not depend on it.',
+    ),
   validation: validationSchema
     .optional()
     .describe('A fixed share of the documents of all sources that is never served to training. Left out: none.'),

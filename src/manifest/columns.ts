@@ -70,6 +70,12 @@ export class BytesColumnBuilder {
     this.#bytes[this.#length++] = rest;
   }
 
+  addBytes(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
   /** What was added since the last end is a value. */
   endValue(): void {
     this.#ends.push(this.#length);

@@ -1,13 +1,12 @@
 /** What is known of a source's shards, kept in a file: in the cache directory between runs, and where `headrace index` writes it. */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { z } from 'zod';
-import { LIMITS } from '../config/limits.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import type { Store } from '../store/store.js';
 import { decodeColumnFile, encodeColumnFile } from './column-file.js';
 import type { BytesColumn, NumberColumn } from './columns.js';
+import { readIndexFile, writeIndexFile } from './index-file.js';
 import { ShardTable, type ShardColumns } from './shard-table.js';
 
 export interface SavedIndex {
@@ -51,15 +50,7 @@ export function savedIndexPath(cacheDir: string, request: string): string {
 /** Errors: those of `Store.head` and `Store.read`; `INDEX_INVALID` where the file is damaged, of another version, or of another request. */
 export async function readIndex(store: Store, file: string, request: string, signal?: AbortSignal): Promise<SavedIndex> {
   const uri = store.uri + file;
-  const { size, etag } = await store.head(file, signal && { signal });
-  if (size > LIMITS.indexBytesMax) throw invalid(uri, `it has ${size} bytes, and at most ${LIMITS.indexBytesMax} are read`);
-  const bytes = new Uint8Array(size);
-  for (let startByte = 0; startByte < size; startByte += LIMITS.indexReadBytes) {
-    const range = { startByte, endByte: Math.min(size, startByte + LIMITS.indexReadBytes) };
-    const into = bytes.subarray(range.startByte, range.endByte);
-    const read = await store.read(file, range, { ifMatch: etag, into, ...(signal && { signal }) });
-    if (read !== into) into.set(read);
-  }
+  const bytes = await readIndexFile(store, file, (problem) => invalid(uri, problem), signal);
   let index: SavedIndex;
   try {
     index = decodeIndex(bytes);
@@ -72,15 +63,7 @@ export async function readIndex(store: Store, file: string, request: string, sig
 
 /** Written under a temporary name and renamed: a reader sees the old file or the new one, never a part. */
 export async function saveIndex(file: string, index: SavedIndex): Promise<void> {
-  await mkdir(path.dirname(file), { recursive: true });
-  const temporary = `${file}.${randomUUID()}.tmp`;
-  try {
-    await writeFile(temporary, encodeIndex(index));
-    await rename(temporary, file);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  await writeIndexFile(file, encodeIndex(index));
 }
 
 /** The bytes of an index's file, in parts. */

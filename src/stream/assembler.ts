@@ -3,6 +3,9 @@
  *
  *   lanes 0 … L−1 ──slot j takes from lane j mod L──▶ step s: [slot 0 … slot B−1] ──▶ ranks, each its slots
  *
+ * With lengths, lanes that other machines compute are gone over without making their sequences, so that it is known here as well when they end, and what
+ * fills their slots.
+ *
  * A step is made when the first rank asks for it. A rank that asks for a step that is no longer kept gets an assembler of its own, from its own cursor:
  * the plan is pure, so that costs time and changes nothing.
  */
@@ -16,7 +19,7 @@ import type { MixtureTimeline } from './mixture-timeline.js';
 
 export interface Step {
   readonly step: number;
-  /** By slot; only the slots of the assembler's lanes are there. */
+  /** By slot; only the slots of the lanes that are computed are there. */
   readonly slots: ReadonlyMap<number, Sequence>;
   /** Positions of the assembler's lanes after this step. */
   readonly lanesAfter: LaneStates;
@@ -29,6 +32,9 @@ export interface MadeStep {
   readonly step: number;
   /** As in `Step`. */
   readonly slots: ReadonlyMap<number, Sequence>;
+  /** By slot, the lane that filled it: where the lane whose turn it was has ended, another one. Padding has none. */
+  readonly filledBy: ReadonlyMap<number, number>;
+  /** Of the lanes that are computed. */
   readonly before: StreamPosition;
   readonly after: StreamPosition;
 }
@@ -41,6 +47,8 @@ export interface AssemblerOptions {
   readonly lanesTotal: number;
   /** By lane number, ascending. With finite epochs: all lanes, because the slots of an exhausted lane are filled from the others. */
   readonly lanes: ReadonlyMap<number, Lane>;
+  /** Those whose slots are wanted. The others can only be there where they can be passed. */
+  readonly computed: ReadonlySet<number>;
   readonly startStep: number;
   readonly startLanes: LaneStates;
   readonly mixture: MixtureTimeline;
@@ -54,6 +62,12 @@ export interface AssemblerOptions {
 export interface StreamPosition {
   readonly lanes: LaneStates;
   readonly mixture: readonly MixtureChange[];
+}
+
+/** What a slot gets, and of which lane; without the sequence where nobody here wants it. */
+interface Filling {
+  readonly lane: number;
+  readonly sequence: Sequence | undefined;
 }
 
 interface KeptStep {
@@ -80,7 +94,7 @@ export class Assembler {
     this.#slots = Array.from({ length: options.batchSize }, (_, slot) => slot).filter((slot) =>
       options.lanes.has(laneOfSlot(slot, options.lanesTotal)),
     );
-    for (const lane of options.lanes.values()) lane.start(options.mixture.weights);
+    for (const [number, lane] of options.lanes) if (options.computed.has(number)) lane.start(options.mixture.weights);
   }
 
   /** Whether a stream that stands at `position` before `step` can go on here. */
@@ -111,24 +125,33 @@ export class Assembler {
   }
 
   async #make(): Promise<void> {
-    const { lanes, lanesTotal, mixture, last, padding, record } = this.#options;
+    const { lanes, lanesTotal, computed, mixture, last, padding, record } = this.#options;
     const weights = await mixture.weightsOf(this.#nextStep);
     const slots = new Map<number, Sequence>();
+    const filledBy = new Map<number, number>();
     let padded = false;
-    for (const slot of this.#slots) {
-      const sequence = padded ? undefined : await this.#takeFrom(laneOfSlot(slot, lanesTotal), weights);
-      if (sequence === undefined) {
-        if (slots.size === 0 || last === 'drop') {
+    for (const [index, slot] of this.#slots.entries()) {
+      const lane = laneOfSlot(slot, lanesTotal);
+      const isWanted = computed.has(lane);
+      const filling = padded ? undefined : await this.#fill(lane, weights, isWanted);
+      if (filling === undefined) {
+        if (index === 0 || last === 'drop') {
           this.#endStep = this.#nextStep;
           return;
         }
         padded = true;
-      }
-      slots.set(slot, sequence ?? padding);
+      } else if (isWanted) filledBy.set(slot, filling.lane);
+      if (isWanted) slots.set(slot, filling?.sequence ?? padding);
     }
     const lanesAfter: LaneStates = Object.fromEntries([...lanes].map(([number, lane]) => [String(number), lane.state]));
     const mixtureAfter = mixture.changesBefore(this.#nextStep + 1);
-    await record?.({ step: this.#nextStep, slots, before: this.#position, after: { lanes: lanesAfter, mixture: mixtureAfter } });
+    await record?.({
+      step: this.#nextStep,
+      slots,
+      filledBy,
+      before: this.#ofComputed(this.#position),
+      after: this.#ofComputed({ lanes: lanesAfter, mixture: mixtureAfter }),
+    });
     this.#keep({ step: this.#nextStep, slots, lanesAfter, mixtureAfter });
     this.#position = { lanes: lanesAfter, mixture: mixtureAfter };
     // whether another step follows is asked of the lanes, as whoever resumes from here has to: a source may have a weight again
@@ -146,12 +169,20 @@ export class Assembler {
   }
 
   /** From this lane, or, where it is exhausted, from the next ones in order of number. */
-  async #takeFrom(lane: number, weights: readonly number[]): Promise<Sequence | undefined> {
+  async #fill(turn: number, weights: readonly number[], isWanted: boolean): Promise<Filling | undefined> {
     const { lanes, lanesTotal } = this.#options;
     for (let offset = 0; offset < lanesTotal; offset++) {
-      const sequence = await lanes.get((lane + offset) % lanesTotal)?.take(weights);
-      if (sequence !== undefined) return sequence;
+      const number = (turn + offset) % lanesTotal;
+      const lane = lanes.get(number);
+      if (lane === undefined) continue;
+      const sequence = isWanted ? await lane.take(weights) : undefined;
+      if (sequence !== undefined || (!isWanted && (await lane.pass(weights)))) return { lane: number, sequence };
     }
     return undefined;
+  }
+
+  #ofComputed({ lanes, mixture }: StreamPosition): StreamPosition {
+    const own = Object.entries(lanes).filter(([lane]) => this.#options.computed.has(Number(lane)));
+    return { lanes: Object.fromEntries(own), mixture };
   }
 }

@@ -2,15 +2,29 @@
 import type { Sequence } from '../core/sequence.js';
 import type { LanePosition, LaneState } from '../plan/cursor.js';
 import { chooseSource, SHARE_UNITS, sharesOfWeights } from '../plan/mixture.js';
-import type { SourcePlan } from '../plan/source-plan.js';
-import type { SourceLane } from './source-lane.js';
+import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
+import type { PassedSequence, PlacedSequence } from './source-lane.js';
 
 /** What happens in a lane when a source is used up: it leaves the mixture, or the lane ends. `repeat`: it has no end, and keeps no lane from ending. */
 export type WhenUsedUp = 'drop' | 'stop' | 'repeat';
 
+/** One lane of one source, as a lane sees it. */
+export interface SequenceSource {
+  /** The next sequence; undefined after the last one. */
+  take(): Promise<PlacedSequence | undefined>;
+  /** Goes over the next sequence, which nobody here wants. Without lengths all are wanted. */
+  pass?(): Promise<PassedSequence | undefined>;
+  /** Asks for sequences ahead of need. */
+  start(): void;
+  readonly readySequences: number;
+  /** Where it stands when it is used up. */
+  readonly place: WindowPlace;
+  close(): void;
+}
+
 export interface LaneSource {
   readonly plan: SourcePlan;
-  readonly lane: SourceLane;
+  readonly lane: SequenceSource;
   /** Tokens after which the source is used up in this lane, beside its plan's end. */
   readonly tokensMax: number;
   readonly whenUsedUp: WhenUsedUp;
@@ -53,25 +67,39 @@ export class Lane {
 
   /** The next sequence at these weights, in the order of the sources; undefined where no source has one, which at a weight of 0 it has not. */
   async take(weights: readonly number[]): Promise<Sequence | undefined> {
+    const taken = await this.#advance(weights, (lane) => lane.take());
+    return taken?.sequence;
+  }
+
+  /** Goes over the sequence that `take` would give: it is made elsewhere. Whether there was one. */
+  async pass(weights: readonly number[]): Promise<boolean> {
+    const passed = await this.#advance<PassedSequence>(weights, (lane) => lane.pass?.() ?? lane.take());
+    return passed !== undefined;
+  }
+
+  async #advance<Next extends PassedSequence>(
+    weights: readonly number[],
+    nextOf: (lane: SequenceSource) => Promise<Next | undefined>,
+  ): Promise<Next | undefined> {
     for (;;) {
       const turn = this.#turn(weights);
       if (turn === undefined) return undefined;
       const { active, shares, entry } = turn;
-      const next = await entry.lane.take();
+      const next = await nextOf(entry.lane);
       const [, , , , delivered, credit] = entry.position;
       if (next === undefined) {
         // its last windows held no tokens: the position says from now on that it has ended, so a resumed lane weighs the same sources
         entry.position = [entry.lane.place.group, entry.lane.place.window, 0, 0, delivered, credit];
         continue;
       }
-      const { sequence, end } = next;
-      const count = this.#counted === 'samples' ? 1 : sequence.tokens;
+      const { tokens, end } = next;
+      const count = this.#counted === 'samples' ? 1 : tokens;
       entry.position = [end.group, end.window, end.document, end.token, delivered + count, credit - SHARE_UNITS * count];
       for (const [i, other] of active.entries()) {
-        const [group, window, document, token, tokens, own] = other.position;
-        other.position = [group, window, document, token, tokens, own + shares[i] * count];
+        const [group, window, document, token, before, own] = other.position;
+        other.position = [group, window, document, token, before, own + shares[i] * count];
       }
-      return sequence;
+      return next;
     }
   }
 

@@ -36,10 +36,12 @@ export interface StreamHubOptions {
   readonly samples?: SampleForm | undefined;
   /** Whether lanes can end: then every rank needs every lane, because the others fill the slots of exhausted ones. */
   readonly finite: boolean;
+  /** Whether lanes can be passed: then a rank computes its own, and others where they fill its slots. */
+  readonly measured?: boolean;
   readonly last: 'drop' | 'pad';
   readonly plan: PlanRecord;
   /** `stepsWanted`: see `Lane`. */
-  readonly openLane: (state: LaneState, stepsWanted: number) => Lane;
+  readonly openLane: (lane: number, state: LaneState, stepsWanted: number) => Lane;
   /** `taken`: of the cursor that the stream starts from. */
   readonly openMixture: (taken: readonly MixtureChange[], step: number) => MixtureTimeline;
   /** One for each assembler. */
@@ -54,6 +56,7 @@ export interface SampleForm {
 }
 
 interface SharedAssembler {
+  /** Of the lanes that it computes. */
   readonly lanesKey: string;
   readonly stepsEnd: number;
   readonly assembler: Assembler;
@@ -76,6 +79,12 @@ export class StreamHub {
     return finite ? Array.from({ length: lanes }, (_, lane) => lane) : lanesOfRank(rank, batchSize, lanes);
   }
 
+  /** Those of them whose sequences it is given. */
+  #computedLanesOf(rank: Rank): number[] {
+    const { measured = false, lanes, batchSize } = this.#options;
+    return measured ? lanesOfRank(rank, batchSize, lanes) : this.lanesOf(rank);
+  }
+
   /** Sequences that wait in lanes for their step. */
   get readySequences(): number {
     return [...this.#shared].reduce((sum, { assembler }) => sum + assembler.readySequences, 0);
@@ -85,8 +94,9 @@ export class StreamHub {
   open(rank: Rank, step: number, lanes: LaneStates, mixture: readonly MixtureChange[], stepsEnd = Infinity): RankStream {
     const slots = slotsOfRank(rank, this.#options.batchSize);
     const { plan, length, samples } = this.#options;
+    const computed = this.#computedLanesOf(rank);
     let cursor: Cursor = { version: CURSOR_VERSION, step, plan, mixture, lanes };
-    let shared = this.#join(cursor, stepsEnd);
+    let shared = this.#join(cursor, computed, stepsEnd);
     let closed = false;
 
     // as a call, so that the compiler does not think that waiting changes nothing
@@ -98,7 +108,7 @@ export class StreamHub {
       if (isClosed()) return undefined;
       if (made === 'gone') {
         this.#leave(shared);
-        shared = this.#join(cursor, stepsEnd);
+        shared = this.#join(cursor, computed, stepsEnd);
         made = await shared.assembler.get(cursor.step);
       }
       if (made === undefined || made === 'gone') return undefined;
@@ -119,8 +129,8 @@ export class StreamHub {
     this.#shared.clear();
   }
 
-  #join({ step, lanes, mixture }: Cursor, stepsEnd: number): SharedAssembler {
-    const lanesKey = Object.keys(lanes).join(' ');
+  #join({ step, lanes, mixture }: Cursor, computed: readonly number[], stepsEnd: number): SharedAssembler {
+    const lanesKey = computed.join(' ');
     for (const shared of this.#shared) {
       if (shared.lanesKey === lanesKey && shared.stepsEnd === stepsEnd && shared.assembler.holds(step, { lanes, mixture })) {
         shared.users++;
@@ -131,7 +141,8 @@ export class StreamHub {
     const assembler = new Assembler({
       batchSize,
       lanesTotal,
-      lanes: new Map(Object.entries(lanes).map(([lane, state]) => [Number(lane), openLane(state, stepsEnd - step)])),
+      lanes: new Map(Object.entries(lanes).map(([lane, state]) => [Number(lane), openLane(Number(lane), state, stepsEnd - step)])),
+      computed: new Set(computed),
       startStep: step,
       startLanes: lanes,
       mixture: openMixture(mixture, step),

@@ -11,10 +11,19 @@ import type { PackPosition } from '../pack/packer.js';
 /** Where the source's next sequence in this lane starts. */
 export interface SourcePosition extends WindowPlace, PackPosition {}
 
-/** A sequence, and the position after it. */
-export interface PlacedSequence {
-  readonly sequence: Sequence;
+/** What counts of a sequence, whoever makes it. */
+export interface PassedSequence {
+  /** That are not padding. */
+  readonly tokens: number;
+  /** The position after it. */
   readonly end: SourcePosition;
+}
+
+/** A sequence that was made here. */
+export interface PlacedSequence extends PassedSequence {
+  readonly sequence: Sequence;
+  /** Its window. */
+  readonly place: WindowPlace;
 }
 
 /** A window as a lane sees it: its sequences, portion after portion. */
@@ -32,6 +41,8 @@ export interface SourceLaneOptions {
   readonly openWindow: (place: WindowPlace, from: PackPosition, windowsAhead: WindowsAhead) => PackedWindow;
   /** Told what each answer of a worker cost. */
   readonly onWork: (work: WorkerWork) => void;
+  /** Told of each sequence that is taken, and of the end. */
+  readonly onTaken?: ((taken: PlacedSequence | undefined) => void) | undefined;
 }
 
 /**
@@ -82,9 +93,13 @@ export class SourceLane {
         this.#taken++;
         this.#readyBytes -= bytesOfSequence(next.sequence);
         this.#refill();
+        this.#options.onTaken?.(next);
         return next;
       }
-      if (this.#options.plan.isPastEnd(this.#place)) return undefined;
+      if (this.#options.plan.isPastEnd(this.#place)) {
+        this.#options.onTaken?.(undefined);
+        return undefined;
+      }
       // nothing more will come: to go on here would never end
       if (this.#closed) throw new HeadraceError('ABORTED', 'the stream was closed');
       this.#refill(1);
@@ -161,7 +176,7 @@ export class SourceLane {
       // the place after a window's last document is the start of the next window: a position has one form only, whatever the chunks were
       const end: SourcePosition = document >= result.documents ? { ...next, ...WINDOW_START } : { ...current.place, document, token };
       const sequence = sequenceOfChunk(result.chunk, i, length);
-      this.#ready.push({ sequence, end });
+      this.#ready.push({ sequence, tokens: sequence.tokens, end, place: current.place });
       this.#readyBytes += bytesOfSequence(sequence);
     }
     if (!result.done) {

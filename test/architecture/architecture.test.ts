@@ -65,6 +65,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   warming: ['core', 'config', 'cache', 'store', 'decode', 'plan', 'select', 'stream', 'manifests', 'planning', 'pipeline'],
   'inspection-advice': ['core', 'config', 'decode', 'inspecting'],
   inspecting: ['core', 'config', 'store', 'manifest', 'decode', 'inspection-advice'],
+  measuring: ['core', 'config', 'store', 'stream', 'planning', 'pipeline'],
   indexing: ['core', 'config', 'store', 'manifest', 'decode', 'manifests'],
   'open-tokenizer': ['core', 'config', 'cache', 'store', 'tokenize'],
   showing: ['core', 'config', 'plan', 'tokenize', 'pack', 'stream', 'pipeline', 'open-tokenizer'],

@@ -135,6 +135,32 @@ describe('show', () => {
     await expect(showStep(config(), { step: 11, slot: 6, cursor: ranks[1][9].cursor })).rejects.toThrow(/does not hold lane 2/);
   });
 
+  it('names the lane that filled a slot whose own lane has ended', async () => {
+    const input = config({ epochs: 1, last: 'pad' });
+    const batches = await takeAndClose(await openPipeline(input));
+    const deliveredBy = (step: number, lane: string): number => (step < 0 ? 0 : batches[step].cursor.lanes[lane].prose[4]);
+    const first = batches.findIndex((_, step) =>
+      ['0', '1', '2', '3'].some((lane) => deliveredBy(step, lane) === deliveredBy(step - 1, lane)),
+    );
+    expect(first).toBeGreaterThan(0);
+    const [filled, cursor] = [batches[first], batches[first - 1].cursor];
+    const { slots } = await showStep(input, { step: first, cursor });
+    expect(slots.map(({ turn }) => turn)).toEqual(slots.map(({ slot }) => slot % LANES));
+    // what cursors say that each lane has delivered in this step
+    const tokensBy = new Map<string, number>();
+    for (const { lane, tokens } of slots) tokensBy.set(String(lane), (tokensBy.get(String(lane)) ?? 0) + tokens);
+    for (const lane of Object.keys(filled.cursor.lanes)) {
+      expect(tokensBy.get(lane) ?? 0, `lane ${lane}`).toBe(deliveredBy(first, lane) - deliveredBy(first - 1, lane));
+    }
+    const replaced = slots.find(({ lane, turn }) => lane !== turn)!;
+    const one = await showStep(input, { step: first, slot: replaced.slot, cursor });
+    expect(one.slots).toEqual([replaced]);
+    const states = workspace.path('filled.json');
+    await writeFile(states, JSON.stringify(cursor));
+    const { out } = await runCommand(['show', await workspace.config('filled.yaml', input), '--step', String(first), '--cursor', states]);
+    expect(out).toContain(`slot ${replaced.slot} · lane ${replaced.lane} in place of lane ${replaced.turn}, which had none ·`);
+  });
+
   it('opens one window for each lane that it needs, however far the state is, and makes nothing for later steps', async () => {
     const batches = await streamed(config(), 400);
     const windowOf = (cursor: Cursor, lane: string): string => cursor.lanes[lane].prose.slice(0, 2).join(' ');

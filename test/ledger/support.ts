@@ -58,7 +58,7 @@ export async function writeSteps(dir: string, start: number, end: number, lanes?
 
 /** Problems of the chain; throws where a line is damaged. */
 export async function chainOf(dir: string): Promise<{ readonly problems: readonly string[]; readonly ends: readonly number[] }> {
-  const chain = new ChainCheck({ lanes: LANES, slotsPerLane: SLOTS / LANES, length: LENGTH, sources: SOURCES });
+  const chain = new ChainCheck({ lanes: LANES, slotsPerLane: SLOTS / LANES, length: LENGTH, lanesEnd: false, sources: SOURCES });
   for (const file of await listSegments(dir)) {
     for await (const event of readSegment(file)) {
       if (event.kind === 'start') chain.start(file, event.step, event.state);

@@ -13,16 +13,18 @@ import { checkCursorPlan, lanesOfCursor, mergeCursors, type Cursor, type PlanRec
 import type { MixtureChange } from '../../src/plan/mixture-changes.js';
 import { checkRank, type Rank } from '../../src/plan/slots.js';
 import type { WindowPlace } from '../../src/plan/source-plan.js';
-import { Lane } from '../../src/stream/lane.js';
+import { Lane, type SequenceSource } from '../../src/stream/lane.js';
+import { LengthsBuilder, type Lengths, type TakenSequence } from '../../src/stream/lengths.js';
+import { MeasuredLane } from '../../src/stream/measured-lane.js';
 import type { PackResult } from '../../src/stream/messages.js';
 import { MixtureTimeline } from '../../src/stream/mixture-timeline.js';
 import { StreamHub, type RankStream } from '../../src/stream/rank-stream.js';
-import { SourceLane } from '../../src/stream/source-lane.js';
+import { SourceLane, type SourcePosition } from '../../src/stream/source-lane.js';
 import { WindowDocuments } from '../../src/stream/window-documents.js';
 import { WindowSamples } from '../../src/stream/window-samples.js';
 import { tableOf } from '../support/shards.js';
 import type { ReferencePlan, ReferenceSource } from './reference.js';
-import type { Scheduler } from './scheduler.js';
+import { Scheduler } from './scheduler.js';
 
 export const PAD_ID = 7;
 
@@ -80,12 +82,34 @@ export function planRun({ plan, live }: Run): Product {
   return { config, sources, record };
 }
 
+/** Of an end that is known, or is being found. */
+export interface Measuring {
+  readonly lengths?: Lengths | undefined;
+  readonly onTaken?: (taken: TakenSequence) => void;
+}
+
+/** As `headrace index --lengths`: the first steps of a run whose weights nobody changes; undefined where no lane can end. */
+export async function measure(run: Run, product: Product, steps: number): Promise<Lengths | undefined> {
+  const { config, sources } = product;
+  if (!lanesCanEnd(config)) return undefined;
+  const { lanes } = config.batch;
+  const { length } = config.sequence;
+  const builder = new LengthsBuilder(sources.length, lanes, length);
+  const machine = new Machine({ ...run, live: [] }, product, new Scheduler(steps), { onTaken: (taken) => builder.add(taken) });
+  const stream = machine.open({ rank: 0, worldSize: 1 }, []);
+  for (let step = 0; step < steps; step++) if ((await stream.next()) === undefined) break;
+  machine.kill();
+  return { uri: 'memory://lengths', lanes, length, columns: builder.finish() };
+}
+
 /** One sidecar, from its start to its end. */
 export class Machine {
+  /** Windows that it has opened, each by its source and place. */
+  readonly opened = new Set<string>();
   readonly #hub: StreamHub;
   readonly #product: Product;
 
-  constructor(run: Run, product: Product, scheduler: Scheduler) {
+  constructor(run: Run, product: Product, scheduler: Scheduler, { lengths, onTaken }: Measuring = {}) {
     const { config, sources, record } = product;
     this.#product = product;
     const weighed = {
@@ -111,25 +135,35 @@ export class Machine {
       padId: PAD_ID,
       samples: config.sequence.packing.kind === 'samples' ? { fields: [], hasIds: true } : undefined,
       finite: lanesCanEnd(config),
+      measured: lengths !== undefined,
       last: config.last,
       plan: record,
-      openLane: (state, stepsWanted) =>
+      openLane: (number, state, stepsWanted) =>
         new Lane(
           sources.map(({ plan, config: source }, index) => {
+            const open = (at: SourcePosition): SequenceSource =>
+              new SourceLane(
+                {
+                  plan,
+                  length: config.sequence.length,
+                  samples: config.sequence.packing.kind === 'samples',
+                  stepSequences: batchSize / lanes,
+                  sequencesWanted: stepsWanted * (batchSize / lanes),
+                  openWindow: (place, from) => {
+                    this.opened.add(`${index} ${place.group} ${place.window}`);
+                    return new Window(config, sources[index], index, run.plan.sources[index].shards, place, from, scheduler);
+                  },
+                  onWork: () => undefined,
+                  onTaken:
+                    onTaken &&
+                    ((taken) => onTaken({ source: index, lane: number, taken, isLast: taken === undefined || plan.isPastEnd(taken.end) })),
+                },
+                at,
+              );
             const [group, window, document, token] = state[plan.name];
-            const lane = new SourceLane(
-              {
-                plan,
-                length: config.sequence.length,
-                samples: config.sequence.packing.kind === 'samples',
-                stepSequences: batchSize / lanes,
-                sequencesWanted: stepsWanted * (batchSize / lanes),
-                openWindow: (place, from) =>
-                  new Window(config, sources[index], index, run.plan.sources[index].shards, place, from, scheduler),
-                onWork: () => undefined,
-              },
-              { group, window, document, token },
-            );
+            const start = { group, window, document, token };
+            const lane =
+              lengths === undefined ? open(start) : new MeasuredLane({ lengths, plan, source: index, lane: number, open }, start);
             const tokensMax = source.maxTokens === undefined ? Infinity : Math.ceil(source.maxTokens / lanes);
             return { plan, lane, tokensMax, whenUsedUp: source.whenUsedUp };
           }),

@@ -1,7 +1,8 @@
 /** Plays a story: machines and trainers come, die, and come back in other numbers; every batch is compared with the reference. */
 import { parseCursor, type Cursor } from '../../src/plan/cursor.js';
 import type { Batch, RankStream } from '../../src/stream/rank-stream.js';
-import { Machine, PAD_ID, planRun, tokenId, type Product } from './machine.js';
+import type { Lengths } from '../../src/stream/lengths.js';
+import { Machine, measure, PAD_ID, planRun, tokenId, type Product } from './machine.js';
 import { referenceStream, type ReferencePlan } from './reference.js';
 import type { Segment } from './reference-packing.js';
 import type { Phase, Story } from './runs.js';
@@ -20,6 +21,8 @@ export const STEPS_MAX = 40;
 
 export interface PlayOptions {
   readonly stepsMax?: number;
+  /** Every machine has the lengths of the first so many steps. */
+  readonly measuredSteps?: number;
   readonly onBatch?: (batch: Batch, phase: number) => void;
 }
 
@@ -34,14 +37,15 @@ interface Trainer {
 }
 
 /** Throws where a batch is not the reference's, or a rank ends elsewhere. `onBatch` sees every batch, those that came again too. */
-export async function play(story: Story, { stepsMax = STEPS_MAX, onBatch }: PlayOptions = {}): Promise<Played> {
+export async function play(story: Story, { stepsMax = STEPS_MAX, measuredSteps, onBatch }: PlayOptions = {}): Promise<Played> {
   const reference = referenceStream(story.plan, stepsMax);
   const product = planRun(story);
+  const lengths = measuredSteps === undefined ? undefined : await measure(story, product, measuredSteps);
   const checkpoints: Cursor[][] = [];
   let from: readonly Cursor[] = [];
   let [kills, batches] = [0, 0];
   for (const [index, phase] of story.phases.entries()) {
-    const played = await playPhase(story, product, phase, from, reference, stepsMax, (batch) => onBatch?.(batch, index));
+    const played = await playPhase(story, product, lengths, phase, from, reference, stepsMax, (batch) => onBatch?.(batch, index));
     kills += played.kills;
     batches += played.batches;
     if (played.checkpoint.length === 0) continue;
@@ -54,6 +58,7 @@ export async function play(story: Story, { stepsMax = STEPS_MAX, onBatch }: Play
 async function playPhase(
   story: Story,
   product: Product,
+  lengths: Lengths | undefined,
   phase: Phase,
   from: readonly Cursor[],
   reference: Played['reference'],
@@ -64,7 +69,7 @@ async function playPhase(
   const scheduler = new Scheduler(phase.timing);
   const worlds = Array.from({ length: plan.batch }, (_, i) => i + 1).filter((size) => plan.batch % size === 0);
   const worldSize = worlds[phase.world % worlds.length];
-  const machines = Array.from({ length: phase.machines }, () => new Machine(story, product, scheduler));
+  const machines = Array.from({ length: phase.machines }, () => new Machine(story, product, scheduler, { lengths }));
   const startStep = from.length === 0 ? 0 : from[0].step;
   const endStep = Math.min(startStep + phase.steps, stepsMax);
   let [kills, batches] = [0, 0];
@@ -119,7 +124,7 @@ async function playPhase(
         .filter((trainer) => trainer.machine === machine && scheduler.below(2) === 0)
         .map(({ stream }) => settle(stream.next()));
       machines[machine].kill();
-      machines[machine] = new Machine(story, product, scheduler);
+      machines[machine] = new Machine(story, product, scheduler, { lengths });
       await Promise.all(pending);
       for (const trainer of own) connect(trainer);
       kills++;

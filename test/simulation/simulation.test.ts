@@ -7,8 +7,9 @@ import type * as limits from '../../src/config/limits.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import { checkCursorPlan, mergeCursors, parseCursor, type Cursor } from '../../src/plan/cursor.js';
 import { weightsAt } from '../../src/plan/mixture-changes.js';
+import { lanesCanEnd } from '../../src/planning.js';
 import { Machine } from './machine.js';
-import { checkBatch, play } from './play.js';
+import { checkBatch, play, STEPS_MAX } from './play.js';
 import type { ReferencePlan } from './reference.js';
 import { runs, stories, type Phase, type Story } from './runs.js';
 import { Scheduler } from './scheduler.js';
@@ -37,6 +38,24 @@ describe('the simulation', { timeout: 3_600_000 }, () => {
     );
     console.log(`${batches} batches, ${kills} deaths, ${resumes} checkpoints`);
     expect(batches).toBeGreaterThan(0);
+  });
+
+  it('with lengths, delivers the same streams and cursors, however far they were measured', async () => {
+    let measured = 0;
+    await fc.assert(
+      fc.asyncProperty(stories, fc.oneof(fc.constant(STEPS_MAX), fc.nat({ max: 12 })), async (story, measuredSteps) => {
+        const cursors = new Map<number, string>();
+        const played = await play(story, { onBatch: ({ cursor }) => cursors.set(cursor.step, JSON.stringify(cursor)) });
+        if (!lanesCanEnd(played.product.config)) return;
+        measured++;
+        await play(story, {
+          measuredSteps,
+          onBatch: ({ cursor }) => expect(JSON.stringify(cursor)).toBe(cursors.get(cursor.step) ?? JSON.stringify(cursor)),
+        });
+      }),
+      runs(100),
+    );
+    expect(measured).toBeGreaterThan(0);
   });
 
   it('delivers every token of every document as often as declared, with equal steps on all ranks', async () => {
