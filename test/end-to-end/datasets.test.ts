@@ -147,8 +147,8 @@ describe('a corpus that `datasets` wrote', () => {
     const { slots } = await showStep(config('saved', { id: 'id' }), { step: 3 });
     for (const { segments } of slots) {
       for (const { shard, row, id } of segments) {
-        const at = Number(/^data-0000(\d)-of-00003\.arrow$/.exec(shard!)![1]);
-        expect(id).toBe(reference.saved[at][row!].id);
+        const at = Number(/^data-0000(\d)-of-00003\.arrow$/.exec(shard)![1]);
+        expect(id).toBe(reference.saved[at][row].id);
       }
     }
   });
