@@ -1,6 +1,11 @@
 /**
- * Memory of the sidecar at the defaults while it streams more than 2 GB: text in row groups of 128 MB without a page index, mixed with a token column.
- * `npm run bench -- memory [--gigabytes 2.2]`. The text is tokenized by whole words, so that the bytes, not the tokenizer, are what takes the time.
+ * Memory of the sidecar at the defaults, over streams of many GB and over things that are large. `npm run bench -- memory [SCENARIO …] [--gigabytes 2.2]`:
+ *
+ *   row-groups   text in Parquet row groups of 128 MB without a page index, mixed with a token column, from disk
+ *   tar          a tar of 20 GB over HTTP (`--tar 20`), which is passed over once and then streamed: images and texts of 31 KB
+ *   documents    of 1 GB each, among small ones: in JSON lines, plain and gzip, in a text file, in a tar, and in Parquet; bad rows are left out
+ *
+ * The text is tokenized by whole words, so that the bytes, not the tokenizer, are what takes the time. What comes over HTTP is computed when it is asked for.
  */
 import { spawn, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,13 +15,27 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { stringify } from 'yaml';
 import { connect, type ConfigInput } from '../src/index.js';
-import { residentMiB } from './processes.js';
+import {
+  bytesObject,
+  joined,
+  repeated,
+  startComputedOrigin,
+  TAR_END,
+  tarMember,
+  tarSamples,
+  type ComputedObject,
+} from './computed-object.js';
+import { peakMiB, residentMiB } from './processes.js';
 import { freePort } from '../test/support/minio.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const { values: options } = parseArgs({ options: { gigabytes: { type: 'string', default: '2.2' } }, allowPositionals: true });
+const { values: options, positionals } = parseArgs({
+  options: { gigabytes: { type: 'string', default: '2.2' }, tar: { type: 'string', default: '20' } },
+  allowPositionals: true,
+});
 
 /** Every word is one token, and unknown; that is enough here. The vocabulary is as large as the ids of the token column. */
 const WORD_TOKENIZER = {
@@ -35,62 +54,182 @@ const WORD_TOKENIZER = {
   },
 };
 
-async function main(): Promise<void> {
+type Sources = ConfigInput['sources'];
+
+interface Scenario {
+  /** Of local files, or of what is computed. */
+  readonly objects: ReadonlyMap<string, ComputedObject>;
+  readonly sources: (dir: string, url: (name: string) => string) => Sources;
+  /** Bytes to be read; left out: an epoch, to its end. */
+  readonly bytesWanted?: number;
+  /** Rows are served as they are, and no text is tokenized. */
+  readonly isSamples?: boolean;
+}
+
+const GIGABYTE = 1e9;
+const WANTED = Number(options.gigabytes) * GIGABYTE;
+const WORDS = 'about the length of a word or so ';
+const TEXT = WORDS.repeat(210);
+
+const SCENARIOS: Readonly<Record<string, () => Scenario>> = {
+  'row-groups': () => ({
+    objects: new Map(),
+    sources: (dir) => {
+      generate('spark', path.join(dir, 'spark'), '512');
+      generate('tokens', path.join(dir, 'tokens'), '120');
+      return { text: { uri: './spark/' }, tokens: { uri: './tokens/', tokens: 'input_ids', weight: 3 } };
+    },
+    bytesWanted: WANTED,
+  }),
+  tar: () => {
+    const sampleBytes = tarSamples(1, 0, TEXT, 24_000).size;
+    const tar = joined(tarSamples(Math.ceil((Number(options.tar) * GIGABYTE) / sampleBytes), 0, TEXT, 24_000), TAR_END);
+    return {
+      objects: new Map([['corpus.tar', tar]]),
+      sources: (_dir, url) => ({ tar: { uri: url('corpus.tar'), fields: { image: 'jpg', caption: 'txt' } } }),
+      bytesWanted: tar.size + WANTED,
+      isSamples: true,
+    };
+  },
+  'document-jsonl': () => lines('corpus.jsonl', (object) => object),
+  'document-gzip': () => lines('corpus.jsonl.gz', (object) => bytesObject(gzipSync(allOf(object), { level: 1 }))),
+  'document-text': () => ({
+    objects: new Map([
+      ['0.txt', bytesObject(Buffer.from(TEXT.repeat(2000)))],
+      ['1.txt', longText()],
+      ['2.txt', bytesObject(Buffer.from(TEXT.repeat(2000)))],
+    ]),
+    sources: (_dir, url) => ({ texts: { uri: [0, 1, 2].map((i) => url(`${i}.txt`)) } }),
+  }),
+  'document-tar': () => ({
+    objects: new Map([
+      [
+        'corpus.tar',
+        joined(tarSamples(5000, 0, TEXT, 24_000), tarMember('long.txt', longText()), tarSamples(5000, 5000, TEXT, 24_000), TAR_END),
+      ],
+    ]),
+    sources: (_dir, url) => ({ tar: { uri: url('corpus.tar'), text: 'txt' } }),
+  }),
+  'document-parquet': () => ({
+    objects: new Map(),
+    sources: (dir) => {
+      generate('document', path.join(dir, 'document'), '1000');
+      return { text: { uri: './document/' } };
+    },
+  }),
+};
+
+function longText(): ComputedObject {
+  return repeated(Buffer.from(WORDS), Math.ceil(GIGABYTE / WORDS.length));
+}
+
+/** 70 MB of small rows on either side of a large one. */
+function lines(name: string, stored: (object: ComputedObject) => ComputedObject): Scenario {
+  const small = repeated(Buffer.from(`${JSON.stringify({ text: TEXT })}\n`), 10_000);
+  const object = joined(small, bytesObject(Buffer.from('{"text":"')), longText(), bytesObject(Buffer.from('"}\n')), small);
+  return { objects: new Map([[name, stored(object)]]), sources: (_dir, url) => ({ lines: { uri: url(name), text: 'text' } }) };
+}
+
+function allOf(object: ComputedObject): Uint8Array {
+  const bytes = new Uint8Array(object.size);
+  object.fill(bytes, 0);
+  return bytes;
+}
+
+function generate(...args: readonly string[]): void {
   const python = process.env.HEADRACE_PYTHON;
-  if (python === undefined) throw new Error('the benchmark needs python3, with which its data is made');
-  const dir = await mkdtemp(path.join(tmpdir(), 'headrace-memory-'));
-  try {
-    const generate = (...args: string[]): unknown => execFileSync(python, [path.join(ROOT, 'bench', 'generate.py'), ...args]);
-    generate('spark', path.join(dir, 'spark'), '512');
-    generate('tokens', path.join(dir, 'tokens'), '120');
-    const tokenizer = path.join(dir, 'tokenizer.json');
-    await writeFile(tokenizer, JSON.stringify(WORD_TOKENIZER));
-    await run(dir, {
-      sources: { text: { uri: './spark/' }, tokens: { uri: './tokens/', tokens: 'input_ids', weight: 3 } },
-      tokenizer: { file: tokenizer, eos: '</s>' },
-      cache: { dir: './cache' },
-      serve: { metrics: `127.0.0.1:${await freePort()}` },
-    });
-  } finally {
-    await rm(dir, { recursive: true });
+  if (python === undefined) throw new Error('this scenario needs python3, with which its data is made');
+  execFileSync(python, [path.join(ROOT, 'bench', 'generate.py'), ...args]);
+}
+
+async function main(): Promise<void> {
+  const all = Object.keys(SCENARIOS);
+  const wanted =
+    positionals.length === 0
+      ? all
+      : all.filter((name) => positionals.some((one) => name === one || name.startsWith(`${one.replace(/s$/, '')}-`)));
+  if (wanted.length === 0) throw new Error(`no scenario is called ${positionals.join(' or ')}: there are ${all.join(', ')}`);
+  for (const name of wanted) {
+    const dir = await mkdtemp(path.join(tmpdir(), 'headrace-memory-'));
+    try {
+      await run(name, SCENARIOS[name](), dir);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   }
 }
 
-async function run(dir: string, config: ConfigInput): Promise<void> {
+async function run(name: string, scenario: Scenario, dir: string): Promise<void> {
+  console.log(`\n${name}\n\n| GB read | step | resident MiB |\n| --- | --- | --- |`);
+  const watch = new Watch((scenario.bytesWanted ?? 1.2 * GIGABYTE) / 12);
+  const origin = await startComputedOrigin(scenario.objects, (sent) => watch.read(sent));
+  const tokenizer = path.join(dir, 'tokenizer.json');
+  await writeFile(tokenizer, JSON.stringify(WORD_TOKENIZER));
+  const metrics = `127.0.0.1:${await freePort()}`;
+  const config: ConfigInput = {
+    sources: scenario.sources(dir, (object) => origin.url(object)),
+    ...(scenario.isSamples === true ? { sequence: 'none' as const } : { tokenizer: { file: tokenizer, eos: '</s>' } }),
+    cache: { dir: './cache', ranges: false },
+    badRows: 'skip',
+    ...(scenario.bytesWanted === undefined && { epochs: 1 }),
+    serve: { metrics },
+  };
   const configFile = path.join(dir, 'memory.yaml');
   await writeFile(configFile, stringify(config));
   const address = `ipc://${path.join(dir, 'memory.sock')}`;
   const child = spawn(
     process.execPath,
-    [path.join(ROOT, 'dist', 'command', 'headrace.js'), 'serve', configFile, '--address', address, '--log-level', 'error'],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
+    [path.join(ROOT, 'dist', 'command', 'headrace.js'), 'serve', configFile, '--address', address, '--log-level', 'warn'],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
   );
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  console.log(line);
-  console.log('\n| GB read | M tokens delivered | resident MiB |\n| --- | --- | --- |');
-  const goal = Number(options.gigabytes) * 1e9;
-  let tokens = 0;
-  let nextReport = 0;
-  let peak = 0;
-  for await (const batch of connect({ address })) {
-    tokens += batch.tokens;
-    if (batch.step % 20 !== 0) continue;
-    const resident = await residentMiB(child.pid!);
-    peak = Math.max(peak, resident);
-    const metrics = await (await fetch(`http://${config.serve?.metrics ?? ''}/metrics`)).text();
-    const bytes = Number(/^headrace_store_read_bytes_total (\d+)$/m.exec(metrics)?.[1]);
-    if (bytes >= nextReport) {
-      console.log(`| ${(bytes / 1e9).toFixed(2)} | ${(tokens / 1e6).toFixed(0)} | ${resident.toFixed(0)} |`);
-      nextReport = bytes + goal / 12;
-    }
-    if (bytes >= goal) break;
-  }
-  console.log(`\npeak: ${peak.toFixed(0)} MiB`);
+  watch.pid = child.pid!;
   const exited = once(child, 'exit');
+  const [line] = (await Promise.race([once(createInterface({ input: child.stdout }), 'line'), exited])) as [unknown];
+  if (typeof line !== 'string') throw new Error(`${name}: the sidecar ended before it was ready`);
+  await watch.report(`ready: ${(origin.sent / GIGABYTE).toFixed(2)}`);
+  const counter = async (of: string): Promise<number> => {
+    const text = await (await fetch(`http://${metrics}/metrics`)).text();
+    return Number(new RegExp(`^${of} (\\d+)$`, 'm').exec(text)?.[1]);
+  };
+  const bytesWanted = scenario.bytesWanted ?? Infinity;
+  for await (const batch of connect({ address })) {
+    watch.step = batch.step;
+    if (batch.step % 20 !== 0) continue;
+    if (scenario.objects.size === 0) watch.read(await counter('headrace_store_read_bytes_total'));
+    if (watch.bytes >= bytesWanted) break;
+  }
+  await watch.report(`end: ${(watch.bytes / GIGABYTE).toFixed(2)}`);
+  console.log(`\npeak: ${(await peakMiB(child.pid!)).toFixed(0)} MiB; rows left out: ${await counter('headrace_rows_skipped_total')}`);
   child.kill('SIGTERM');
   await exited;
+  origin.close();
+}
+
+/** Prints a line for each so many bytes that are read. */
+class Watch {
+  bytes = 0;
+  step = 0;
+  pid: number | undefined;
+  readonly #step: number;
+  #next: number;
+
+  constructor(step: number) {
+    this.#step = step;
+    this.#next = step;
+  }
+
+  read(bytes: number): void {
+    this.bytes = bytes;
+    if (bytes < this.#next) return;
+    this.#next = bytes + this.#step;
+    void this.report((bytes / GIGABYTE).toFixed(2));
+  }
+
+  async report(label: string): Promise<void> {
+    if (this.pid === undefined) return;
+    const resident = await residentMiB(this.pid);
+    console.log(`| ${label} | ${this.step} | ${resident.toFixed(0)} |`);
+  }
 }
 
 await main();

@@ -13,8 +13,17 @@ export async function cpuSeconds(pid: number): Promise<number> {
 
 /** Resident MiB of a process. */
 export async function residentMiB(pid: number): Promise<number> {
+  return statusMiB(pid, 'VmRSS');
+}
+
+/** The most that it ever was. */
+export async function peakMiB(pid: number): Promise<number> {
+  return statusMiB(pid, 'VmHWM');
+}
+
+async function statusMiB(pid: number, field: string): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024;
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) / 1024;
 }
 
 export function median(values: readonly number[]): number {

@@ -22,6 +22,9 @@ export const FORMATS = {
 /** What a source's objects may end with where its format is named: below a prefix, such objects are as often a table of contents. */
 const ENDINGS_WHEN_NAMED: Partial<Record<string, readonly string[]>> = { jsonl: compressed('.json'), litdata: ['.bin'] };
 
+/** What `datasets` and its hub describe shards with, beside these: no data, whatever a source takes of other `.json` there. */
+const DESCRIPTIONS = ['dataset_info.json', 'dataset_infos.json', 'dataset_dict.json'];
+
 export type FormatName = keyof typeof FORMATS;
 
 export const FORMAT_NAMES = Object.keys(FORMATS) as FormatName[];
@@ -60,7 +63,7 @@ export function formatOfPath(path: string): FormatName | undefined {
 
 /** Whether an object below a prefix is meant by a source that names its format. */
 export function mayHaveFormat(path: string, format: FormatName): boolean {
-  return endingsWhenNamed(format).some((ending) => path.endsWith(ending));
+  return endingsWhenNamed(format).some((ending) => path.endsWith(ending)) && !DESCRIPTIONS.includes(path.slice(path.lastIndexOf('/') + 1));
 }
 
 /** What is listed of a source that names its format. */

@@ -6,19 +6,16 @@
  */
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
-import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
-import type { SkippedRows } from '../core/skip.js';
-import type { Row, SliceRows } from '../decode/decoder.js';
+import type { Row } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
-import type { Provenance } from '../pack/sequence-writer.js';
-import { ROW_EXCLUDED, ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
+import { ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
 import { createRowContext } from '../transform/context.js';
 import { runInTime } from '../transform/time-limit.js';
 import { transformRow, type Transform, type TransformedRow } from '../transform/transform.js';
-import type { WindowPayload, WindowSlice } from './messages.js';
+import type { WindowPayload } from './messages.js';
 import type { EncodedRecord, EncodeRecords } from './record-encoders.js';
-import { rowFates } from './row-fates.js';
-import { rejectedRows, type DocumentOptions } from './window-documents.js';
+import type { DocumentOptions } from './window-documents.js';
+import { WindowRows } from './window-rows.js';
 
 export interface RecordOptions extends Pick<DocumentOptions, 'badRows' | 'invalidUtf8' | 'decode' | 'decodeBeside'> {
   readonly encode: EncodeRecords;
@@ -48,45 +45,22 @@ interface MadeDocument {
 const NO_TOKENS: MadeDocument = { ids: new Int32Array(0), ends: undefined };
 const NO_ROWS: readonly Row[] = [];
 
-export class RecordDocuments implements DocumentSource, Provenance {
+export class RecordDocuments implements DocumentSource {
+  readonly rows: WindowRows;
   readonly count: number;
-  readonly source: number;
   readonly #options: RecordOptions;
-  readonly #slices: readonly WindowSlice[];
-  readonly #rows: readonly SliceRows[];
-  /** First row of each slice, counted in the window. */
-  readonly #starts: readonly number[];
-  readonly #order: Permutation;
-  readonly #fates: Uint8Array | undefined;
   readonly #epoch: number;
   /** Documents [#aheadStart, #aheadStart + #ahead.length). A long one is asked for once a sequence. */
   #aheadStart = 0;
   #ahead: readonly MadeDocument[] = [];
   /** A row of the window was transformed twice. */
   #isCompared = false;
-  #tokenizeMs = 0;
-  #rowsSkipped = 0;
-  #rowsExcluded = 0;
-  #rowsFiltered = 0;
-  #skipped: SkippedRows[];
 
   constructor(payload: WindowPayload, options: RecordOptions) {
+    this.rows = new WindowRows(payload, options);
+    this.count = this.rows.count;
     this.#options = options;
-    this.#slices = payload.slices;
-    this.#rows = payload.slices.map((slice) => options.decode(slice.encoded));
-    this.#skipped = payload.slices.flatMap(rejectedRows);
-    const starts: number[] = [];
-    let count = 0;
-    for (const rows of this.#rows) {
-      starts.push(count);
-      count += rows.count;
-    }
-    this.#starts = starts;
-    this.#fates = rowFates(payload, options);
-    this.count = count;
-    this.source = payload.sourceIndex;
     this.#epoch = payload.epoch;
-    this.#order = payload.orderKey === undefined ? identityPermutation(count) : createPermutation(payload.orderKey, count);
   }
 
   close(): void {
@@ -99,46 +73,6 @@ export class RecordDocuments implements DocumentSource, Provenance {
 
   ends(document: number): Int32Array | undefined {
     return this.#made(document).ends;
-  }
-
-  shard(document: number): number {
-    return this.#slices[this.#sliceOf(this.#order.at(document))].shard;
-  }
-
-  row(document: number): number {
-    const row = this.#order.at(document);
-    const slice = this.#sliceOf(row);
-    return this.#slices[slice].startRow + row - this.#starts[slice];
-  }
-
-  /** What was done since the last call. */
-  takeWork(): {
-    readonly tokenizeMs: number;
-    readonly rowsSkipped: number;
-    readonly rowsExcluded: number;
-    readonly rowsFiltered: number;
-    readonly skipped: readonly SkippedRows[];
-  } {
-    const work = {
-      tokenizeMs: this.#tokenizeMs,
-      rowsSkipped: this.#rowsSkipped,
-      rowsExcluded: this.#rowsExcluded,
-      rowsFiltered: this.#rowsFiltered,
-      skipped: this.#skipped,
-    };
-    this.#tokenizeMs = 0;
-    this.#rowsSkipped = 0;
-    this.#rowsExcluded = 0;
-    this.#rowsFiltered = 0;
-    this.#skipped = [];
-    return work;
-  }
-
-  /** Slices are few, as in `WindowDocuments`. */
-  #sliceOf(row: number): number {
-    let slice = this.#starts.length - 1;
-    while (this.#starts[slice] > row) slice--;
-    return slice;
   }
 
   #made(document: number): MadeDocument {
@@ -154,7 +88,7 @@ export class RecordDocuments implements DocumentSource, Provenance {
     const started = performance.now();
     const found = this.#options.transform === undefined ? [this.#find(first)] : this.#findInTime(first, this.#options.transform);
     const encoded = this.#options.encode(found.map((one) => (one.kind === 'rows' ? one.rows : NO_ROWS)));
-    this.#tokenizeMs += performance.now() - started;
+    this.rows.tokenizeMs += performance.now() - started;
     return found.map((one, i) => this.#settle(first + i, one, encoded[i]));
   }
 
@@ -165,11 +99,10 @@ export class RecordDocuments implements DocumentSource, Provenance {
       case 'problem':
         return this.#reject(document, found.problem, found.code, found.isDefect);
       case 'rejected':
-        this.#rowsSkipped++;
+        this.rows.countRejected();
         return NO_TOKENS;
       case 'left-out':
-        if (found.fate === ROW_EXCLUDED) this.#rowsExcluded++;
-        if (found.fate === ROW_FILTERED) this.#rowsFiltered++;
+        this.rows.countLeftOut(found.fate);
         return NO_TOKENS;
     }
   }
@@ -196,14 +129,12 @@ export class RecordDocuments implements DocumentSource, Provenance {
 
   /** May be stopped at any point: changes nothing that a second call would not find as it was. */
   #find(document: number): Found {
-    const place = this.#order.at(document);
-    const slice = this.#sliceOf(place);
-    const rows = this.#rows[slice];
+    const { slice, index } = this.rows.place(document);
+    const rows = this.rows.decoded[slice];
     if (rows.kind === 'rejected') return { kind: 'rejected' };
-    const fate = this.#fates === undefined ? ROW_TAKEN : this.#fates[place];
+    const fate = this.rows.fate(document);
     if (fate !== ROW_TAKEN) return { kind: 'left-out', fate };
     if (rows.kind !== 'records') throw new Error('a window of one source with two kinds of rows');
-    const index = place - this.#starts[slice];
     const record = rows.at(index);
     if ('problem' in record) return badRow(record.problem);
     if (!record.isValidUtf8 && this.#options.invalidUtf8 === 'error') return badRow('is not valid UTF-8');
@@ -221,8 +152,8 @@ export class RecordDocuments implements DocumentSource, Provenance {
     const place = {
       source: transform.source,
       seed: transform.seed,
-      shard: this.#pathOf(document),
-      row: this.row(document),
+      shard: this.rows.sliceOf(document).path,
+      row: this.rows.row(document),
       epoch: this.#epoch,
     };
     const made = transformRow(transform, row, createRowContext(place));
@@ -234,14 +165,9 @@ export class RecordDocuments implements DocumentSource, Provenance {
     return { problem, isDefect: true };
   }
 
-  #pathOf(document: number): string {
-    return this.#slices[this.#sliceOf(this.#order.at(document))].path;
-  }
-
   #reject(document: number, problem: string, code: 'BAD_ROW' | 'TRANSFORM_FAILED', isDefect: boolean): MadeDocument {
-    const { encoded, shard, blockStartRow } = this.#slices[this.#sliceOf(this.#order.at(document))];
-    const { uri } = encoded;
-    const row = this.row(document);
+    const { uri } = this.rows.sliceOf(document).encoded;
+    const row = this.rows.row(document);
     const message = `row ${row} of ${uri} ${problem}`;
     if (this.#options.badRows === 'fail' || isDefect) {
       throw new HeadraceError(code, message, {
@@ -251,8 +177,7 @@ export class RecordDocuments implements DocumentSource, Provenance {
           : 'Mend the data, the template or the transform, or set `badRows: skip` to leave such rows out (they are counted).',
       });
     }
-    this.#rowsSkipped++;
-    this.#skipped.push({ shard, blockStartRow, startRow: row, endRow: row + 1, reason: 'bad-row', problem: message });
+    this.rows.skip(document, message);
     return NO_TOKENS;
   }
 }

@@ -1,18 +1,15 @@
 /** The documents of one window in a worker: decoded rows, visited in the window's order, tokenized a little ahead of the packer. */
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
-import type { SkippedRows } from '../core/skip.js';
-import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import { toValidUtf8 } from '../core/utf8.js';
-import type { EncodedSlice, Rows, SliceRows } from '../decode/decoder.js';
+import type { Rows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
-import type { Provenance } from '../pack/sequence-writer.js';
-import { ROW_EXCLUDED, ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
+import { ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
-import type { WindowPayload, WindowSlice } from './messages.js';
-import { rowFates, type DecodeFacts } from './row-fates.js';
+import type { WindowPayload } from './messages.js';
+import { WindowRows, type RowFacts } from './window-rows.js';
 
-export interface DocumentOptions extends DecodeFacts {
+export interface DocumentOptions extends RowFacts {
   readonly encoder: DocumentEncoder | undefined;
   /** Appended to each document of text. */
   readonly appendId: number | undefined;
@@ -23,31 +20,17 @@ export interface DocumentOptions extends DecodeFacts {
   readonly badRows: 'fail' | 'skip';
   /** `replace`: what is no valid UTF-8 becomes U+FFFD; `error`: its row is a bad one. */
   readonly invalidUtf8: 'error' | 'replace';
-  readonly decode: (slice: EncodedSlice) => SliceRows;
 }
 
 type TokenRows = Extract<Rows, { kind: 'tokens' }>;
 
 const NO_TOKENS = new Int32Array(0);
 
-export class WindowDocuments implements DocumentSource, Provenance {
+export class WindowDocuments implements DocumentSource {
+  readonly rows: WindowRows;
   readonly count: number;
-  readonly source: number;
-  /** Time spent in the tokenizer since the last `takeWork`. */
-  #tokenizeMs = 0;
-  #rowsSkipped = 0;
-  #rowsExcluded = 0;
-  #rowsFiltered = 0;
-  #skipped: SkippedRows[];
   readonly #options: DocumentOptions;
   readonly #kind: WindowPayload['kind'];
-  readonly #slices: readonly WindowSlice[];
-  readonly #rows: readonly SliceRows[];
-  /** First row of each slice, counted in the window. */
-  readonly #starts: readonly number[];
-  readonly #order: Permutation;
-  /** By row; undefined where all are taken. */
-  readonly #fates: Uint8Array | undefined;
   /** Tokens of the documents [#aheadStart, #aheadStart + #aheadBounds.length − 1). */
   #aheadStart = 0;
   #aheadIds: Int32Array = NO_TOKENS;
@@ -56,27 +39,15 @@ export class WindowDocuments implements DocumentSource, Provenance {
   #aheadTaken: readonly boolean[] = [];
 
   constructor(payload: WindowPayload, options: DocumentOptions) {
+    this.rows = new WindowRows(payload, options);
+    this.count = this.rows.count;
     this.#options = options;
     this.#kind = payload.kind;
-    this.#slices = payload.slices;
-    this.#rows = payload.slices.map((slice) => options.decode(slice.encoded));
-    this.#skipped = payload.slices.flatMap(rejectedRows);
-    const starts: number[] = [];
-    let count = 0;
-    for (const rows of this.#rows) {
-      starts.push(count);
-      count += rows.count;
-    }
-    this.#starts = starts;
-    this.#fates = rowFates(payload, options);
-    this.count = count;
-    this.source = payload.sourceIndex;
-    this.#order = payload.orderKey === undefined ? identityPermutation(count) : createPermutation(payload.orderKey, count);
   }
 
   /** Nothing may be asked of the window any more. */
   close(): void {
-    for (const rows of this.#rows) if (rows.kind === 'tokens') rows.release?.();
+    for (const rows of this.rows.decoded) if (rows.kind === 'tokens') rows.release?.();
   }
 
   tokens(document: number): Int32Array {
@@ -94,85 +65,31 @@ export class WindowDocuments implements DocumentSource, Provenance {
       const tokens = this.tokens(document);
       return this.#aheadTaken[document - this.#aheadStart] ? { tokens } : undefined;
     }
-    if (this.#rows[this.place(document).slice].kind === 'rejected') {
-      this.#rowsSkipped++;
+    if (this.rows.decoded[this.rows.place(document).slice].kind === 'rejected') {
+      this.rows.countRejected();
       return undefined;
     }
-    return this.#isLeftOut(document) ? undefined : { tokens: undefined };
-  }
-
-  /** Its slice, and its row in that. */
-  place(document: number): { readonly slice: number; readonly index: number } {
-    const row = this.#order.at(document);
-    const slice = this.#sliceOf(row);
-    return { slice, index: row - this.#starts[slice] };
-  }
-
-  shard(document: number): number {
-    return this.#slices[this.#sliceOf(this.#order.at(document))].shard;
-  }
-
-  row(document: number): number {
-    const row = this.#order.at(document);
-    const slice = this.#sliceOf(row);
-    return this.#slices[slice].startRow + row - this.#starts[slice];
-  }
-
-  /** What becomes of a document: `ROW_TAKEN`, `ROW_EXCLUDED`, `ROW_OF_OTHER_SPLIT`, `ROW_FILTERED`. */
-  fate(document: number): number {
-    return this.#fates === undefined ? ROW_TAKEN : this.#fates[this.#order.at(document)];
-  }
-
-  /** What was done since the last call. */
-  takeWork(): {
-    readonly tokenizeMs: number;
-    readonly rowsSkipped: number;
-    readonly rowsExcluded: number;
-    readonly rowsFiltered: number;
-    readonly skipped: readonly SkippedRows[];
-  } {
-    const work = {
-      tokenizeMs: this.#tokenizeMs,
-      rowsSkipped: this.#rowsSkipped,
-      rowsExcluded: this.#rowsExcluded,
-      rowsFiltered: this.#rowsFiltered,
-      skipped: this.#skipped,
-    };
-    this.#tokenizeMs = 0;
-    this.#rowsSkipped = 0;
-    this.#rowsExcluded = 0;
-    this.#rowsFiltered = 0;
-    this.#skipped = [];
-    return work;
-  }
-
-  /** Slices are few (one a block of the group), so a linear search is the quickest. */
-  #sliceOf(row: number): number {
-    let slice = this.#starts.length - 1;
-    while (this.#starts[slice] > row) slice--;
-    return slice;
+    return this.rows.isLeftOut(document) ? undefined : { tokens: undefined };
   }
 
   /** Makes the tokens of `first`, and of as many after it as are worth one call of the tokenizer. */
   #readAhead(first: number): void {
     this.#aheadStart = first;
-    const row = this.#order.at(first);
-    const slice = this.#sliceOf(row);
-    const rows = this.#rows[slice];
+    const { slice, index } = this.rows.place(first);
+    const rows = this.rows.decoded[slice];
     if (rows.kind === 'text') {
       this.#tokenizeAhead(first);
       return;
     }
     if (rows.kind === 'rejected') {
-      this.#rowsSkipped++;
+      this.rows.countRejected();
       this.#aheadIds = NO_TOKENS;
       this.#aheadBounds = new Int32Array(2);
       this.#aheadTaken = [false];
       return;
     }
     if (rows.kind === 'records') throw new Error('a window of records, of which nothing says what becomes of them');
-    const index = row - this.#starts[slice];
-    this.#aheadIds = this.#isLeftOut(first)
+    this.#aheadIds = this.rows.isLeftOut(first)
       ? NO_TOKENS
       : rows.valid?.[index] === 0
         ? this.reject(first, rows.problems?.get(index) ?? 'is null, or holds a null')
@@ -197,7 +114,7 @@ export class WindowDocuments implements DocumentSource, Provenance {
     const started = performance.now();
     const { joined, bounds } = join(texts, bytes);
     const encoded = encoder.encodeBatch(joined, bounds);
-    this.#tokenizeMs += performance.now() - started;
+    this.rows.tokenizeMs += performance.now() - started;
     if (appendId === undefined) {
       this.#aheadIds = encoded.ids.slice();
       this.#aheadBounds = encoded.bounds;
@@ -219,18 +136,16 @@ export class WindowDocuments implements DocumentSource, Provenance {
 
   /** A document's UTF-8; undefined where the row is skipped. */
   #text(document: number): Uint8Array | undefined {
-    const row = this.#order.at(document);
-    const slice = this.#sliceOf(row);
-    const rows = this.#rows[slice];
+    const { slice, index } = this.rows.place(document);
+    const rows = this.rows.decoded[slice];
     if (rows.kind === 'rejected') {
-      this.#rowsSkipped++;
+      this.rows.countRejected();
       return undefined;
     }
     if (rows.kind !== 'text') throw new Error('a window of one source with two kinds of rows');
-    const { tokens: kept } = this.#slices[slice];
+    const { tokens: kept } = this.rows.slices[slice];
     // a slice whose tokens are to be kept is tokenized whole, so that they serve any selection; see `CachedDocuments`
-    if (kept?.kind !== 'kept' && this.#isLeftOut(document) && kept?.kind !== 'wanted') return undefined;
-    const index = row - this.#starts[slice];
+    if (kept?.kind !== 'kept' && this.rows.isLeftOut(document) && kept?.kind !== 'wanted') return undefined;
     if (rows.valid?.[index] === 0) {
       this.reject(document, rows.problems?.get(index) ?? 'is null');
       return undefined;
@@ -261,44 +176,21 @@ export class WindowDocuments implements DocumentSource, Provenance {
     return narrow;
   }
 
-  /** Whether the selection leaves it out; counts it then. */
-  #isLeftOut(document: number): boolean {
-    const fate = this.fate(document);
-    if (fate === ROW_EXCLUDED) this.#rowsExcluded++;
-    if (fate === ROW_FILTERED) this.#rowsFiltered++;
-    return fate !== ROW_TAKEN;
-  }
-
   /** A row that cannot be delivered: fails the run or leaves the row out, as the configuration says. One that nobody wants may be as it is. */
   reject(document: number, problem: string, code: 'BAD_ROW' | 'TOKEN_OUT_OF_RANGE' = 'BAD_ROW'): Int32Array {
-    if (this.fate(document) !== ROW_TAKEN) return NO_TOKENS;
-    const { encoded, shard, blockStartRow } = this.#slices[this.#sliceOf(this.#order.at(document))];
-    const { uri } = encoded;
-    const row = this.row(document);
+    if (this.rows.fate(document) !== ROW_TAKEN) return NO_TOKENS;
+    const { uri } = this.rows.sliceOf(document).encoded;
+    const row = this.rows.row(document);
+    const message = `row ${row} of ${uri} ${problem}`;
     if (this.#options.badRows === 'skip') {
-      this.#rowsSkipped++;
-      this.#skipped.push({
-        shard,
-        blockStartRow,
-        startRow: row,
-        endRow: row + 1,
-        reason: 'bad-row',
-        problem: `row ${row} of ${uri} ${problem}`,
-      });
+      this.rows.skip(document, message);
       return NO_TOKENS;
     }
-    throw new HeadraceError(code, `row ${row} of ${uri} ${problem}`, {
+    throw new HeadraceError(code, message, {
       detail: { uri, row },
       hint: 'Mend the data, or set `badRows: skip` to leave such rows out (they are counted).',
     });
   }
-}
-
-/** Of a slice that is left out. */
-export function rejectedRows({ encoded, shard, blockStartRow, startRow }: WindowSlice): SkippedRows[] {
-  if (encoded.format !== 'rejected') return [];
-  const { rows, reason, problem } = encoded;
-  return [{ shard, blockStartRow, startRow, endRow: startRow + rows, reason, problem }];
 }
 
 /** −1, which is out of range, for what does not fit. */

@@ -1,15 +1,15 @@
 /** The rows of one window as samples, in a worker: their tokens, where the source serves any, and the bytes of their fields. */
 import type { FieldRows } from '../decode/decoder.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
-import type { Provenance } from '../pack/sequence-writer.js';
 import type { WindowPayload } from './messages.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
+import type { WindowRows } from './window-rows.js';
 
 const NO_FIELDS: readonly FieldRows[] = [];
 
-export class WindowSamples implements DocumentSource, Provenance {
+export class WindowSamples implements DocumentSource {
+  readonly rows: WindowRows;
   readonly count: number;
-  readonly source: number;
   readonly #documents: WindowDocuments;
   /** By slice. */
   readonly #fields: readonly (readonly FieldRows[])[];
@@ -17,8 +17,8 @@ export class WindowSamples implements DocumentSource, Provenance {
   constructor(payload: WindowPayload, options: DocumentOptions) {
     this.#documents = new WindowDocuments(payload, options);
     this.#fields = payload.slices.map(({ beside }) => (beside && options.decodeBeside(beside).fields) ?? NO_FIELDS);
-    this.count = this.#documents.count;
-    this.source = this.#documents.source;
+    this.rows = this.#documents.rows;
+    this.count = this.rows.count;
   }
 
   close(): void {
@@ -28,7 +28,7 @@ export class WindowSamples implements DocumentSource, Provenance {
   sample(document: number): Sample | undefined {
     const row = this.#documents.deliver(document);
     if (row === undefined) return undefined;
-    const { slice, index } = this.#documents.place(document);
+    const { slice, index } = this.rows.place(document);
     const rows = this.#fields[slice];
     const bad = rows.find(({ valid }) => valid?.[index] === 0);
     if (bad !== undefined) {
@@ -40,18 +40,6 @@ export class WindowSamples implements DocumentSource, Provenance {
 
   tokens(document: number): Int32Array {
     return this.#documents.tokens(document);
-  }
-
-  shard(document: number): number {
-    return this.#documents.shard(document);
-  }
-
-  row(document: number): number {
-    return this.#documents.row(document);
-  }
-
-  takeWork(): ReturnType<WindowDocuments['takeWork']> {
-    return this.#documents.takeWork();
   }
 }
 

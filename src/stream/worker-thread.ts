@@ -143,11 +143,11 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   const { length, padId, chats } = settings;
   const { sourceIndex, kind } = window.payload;
   const masked = chats[sourceIndex]?.loss === 'assistant';
-  const writer = new SequenceWriter({ length, padId, sequencesMax, provenance: documents, hasIds: kind !== 'none', masked });
+  const writer = new SequenceWriter({ length, padId, sequencesMax, provenance: documents.rows, hasIds: kind !== 'none', masked });
   window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
-  const { tokenizeMs, rowsSkipped, rowsExcluded, rowsFiltered, skipped } = documents.takeWork();
+  const { tokenizeMs, rowsSkipped, rowsExcluded, rowsFiltered, skipped } = documents.rows.takeWork();
   return {
     chunk,
     end: window.position,

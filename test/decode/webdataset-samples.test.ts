@@ -1,9 +1,7 @@
 import fc from 'fast-check';
-import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/config/limits.js';
 import { whereSchema, type WhereInput } from '../../src/config/where.js';
@@ -18,11 +16,11 @@ import type { EncodedTarSlice } from '../../src/decode/webdataset/encoded-slice.
 import { fatesOf, ROW_TAKEN } from '../../src/select/selection.js';
 import { memoryStore, type MemoryStore } from '../../src/store/memory.js';
 import type { ByteRange, Store } from '../../src/store/store.js';
+import { PYTHON, runScript } from '../support/python.js';
+import { TAR_SAMPLE_FIELDS } from '../support/samples.js';
 import { sliceOf } from '../support/slices.js';
 import { tarOf, type TarMember } from '../support/tar.js';
 
-const PYTHON = process.env.HEADRACE_PYTHON;
-const SCRIPT = fileURLToPath(new URL('../support/tar_samples.py', import.meta.url));
 const signal = new AbortController().signal;
 const decoder = createWebDatasetDecoder(scanHere);
 
@@ -38,21 +36,7 @@ function fieldsOf(fields: Readonly<Record<string, string | Partial<FieldRequest>
   }));
 }
 
-const FIELDS = fieldsOf({
-  image: 'jpg;png',
-  caption: 'txt',
-  label: 'cls',
-  emb: { column: 'emb.npy', size: 8 },
-  ids: { column: 'ids.npy', size: 5, type: 'int64' },
-  scalar: { column: 'scalar.npy', type: 'float64' },
-  score: { column: 'json.score', type: 'float32' },
-  width: { column: 'json.width', type: 'int32' },
-  safe: { column: 'json.safe', type: 'uint8' },
-  uid: { column: 'json.uid', type: 'int64' },
-  list: { column: 'json.emb', type: 'float32', size: 3 },
-  title: 'json.meta.title',
-  key: '__key__',
-});
+const FIELDS = fieldsOf(TAR_SAMPLE_FIELDS);
 
 function filterOf(where: WhereInput): NonNullable<Parameters<typeof decoder.index>[4]> {
   return whereSchema.parse(where);
@@ -119,8 +103,8 @@ describe.skipIf(PYTHON === undefined)('samples that webdataset and tarfile wrote
 
   beforeAll(async () => {
     dir = await mkdtemp(path.join(tmpdir(), 'headrace-tar-'));
-    execFileSync(PYTHON!, [SCRIPT, 'write', dir]);
-    const lines = execFileSync(PYTHON!, [SCRIPT, 'rows', dir], { encoding: 'utf8', maxBuffer: 2 ** 28 });
+    runScript('tar_samples.py', 'write', dir);
+    const lines = runScript('tar_samples.py', 'rows', dir);
     samples = lines
       .trim()
       .split('\n')
@@ -177,7 +161,7 @@ describe.skipIf(PYTHON === undefined)('samples that webdataset and tarfile wrote
   });
 
   it('records have the values of their JSON members, under the names that a template has for them', async () => {
-    const chats = JSON.parse(execFileSync(PYTHON!, [SCRIPT, 'chats', dir], { encoding: 'utf8' })) as Record<string, unknown>[];
+    const chats = JSON.parse(runScript('tar_samples.py', 'chats', dir)) as Record<string, unknown>[];
     store.put('chats.tar', new Uint8Array(await readFile(path.join(dir, 'chats.tar'))));
     const read = async (column: string, columns: readonly string[]): Promise<unknown[]> => {
       const shard = await openShard(store, 'chats.tar', { column, kind: 'records', columns: [column, ...columns] });

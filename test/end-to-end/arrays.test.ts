@@ -1,16 +1,14 @@
-import { openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { openPipeline, type ConfigInput } from 'headrace';
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { stepHashes } from '../support/global-hash.js';
-import { makeWorkspace, type Workspace } from '../support/workspace.js';
+import { itDeliversEachOnce, paddedDocuments, type Delivery } from '../support/deliveries.js';
+import { runPipeline } from '../support/streams.js';
+import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/arrays.py', import.meta.url));
-
-type Documents = readonly (readonly number[])[];
 
 /** Arrow and files of token ids through the whole pipeline: what pyarrow and NumPy wrote, once each, in an order that is pinned, and exact after a resume. */
 describe.skipIf(PYTHON === undefined)('arrays', () => {
@@ -46,11 +44,8 @@ describe.skipIf(PYTHON === undefined)('arrays', () => {
   const cut = (ids: readonly number[], length: number): number[][] =>
     Array.from({ length: Math.ceil(ids.length / length) }, (_, i) => ids.slice(i * length, (i + 1) * length));
 
-  interface Case {
+  interface Case extends Omit<Delivery, 'config'> {
     readonly source: () => ConfigInput['sources'][string];
-    readonly expected: () => Documents;
-    /** SHA-256 of the steps' hashes: whoever moves it moves the streams of users. */
-    readonly order: string;
   }
 
   const CASES: Readonly<Record<string, Case>> = {
@@ -81,99 +76,37 @@ describe.skipIf(PYTHON === undefined)('arrays', () => {
     },
   };
 
-  const config = (source: ConfigInput['sources'][string], changes: Partial<ConfigInput> = {}): ConfigInput => ({
-    seed: 11,
-    sources: { s: source },
-    sequence: { length: 512, packing: 'pad', padId: 0 },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    badRows: 'skip',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-    ...changes,
-  });
-
-  async function collect(input: ConfigInput, worldSize = 1): Promise<Batch[][]> {
-    const pipeline = await openPipeline(input);
-    try {
-      const ranks = Array.from({ length: worldSize }, async (_, rank) => {
-        const batches: Batch[] = [];
-        for await (const batch of pipeline.batches({ rank, worldSize })) batches.push(batch);
-        return batches;
-      });
-      return await Promise.all(ranks);
-    } finally {
-      await pipeline.close();
-    }
-  }
-
-  /** With `packing: pad` a sequence is a document. */
-  function documentsOf(batches: readonly Batch[]): string[] {
-    return batches.flatMap(({ inputIds, lossMask, rows, length }) =>
-      Array.from({ length: rows }, (_, row) =>
-        Array.from(inputIds.subarray(row * length, (row + 1) * length)).filter((_id, i) => lossMask[row * length + i] === 1),
-      )
-        .filter((ids) => ids.length > 0)
-        .map(String),
-    );
-  }
-
-  describe.each(Object.entries(CASES))('%s', (_name, { source, expected, order }) => {
-    let reference: Batch[];
-
-    beforeAll(async () => {
-      [reference] = await collect(config(source()));
+  const config = (source: ConfigInput['sources'][string], changes: Partial<ConfigInput> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      seed: 11,
+      sources: { s: source },
+      tokenizer: undefined,
+      sequence: { length: 512, packing: 'pad', padId: 0 },
+      badRows: 'skip',
+      ...changes,
     });
 
-    it('each document is delivered once, as it was written, in the order that is pinned', () => {
-      expect(documentsOf(reference).sort()).toEqual(expected().map(String).sort());
-      expect(
-        createHash('sha256')
-          .update(stepHashes([reference]).join('\n'))
-          .digest('hex'),
-      ).toBe(order);
-    });
+  const documentsOf = async (input: ConfigInput): Promise<string[]> => paddedDocuments((await runPipeline(input)).batches);
 
-    it('other numbers of ranks and workers give the same steps', async () => {
-      expect(stepHashes(await collect(config(source(), { limits: { workers: 2 } }), 4))).toEqual(stepHashes([reference]));
-    });
-
-    it('a resume at every tenth step gives the batches that follow', async () => {
-      const pipeline = await openPipeline(config(source()));
-      try {
-        expect(reference.length).toBeGreaterThan(10);
-        for (let step = 9; step < reference.length - 1; step += 10) {
-          const wanted = reference.slice(step + 1, step + 4).map(({ digest }) => digest);
-          const found: string[] = [];
-          for await (const { digest } of pipeline.batches({ cursor: reference[step].cursor })) {
-            found.push(digest);
-            if (found.length === wanted.length) break;
-          }
-          expect(found, `after step ${step}`).toEqual(wanted);
-        }
-      } finally {
-        await pipeline.close();
-      }
-    });
+  describe.each(Object.entries(CASES))('%s', (_name, { source, ...delivery }) => {
+    itDeliversEachOnce({ ...delivery, config: (workers) => config(source(), { limits: { workers } }) }, 4);
   });
 
   it('packed rows pass through with packing: none, and what is left of a stream and is no whole row is left out', async () => {
     const none = { sequence: { length: 16, packing: 'none' as const }, badRows: 'fail' as const };
-    const [rows] = await collect(config({ uri: workspace.path('npy/'), format: 'npy' }, none));
-    expect(documentsOf(rows).sort()).toEqual([...square, ...square].map(String).sort());
-    const [tokens] = await collect(config({ uri: workspace.path('arrays/llmc.bin') }, none));
-    expect(documentsOf(tokens).sort()).toEqual(cut(stream, 16).slice(0, -1).map(String).sort());
+    const rows = await documentsOf(config({ uri: workspace.path('npy/'), format: 'npy' }, none));
+    expect(rows.sort()).toEqual([...square, ...square].map(String).sort());
+    const tokens = await documentsOf(config({ uri: workspace.path('arrays/llmc.bin') }, none));
+    expect(tokens.sort()).toEqual(cut(stream, 16).slice(0, -1).map(String).sort());
   });
 
   it('ids out of range are bad rows', async () => {
     const source = { uri: workspace.path('arrays/wide.npy') };
-    await expect(collect(config(source, { badRows: 'fail' }))).rejects.toMatchObject({
+    await expect(documentsOf(config(source, { badRows: 'fail' }))).rejects.toMatchObject({
       code: 'TOKEN_OUT_OF_RANGE',
       message: expect.stringMatching(/1099511627776|2147483649/),
     });
-    expect(documentsOf((await collect(config(source)))[0])).toEqual(['1,2']);
+    expect(await documentsOf(config(source))).toEqual(['1,2']);
   });
 
   it.each([

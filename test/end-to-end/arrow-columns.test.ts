@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { openPipeline, type Batch, type ConfigInput } from 'headrace';
+import type { Batch, ConfigInput } from 'headrace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fieldBytesOfRow } from '../../src/core/fields.js';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { expectExactResumes, runPipeline } from '../support/streams.js';
+import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/same_table.py', import.meta.url));
@@ -27,34 +28,20 @@ describe.skipIf(PYTHON === undefined)('samples and chats from Arrow', () => {
   }, 60_000);
   afterAll(() => workspace.remove());
 
-  const config = (file: string, changes: Partial<ConfigInput>, source: Partial<ConfigInput['sources'][string]>): ConfigInput => ({
-    seed: 7,
-    sources: { same: { uri: workspace.path(file), ...source } },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    badRows: 'skip',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-    ...changes,
-  });
+  const config = (file: string, changes: Partial<ConfigInput>, source: Partial<ConfigInput['sources'][string]>): ConfigInput =>
+    smallConfig(workspace, {
+      seed: 7,
+      sources: { same: { uri: workspace.path(file), ...source } },
+      tokenizer: undefined,
+      badRows: 'skip',
+      ...changes,
+    });
 
   /** Batches, and from every tenth step on again. */
-  async function collect(input: ConfigInput): Promise<Batch[]> {
-    const pipeline = await openPipeline(input);
-    const batches: Batch[] = [];
-    try {
-      for await (const batch of pipeline.batches()) batches.push(batch);
-      for (let step = 10; step < batches.length; step += 10) {
-        const rest: string[] = [];
-        for await (const { digest } of pipeline.batches({ cursor: batches[step - 1].cursor })) rest.push(digest);
-        expect(rest).toEqual(batches.slice(step).map(({ digest }) => digest));
-      }
-      return batches;
-    } finally {
-      await pipeline.close();
-    }
+  async function collect(input: ConfigInput): Promise<readonly Batch[]> {
+    const { batches } = await runPipeline(input);
+    await expectExactResumes(input, batches, { first: 9 });
+    return batches;
   }
 
   it('samples have the same fields, of the rows that the same filter takes', async () => {

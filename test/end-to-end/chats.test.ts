@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
 import { stepHashes } from '../support/global-hash.js';
 import { startSidecar } from '../support/sidecar.js';
-import { makeWorkspace, type Workspace } from '../support/workspace.js';
+import { runPipeline } from '../support/streams.js';
+import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 import { tokenizerPath } from '../tokenize/tokenizers.js';
 
 const SPEC_FILE = fileURLToPath(new URL('../spec/chats.json', import.meta.url));
@@ -29,23 +30,20 @@ interface Spec {
 describe.skipIf(PYTHON === undefined)('chats', () => {
   let workspace: Workspace;
   let spec: Spec;
-  let reference: Batch[];
+  let reference: readonly Batch[];
   /** By shard and row. */
   let expected: Map<string, Spec['cases'][number]['expected'][number]>;
 
-  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput => ({
-    seed: 7,
-    sources: { chats: { uri: workspace.path('data/'), messages: 'messages', template: workspace.path('marked.jinja'), ...source } },
-    tokenizer: { file: workspace.path('tokenizer.json') },
-    sequence: { length: LENGTH },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-    ...changes,
-  });
+  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      seed: 7,
+      sources: { chats: { uri: workspace.path('data/'), messages: 'messages', template: workspace.path('marked.jinja'), ...source } },
+      tokenizer: { file: workspace.path('tokenizer.json') },
+      sequence: { length: LENGTH },
+      ...changes,
+    });
+
+  const collect = async (input: ConfigInput): Promise<readonly Batch[]> => (await runPipeline(input)).batches;
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
@@ -262,15 +260,4 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
       await sidecar.end();
     }
   }, 120_000);
-
-  async function collect(input: ConfigInput): Promise<Batch[]> {
-    const pipeline = await openPipeline(input);
-    const batches: Batch[] = [];
-    try {
-      for await (const batch of pipeline.batches()) batches.push(batch);
-      return batches;
-    } finally {
-      await pipeline.close();
-    }
-  }
 });

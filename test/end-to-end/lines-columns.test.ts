@@ -1,10 +1,11 @@
-import { fieldOfRow, openPipeline, type Batch, type ConfigInput, type Cursor } from 'headrace';
+import { fieldOfRow, type Batch, type ConfigInput, type SkipRecord } from 'headrace';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { digestsOf, expectExactResumes, runPipeline } from '../support/streams.js';
+import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SHARDS = 3;
@@ -49,17 +50,8 @@ describe.skipIf(PYTHON === undefined)('columns of lines', () => {
   let workspace: Workspace;
   let rows: readonly (readonly Row[])[];
 
-  const config = (source: ConfigInput['sources'][string], changes: Partial<ConfigInput> = {}): ConfigInput => ({
-    seed: 3,
-    sources: { s: source },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 2 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-    ...changes,
-  });
+  const config = (source: ConfigInput['sources'][string], changes: Partial<ConfigInput> = {}): ConfigInput =>
+    smallConfig(workspace, { seed: 3, sources: { s: source }, tokenizer: undefined, batch: { size: 8, lanes: 2 }, ...changes });
   const samples = (changes: Partial<ConfigInput> = {}): ConfigInput =>
     config(
       {
@@ -128,54 +120,32 @@ describe.skipIf(PYTHON === undefined)('columns of lines', () => {
     appendFileSync(workspace.path('bad', 'a.jsonl'), '{"label": 7\n');
     const bad = samples();
     const own = { ...bad, sources: { s: { ...bad.sources.s, uri: workspace.path('bad/') } } };
-    await expect(collect(own)).rejects.toMatchObject({
+    await expect(runPipeline(own)).rejects.toMatchObject({
       code: 'BAD_ROW',
       message: expect.stringMatching(/row 200 of .*a\.jsonl \(line 201\) is not valid JSON/) as string,
     });
-    const skipped: string[] = [];
-    await collect({ ...own, badRows: 'skip' }, (problem) => skipped.push(problem));
+    const skipped: SkipRecord[] = [];
+    await runPipeline({ ...own, badRows: 'skip' }, undefined, { onSkip: (record) => skipped.push(record) });
     expect(skipped).toHaveLength(1);
   });
 
   it('a field of a type that its values are not is a bad row, and another one than in another source is refused', async () => {
     const own = samples();
     const wrong = { ...own, sources: { s: { ...own.sources.s, fields: { label: { column: 'score', type: 'int32' as const } } } } };
-    await expect(collect(wrong)).rejects.toMatchObject({
+    await expect(runPipeline(wrong)).rejects.toMatchObject({
       code: 'BAD_ROW',
       message: expect.stringContaining('(line ') as string,
     });
     const sources = { a: { ...own.sources.s, fields: { label: 'label' } }, b: { ...wrong.sources.s } };
-    await expect(collect({ ...own, sources })).rejects.toMatchObject({ code: 'COLUMN_TYPE' });
+    await expect(runPipeline({ ...own, sources })).rejects.toMatchObject({ code: 'COLUMN_TYPE' });
   });
 
   /** All batches, of which the order is checked, and a resume at every tenth step. */
-  async function runs(input: ConfigInput, order: string): Promise<Batch[]> {
-    const pipeline = await openPipeline(input);
-    try {
-      const all: Batch[] = [];
-      for await (const batch of pipeline.batches()) all.push(batch);
-      for (let step = 4; step < all.length - 1; step += 10) {
-        const cursor = JSON.parse(JSON.stringify(all[step].cursor)) as Cursor;
-        const digests: string[] = [];
-        for await (const { digest } of pipeline.batches({ cursor })) digests.push(digest);
-        expect(digests).toEqual(all.slice(step + 1).map(({ digest }) => digest));
-      }
-      const hash = createHash('sha256');
-      for (const { digest } of all) hash.update(digest);
-      expect(hash.digest('hex')).toBe(order);
-      return all;
-    } finally {
-      await pipeline.close();
-    }
-  }
-
-  async function collect(input: ConfigInput, onSkip?: (problem: string) => void): Promise<void> {
-    const pipeline = await openPipeline(input, { onSkip: ({ problem }) => onSkip?.(problem) });
-    try {
-      for await (const batch of pipeline.batches()) expect(batch.rows).toBeGreaterThan(0);
-    } finally {
-      await pipeline.close();
-    }
+  async function runs(input: ConfigInput, order: string): Promise<readonly Batch[]> {
+    const { batches } = await runPipeline(input);
+    await expectExactResumes(input, batches, { first: 4 });
+    expect(createHash('sha256').update(digestsOf(batches).join('')).digest('hex')).toBe(order);
+    return batches;
   }
 });
 

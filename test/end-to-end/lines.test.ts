@@ -1,10 +1,11 @@
-import { mergeCursors, openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { mergeCursors, openPipeline, type ConfigInput, type SkipRecord } from 'headrace';
 import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { digestsOf, expectExactResumes, runPipeline, take } from '../support/streams.js';
+import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 
 /** SHA-256 of the digests of all steps, of one rank: pinned, so that no change moves a stream unseen. */
 const ORDERS = {
@@ -18,18 +19,10 @@ describe('streams of lines', () => {
   let workspace: Workspace;
   const documents = sampleDocuments(300).map(({ text }) => text);
 
-  const config = (name: string): ConfigInput => ({
-    seed: 5,
-    sources: { s: { uri: workspace.path(`${name}/`), ...(name === 'text' && { format: 'text' as const, lines: true }) } },
-    tokenizer: { file: TOKENIZER_FILE },
-    sequence: { length: 128 },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-  });
+  const config = (name: string): ConfigInput =>
+    smallConfig(workspace, {
+      sources: { s: { uri: workspace.path(`${name}/`), ...(name === 'text' && { format: 'text' as const, lines: true }) } },
+    });
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
@@ -51,21 +44,14 @@ describe('streams of lines', () => {
   it.each(Object.keys(ORDERS))(
     '%s: the order is pinned, and a resume at every tenth step, of any number of ranks, is exact',
     async (name) => {
+      const { batches: all } = await runPipeline(config(name));
+      expect(all.length).toBeGreaterThan(40);
+      expect(createHash('sha256').update(digestsOf(all).join('')).digest('hex')).toBe(ORDERS[name]);
+      await expectExactResumes(config(name), all, { first: 9, nextMax: 3 });
       const pipeline = await openPipeline(config(name));
       try {
-        const all = await collect(pipeline.batches());
-        expect(all.length).toBeGreaterThan(40);
-        const order = createHash('sha256');
-        for (const { digest } of all) order.update(digest);
-        expect(order.digest('hex')).toBe(ORDERS[name]);
-        for (let step = 9; step < all.length - 3; step += 10) {
-          const next = await collect(pipeline.batches({ cursor: all[step].cursor }), 3);
-          expect(next.map(({ digest }) => digest)).toEqual(all.slice(step + 1, step + 4).map(({ digest }) => digest));
-        }
-        const halves = await Promise.all(
-          [0, 1].map((rank) => collect(pipeline.batches({ rank, worldSize: 2, cursor: all[19].cursor }), 2)),
-        );
-        const again = await collect(pipeline.batches({ cursor: mergeCursors(halves.map((half) => half[1].cursor)) }), 1);
+        const halves = await Promise.all([0, 1].map((rank) => take(pipeline.batches({ rank, worldSize: 2, cursor: all[19].cursor }), 2)));
+        const again = await take(pipeline.batches({ cursor: mergeCursors(halves.map((half) => half[1].cursor)) }), 1);
         expect(again[0].digest).toBe(all[22].digest);
       } finally {
         await pipeline.close();
@@ -76,37 +62,18 @@ describe('streams of lines', () => {
   it('jsonl and gzip of it have the same documents; a bad line is left out by policy, and named', async () => {
     await mkdir(workspace.path('bad'));
     await writeFile(workspace.path('bad', 'a.jsonl'), '{"text":"one"}\n{"text":1}\n{"text":"two"}\n');
-    await expect(run({ ...config('bad') })).rejects.toMatchObject({
+    await expect(runPipeline(config('bad'))).rejects.toMatchObject({
       code: 'BAD_ROW',
       message: expect.stringMatching(/row 1 of .*a\.jsonl \(line 2\) has a number in field text, and no text/),
     });
     const skipped: string[] = [];
-    const pipeline = await openPipeline({ ...config('bad'), badRows: 'skip' }, { onSkip: ({ problem }) => void skipped.push(problem) });
-    await collect(pipeline.batches());
-    await pipeline.close();
+    const onSkip = ({ problem }: SkipRecord): void => void skipped.push(problem);
+    await runPipeline({ ...config('bad'), badRows: 'skip' }, undefined, { onSkip });
     expect(skipped).toHaveLength(1);
     expect(await tokensOf('jsonl')).toBe(await tokensOf('gzip'));
   });
 
   async function tokensOf(name: string): Promise<number> {
-    return (await run(config(name))).reduce((sum, { tokens }) => sum + tokens, 0);
+    return (await runPipeline(config(name))).batches.reduce((sum, { tokens }) => sum + tokens, 0);
   }
 });
-
-async function run(input: ConfigInput): Promise<Batch[]> {
-  const pipeline = await openPipeline(input);
-  try {
-    return await collect(pipeline.batches());
-  } finally {
-    await pipeline.close();
-  }
-}
-
-async function collect(batches: AsyncIterable<Batch>, batchesMax = Infinity): Promise<Batch[]> {
-  const all: Batch[] = [];
-  for await (const batch of batches) {
-    all.push(batch);
-    if (all.length === batchesMax) break;
-  }
-  return all;
-}

@@ -1,11 +1,9 @@
-import { loadTokenizer, openPipeline, type Batch, type ConfigInput } from 'headrace';
-import { createHash } from 'node:crypto';
+import { loadTokenizer, type ConfigInput } from 'headrace';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { stepHashes } from '../support/global-hash.js';
-import { digestsOf, runPipeline, runRanks, take } from '../support/streams.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { afterAll, beforeAll, describe } from 'vitest';
+import { itDeliversEachOnce } from '../support/deliveries.js';
+import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const FIXTURES = fileURLToPath(new URL('../decode/litdata/fixtures/', import.meta.url));
 
@@ -25,96 +23,59 @@ describe('litData', () => {
   });
   afterAll(() => workspace.remove());
 
-  const config = (set: string, source: Partial<ConfigInput['sources'][string]>, workers = 1): ConfigInput => ({
-    seed: 11,
-    sources: { s: { uri: `${FIXTURES}${set}/`, format: 'litdata', ...source } },
-    tokenizer: { file: TOKENIZER_FILE, append: 'none' },
-    sequence: { length: 128, packing: 'pad', padId: 0 },
-    shuffle: { blocks: 2, windowBytes: '64KiB' },
-    batch: { size: 2, lanes: 2 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers },
-  });
+  const config = (set: string, source: Partial<ConfigInput['sources'][string]>, workers: number): ConfigInput =>
+    smallConfig(workspace, {
+      seed: 11,
+      sources: { s: { uri: `${FIXTURES}${set}/`, format: 'litdata', ...source } },
+      tokenizer: { file: TOKENIZER_FILE, append: 'none' },
+      sequence: { length: 128, packing: 'pad', padId: 0 },
+      shuffle: { blocks: 2, windowBytes: '64KiB' },
+      batch: { size: 2, lanes: 2 },
+      limits: { workers },
+    });
 
-  /** With `packing: pad` a sequence is a document. */
-  function documentsOf(batches: readonly Batch[]): string[] {
-    return batches.flatMap(({ inputIds, lossMask, rows: count, length }) =>
-      Array.from({ length: count }, (_, row) =>
-        String(Array.from(inputIds.subarray(row * length, (row + 1) * length)).filter((_id, i) => lossMask[row * length + i] === 1)),
-      ),
-    );
-  }
-
-  /** Set, source, expected ids of each row, and the first half of the SHA-256 of the steps' hashes: whoever moves it moves the streams of users. */
+  /** Set, source, and as of `Delivery` the ids of each row and the pinned order. */
   const CASES: Readonly<Record<string, readonly [string, Partial<ConfigInput['sources'][string]>, () => (readonly number[])[], string]>> = {
-    'a bare text': ['bare', {}, () => rows.bare.map(textIds), '0575350b8ce88e5a5001a12d7ffb8670'],
+    'a bare text': ['bare', {}, () => rows.bare.map(textIds), '0575350b8ce88e5a5001a12d7ffb8670f2836652fcb9b9d512929663a6cc0e55'],
     'rows in Arrow': [
       'rows',
       { text: 'meta.body' },
       () => rows.rows.map((row) => textIds(((row as Row).meta as Row).body)),
-      '9e4e3c3af608790742287d749380b0b2',
+      '9e4e3c3af608790742287d749380b0b27cf346c022909750c208e47ad63707e1',
     ],
     'ids of rows in Arrow': [
       'rows',
       { tokens: 'ids' },
       () => rows.rows.map((row) => (row as Row).ids as number[]),
-      '95b36b47a942a0e4b19196dbbd873225',
+      '95b36b47a942a0e4b19196dbbd873225a53edea8d989413e1d0e57b143141ff7',
     ],
     'grouped frames': [
       'frames',
       { text: '0' },
       () => rows.positions.map((row) => textIds((row as unknown[])[0])),
-      '0575350b8ce88e5a5001a12d7ffb8670',
+      '0575350b8ce88e5a5001a12d7ffb8670f2836652fcb9b9d512929663a6cc0e55',
     ],
     'chunks that are compressed as a whole': [
       'chunk-zstd',
       { text: 'text' },
       () => rows.mixed.map((row) => textIds((row as Row).text)),
-      '0575350b8ce88e5a5001a12d7ffb8670',
+      '0575350b8ce88e5a5001a12d7ffb8670f2836652fcb9b9d512929663a6cc0e55',
     ],
     'samples that are compressed one by one': [
       'samples-zstd',
       { text: 'value' },
       () => rows.bare.map(textIds),
-      '0575350b8ce88e5a5001a12d7ffb8670',
+      '0575350b8ce88e5a5001a12d7ffb8670f2836652fcb9b9d512929663a6cc0e55',
     ],
-    'token ids of a TokensLoader': ['tokens', { tokens: 'tokens' }, () => rows.tokens as number[][], '464c399148f01767ac6a70ddcb941f64'],
+    'token ids of a TokensLoader': [
+      'tokens',
+      { tokens: 'tokens' },
+      () => rows.tokens as number[][],
+      '464c399148f01767ac6a70ddcb941f64a434bd9a61df09f3be89b06706176694',
+    ],
   };
 
   describe.each(Object.entries(CASES))('%s', (_name, [set, source, expected, order]) => {
-    let batches: readonly Batch[];
-
-    beforeAll(async () => {
-      ({ batches } = await runPipeline(config(set, source)));
-    });
-
-    it('each row is delivered once, as it was written, in the order that is pinned', () => {
-      const filled = (documents: readonly string[]): string[] => documents.filter((ids) => ids !== '').sort();
-      expect(filled(documentsOf(batches))).toEqual(filled(expected().map(String)));
-      expect(
-        createHash('sha256')
-          .update(stepHashes([[...batches]]).join('\n'))
-          .digest('hex')
-          .slice(0, 32),
-      ).toBe(order);
-    });
-
-    it('other numbers of ranks and workers give the same steps', async () => {
-      expect(stepHashes(await runRanks(config(set, source, 2), 2))).toEqual(stepHashes([[...batches]]));
-    });
-
-    it('a cursor goes on exactly', async () => {
-      const pipeline = await openPipeline(config(set, source));
-      try {
-        for (let step = 0; step < batches.length - 1; step += 5) {
-          const rest = await take(pipeline.batches({ cursor: batches[step].cursor }));
-          expect(digestsOf(rest), `after step ${step}`).toEqual(digestsOf(batches.slice(step + 1)));
-        }
-      } finally {
-        await pipeline.close();
-      }
-    });
+    itDeliversEachOnce({ config: (workers) => config(set, source, workers), expected, order }, 2);
   });
 });

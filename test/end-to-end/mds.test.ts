@@ -1,11 +1,11 @@
-import { fieldOfRow, loadTokenizer, openPipeline, type Batch, type ConfigInput } from 'headrace';
-import { createHash } from 'node:crypto';
+import { fieldOfRow, loadTokenizer, openPipeline, type ConfigInput } from 'headrace';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inspect } from '../../src/inspecting.js';
-import { stepHashes } from '../support/global-hash.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { itDeliversEachOnce, paddedDocuments, type Delivery } from '../support/deliveries.js';
+import { runPipeline } from '../support/streams.js';
+import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const FIXTURES = fileURLToPath(new URL('../decode/mds/fixtures/', import.meta.url));
 
@@ -33,50 +33,18 @@ describe('MDS', () => {
   });
   afterAll(() => workspace.remove());
 
-  const config = (source: Partial<ConfigInput['sources'][string]>, changes: Partial<ConfigInput> = {}): ConfigInput => ({
-    seed: 11,
-    sources: { s: { uri: `${FIXTURES}plain/`, ...source } },
-    tokenizer: { file: TOKENIZER_FILE, append: 'none' },
-    sequence: { length: 64, packing: 'pad', padId: 0 },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 2, lanes: 2 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-    ...changes,
-  });
+  const config = (source: Partial<ConfigInput['sources'][string]>, changes: Partial<ConfigInput> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      seed: 11,
+      sources: { s: { uri: `${FIXTURES}plain/`, ...source } },
+      tokenizer: { file: TOKENIZER_FILE, append: 'none' },
+      sequence: { length: 64, packing: 'pad', padId: 0 },
+      batch: { size: 2, lanes: 2 },
+      ...changes,
+    });
 
-  async function collect(input: ConfigInput, worldSize = 1): Promise<Batch[][]> {
-    const pipeline = await openPipeline(input);
-    try {
-      const ranks = Array.from({ length: worldSize }, async (_, rank) => {
-        const batches: Batch[] = [];
-        for await (const batch of pipeline.batches({ rank, worldSize })) batches.push(batch);
-        return batches;
-      });
-      return await Promise.all(ranks);
-    } finally {
-      await pipeline.close();
-    }
-  }
-
-  /** With `packing: pad` a sequence is a document. */
-  function documentsOf(batches: readonly Batch[]): string[] {
-    return batches.flatMap(({ inputIds, lossMask, rows, length }) =>
-      Array.from({ length: rows }, (_, row) =>
-        Array.from(inputIds.subarray(row * length, (row + 1) * length)).filter((_id, i) => lossMask[row * length + i] === 1),
-      )
-        .filter((ids) => ids.length > 0)
-        .map(String),
-    );
-  }
-
-  interface Case {
+  interface Case extends Omit<Delivery, 'config'> {
     readonly source: () => Partial<ConfigInput['sources'][string]>;
-    readonly expected: () => readonly (readonly number[])[];
-    /** SHA-256 of the steps' hashes: whoever moves it moves the streams of users. */
-    readonly order: string;
   }
 
   const CASES: Readonly<Record<string, Case>> = {
@@ -100,54 +68,19 @@ describe('MDS', () => {
     },
   };
 
-  describe.each(Object.entries(CASES))('%s', (_name, { source, expected, order }) => {
-    let batches: Batch[];
-
-    beforeAll(async () => {
-      [batches] = await collect(config(source()));
-    });
-
-    it('each row is delivered once, as it was written, in the order that is pinned', () => {
-      expect(documentsOf(batches).sort()).toEqual(expected().map(String).sort());
-      expect(
-        createHash('sha256')
-          .update(stepHashes([batches]).join('\n'))
-          .digest('hex'),
-      ).toBe(order);
-    });
-
-    it('other numbers of ranks and workers give the same steps', async () => {
-      expect(stepHashes(await collect(config(source(), { limits: { workers: 2 } }), 2))).toEqual(stepHashes([batches]));
-    });
-
-    it('a resume at every tenth step gives the batches that follow', async () => {
-      const pipeline = await openPipeline(config(source()));
-      try {
-        expect(batches.length).toBeGreaterThan(15);
-        for (let step = 4; step < batches.length - 1; step += 10) {
-          const wanted = batches.slice(step + 1, step + 4).map(({ digest }) => digest);
-          const found: string[] = [];
-          for await (const { digest } of pipeline.batches({ cursor: batches[step].cursor })) {
-            found.push(digest);
-            if (found.length === wanted.length) break;
-          }
-          expect(found, `after step ${step}`).toEqual(wanted);
-        }
-      } finally {
-        await pipeline.close();
-      }
-    });
+  describe.each(Object.entries(CASES))('%s', (_name, { source, ...delivery }) => {
+    itDeliversEachOnce({ ...delivery, config: (workers) => config(source(), { limits: { workers } }) }, 2);
   });
 
   it('ids leave documents out by name', async () => {
     await writeFile(workspace.path('gone.txt'), '-5\n12\n');
-    const [batches] = await collect(config({ id: 'int', exclude: workspace.path('gone.txt') }));
+    const { batches } = await runPipeline(config({ id: 'int', exclude: workspace.path('gone.txt') }));
     const kept = reference.plain.columns.text.filter((_text, row) => row !== 0 && row !== 17);
-    expect(documentsOf(batches).sort()).toEqual(kept.map((text) => String(textIds(text as string))).sort());
+    expect(paddedDocuments(batches).sort()).toEqual(kept.map((text) => String(textIds(text as string))).sort());
   });
 
   it('samples carry fields of the rows that `where` takes', async () => {
-    const [batches] = await collect(
+    const { batches } = await runPipeline(
       config({ fields: { body: 'body', embedding: 'embedding', number: 'int' }, where: { int: { gte: 5, lt: 25 } } }, { sequence: 'none' }),
     );
     const found = batches.flatMap(({ fields }) => {

@@ -1,16 +1,12 @@
-import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { connect, fieldOfRow, openPipeline, showStep, type Batch, type ConfigInput, type Cursor, type StreamRequest } from 'headrace';
+import { connect, fieldOfRow, openPipeline, showStep, type Batch, type ConfigInput, type Cursor } from 'headrace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fieldBytesOfRow } from '../../src/core/fields.js';
 import { batchDigest } from '../../src/wire/batch-digest.js';
+import { hasModule, runScript } from '../support/python.js';
+import { placeOf, sampleRowsOf, type SampleRow } from '../support/samples.js';
 import { runCli, startSidecar } from '../support/sidecar.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
-
-const PYTHON = process.env.HEADRACE_PYTHON ?? 'python3';
-const REFERENCE = fileURLToPath(new URL('../support/samples.py', import.meta.url));
-const CLIENT = fileURLToPath(new URL('../../python/src', import.meta.url));
+import { expectExactResumes, runPipeline, runRanks, take } from '../support/streams.js';
+import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const FIELDS = {
   image: 'jpg',
@@ -28,17 +24,9 @@ const FIELDS = {
 };
 const ROWS = 400;
 
-interface Row {
-  readonly shard: number;
-  readonly row: number;
-  /** In base64, as they are on the wire. */
-  readonly fields: Readonly<Record<string, string>>;
-  readonly caption: string;
-}
+type Row = SampleRow & { readonly caption: string };
 
-function python(...args: readonly string[]): string {
-  return execFileSync(PYTHON, [REFERENCE, ...args], { encoding: 'utf8', env: { ...process.env, PYTHONPATH: CLIENT }, maxBuffer: 2 ** 28 });
-}
+const python = (...args: readonly string[]): string => runScript('samples.py', ...args);
 
 const linesOf = (text: string): Row[] =>
   text
@@ -47,56 +35,29 @@ const linesOf = (text: string): Row[] =>
     .map((line) => JSON.parse(line) as Row);
 
 function rowsOf(batch: Batch): Row[] {
-  const { rows, cuSeqlens, segments, length, fields = {} } = batch;
-  return Array.from({ length: rows }, (_, row) => {
-    const at = 6 * cuSeqlens.indexOf(row * length);
-    const own = Object.entries(fields).map(([name, field]) => [name, Buffer.from(fieldBytesOfRow(field, row)).toString('base64')]);
-    return {
-      shard: segments[at + 1],
-      row: segments[at + 2],
-      fields: Object.fromEntries(own) as Row['fields'],
-      caption: String(fieldOfRow(fields.caption, row)),
-    };
-  });
+  return sampleRowsOf(batch).map((row, at) => ({ ...row, caption: String(fieldOfRow(batch.fields!.caption, at)) }));
 }
-
-const keyOf = ({ shard, row }: Pick<Row, 'shard' | 'row'>): string => `${shard}:${row}`;
 
 describe('samples', () => {
   let workspace: Workspace;
   let reference: ReadonlyMap<string, Row>;
 
-  const config = (changes: Partial<ConfigInput> = {}): ConfigInput => ({
-    seed: 5,
-    sources: { pairs: { uri: workspace.path('data/'), fields: FIELDS } },
-    sequence: 'none',
-    shuffle: { windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 2 },
-    ...changes,
-  });
+  const config = (changes: Partial<ConfigInput> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      sources: { pairs: { uri: workspace.path('data/'), fields: FIELDS } },
+      tokenizer: undefined,
+      sequence: 'none',
+      shuffle: { windowBytes: '64KiB' },
+      limits: { workers: 2 },
+      ...changes,
+    });
 
-  async function collect(
-    input: ConfigInput,
-    request: Parameters<Awaited<ReturnType<typeof openPipeline>>['batches']>[0] = {},
-  ): Promise<Batch[]> {
-    const pipeline = await openPipeline(input);
-    const batches: Batch[] = [];
-    try {
-      for await (const batch of pipeline.batches(request)) batches.push(batch);
-      return batches;
-    } finally {
-      await pipeline.close();
-    }
-  }
+  const collect = async (input: ConfigInput): Promise<readonly Batch[]> => (await runPipeline(input)).batches;
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
     python('write', workspace.path('data'));
-    reference = new Map(linesOf(python('rows', workspace.path('data'))).map((row) => [keyOf(row), row]));
+    reference = new Map(linesOf(python('rows', workspace.path('data'))).map((row) => [placeOf(row), row]));
   });
   afterAll(() => workspace.remove());
 
@@ -105,13 +66,13 @@ describe('samples', () => {
     const rows = batches.flatMap(rowsOf);
     expect(reference.size).toBe(ROWS);
     expect(rows).toHaveLength(ROWS);
-    expect(new Set(rows.map(keyOf)).size).toBe(ROWS);
-    for (const row of rows) expect(row).toEqual(reference.get(keyOf(row)));
+    expect(new Set(rows.map(placeOf)).size).toBe(ROWS);
+    for (const row of rows) expect(row).toEqual(reference.get(placeOf(row)));
     for (const batch of batches) {
       expect(batchDigest(batch)).toBe(batch.digest);
       expect([batch.inputIds.length, batch.length, batch.tokens]).toEqual([0, 1, 8]);
     }
-    expect(rows.slice(0, 12).map(keyOf)).toMatchInlineSnapshot(`
+    expect(rows.slice(0, 12).map(placeOf)).toMatchInlineSnapshot(`
       [
         "2:128",
         "0:16",
@@ -134,31 +95,22 @@ describe('samples', () => {
   it('is the same for 1, 2 and 4 ranks, for any cut into micro-batches, and from every tenth step on', async () => {
     const batches = await collect(config());
     const whole = batches.map(rowsOf);
-    const pipeline = await openPipeline(config({ limits: { workers: 1 } }));
-    const all = async (request: StreamRequest): Promise<Batch[]> => {
-      const own: Batch[] = [];
-      for await (const batch of pipeline.batches(request)) own.push(batch);
-      return own;
-    };
+    const input = config({ limits: { workers: 1 } });
+    for (const worldSize of [2, 4]) {
+      const ranks = await runRanks(input, worldSize);
+      for (const [step, rows] of whole.entries()) {
+        const parts = ranks.map((rank) => rowsOf(rank[step]));
+        expect(rows.map((_, slot) => parts[slot % worldSize][Math.floor(slot / worldSize)])).toEqual(rows);
+      }
+    }
+    const pipeline = await openPipeline(input);
     try {
-      for (const worldSize of [2, 4]) {
-        const ranks = await Promise.all(Array.from({ length: worldSize }, (_, rank) => all({ rank, worldSize })));
-        for (const [step, rows] of whole.entries()) {
-          const parts = ranks.map((rank) => rowsOf(rank[step]));
-          expect(rows.map((_, slot) => parts[slot % worldSize][Math.floor(slot / worldSize)])).toEqual(rows);
-        }
-      }
-      const parts: Row[] = [];
-      for await (const part of pipeline.microBatches({ microBatch: 2 })) parts.push(...rowsOf(part));
-      expect(parts).toEqual(whole.flat());
-      const digests = batches.map(({ step, digest }) => [step, digest]);
-      for (let step = 10; step < batches.length; step += 10) {
-        const rest = await all({ cursor: batches[step - 1].cursor });
-        expect(rest.map(({ step: number, digest }) => [number, digest])).toEqual(digests.slice(step));
-      }
+      const parts = await take(pipeline.microBatches({ microBatch: 2 }));
+      expect(parts.flatMap(rowsOf)).toEqual(whole.flat());
     } finally {
       await pipeline.close();
     }
+    await expectExactResumes(input, batches, { first: 9 });
   });
 
   it('the last step is filled with samples of padding, which the mask says', async () => {
@@ -183,9 +135,12 @@ describe('samples', () => {
         }),
       );
       const rows = batches.flatMap(rowsOf);
-      expect(new Set(rows.map(keyOf)).size).toBe(ROWS);
+      expect(new Set(rows.map(placeOf)).size).toBe(ROWS);
       for (const row of rows)
-        expect(row.fields).toEqual({ image: reference.get(keyOf(row))!.fields.image, caption: reference.get(keyOf(row))!.fields.caption });
+        expect(row.fields).toEqual({
+          image: reference.get(placeOf(row))!.fields.image,
+          caption: reference.get(placeOf(row))!.fields.caption,
+        });
       for (const batch of batches) {
         expect(batchDigest(batch)).toBe(batch.digest);
         expect(batch.inputIds).toHaveLength(8 * 12);
@@ -245,11 +200,7 @@ describe('samples', () => {
   }, 240_000);
 
   it('images are decoded by the Python client, where Pillow is installed', async (context) => {
-    try {
-      execFileSync(PYTHON, ['-c', 'import PIL'], { stdio: 'ignore' });
-    } catch {
-      context.skip();
-    }
+    if (!hasModule('PIL')) context.skip();
     const address = `ipc://${workspace.path('p.sock')}`;
     const sidecar = await startSidecar(await workspace.config('pillow.yaml', { ...config(), serve: { address } }));
     try {

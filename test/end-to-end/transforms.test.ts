@@ -1,4 +1,4 @@
-import { mergeCursors, openPipeline, showStep, type Batch, type ConfigInput, type Cursor } from 'headrace';
+import { mergeCursors, openPipeline, showStep, type Batch, type ConfigInput } from 'headrace';
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,8 @@ import { loadTokenizer } from '../../src/open-tokenizer.js';
 import type { SkipRecord } from '../../src/core/skip.js';
 import { stepHashes } from '../support/global-hash.js';
 import { runCli } from '../support/sidecar.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { expectExactResumes, runPipeline, runRanks } from '../support/streams.js';
+import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const SHARDS = 4;
 const ROWS = 30;
@@ -28,22 +29,19 @@ export default (row, ctx) => {
 
 describe('a transform', () => {
   let workspace: Workspace;
-  let reference: Batch[];
+  let reference: readonly Batch[];
   const rowsOfShards: { text: string; lang: string }[][] = [];
 
-  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput => ({
-    seed: 7,
-    sources: { prose: { uri: workspace.path('data/'), columns: ['lang'], transform: workspace.path('split.mjs'), id: 'id', ...source } },
-    tokenizer: { file: TOKENIZER_FILE },
-    sequence: { length: 128 },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache'), tokens: true },
-    limits: { workers: 1 },
-    ...changes,
-  });
+  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      seed: 7,
+      sources: { prose: { uri: workspace.path('data/'), columns: ['lang'], transform: workspace.path('split.mjs'), id: 'id', ...source } },
+      cache: { dir: workspace.path('cache'), tokens: true },
+      ...changes,
+    });
+
+  const collect = async (input: ConfigInput, skipped: SkipRecord[] = []): Promise<readonly Batch[]> =>
+    (await runPipeline(input, undefined, { onSkip: (record) => skipped.push(record) })).batches;
 
   const module = async (name: string, code: string): Promise<Partial<ConfigInput['sources'][string]>> => {
     await writeFile(workspace.path(name), code);
@@ -99,29 +97,12 @@ describe('a transform', () => {
   it.each(['concat', 'best-fit', 'pad'] as const)(
     'packed as %s, resumed after every tenth step, goes on exactly, also on other ranks',
     async (packing) => {
-      const pipeline = await openPipeline(config({ sequence: { length: 128, packing } }));
-      try {
-        const whole: Batch[] = [];
-        for await (const batch of pipeline.batches()) whole.push(batch);
-        expect(new Set(documentsOf(whole).keys())).toEqual(new Set(documentsOf(reference).keys()));
-        for (let step = 3; step < whole.length - 1; step += 10) {
-          const cursor = JSON.parse(JSON.stringify(whole[step].cursor)) as Cursor;
-          const rest: Batch[] = [];
-          for await (const batch of pipeline.batches({ cursor })) if (rest.push(batch) === 12) break;
-          expect(rest.map(({ digest }) => digest)).toEqual(whole.slice(step + 1, step + 13).map(({ digest }) => digest));
-        }
-        const cursor = mergeCursors([whole[7].cursor]);
-        const two = await Promise.all(
-          [0, 1].map(async (rank) => {
-            const batches: Batch[] = [];
-            for await (const batch of pipeline.batches({ rank, worldSize: 2, cursor })) batches.push(batch);
-            return batches;
-          }),
-        );
-        expect(stepHashes(two)).toEqual(stepHashes([whole.slice(8)]));
-      } finally {
-        await pipeline.close();
-      }
+      const input = config({ sequence: { length: 128, packing } });
+      const whole = await collect(input);
+      expect(new Set(documentsOf(whole).keys())).toEqual(new Set(documentsOf(reference).keys()));
+      await expectExactResumes(input, whole, { first: 3, nextMax: 12 });
+      const two = await runRanks(input, 2, { cursor: mergeCursors([whole[7].cursor]) });
+      expect(stepHashes(two)).toEqual(stepHashes([whole.slice(8)]));
     },
     60_000,
   );
@@ -265,17 +246,6 @@ describe('a transform', () => {
       expect(documentsOf(batches).size).toBeGreaterThan(0.9 * SHARDS * ROWS);
     }
   }, 60_000);
-
-  async function collect(input: ConfigInput, skipped: SkipRecord[] = []): Promise<Batch[]> {
-    const pipeline = await openPipeline(input, { onSkip: (record) => skipped.push(record) });
-    const batches: Batch[] = [];
-    try {
-      for await (const batch of pipeline.batches()) batches.push(batch);
-      return batches;
-    } finally {
-      await pipeline.close();
-    }
-  }
 });
 
 /** The ids of the documents of each row, put together from their segments by its tokens. */

@@ -1,161 +1,93 @@
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { openPipeline, type Batch, type ConfigInput, type StreamRequest } from 'headrace';
+import type { Batch, ConfigInput } from 'headrace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fieldBytesOfRow } from '../../src/core/fields.js';
-import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
 import { batchDigest } from '../../src/wire/batch-digest.js';
+import { hasModule, PYTHON, runScript } from '../support/python.js';
+import { placeOf, sampleRowsOf, TAR_SAMPLE_FIELDS, type SampleRow } from '../support/samples.js';
 import { startSidecar } from '../support/sidecar.js';
+import { expectExactResumes, runPipeline, runRanks } from '../support/streams.js';
 import { tarOf } from '../support/tar.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
-const PYTHON = process.env.HEADRACE_PYTHON;
-const SCRIPT = fileURLToPath(new URL('../support/tar_samples.py', import.meta.url));
-const CLIENT = fileURLToPath(new URL('../../python/src', import.meta.url));
-
-const FIELDS = {
-  image: 'jpg;png',
-  caption: 'txt',
-  label: 'cls',
-  emb: { column: 'emb.npy', size: 8 },
-  ids: { column: 'ids.npy', size: 5, type: 'int64' },
-  scalar: { column: 'scalar.npy', type: 'float64' },
-  score: { column: 'json.score', type: 'float32' },
-  width: { column: 'json.width', type: 'int32' },
-  safe: { column: 'json.safe', type: 'uint8' },
-  uid: { column: 'json.uid', type: 'int64' },
-  list: { column: 'json.emb', type: 'float32', size: 3 },
-  title: 'json.meta.title',
-  key: '__key__',
-} as const;
-
-interface Row {
-  readonly shard: number;
-  readonly row: number;
-  /** In base64, as they are on the wire. */
-  readonly fields: Readonly<Record<string, string>>;
-}
-
-type Sample = Row & { readonly where: { readonly width: number; readonly lang: string | null } };
-
-function python(...args: readonly string[]): string {
-  return execFileSync(PYTHON!, [SCRIPT, ...args], { encoding: 'utf8', env: { ...process.env, PYTHONPATH: CLIENT }, maxBuffer: 2 ** 28 });
-}
-
-/** Without padding. */
-function rowsOf({ rows, cuSeqlens, segments, length, fields = {} }: Batch): Row[] {
-  return Array.from({ length: rows }, (_, row) => {
-    const [source, shard, number] = segments.subarray(SEGMENT_FIELDS * cuSeqlens.indexOf(row * length));
-    const own = Object.entries(fields).map(([name, field]) => [name, Buffer.from(fieldBytesOfRow(field, row)).toString('base64')]);
-    return { source, shard, row: number, fields: Object.fromEntries(own) as Row['fields'] };
-  })
-    .filter(({ source }) => source !== SOURCE_PADDING)
-    .map(({ shard, row, fields: values }) => ({ shard, row, fields: values }));
-}
-
-const keyOf = ({ shard, row }: Pick<Row, 'shard' | 'row'>): string => `${shard}:${row}`;
+type Sample = SampleRow & { readonly where: { readonly width: number; readonly lang: string | null } };
 
 describe.skipIf(PYTHON === undefined)('samples of tars', { timeout: 120_000 }, () => {
   let workspace: Workspace;
   let samples: ReadonlyMap<string, Sample>;
-  let reference: Batch[];
+  let reference: readonly Batch[];
 
-  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput => ({
-    seed: 5,
-    sources: { pairs: { uri: workspace.path('data/'), fields: FIELDS, ...source } },
-    sequence: 'none',
-    shuffle: { windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 2 },
-    ...changes,
-  });
+  const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      sources: { pairs: { uri: workspace.path('data/'), fields: TAR_SAMPLE_FIELDS, ...source } },
+      tokenizer: undefined,
+      sequence: 'none',
+      shuffle: { windowBytes: '64KiB' },
+      limits: { workers: 2 },
+      ...changes,
+    });
 
-  async function withPipeline<T>(input: ConfigInput, use: (all: (request?: StreamRequest) => Promise<Batch[]>) => Promise<T>): Promise<T> {
-    const pipeline = await openPipeline(input);
-    try {
-      return await use(async (request) => {
-        const batches: Batch[] = [];
-        for await (const batch of pipeline.batches(request)) batches.push(batch);
-        return batches;
-      });
-    } finally {
-      await pipeline.close();
-    }
-  }
-
-  const collect = (input: ConfigInput): Promise<Batch[]> => withPipeline(input, (all) => all());
+  const collect = async (input: ConfigInput): Promise<readonly Batch[]> => (await runPipeline(input)).batches;
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
-    python('write', workspace.path('data'));
-    const lines = python('rows', workspace.path('data')).trim().split('\n');
-    samples = new Map(lines.map((line) => JSON.parse(line) as Sample).map((sample) => [keyOf(sample), sample]));
+    runScript('tar_samples.py', 'write', workspace.path('data'));
+    const lines = runScript('tar_samples.py', 'rows', workspace.path('data')).trim().split('\n');
+    samples = new Map(lines.map((line) => JSON.parse(line) as Sample).map((sample) => [placeOf(sample), sample]));
     reference = await collect(config());
   }, 60_000);
   afterAll(() => workspace.remove());
 
   it('every sample comes once, with what webdataset decodes of it, in an order that is pinned here', () => {
-    const rows = reference.flatMap(rowsOf);
+    const rows = reference.flatMap(sampleRowsOf);
     expect(rows).toHaveLength(samples.size);
-    expect(new Set(rows.map(keyOf)).size).toBe(180);
-    for (const row of rows) expect(row.fields).toEqual(samples.get(keyOf(row))!.fields);
+    expect(new Set(rows.map(placeOf)).size).toBe(180);
+    for (const row of rows) expect(row.fields).toEqual(samples.get(placeOf(row))!.fields);
     for (const batch of reference) expect(batchDigest(batch)).toBe(batch.digest);
     const digests = createHash('sha256').update(reference.map(({ digest }) => digest).join());
     expect(digests.digest('hex')).toMatchInlineSnapshot(`"134a671d24580ee8ce9927f163c191f6516426ec9653dca6fd45e6fec00c765e"`);
   });
 
   it('they are the same for 2 and 4 ranks, and go on exactly from every tenth step', async () => {
-    await withPipeline(config({ limits: { workers: 1 } }), async (all) => {
-      for (const worldSize of [2, 4]) {
-        const ranks = await Promise.all(Array.from({ length: worldSize }, (_, rank) => all({ rank, worldSize })));
-        for (const [step, batch] of reference.entries()) {
-          const parts = ranks.map((rank) => rowsOf(rank[step]));
-          expect(Array.from(rowsOf(batch), (_, slot) => parts[slot % worldSize][Math.floor(slot / worldSize)])).toEqual(rowsOf(batch));
-        }
+    const input = config({ limits: { workers: 1 } });
+    for (const worldSize of [2, 4]) {
+      const ranks = await runRanks(input, worldSize);
+      for (const [step, batch] of reference.entries()) {
+        const parts = ranks.map((rank) => sampleRowsOf(rank[step]));
+        const rows = sampleRowsOf(batch);
+        expect(rows.map((_, slot) => parts[slot % worldSize][Math.floor(slot / worldSize)])).toEqual(rows);
       }
-      for (let step = 0; step < reference.length; step += 10) {
-        const rest = await all({ cursor: reference[step].cursor });
-        expect(rest.map(({ digest }) => digest)).toEqual(reference.slice(step + 1).map(({ digest }) => digest));
-      }
-    });
+    }
+    await expectExactResumes(input, reference);
   });
 
   it('text is tokenized beside the images of the samples that a filter takes', async () => {
     const batches = await collect(
       config(
         { tokenizer: { file: TOKENIZER_FILE, append: 'none' }, sequence: { packing: 'samples', length: 12 } },
-        { text: 'txt', fields: { image: FIELDS.image }, where: { 'json.width': { gte: 256 }, not: { 'json.lang': 'en' } } },
+        { text: 'txt', fields: { image: TAR_SAMPLE_FIELDS.image }, where: { 'json.width': { gte: 256 }, not: { 'json.lang': 'en' } } },
       ),
     );
-    const rows = batches.flatMap(rowsOf);
+    const rows = batches.flatMap(sampleRowsOf);
     const taken = [...samples.values()].filter(({ where: { width, lang } }) => width >= 256 && lang === 'de');
-    expect(rows.map(keyOf).sort()).toEqual(taken.map(keyOf).sort());
-    for (const row of rows) expect(row.fields).toEqual({ image: samples.get(keyOf(row))!.fields.image });
+    expect(rows.map(placeOf).sort()).toEqual(taken.map(placeOf).sort());
+    for (const row of rows) expect(row.fields).toEqual({ image: samples.get(placeOf(row))!.fields.image });
     for (const batch of batches) {
-      for (const [at, row] of rowsOf(batch).entries()) {
+      for (const [at, row] of sampleRowsOf(batch).entries()) {
         const tokens = batch.lossMask.subarray(12 * at, 12 * at + 12).filter((one) => one === 1).length;
-        if (samples.get(keyOf(row))!.fields.caption === '') expect(tokens).toBe(0);
+        if (samples.get(placeOf(row))!.fields.caption === '') expect(tokens).toBe(0);
         else expect([...batch.inputIds.subarray(12 * at, 12 * at + 2)]).toEqual([6888, 1159]);
       }
     }
   });
 
   it('images are decoded by the Python client, from a sidecar', async (context) => {
-    try {
-      execFileSync(PYTHON!, ['-c', 'import PIL'], { stdio: 'ignore' });
-    } catch {
-      context.skip();
-    }
+    if (!hasModule('PIL')) context.skip();
     const address = `ipc://${workspace.path('p.sock')}`;
     const sidecar = await startSidecar(await workspace.config('pillow.yaml', { ...config(), serve: { address } }));
     try {
-      const decoded = JSON.parse(python('decode', address)) as [string, number[][]][];
-      for (const [at, { fields, row, shard }] of rowsOf(reference[0]).slice(0, decoded.length).entries()) {
+      const decoded = JSON.parse(runScript('tar_samples.py', 'decode', address)) as [string, number[][]][];
+      for (const [at, { fields, row, shard }] of sampleRowsOf(reference[0]).slice(0, decoded.length).entries()) {
         const [caption, red] = decoded[at];
         expect(caption).toBe(Buffer.from(fields.caption, 'base64').toString());
         const [width, height, seed] = [3 + (row % 5), 2 + (row % 4), shard * 100 + row];
@@ -216,7 +148,7 @@ describe.skipIf(PYTHON === undefined)('samples of tars', { timeout: 120_000 }, (
       code: 'BAD_ROW',
       message: expect.stringMatching(/row 1 of .*odd\.tar has no member jpg or png \(sample b\)/),
     });
-    const rows = (await collect({ ...odd, badRows: 'skip' })).flatMap(rowsOf);
+    const rows = (await collect({ ...odd, badRows: 'skip' })).flatMap(sampleRowsOf);
     expect(rows.map(({ row, fields }) => [row, Buffer.from(fields.image, 'base64').toString()])).toEqual([
       [0, 'a.jpg'],
       [2, 'c.png'],

@@ -1,53 +1,31 @@
-import { openPipeline, type Batch, type ConfigInput } from 'headrace';
-import { execFileSync } from 'node:child_process';
+import { openPipeline, type Batch, type ConfigInput, type SkipRecord } from 'headrace';
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
 import { stepHashes } from '../support/global-hash.js';
+import { PYTHON, runScript } from '../support/python.js';
+import { digestsOf, expectExactResumes, runPipeline, runRanks, take } from '../support/streams.js';
 import { tarOf } from '../support/tar.js';
-import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 
-const PYTHON = process.env.HEADRACE_PYTHON;
-const SCRIPT = fileURLToPath(new URL('../support/tar_reference.py', import.meta.url));
+const tokensOf = (batches: readonly Batch[]): number => batches.reduce((sum, { tokens }) => sum + tokens, 0);
 
 describe.skipIf(PYTHON === undefined)('streams of tars', { timeout: 300_000 }, () => {
   let workspace: Workspace;
-  let reference: Batch[];
+  let reference: readonly Batch[];
 
-  const config = (changes: Partial<ConfigInput> = {}): ConfigInput => ({
-    seed: 5,
-    sources: { prose: { uri: workspace.path('data/shard-{000000..000003}.tar'), text: 'txt', id: '__key__' } },
-    tokenizer: { file: TOKENIZER_FILE },
-    sequence: { length: 256 },
-    shuffle: { blocks: 4, windowBytes: '64KiB' },
-    batch: { size: 8, lanes: 4 },
-    epochs: 1,
-    last: 'pad',
-    cache: { dir: workspace.path('cache') },
-    limits: { workers: 1 },
-    ...changes,
-  });
-
-  async function streams(input: ConfigInput, worldSize = 1, cursor?: Batch['cursor'] | readonly Batch['cursor'][]): Promise<Batch[][]> {
-    const pipeline = await openPipeline(input);
-    const collect = async (rank: number): Promise<Batch[]> => {
-      const batches: Batch[] = [];
-      for await (const batch of pipeline.batches({ rank, worldSize, ...(cursor !== undefined && { cursor }) })) batches.push(batch);
-      return batches;
-    };
-    try {
-      return await Promise.all(Array.from({ length: worldSize }, (_, rank) => collect(rank)));
-    } finally {
-      await pipeline.close();
-    }
-  }
+  const config = (changes: Partial<ConfigInput> = {}): ConfigInput =>
+    smallConfig(workspace, {
+      sources: { prose: { uri: workspace.path('data/shard-{000000..000003}.tar'), text: 'txt', id: '__key__' } },
+      sequence: { length: 256 },
+      ...changes,
+    });
 
   beforeAll(async () => {
     workspace = await makeWorkspace();
-    execFileSync(PYTHON!, [SCRIPT, 'text', workspace.path('data'), '4', '250']);
-    [reference] = await streams(config());
+    runScript('tar_reference.py', 'text', workspace.path('data'), '4', '250');
+    ({ batches: reference } = await runPipeline(config()));
   }, 120_000);
   afterAll(() => workspace.remove());
 
@@ -59,45 +37,28 @@ describe.skipIf(PYTHON === undefined)('streams of tars', { timeout: 300_000 }, (
   });
 
   it.each([2, 4])('are the same for %i ranks', async (worldSize) => {
-    expect(stepHashes(await streams(config(), worldSize))).toEqual(stepHashes([reference]));
+    expect(stepHashes(await runRanks(config(), worldSize))).toEqual(stepHashes([reference]));
   });
 
   it('go on exactly from every tenth step', async () => {
-    const pipeline = await openPipeline(config());
-    try {
-      for (let step = 0; step < reference.length - 1; step += 10) {
-        const next: string[] = [];
-        for await (const batch of pipeline.batches({ cursor: reference[step].cursor })) {
-          next.push(batch.digest);
-          if (next.length === 3) break;
-        }
-        expect(next, `after step ${step}`).toEqual(reference.slice(step + 1, step + 4).map(({ digest }) => digest));
-      }
-    } finally {
-      await pipeline.close();
-    }
+    await expectExactResumes(config(), reference, { nextMax: 3 });
   });
 
   it('that are compressed go on exactly too, near the end of a stream that is read from its start', async () => {
-    execFileSync(PYTHON!, [SCRIPT, 'text', workspace.path('gz'), '3', '250', 'tar.gz']);
-    execFileSync(PYTHON!, [SCRIPT, 'text', workspace.path('long'), '1', '5000', 'tgz']);
+    runScript('tar_reference.py', 'text', workspace.path('gz'), '3', '250', 'tar.gz');
+    runScript('tar_reference.py', 'text', workspace.path('long'), '1', '5000', 'tgz');
     const sources = { prose: { uri: [workspace.path('gz/'), workspace.path('long/')], text: 'txt', id: '__key__' } };
     const plain = { prose: { ...sources.prose, uri: [workspace.path('gz-plain/'), workspace.path('long-plain/')] } };
-    execFileSync(PYTHON!, [SCRIPT, 'text', workspace.path('gz-plain'), '3', '250', 'tar']);
-    execFileSync(PYTHON!, [SCRIPT, 'text', workspace.path('long-plain'), '1', '5000', 'tar']);
-    const [whole] = await streams(config({ sources }));
-    const tokens = (batches: readonly Batch[]): number => batches.reduce((sum, batch) => sum + batch.tokens, 0);
-    expect(tokens(whole)).toBe(tokens((await streams(config({ sources: plain })))[0]));
-    expect(stepHashes(await streams(config({ sources }), 2))).toEqual(stepHashes([whole]));
+    runScript('tar_reference.py', 'text', workspace.path('gz-plain'), '3', '250', 'tar');
+    runScript('tar_reference.py', 'text', workspace.path('long-plain'), '1', '5000', 'tar');
+    const { batches: whole } = await runPipeline(config({ sources }));
+    expect(tokensOf(whole)).toBe(tokensOf((await runPipeline(config({ sources: plain }))).batches));
+    expect(stepHashes(await runRanks(config({ sources }), 2))).toEqual(stepHashes([whole]));
     const pipeline = await openPipeline(config({ sources }));
     try {
       for (const step of [3, Math.floor(whole.length / 2), whole.length - 40, whole.length - 3]) {
-        const next: string[] = [];
-        for await (const batch of pipeline.batches({ cursor: whole[step].cursor })) {
-          next.push(batch.digest);
-          if (next.length === 5) break;
-        }
-        expect(next, `after step ${step}`).toEqual(whole.slice(step + 1, step + 6).map(({ digest }) => digest));
+        const next = await take(pipeline.batches({ cursor: whole[step].cursor }), 5);
+        expect(digestsOf(next), `after step ${step}`).toEqual(digestsOf(whole.slice(step + 1, step + 6)));
       }
     } finally {
       await pipeline.close();
@@ -137,19 +98,13 @@ describe.skipIf(PYTHON === undefined)('streams of tars', { timeout: 300_000 }, (
       ]),
     );
     const odd = config({ sources: { odd: { uri: file, text: 'txt' } } });
-    await expect(streams(odd)).rejects.toMatchObject({
+    await expect(runPipeline(odd)).rejects.toMatchObject({
       code: 'BAD_ROW',
       message: expect.stringMatching(/row 1 of .*odd\.tar has no member txt \(sample b\)/),
     });
     const problems: string[] = [];
-    const pipeline = await openPipeline({ ...odd, badRows: 'skip' }, { onSkip: ({ problem }) => void problems.push(problem) });
-    try {
-      let tokens = 0;
-      for await (const batch of pipeline.batches()) tokens += batch.tokens;
-      expect(tokens).toBe(4);
-      expect(problems).toEqual([expect.stringMatching(/row 1 of .* has no member txt/)]);
-    } finally {
-      await pipeline.close();
-    }
+    const onSkip = ({ problem }: SkipRecord): void => void problems.push(problem);
+    expect(tokensOf((await runPipeline({ ...odd, badRows: 'skip' }, undefined, { onSkip })).batches)).toBe(4);
+    expect(problems).toEqual([expect.stringMatching(/row 1 of .* has no member txt/)]);
   });
 });

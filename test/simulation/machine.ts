@@ -246,9 +246,9 @@ class Window {
     if (this.#scheduler.below(8) === 0) this.#held = undefined;
     const { length, packing } = this.#config.sequence;
     const { documents, packer } = (this.#held ??= { documents: this.#open(), packer: createPacker(packing) });
-    const writer = new SequenceWriter({ length, padId: PAD_ID, sequencesMax, provenance: documents });
+    const writer = new SequenceWriter({ length, padId: PAD_ID, sequencesMax, provenance: documents.rows });
     this.#position = packer.pack(documents, this.#position, writer);
-    const { rowsSkipped, rowsExcluded, rowsFiltered, skipped } = documents.takeWork();
+    const { rowsSkipped, rowsExcluded, rowsFiltered, skipped } = documents.rows.takeWork();
     const rows = { rowsSkipped, rowsExcluded, rowsFiltered, skipped };
     const work = { ...rows, decodeMs: 0, tokenizeMs: 0, tokenizedBytes: 0, packMs: 0, tokensTruncated: writer.dropped };
     const { count } = documents;

@@ -75,13 +75,13 @@ describe('the documents of a window of transformed rows', () => {
           const whole = open(texts, split, { badRows: 'skip' });
           const made = texts.map((_, document) => [textOf(whole.tokens(document)), whole.ends(document)?.join()]);
           for (let document = 0; document < whole.count; document++) {
-            const text = texts[whole.shard(document) === 0 ? whole.row(document) : whole.row(document) - 10 + 3];
+            const text = texts[whole.rows.shard(document) === 0 ? whole.rows.row(document) : whole.rows.row(document) - 10 + 3];
             const parts = text === '-' || text === '!' ? [] : text.split(' ');
             expect(made[document][0]).toBe(parts.map((part) => `${part}\0`).join(''));
             const anew = open(texts, split, { badRows: 'skip' });
             expect([textOf(anew.tokens(document)), anew.ends(document)?.join()]).toEqual(made[document]);
           }
-          const { rowsFiltered, rowsSkipped, skipped } = whole.takeWork();
+          const { rowsFiltered, rowsSkipped, skipped } = whole.rows.takeWork();
           const count = (wanted: string): number => texts.filter((text) => text === wanted).length;
           expect([rowsFiltered, rowsSkipped, skipped.length]).toEqual([count('-'), count('!'), count('!')]);
         },

@@ -1,5 +1,6 @@
 /** Streams as tests look at them: a pipeline opened, read to some end and closed, and what came. */
-import { openPipeline, type Batch, type ConfigInput, type Pipeline } from 'headrace';
+import { openPipeline, type Batch, type ConfigInput, type Cursor, type Pipeline, type PipelineOptions } from 'headrace';
+import { expect } from 'vitest';
 import { SEGMENT_FIELDS, SEGMENT_FIRST } from '../../src/core/sequence.js';
 
 export type Request = Parameters<Pipeline['batches']>[0];
@@ -21,8 +22,8 @@ export interface Place {
 }
 
 /** From a new pipeline, which is closed again. */
-export async function runPipeline(input: string | ConfigInput, request?: Request): Promise<Run> {
-  const pipeline = await openPipeline(input);
+export async function runPipeline(input: string | ConfigInput, request?: Request, options?: PipelineOptions): Promise<Run> {
+  const pipeline = await openPipeline(input, options);
   const batches = await takeAndClose(pipeline, request);
   const { stats, info, storeCounters } = pipeline;
   return { batches, places: placesOf(batches), stats, sources: info.sources, bytes: storeCounters.bytes };
@@ -45,6 +46,28 @@ export async function runRanks(input: string | ConfigInput, worldSize: number, r
   } finally {
     await pipeline.close();
   }
+}
+
+/** Goes on after each `every`-th step from `first` on, with a cursor that was JSON, and expects what followed there: all of it, or `nextMax` batches. */
+export async function expectExactResumes(
+  input: string | ConfigInput,
+  batches: readonly Batch[],
+  { first = 0, every = 10, nextMax = Infinity }: { readonly first?: number; readonly every?: number; readonly nextMax?: number } = {},
+): Promise<void> {
+  const pipeline = await openPipeline(input);
+  try {
+    for (let step = first; step < batches.length; step += every) {
+      const cursor = JSON.parse(JSON.stringify(batches[step].cursor)) as Cursor;
+      const next = await take(pipeline.batches({ cursor }), nextMax);
+      expect(stepsOf(next), `after step ${step}`).toEqual(stepsOf(batches.slice(step + 1, step + 1 + nextMax)));
+    }
+  } finally {
+    await pipeline.close();
+  }
+}
+
+function stepsOf(batches: readonly Batch[]): string[] {
+  return batches.map(({ step, digest }) => `${step}: ${digest}`);
 }
 
 /** The first ones of any stream: of a pipeline, or of a client. */
