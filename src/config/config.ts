@@ -11,6 +11,7 @@ import { COLUMNLESS_FORMATS, formatOfPath, type FormatName } from '../core/forma
 import type { Filter } from '../core/filter/filter.js';
 import { nearestNames } from '../core/nearest-name.js';
 import type { Packing } from '../core/packing.js';
+import { sameVariable, variableName } from '../core/variable-name.js';
 import { LIMITS } from './limits.js';
 import { configSchema, type ConfigInput, type ParsedConfig } from './schema.js';
 
@@ -173,6 +174,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       whenUsedUp: source.whenUsedUp,
     }));
   checkFields(parsed, sources, isSamples);
+  for (const source of sources) checkVariables(source);
   const untokenized = sources.find(({ kind }) => kind === 'text' || kind === 'records');
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(
@@ -370,6 +372,21 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
       );
     }
   }
+}
+
+/** A row has one value of a name; what a chat is rendered from is always `messages`. */
+function checkVariables({ name, column, columns = [], chat }: SourceConfig): void {
+  const same = sameVariable(column, columns);
+  const field = `sources.${name}.columns`;
+  if (same !== undefined) {
+    throw invalid(
+      `${field}: ${same.columns.join(' and ')} are both ${same.name} to a template or a transform, which have columns by the last parts of their names; name one of them, or write the value under another name`,
+      { field, columns: same.columns.join(', ') },
+    );
+  }
+  const messages = chat && columns.find((own) => own !== column && variableName(own) === 'messages');
+  if (messages === undefined) return;
+  throw invalid(`${field}: ${messages} is messages to a template, which has the messages of ${column} by that name`, { field });
 }
 
 /** Names that exist, and after each change a weight above 0. */

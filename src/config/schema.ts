@@ -158,7 +158,7 @@ const sourceSchema = z
       .min(1)
       .optional()
       .describe(
-        'With `messages` or `transform`: more columns, which the template has as variables (`tools`, `documents`, …), and the transform in its rows.',
+        'With `messages` or `transform`: more columns, which the template has as variables (`tools`, `documents`, …), and the transform in its rows, by the last part of their names: `tools` of `meta.tools`.',
       ),
     transform: z
       .string()

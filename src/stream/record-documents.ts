@@ -8,6 +8,7 @@ import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import type { SkippedRows } from '../core/skip.js';
+import { variableName } from '../core/variable-name.js';
 import type { Row, SliceRows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
@@ -22,6 +23,8 @@ import { rejectedRows, type DocumentOptions } from './window-documents.js';
 
 export interface RecordOptions extends Pick<DocumentOptions, 'badRows' | 'invalidUtf8' | 'decode' | 'decodeBeside'> {
   readonly encode: EncodeRecords;
+  /** The column of text or messages, which keeps its name in a row. */
+  readonly column: string;
   /** `undefined`: rows are documents as they are. */
   readonly transform: SourceTransform | undefined;
 }
@@ -59,6 +62,8 @@ export class RecordDocuments implements DocumentSource, Provenance {
   readonly #order: Permutation;
   readonly #fates: Uint8Array | undefined;
   readonly #epoch: number;
+  /** By column. */
+  readonly #names = new Map<string, string>();
   /** Documents [#aheadStart, #aheadStart + #ahead.length). A long one is asked for once a sequence. */
   #aheadStart = 0;
   #ahead: readonly MadeDocument[] = [];
@@ -208,12 +213,23 @@ export class RecordDocuments implements DocumentSource, Provenance {
     if ('problem' in record) return badRow(record.problem);
     if (!record.isValidUtf8 && this.#options.invalidUtf8 === 'error') return badRow('is not valid UTF-8');
     const { transform } = this.#options;
-    if (transform === undefined) return { kind: 'rows', rows: [record.row], bytes: 0 };
-    const made = this.#transformed(transform, document, record.row, () => (rows.at(index) as typeof record).row);
+    if (transform === undefined) return { kind: 'rows', rows: [this.#named(record.row)], bytes: 0 };
+    const made = this.#transformed(transform, document, this.#named(record.row), () => this.#named((rows.at(index) as typeof record).row));
     if ('problem' in made) {
       return { kind: 'problem', problem: made.problem, code: 'TRANSFORM_FAILED', isDefect: made.isDefect ?? false };
     }
     return made.rows.length === 0 ? { kind: 'left-out', fate: ROW_FILTERED } : { kind: 'rows', ...made };
+  }
+
+  /** As templates and transforms call its columns. */
+  #named(row: Row): Row {
+    return Object.fromEntries(Object.entries(row).map(([column, value]) => [this.#nameOf(column), value]));
+  }
+
+  #nameOf(column: string): string {
+    let name = this.#names.get(column);
+    if (name === undefined) this.#names.set(column, (name = column === this.#options.column ? column : variableName(column)));
+    return name;
   }
 
   /** The first of a window is asked for twice: a transform that does not depend on the row alone makes another stream with each resume. */

@@ -113,7 +113,10 @@ function openDocuments({ payload: fetched, decoder }: OpenWindow, tools: Tools):
   };
   if (packing.kind === 'samples') return new WindowSamples(payload, options);
   if (payload.kind === 'records') {
-    return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, tools), transform: sourceTransform(payload, tools) });
+    const { sourceIndex } = payload;
+    const transform = sourceTransform(payload, tools);
+    const column = settings.chats[sourceIndex]?.column ?? transform?.makes.column ?? '';
+    return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, tools), column, transform });
   }
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);

@@ -205,7 +205,15 @@ describe.skipIf(PYTHON === undefined)('samples of tars', { timeout: 120_000 }, (
     });
     const ids = async (sources: ConfigInput['sources']): Promise<number[][]> =>
       (await collect({ ...config({ ...tokens, badRows: 'skip', shuffle: false }), sources })).map(({ inputIds }) => [...inputIds]);
-    expect(await ids({ chats: source })).toEqual(await ids({ texts: { uri: workspace.path('texts.tar'), text: 'txt' } }));
+    const expected = await ids({ texts: { uri: workspace.path('texts.tar'), text: 'txt' } });
+    expect(await ids({ chats: source })).toEqual(expected);
+    // the same template finds them in JSON lines, and so does a transform
+    const lines = chats.map((chat, i) => JSON.stringify({ chat: { turns: chat }, meta: { from: `f${i}` } })).toSpliced(5, 0, '{');
+    await writeFile(workspace.path('chats.jsonl'), lines.join('\n'));
+    await writeFile(workspace.path('from.mjs'), "export default (row) => ({ 'chat.turns': row['chat.turns'], from: `${row.from}` });");
+    const asLines = { ...source, uri: workspace.path('chats.jsonl'), messages: 'chat.turns', columns: ['meta.from'] };
+    expect(await ids({ chats: asLines })).toEqual(expected);
+    expect(await ids({ chats: { ...asLines, transform: workspace.path('from.mjs') } })).toEqual(expected);
   });
 
   it('a sample without its image fails the run by its key, or is left out and told of', async () => {
