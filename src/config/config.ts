@@ -318,14 +318,15 @@ function fieldsOf(fields: ParsedConfig['sources'][string]['fields']): SourceConf
     .map(([name, field]) =>
       typeof field === 'string'
         ? { name, column: field, size: undefined, type: undefined }
-        : { name, column: field.column, size: field.size, type: field.type },
+        : { name, column: field.column, size: field.size, type: field.type, ...(field.missing === null && { isOptional: true }) },
     );
 }
 
 /** Samples have the same in every source: names here, types when the shards are known. */
 function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[], isSamples: boolean): void {
   const [first] = sources;
-  const namesOf = ({ fields }: SourceConfig): string => (fields ?? []).map(({ name }) => name).join(', ');
+  const namesOf = ({ fields = [] }: SourceConfig): string =>
+    fields.map(({ name, isOptional }) => (isOptional ? `${name} or null` : name)).join(', ');
   const sized = sources.flatMap(({ name, fields = [] }) => fields.map((field) => ({ source: name, ...field })));
   for (const { source, name, size, type } of sized) {
     if (size === undefined || (type !== 'text' && type !== 'bytes')) continue;

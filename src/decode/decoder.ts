@@ -114,6 +114,8 @@ export interface FieldRows {
   readonly rowBytes: number;
   /** [rows], 0 where a row's value cannot be served; `undefined`: all can. */
   readonly valid: Uint8Array | undefined;
+  /** [rows], 1 of those rows that have no value at all; `undefined`: none of them. */
+  readonly nulls?: Uint8Array | undefined;
   /** Of those rows, for messages: `is null`. */
   readonly problem: string;
   /** By such a row, what is wrong with it: the rest of a sentence about the row, where there is more to say. */

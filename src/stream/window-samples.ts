@@ -5,6 +5,8 @@ import type { Provenance } from '../pack/sequence-writer.js';
 import type { WindowPayload } from './messages.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
 
+const PRESENT = Uint8Array.of(1);
+const ABSENT = Uint8Array.of(0);
 const NO_FIELDS: readonly FieldRows[] = [];
 
 export class WindowSamples implements DocumentSource, Provenance {
@@ -14,7 +16,11 @@ export class WindowSamples implements DocumentSource, Provenance {
   /** By slice. */
   readonly #fields: readonly (readonly FieldRows[])[];
 
-  constructor(payload: WindowPayload, options: DocumentOptions) {
+  readonly #optional: ReadonlySet<string>;
+
+  /** `optional`: fields that a row may be without. Each is followed by whether the row has it. */
+  constructor(payload: WindowPayload, options: DocumentOptions, optional: readonly string[]) {
+    this.#optional = new Set(optional);
     this.#documents = new WindowDocuments(payload, options);
     this.#fields = payload.slices.map(({ beside }) => (beside && options.decodeBeside(beside).fields) ?? NO_FIELDS);
     this.count = this.#documents.count;
@@ -30,12 +36,21 @@ export class WindowSamples implements DocumentSource, Provenance {
     if (row === undefined) return undefined;
     const { slice, index } = this.#documents.place(document);
     const rows = this.#fields[slice];
-    const bad = rows.find(({ valid }) => valid?.[index] === 0);
+    const bad = rows.find((field) => field.valid?.[index] === 0 && !this.#isAbsent(field, index));
     if (bad !== undefined) {
       this.#documents.reject(document, bad.problems?.get(index) ?? `has a field ${bad.name} that ${bad.problem}`);
       return undefined;
     }
-    return { tokens: row.tokens, fields: rows.map((field) => bytesOfRow(field, index)) };
+    return { tokens: row.tokens, fields: rows.flatMap((field) => this.#valuesOf(field, index)) };
+  }
+
+  #isAbsent({ name, nulls }: FieldRows, index: number): boolean {
+    return nulls?.[index] === 1 && this.#optional.has(name);
+  }
+
+  #valuesOf(field: FieldRows, index: number): readonly Uint8Array[] {
+    if (!this.#optional.has(field.name)) return [bytesOfRow(field, index)];
+    return this.#isAbsent(field, index) ? [new Uint8Array(field.rowBytes), ABSENT] : [bytesOfRow(field, index), PRESENT];
   }
 
   tokens(document: number): Int32Array {

@@ -111,7 +111,7 @@ function openDocuments({ payload: fetched, decoder }: OpenWindow, tools: Tools):
     decode,
     decodeBeside,
   };
-  if (packing.kind === 'samples') return new WindowSamples(payload, options);
+  if (packing.kind === 'samples') return new WindowSamples(payload, options, settings.optionalFields[payload.sourceIndex]);
   if (payload.kind === 'records') {
     const { sourceIndex } = payload;
     const transform = sourceTransform(payload, tools);

@@ -236,7 +236,7 @@ class Window {
           throw new Error('nothing is beside the rows');
         },
       };
-      return config.sequence.packing.kind === 'samples' ? new WindowSamples(payload, options) : new WindowDocuments(payload, options);
+      return config.sequence.packing.kind === 'samples' ? new WindowSamples(payload, options, []) : new WindowDocuments(payload, options);
     };
   }
 
