@@ -342,21 +342,15 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
         field: `${at}.fields`,
       });
     }
-    if (source.transform !== undefined) {
-      throw invalid(`${at} has a transform, of whose rows sequences are made, and no samples; use another packing`, {
-        field: `${at}.transform`,
-      });
-    }
-    if (source.kind === 'records') {
+    if (source.chat !== undefined) {
       throw invalid(`${at} has messages, of which sequences are made, and no samples; use another packing`, { field: `${at}.messages` });
     }
     if (sequence === 'none' && source.kind !== 'none') {
-      throw invalid(
-        `${at} has ${source.kind}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`,
-        {
-          field: `${at}.${source.kind}`,
-        },
-      );
+      const what = source.transform === undefined ? source.kind : 'transform';
+      const problem = what === 'transform' ? 'a transform, which makes text' : what;
+      throw invalid(`${at} has ${problem}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`, {
+        field: `${at}.${what}`,
+      });
     }
     if (source.kind === 'none' && source.fields === undefined) {
       throw invalid(`${at} has neither fields nor text nor tokens, so that its samples are empty`, { field: `${at}.fields` });

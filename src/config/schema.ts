@@ -237,7 +237,8 @@ const sourceSchema = z
     path: ['columns'],
   })
   .refine((source) => source.transform === undefined || source.tokens === undefined, {
-    message: 'a transform makes text or messages: give it without tokens',
+    message:
+      'a transform makes text or messages, and answers with no token ids: name the column that it makes text of as `text`, or leave the transform out and make the ids beforehand',
     path: ['transform'],
   })
   .refine(({ whenUsedUp, epochs: own, maxTokens }) => whenUsedUp !== 'repeat' || (own === undefined && maxTokens === undefined), {

@@ -19,7 +19,7 @@ import { transformRow, type Transform, type TransformedRow } from '../transform/
 import type { WindowPayload, WindowSlice } from './messages.js';
 import type { EncodedRecord, EncodeRecords } from './record-encoders.js';
 import { rowFates } from './row-fates.js';
-import { rejectedRows, type DocumentOptions } from './window-documents.js';
+import { rejectedRows, type DeliveredTokens, type DocumentOptions } from './window-documents.js';
 
 export interface RecordOptions extends Pick<DocumentOptions, 'badRows' | 'invalidUtf8' | 'decode' | 'decodeBeside'> {
   readonly encode: EncodeRecords;
@@ -48,7 +48,7 @@ interface MadeDocument {
   readonly ends: Int32Array | undefined;
 }
 
-const NO_TOKENS: MadeDocument = { ids: new Int32Array(0), ends: undefined };
+const LEFT_OUT: MadeDocument = { ids: new Int32Array(0), ends: undefined };
 const NO_ROWS: readonly Row[] = [];
 
 export class RecordDocuments implements DocumentSource, Provenance {
@@ -104,6 +104,29 @@ export class RecordDocuments implements DocumentSource, Provenance {
 
   ends(document: number): Int32Array | undefined {
     return this.#made(document).ends;
+  }
+
+  /** A row with its documents' tokens, whether they have any or not; none where it is left out, which is counted. */
+  deliver(document: number): readonly DeliveredTokens[] {
+    const made = this.#made(document);
+    if (made === LEFT_OUT) return [];
+    const { ids, ends = Int32Array.of(ids.length) } = made;
+    return Array.from(ends, (end, i) => {
+      const tokenStart = i === 0 ? 0 : ends[i - 1];
+      return { tokens: ids.subarray(tokenStart, end), tokenStart };
+    });
+  }
+
+  /** Its slice, and its row in that. */
+  place(document: number): { readonly slice: number; readonly index: number } {
+    const row = this.#order.at(document);
+    const slice = this.#sliceOf(row);
+    return { slice, index: row - this.#starts[slice] };
+  }
+
+  /** A bad row, by what is wrong with it: an error, or left out and counted. */
+  reject(document: number, problem: string): void {
+    this.#reject(document, problem, 'BAD_ROW', false);
   }
 
   shard(document: number): number {
@@ -171,11 +194,11 @@ export class RecordDocuments implements DocumentSource, Provenance {
         return this.#reject(document, found.problem, found.code, found.isDefect);
       case 'rejected':
         this.#rowsSkipped++;
-        return NO_TOKENS;
+        return LEFT_OUT;
       case 'left-out':
         if (found.fate === ROW_EXCLUDED) this.#rowsExcluded++;
         if (found.fate === ROW_FILTERED) this.#rowsFiltered++;
-        return NO_TOKENS;
+        return LEFT_OUT;
     }
   }
 
@@ -269,7 +292,7 @@ export class RecordDocuments implements DocumentSource, Provenance {
     }
     this.#rowsSkipped++;
     this.#skipped.push({ shard, blockStartRow, startRow: row, endRow: row + 1, reason: 'bad-row', problem: message });
-    return NO_TOKENS;
+    return LEFT_OUT;
   }
 }
 

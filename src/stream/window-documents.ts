@@ -5,7 +5,7 @@ import type { SkippedRows } from '../core/skip.js';
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import { toValidUtf8 } from '../core/utf8.js';
 import type { EncodedSlice, Rows, SliceRows } from '../decode/decoder.js';
-import type { DocumentSource } from '../pack/packer.js';
+import type { DocumentSource, Sample } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
 import { ROW_EXCLUDED, ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
@@ -28,7 +28,11 @@ export interface DocumentOptions extends DecodeFacts {
 
 type TokenRows = Extract<Rows, { kind: 'tokens' }>;
 
+/** Of a sample. */
+export type DeliveredTokens = Pick<Sample, 'tokens' | 'tokenStart'>;
+
 const NO_TOKENS = new Int32Array(0);
+const WITHOUT_TOKENS: DeliveredTokens = { tokens: undefined, tokenStart: 0 };
 
 export class WindowDocuments implements DocumentSource, Provenance {
   readonly count: number;
@@ -88,17 +92,17 @@ export class WindowDocuments implements DocumentSource, Provenance {
     return this.#aheadIds.subarray(this.#aheadBounds[index], this.#aheadBounds[index + 1]);
   }
 
-  /** A row that is delivered whether it has tokens or not, with these; undefined where it is left out, which is counted. */
-  deliver(document: number): { readonly tokens: Int32Array | undefined } | undefined {
+  /** A row that is delivered whether it has tokens or not, with these; none where it is left out, which is counted. */
+  deliver(document: number): readonly DeliveredTokens[] {
     if (this.#kind !== 'none') {
       const tokens = this.tokens(document);
-      return this.#aheadTaken[document - this.#aheadStart] ? { tokens } : undefined;
+      return this.#aheadTaken[document - this.#aheadStart] ? [{ tokens, tokenStart: 0 }] : [];
     }
     if (this.#rows[this.place(document).slice].kind === 'rejected') {
       this.#rowsSkipped++;
-      return undefined;
+      return [];
     }
-    return this.#isLeftOut(document) ? undefined : { tokens: undefined };
+    return this.#isLeftOut(document) ? [] : [WITHOUT_TOKENS];
   }
 
   /** Its slice, and its row in that. */

@@ -3,45 +3,50 @@ import type { FieldRows } from '../decode/decoder.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
 import type { Provenance } from '../pack/sequence-writer.js';
 import type { WindowPayload } from './messages.js';
-import { WindowDocuments, type DocumentOptions } from './window-documents.js';
+import type { RecordDocuments } from './record-documents.js';
+import type { DecodeFacts } from './row-fates.js';
+import type { WindowDocuments } from './window-documents.js';
 
 const PRESENT = Uint8Array.of(1);
 const ABSENT = Uint8Array.of(0);
 const NO_FIELDS: readonly FieldRows[] = [];
 
+/** What samples need of the documents that are theirs. */
+export type SampleDocuments = WindowDocuments | RecordDocuments;
+
 export class WindowSamples implements DocumentSource, Provenance {
   readonly count: number;
   readonly source: number;
-  readonly #documents: WindowDocuments;
+  readonly #documents: SampleDocuments;
   /** By slice. */
   readonly #fields: readonly (readonly FieldRows[])[];
-
   readonly #optional: ReadonlySet<string>;
 
-  /** `optional`: fields that a row may be without. Each is followed by whether the row has it. */
-  constructor(payload: WindowPayload, options: DocumentOptions, optional: readonly string[]) {
+  /** `documents`: of the payload. `optional`: fields that a row may be without. Each is followed by whether the row has it. */
+  constructor({ slices }: WindowPayload, documents: SampleDocuments, { decodeBeside }: DecodeFacts, optional: readonly string[]) {
     this.#optional = new Set(optional);
-    this.#documents = new WindowDocuments(payload, options);
-    this.#fields = payload.slices.map(({ beside }) => (beside && options.decodeBeside(beside).fields) ?? NO_FIELDS);
-    this.count = this.#documents.count;
-    this.source = this.#documents.source;
+    this.#documents = documents;
+    this.#fields = slices.map(({ beside }) => (beside && decodeBeside(beside).fields) ?? NO_FIELDS);
+    this.count = documents.count;
+    this.source = documents.source;
   }
 
   close(): void {
     this.#documents.close();
   }
 
-  sample(document: number): Sample | undefined {
-    const row = this.#documents.deliver(document);
-    if (row === undefined) return undefined;
+  samples(document: number): readonly Sample[] {
+    const delivered = this.#documents.deliver(document);
+    if (delivered.length === 0) return [];
     const { slice, index } = this.#documents.place(document);
     const rows = this.#fields[slice];
     const bad = rows.find((field) => field.valid?.[index] === 0 && !this.#isAbsent(field, index));
     if (bad !== undefined) {
       this.#documents.reject(document, bad.problems?.get(index) ?? `has a field ${bad.name} that ${bad.problem}`);
-      return undefined;
+      return [];
     }
-    return { tokens: row.tokens, fields: rows.flatMap((field) => this.#valuesOf(field, index)) };
+    const fields = rows.flatMap((field) => this.#valuesOf(field, index));
+    return delivered.map((tokens) => ({ ...tokens, fields }));
   }
 
   #isAbsent({ name, nulls }: FieldRows, index: number): boolean {
@@ -65,7 +70,7 @@ export class WindowSamples implements DocumentSource, Provenance {
     return this.#documents.row(document);
   }
 
-  takeWork(): ReturnType<WindowDocuments['takeWork']> {
+  takeWork(): ReturnType<SampleDocuments['takeWork']> {
     return this.#documents.takeWork();
   }
 }
