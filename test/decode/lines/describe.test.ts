@@ -8,7 +8,10 @@ import { scanHere } from '../../../src/decode/scan.js';
 import { haveOneKind, settledTypes } from '../../../src/decode/seen-types.js';
 import { memoryStore } from '../../../src/store/memory.js';
 
-const describeText = async (name: string, content: string | Uint8Array): Promise<ShardDescription & { readonly bytesRead: () => number }> => {
+const describeText = async (
+  name: string,
+  content: string | Uint8Array,
+): Promise<ShardDescription & { readonly bytesRead: () => number }> => {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
   const store = memoryStore('memory://x/', { [name]: bytes });
   let bytesRead = 0;
