@@ -4,6 +4,7 @@ import { compileTemplate } from './chat/template.js';
 import { isInlineTemplate, type Config, type TokenizerConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
 import { HeadraceError, messageOf } from './core/errors.js';
+import { variableName } from './core/variable-name.js';
 import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
 import type { StoreSet } from './store/open-store.js';
@@ -60,7 +61,12 @@ export async function readChats(config: Config, { own, stores, forms }: ChatPart
   const bySource = new Map<string, ChatSettings>();
   for (const { name, column, columns = [], chat } of config.sources) {
     if (chat === undefined) continue;
-    const template = await readTemplate(name, chat.template, { neighbours, hasTools: columns.includes('tools'), stores }, signal);
+    const template = await readTemplate(
+      name,
+      chat.template,
+      { neighbours, hasTools: columns.map(variableName).includes('tools'), stores },
+      signal,
+    );
     checkTemplate(name, template);
     bySource.set(name, { column, template, specialTokens: neighbours.specialTokens, controlTokens, loss: chat.loss });
   }

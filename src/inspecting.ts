@@ -11,6 +11,7 @@ import type { ColumnDescription, ColumnRequest, Decoder, ShardDescription, Wante
 import { MAGIC_BYTES, nameOfMagic } from './decode/magic.js';
 import { openDecoders } from './decode/open-decoders.js';
 import { scanHere } from './decode/scan.js';
+import { haveOneKind, settledTypes } from './decode/seen-types.js';
 import { loadSliceDecoder } from './decode/slice-decoder.js';
 import { listShards, type ListedObject } from './manifest/list-shards.js';
 import { createStoreSet, type StoreSet } from './store/open-store.js';
@@ -118,7 +119,10 @@ async function inspectIn(stores: StoreSet, request: InspectRequest): Promise<Ins
     columns: mergeColumns(described),
     differences: differencesOf(described),
     writers: [...new Set(described.flatMap(({ writer }) => (writer === undefined ? [] : [writer])))].slice(0, 5),
-    notes,
+    notes: [
+      ...notes,
+      ...described.filter(({ looked }) => looked?.isCut === true).map(({ path }) => `${path} has more columns than are shown`),
+    ],
   };
   return { ...facts, advice: adviceOf(facts, described), firstRows: await firstRows(decoder, sampled, described, request) };
 }
@@ -204,7 +208,7 @@ function columnsToShow(columns: readonly ColumnDescription[] | undefined, reques
     .slice(0, LIMITS.inspectedColumnsMax);
 }
 
-/** Reads the footer once for all columns, and of the rows what the first slice needs. */
+/** Reads metadata once for all columns, and of the rows what the first slice needs. */
 async function firstRows(
   decoder: Decoder,
   sampled: readonly ListedObject[],
@@ -218,7 +222,7 @@ async function firstRows(
   const signal = request.signal ?? new AbortController().signal;
   const shown: ShownColumn[] = [];
   for (const column of columnsToShow(described[at].columns, request)) {
-    const index = await decoder.index(own, object, column, signal);
+    const index = described[at].indexOf?.(column) ?? (await decoder.index(own, object, column, signal));
     const shard: Shard = { path, uri: store.uri + object.path, size: object.size, etag: object.etag, ...index };
     shown.push({ name: column.column, rows: await rowsOf(decoder, own, object.path, shard, request.rows, signal) });
   }
@@ -290,6 +294,7 @@ function mergeColumns(shards: readonly Described[]): InspectedColumn[] {
     else own.push(column);
   }
   return [...merged.values()].map((columns) => {
+    const lookedRows = shards.reduce((sum, { looked }) => sum + (looked === undefined ? 0 : looked.rows - looked.bad), 0);
     // what has no row groups says nothing of codecs and statistics, and takes nothing from what others say
     const filled = columns.filter(({ codecs, decodedBytes }) => codecs.length > 0 || decodedBytes > 0);
     const nulls = filled.map((column) => column.nulls);
@@ -308,8 +313,22 @@ function mergeColumns(shards: readonly Described[]): InspectedColumn[] {
         filled.map(({ max }) => max),
         1,
       ),
+      ...seenOf(columns, lookedRows),
     };
   });
+}
+
+/** Rows of shards that do not have the column are without it. */
+function seenOf(columns: readonly ColumnDescription[], rows: number): Pick<ColumnDescription, 'type' | 'seen' | 'use'> | undefined {
+  const seen = columns.flatMap((column) => column.seen ?? []);
+  if (seen.length === 0) return undefined;
+  const sum = (count: 'rows' | 'missing' | 'nulls' | 'empty'): number => seen.reduce((total, own) => total + own[count], 0);
+  const types = settledTypes(seen.flatMap((own) => own.types));
+  return {
+    type: types.join(' or ') || 'null',
+    use: columns.every(({ use }) => use === columns[0].use) ? columns[0].use : undefined,
+    seen: { rows, missing: rows - sum('rows') + sum('missing'), nulls: sum('nulls'), empty: sum('empty'), types },
+  };
 }
 
 type Bound = ColumnDescription['min'];
@@ -329,16 +348,23 @@ const DIFFERENCES_MAX = 20;
 
 function differencesOf([first, ...others]: readonly Described[]): SchemaDifference[] {
   const differences: SchemaDifference[] = [];
-  const wanted = new Map(first.columns.map(({ name, type }) => [name, type]));
-  for (const { path, columns } of others) {
-    const own = new Map(columns.map(({ name, type }) => [name, type]));
-    for (const name of new Set([...wanted.keys(), ...own.keys()])) {
-      const [here, there] = [own.get(name), wanted.get(name)];
-      if (here === there) continue;
-      const problem = here === undefined ? 'missing' : there === undefined ? `${here}, and missing there` : `${here} instead of ${there}`;
-      differences.push({ column: name, shard: path, reference: first.path, problem });
+  const wanted = new Map(first.columns.map((column) => [column.name, column]));
+  for (const { path, columns, looked } of others) {
+    const own = new Map(columns.map((column) => [column.name, column]));
+    for (const column of new Set([...wanted.keys(), ...own.keys()])) {
+      const problem = differenceOf(own.get(column), wanted.get(column), looked?.isOpen === true);
+      if (problem === undefined) continue;
+      differences.push({ column, shard: path, reference: first.path, problem });
       if (differences.length === DIFFERENCES_MAX) return differences;
     }
   }
   return differences;
+}
+
+/** `isOpen`: that no row has a column says little. */
+function differenceOf(here: ColumnDescription | undefined, there: ColumnDescription | undefined, isOpen: boolean): string | undefined {
+  if (here === undefined) return isOpen ? undefined : 'missing';
+  if (there === undefined) return isOpen ? undefined : `${here.type}, and missing there`;
+  const areSame = here.seen && there.seen ? haveOneKind(here.seen.types, there.seen.types) : here.type === there.type;
+  return areSame ? undefined : `${here.type} instead of ${there.type}`;
 }

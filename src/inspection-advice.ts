@@ -15,7 +15,8 @@ export interface Advice {
     | 'gzip'
     | 'not-compressed'
     | 'not-indexed'
-    | 'mixed-schemas';
+    | 'mixed-schemas'
+    | 'bad-rows';
   readonly problem: string;
   /** What to write, or to do, instead. */
   readonly instead: string;
@@ -112,6 +113,17 @@ const RULES: readonly Rule[] = [
       code: 'mixed-schemas',
       problem: `the columns of shards differ (${looked} of ${shards} were looked at): ${column} in ${shard} is ${problem}, compared with ${reference}`,
       instead: 'Write all shards with one schema, or make a source of each kind, with globs.',
+    };
+  },
+  function badRows(_facts, described) {
+    const looked = described.flatMap((shard) => shard.looked ?? []);
+    const first = looked.find(({ bad }) => bad > 0);
+    if (first === undefined) return undefined;
+    const sum = (count: 'rows' | 'bad'): number => looked.reduce((total, own) => total + own[count], 0);
+    return {
+      code: 'bad-rows',
+      problem: `${sum('bad')} of the ${sum('rows')} rows that were looked at cannot be read: ${first.problem ?? ''}`,
+      instead: 'Mend them, or set `badRows: skip`, which leaves such rows out and counts them.',
     };
   },
 ];

@@ -1,7 +1,7 @@
 /** What a configuration's sources consist of: their manifests, and the lists of what they leave out. */
 import type { Config } from './config/config.js';
 import { HeadraceError } from './core/errors.js';
-import { checkSameField, type Field } from './core/fields.js';
+import { checkSameField, presenceField, type Field } from './core/fields.js';
 import { columnsOf, type Filter } from './core/filter/filter.js';
 import type { FormatName } from './core/format.js';
 import type { Decoders } from './decode/open-decoders.js';
@@ -64,7 +64,10 @@ export function fieldsOfSamples(config: Config, manifests: readonly SourceManife
     }
     for (let i = 0; i < shards.length; i++) {
       const { shard } = shards.at(i);
-      const fields = decoder.fieldTypes(shard)?.map((type, at): Field => ({ ...type, name: requests[at].name }));
+      const fields = decoder.fieldTypes(shard)?.flatMap((type, at): Field[] => {
+        const { name, isOptional } = requests[at];
+        return isOptional === true ? [{ ...type, name }, presenceField(name)] : [{ ...type, name }];
+      });
       if (fields === undefined) continue;
       first ??= { fields, where: shard.uri };
       for (const [at, field] of fields.entries()) checkSameField(field.name, first.fields[at], first.where, field, shard.uri);

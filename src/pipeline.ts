@@ -217,6 +217,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       chatTokenizers: chats?.tokenizers,
       chats: config.sources.map(({ name }) => chats?.bySource.get(name)),
       transforms: config.sources.map(({ name }) => transforms.get(name)?.settings),
+      optionalFields: config.sources.map(({ fields = [] }) => fields.filter(({ isOptional }) => isOptional).map(({ name }) => name)),
       seed: config.seed,
     };
     pool = new WorkerPool(workers, settings, (key, entry) => cache?.put(key, entry));

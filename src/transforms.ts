@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { Config, SourceConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
+import { variableName } from './core/variable-name.js';
 import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
 import type { StoreSet } from './store/open-store.js';
@@ -51,7 +52,12 @@ async function readTransform(
       source: name,
       file,
       code: Buffer.from(bytes).toString('utf8'),
-      makes: { column, columns, kind: chat === undefined ? 'text' : 'messages', invalidUtf8: tokenizer?.invalidUtf8 ?? 'error' },
+      makes: {
+        column,
+        columns: columns.map((own) => (own === column ? own : variableName(own))),
+        kind: chat === undefined ? 'text' : 'messages',
+        invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
+      },
     },
   };
 }

@@ -94,6 +94,7 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     chatTokenizers: undefined,
     chats: [],
     transforms: [],
+    optionalFields: [],
     seed: config.seed,
   };
   const pool = new WorkerPool(1, settings, () => undefined);

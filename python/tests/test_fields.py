@@ -11,7 +11,7 @@ import pytest
 from headrace import wire
 from headrace.batch import Batch
 from headrace.errors import HeadraceError
-from headrace.fields import Images, check_field, received_fields
+from headrace.fields import Field, Fields, Images, check_field, received_fields
 from headrace.loader import _Numpy
 
 from .conftest import GOLDEN
@@ -117,3 +117,30 @@ def test_decode_is_checked() -> None:
     pytest.importorskip("PIL.Image")
     with pytest.raises(HeadraceError, match="decode names images, which is no field of bytes"):
         Images({"images": "pil"}, 1).check(received_fields([], {}))
+
+
+def test_rows_without_a_field_have_none() -> None:
+    present = Field("numbers", np.array([1, 0, 1], np.uint8), None)
+    bounds = np.array([0, 2, 2, 2], np.int64)
+    fields = {
+        "caption": Field("text", np.frombuffer(b"hi", np.uint8), bounds),
+        "caption.present": present,
+        "image": Field("bytes", np.frombuffer(b"ok", np.uint8), bounds),
+        "image.present": present,
+        "label": Field("numbers", np.array([7, 0, 0]), None),
+        "label.present": present,
+        "title": Field("text", np.frombuffer(b"hi", np.uint8), bounds),
+    }
+    made = Fields(fields, lambda _name, values: values, Images(None, 1), "step 0", np.zeros(3, np.bool_))
+    assert made["caption"] == ["hi", None, ""]
+    assert made["title"] == ["hi", "", ""]
+    assert [image and bytes(image) for image in made["image"]] == [b"ok", None, b""]
+    assert made["label"].tolist() == [7, 0, 0]
+    assert made["label.present"].tolist() == [1, 0, 1]
+    assert list(made) == list(fields)
+    # what is not there is not decoded
+    images = Images("pil", 1)
+    images._decoders["pil"] = lambda data: len(data)
+    decoded = Fields(fields, lambda _name, values: values, images, "step 0", np.zeros(3, np.bool_))
+    assert decoded["image"] == [2, None, 0]
+    images.close()

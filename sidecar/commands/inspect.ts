@@ -64,6 +64,8 @@ export function* inspectionLines(found: Inspection, width: number): Generator<st
   );
   if (writers.length > 0) yield cut(`${INDENT}written by ${printable(writers.join('; '))}`, width);
   for (const note of notes) yield cut(`${INDENT}${printable(note)}`, width);
+  const seen = columns.find((column) => column.seen !== undefined)?.seen;
+  if (seen !== undefined) yield cut(`${INDENT}columns as in the first rows of each shard: ${counted(seen.rows, 'row')}`, width);
   yield '';
   const table = columns.map(columnCells);
   const widths = [0, 1].map((cell) => Math.min(Math.floor(width / 3), Math.max(...table.map((cells) => Array.from(cells[cell]).length))));
@@ -92,14 +94,25 @@ function columnCells({
   nulls,
   min,
   max,
+  seen,
 }: InspectedColumn): [string, string, string] {
   const parts = [
     [...codecs, ...encodings].join(' '),
     `${formatSize(storedBytes)} of ${formatSize(decodedBytes)}`,
     nulls === undefined ? '' : counted(nulls, 'null'),
     min === undefined || max === undefined ? '' : `${bound(min)} … ${bound(max)}`,
+    ...(seen === undefined
+      ? []
+      : [share(seen.missing, seen.rows, 'missing'), share(seen.nulls, seen.rows, 'null'), share(seen.empty, seen.rows, 'empty')]),
   ];
   return [printable(name), printable(type), parts.filter((part) => part !== '').join(' · ')];
+}
+
+/** Of the rows that were looked at; nothing where it is none of them. */
+function share(count: number, rows: number, word: string): string {
+  if (count === 0) return '';
+  const percent = Math.round((100 * count) / rows);
+  return `${percent === 0 ? 'under 1' : percent === 100 && count < rows ? 'over 99' : percent} % ${word}`;
 }
 
 /** Statistics of text hold whole documents. */

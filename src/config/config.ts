@@ -11,6 +11,7 @@ import { COLUMNLESS_FORMATS, formatOfPath, type FormatName } from '../core/forma
 import type { Filter } from '../core/filter/filter.js';
 import { nearestNames } from '../core/nearest-name.js';
 import type { Packing } from '../core/packing.js';
+import { sameVariable, variableName } from '../core/variable-name.js';
 import { LIMITS } from './limits.js';
 import { configSchema, type ConfigInput, type ParsedConfig } from './schema.js';
 
@@ -173,6 +174,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       whenUsedUp: source.whenUsedUp,
     }));
   checkFields(parsed, sources, isSamples);
+  for (const source of sources) checkVariables(source);
   const untokenized = sources.find(({ kind }) => kind === 'text' || kind === 'records');
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(
@@ -316,14 +318,15 @@ function fieldsOf(fields: ParsedConfig['sources'][string]['fields']): SourceConf
     .map(([name, field]) =>
       typeof field === 'string'
         ? { name, column: field, size: undefined, type: undefined }
-        : { name, column: field.column, size: field.size, type: field.type },
+        : { name, column: field.column, size: field.size, type: field.type, ...(field.missing === null && { isOptional: true }) },
     );
 }
 
 /** Samples have the same in every source: names here, types when the shards are known. */
 function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[], isSamples: boolean): void {
   const [first] = sources;
-  const namesOf = ({ fields }: SourceConfig): string => (fields ?? []).map(({ name }) => name).join(', ');
+  const namesOf = ({ fields = [] }: SourceConfig): string =>
+    fields.map(({ name, isOptional }) => (isOptional ? `${name} or null` : name)).join(', ');
   const sized = sources.flatMap(({ name, fields = [] }) => fields.map((field) => ({ source: name, ...field })));
   for (const { source, name, size, type } of sized) {
     if (size === undefined || (type !== 'text' && type !== 'bytes')) continue;
@@ -339,21 +342,15 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
         field: `${at}.fields`,
       });
     }
-    if (source.transform !== undefined) {
-      throw invalid(`${at} has a transform, of whose rows sequences are made, and no samples; use another packing`, {
-        field: `${at}.transform`,
-      });
-    }
-    if (source.kind === 'records') {
+    if (source.chat !== undefined) {
       throw invalid(`${at} has messages, of which sequences are made, and no samples; use another packing`, { field: `${at}.messages` });
     }
     if (sequence === 'none' && source.kind !== 'none') {
-      throw invalid(
-        `${at} has ${source.kind}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`,
-        {
-          field: `${at}.${source.kind}`,
-        },
-      );
+      const what = source.transform === undefined ? source.kind : 'transform';
+      const problem = what === 'transform' ? 'a transform, which makes text' : what;
+      throw invalid(`${at} has ${problem}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`, {
+        field: `${at}.${what}`,
+      });
     }
     if (source.kind === 'none' && source.fields === undefined) {
       throw invalid(`${at} has neither fields nor text nor tokens, so that its samples are empty`, { field: `${at}.fields` });
@@ -370,6 +367,21 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
       );
     }
   }
+}
+
+/** A row has one value of a name; what a chat is rendered from is always `messages`. */
+function checkVariables({ name, column, columns = [], chat }: SourceConfig): void {
+  const same = sameVariable(column, columns);
+  const field = `sources.${name}.columns`;
+  if (same !== undefined) {
+    throw invalid(
+      `${field}: ${same.columns.join(' and ')} are both ${same.name} to a template or a transform, which have columns by the last parts of their names; name one of them, or write the value under another name`,
+      { field, columns: same.columns.join(', ') },
+    );
+  }
+  const messages = chat && columns.find((own) => own !== column && variableName(own) === 'messages');
+  if (messages === undefined) return;
+  throw invalid(`${field}: ${messages} is messages to a template, which has the messages of ${column} by that name`, { field });
 }
 
 /** Names that exist, and after each change a weight above 0. */

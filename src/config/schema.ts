@@ -94,6 +94,12 @@ const fieldSchema = z.union([
       .describe(
         'What the values are served as. Left out: what the metadata of the shards says; `text` of JSON and separated values, which have no types. Where the metadata says another type, the run is refused.',
       ),
+    missing: z
+      .null()
+      .optional()
+      .describe(
+        '`null`: a row without a value (null, or a member or a field of JSON that is not there) is served without it, and `NAME.present` says which rows have it. Left out: it is a bad row.',
+      ),
   }),
 ]);
 
@@ -158,7 +164,7 @@ const sourceSchema = z
       .min(1)
       .optional()
       .describe(
-        'With `messages` or `transform`: more columns, which the template has as variables (`tools`, `documents`, …), and the transform in its rows.',
+        'With `messages` or `transform`: more columns, which the template has as variables (`tools`, `documents`, …), and the transform in its rows, by the last part of their names: `tools` of `meta.tools`.',
       ),
     transform: z
       .string()
@@ -179,7 +185,7 @@ const sourceSchema = z
       .refine((fields) => Object.keys(fields).length <= LIMITS.fieldsMax, `a source has at most ${LIMITS.fieldsMax} fields`)
       .optional()
       .describe(
-        'With `sequence: none` or `packing: samples`: what to serve of each row beside its tokens, or without any, by the name that a batch has it under: a column (`image: jpg`), a part of a struct (`image: image.bytes`), of a tar a member (`image: jpg;png`), or `{column, size, type}` where the data does not say how many numbers its lists have, or what they are (JSON, CSV). Bytes, text, integers, floats, booleans, and lists of a fixed size of numbers (docs/formats.md). Sources of one run have the same fields.',
+        'With `sequence: none` or `packing: samples`: what to serve of each row beside its tokens, or without any, by the name that a batch has it under: a column (`image: jpg`), a part of a struct (`image: image.bytes`), of a tar a member (`image: jpg;png`), or `{column, size, type}` where the data does not say how many numbers its lists have, or what they are (JSON, CSV); `missing: null` beside `column` where rows may be without it. Bytes, text, integers, floats, booleans, and lists of a fixed size of numbers (docs/formats.md). Sources of one run have the same fields.',
       ),
     exclude: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
@@ -231,7 +237,8 @@ const sourceSchema = z
     path: ['columns'],
   })
   .refine((source) => source.transform === undefined || source.tokens === undefined, {
-    message: 'a transform makes text or messages: give it without tokens',
+    message:
+      'a transform makes text or messages, and answers with no token ids: name the column that it makes text of as `text`, or leave the transform out and make the ids beforehand',
     path: ['transform'],
   })
   .refine(({ whenUsedUp, epochs: own, maxTokens }) => whenUsedUp !== 'repeat' || (own === undefined && maxTokens === undefined), {

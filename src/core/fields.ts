@@ -31,6 +31,13 @@ export interface FieldRequest {
   readonly size: number | undefined;
   /** `undefined`: as the format's metadata says, and text where a format has none. */
   readonly type?: FieldTypeName | undefined;
+  /** Samples may be without it: they are no bad rows, and a field beside it says which have it. */
+  readonly isOptional?: boolean | undefined;
+}
+
+/** Beside a field that samples may be without: 1 of those that have it. In order of name it follows that field. */
+export function presenceField(name: string): Field {
+  return { name: `${name}.present`, kind: 'numbers', dtype: 'uint8', size: null };
 }
 
 /** One field of the rows of a batch. The caller owns the arrays. */

@@ -114,6 +114,8 @@ export interface FieldRows {
   readonly rowBytes: number;
   /** [rows], 0 where a row's value cannot be served; `undefined`: all can. */
   readonly valid: Uint8Array | undefined;
+  /** [rows], 1 of those rows that have no value at all; `undefined`: none of them. */
+  readonly nulls?: Uint8Array | undefined;
   /** Of those rows, for messages: `is null`. */
   readonly problem: string;
   /** By such a row, what is wrong with it: the rest of a sentence about the row, where there is more to say. */
@@ -295,6 +297,32 @@ export interface ColumnDescription {
   readonly nulls?: number | undefined;
   readonly min?: string | number | boolean | undefined;
   readonly max?: string | number | boolean | undefined;
+  /** Where no metadata says what is in it: what was found. */
+  readonly seen?: SeenValues | undefined;
+}
+
+/** A column of rows that were looked at. */
+export interface SeenValues {
+  readonly rows: number;
+  /** Rows without it. */
+  readonly missing: number;
+  readonly nulls: number;
+  /** Text or lists without anything in them. */
+  readonly empty: number;
+  /** Of what is not null, in order of name. */
+  readonly types: readonly string[];
+}
+
+/** The rows that say which columns there are. */
+export interface LookedRows {
+  readonly rows: number;
+  /** Rows that cannot be read, which say nothing of columns, and a sentence about the first. */
+  readonly bad: number;
+  readonly problem: string | undefined;
+  /** Rows may have columns that none of these has. */
+  readonly isOpen: boolean;
+  /** These have more columns than are described. */
+  readonly isCut: boolean;
 }
 
 /** What an object says of itself, for people. */
@@ -306,6 +334,10 @@ export interface ShardDescription {
   /** Whether a filter could leave units out unread. */
   readonly hasStatistics: boolean;
   readonly writer?: string | undefined;
+  /** Absent: metadata says which columns there are. */
+  readonly looked?: LookedRows | undefined;
+  /** As `Decoder.index` answers, without another pass over the object. Absent: ask that. */
+  readonly indexOf?: ((request: ColumnRequest) => ShardIndex) | undefined;
 }
 
 /** The main thread's half of a format. */

@@ -32,7 +32,7 @@ export function scalarField(
   valid: Uint8Array | undefined,
 ): FieldRows {
   const bytes = bytesOf(served(values, field.dtype, start, start + rows));
-  return { name: field.name, bytes, bounds: undefined, rowBytes: bytesOfNumbers(field), valid, problem: 'is null' };
+  return { name: field.name, bytes, bounds: undefined, rowBytes: bytesOfNumbers(field), valid, nulls: nullsOf(valid), problem: 'is null' };
 }
 
 /** `bounds`: [rows + 1] positions of the rows' lists in the values. `isValid`: of a value; undefined where none is null. */
@@ -50,7 +50,7 @@ export function listField(
   const bytes = bytesOf(served(values, field.dtype, first, bounds[rows]));
   const problem = `is null, or no list of ${size} numbers`;
   const rowBytes = bytesOfNumbers(field);
-  let valid = given;
+  let valid = given?.slice();
   const reject = (row: number): void => {
     valid ??= new Uint8Array(rows).fill(1);
     valid[row] = 0;
@@ -61,9 +61,15 @@ export function listField(
     else if (isValid !== undefined) for (let i = start; i < end; i++) if (!isValid(i)) reject(row);
   }
   if (valid === undefined) return { name, bytes, bounds: undefined, rowBytes, valid, problem };
+  const nulls = nullsOf(given);
   // rows that are not served may have any number of values
   const places = Int32Array.from(bounds, (bound) => ((bound - first) * rowBytes) / size);
-  return { name, bytes, bounds: places, rowBytes, valid, problem };
+  return { name, bytes, bounds: places, rowBytes, valid, nulls, problem };
+}
+
+/** Of rows of which a bitmap says nothing but whether they are null. */
+export function nullsOf(valid: Uint8Array | undefined): Uint8Array | undefined {
+  return valid?.map((isValid) => 1 - isValid);
 }
 
 /** Values [start, end) as they are served. */

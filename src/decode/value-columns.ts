@@ -36,6 +36,7 @@ export function fieldRowsOf(name: string, type: FieldType, rows: number, valueAt
 class BadRows {
   readonly #rows: number;
   valid: Uint8Array | undefined;
+  nulls: Uint8Array | undefined;
   problems: Map<number, string> | undefined;
 
   constructor(rows: number) {
@@ -45,6 +46,10 @@ class BadRows {
   add(row: number, value: RowValue): void {
     this.valid ??= new Uint8Array(this.#rows).fill(1);
     this.valid[row] = 0;
+    if (value === undefined || value === null) {
+      this.nulls ??= new Uint8Array(this.#rows);
+      this.nulls[row] = 1;
+    }
     if (!isBad(value)) return;
     this.problems ??= new Map();
     this.problems.set(row, value.problem);
@@ -68,7 +73,16 @@ function byteRows(name: string, rows: number, valueAt: (row: number) => RowValue
     bytes.set(part, at);
     at += part.length;
   }
-  return { name, bytes, bounds, rowBytes: 0, valid: bad.valid, problem: 'is missing, null, or no text', problems: bad.problems };
+  return {
+    name,
+    bytes,
+    bounds,
+    rowBytes: 0,
+    valid: bad.valid,
+    nulls: bad.nulls,
+    problem: 'is missing, null, or no text',
+    problems: bad.problems,
+  };
 }
 
 function numberRows(name: string, type: Numbers, rows: number, valueAt: (row: number) => RowValue): FieldRows {
@@ -83,7 +97,16 @@ function numberRows(name: string, type: Numbers, rows: number, valueAt: (row: nu
   }
   const problem = type.size === null ? `is missing, null, or no ${dtype}` : `is missing, null, or no list of ${describeField(type)}`;
   const bytes = new Uint8Array(numbers.buffer);
-  return { name, bytes, bounds: undefined, rowBytes: bytesOfNumbers(type), valid: bad.valid, problem, problems: bad.problems };
+  return {
+    name,
+    bytes,
+    bounds: undefined,
+    rowBytes: bytesOfNumbers(type),
+    valid: bad.valid,
+    nulls: bad.nulls,
+    problem,
+    problems: bad.problems,
+  };
 }
 
 function putList(value: RowValue, dtype: FieldDtype, numbers: FieldNumbers, to: number, size: number): boolean {

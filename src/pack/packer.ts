@@ -8,13 +8,15 @@ export interface DocumentSource {
   tokens(document: number): Int32Array;
   /** Of a row that became several documents: where each of them ends in these tokens, ascending. Undefined: it is one. Valid until the next call. */
   ends?(document: number): Int32Array | undefined;
-  /** The row as a sample; undefined where it is left out. Only `samples` asks, and only for it a source needs an answer. */
-  sample?(document: number): Sample | undefined;
+  /** The row as samples: none where it is left out, and one, unless a transform made several of it. Only `samples` asks, and only for it a source needs an answer. */
+  samples?(document: number): readonly Sample[];
 }
 
 export interface Sample {
   /** As of `tokens`; undefined where the source serves none. */
   readonly tokens: Int32Array | undefined;
+  /** Where these begin in the tokens of the row. */
+  readonly tokenStart: number;
   /** The bytes of each field, in order of name. Views that are valid until the next call. */
   readonly fields: readonly Uint8Array[];
 }
@@ -22,7 +24,8 @@ export interface Sample {
 /**
  * Where packing goes on. `document` = `count`: the window is used up.
  *
- * - one document after the other (`concat`, `pad`, `none`, `samples`): the document and the token of it that come next
+ * - one document after the other (`concat`, `pad`, `none`): the document and the token of it that come next
+ * - `samples`: the document that comes next, and how many samples of it are done
  * - `best-fit`: the first document of a packing group, and how many sequences of that group are done
  */
 export interface PackPosition {

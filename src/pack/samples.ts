@@ -1,8 +1,9 @@
 /**
- * Samples: a row is a sequence, whatever it holds. Its tokens are padded, or lose what does not fit; its fields go with it.
+ * Samples: a row is a sequence, whatever it holds. Its tokens are padded, or lose what does not fit; its fields go with it, and with each of the samples that
+ * a transform made of it.
  *
- *   rows      aaa 🖼   · 🖼   bbbbb 🖼          length 4
- *   samples   aaa· 🖼 | ···· 🖼 | bbbb 🖼
+ *   rows      aaa 🖼   · 🖼   bbbbb 🖼   cc|d 🖼          length 4
+ *   samples   aaa· 🖼 | ···· 🖼 | bbbb 🖼 | cc·· 🖼 | d··· 🖼
  */
 import { LIMITS } from '../config/limits.js';
 import type { DocumentSource, Packer, PackPosition } from './packer.js';
@@ -10,16 +11,19 @@ import type { SequenceWriter } from './sequence-writer.js';
 
 export const samplePacker: Packer = {
   pack: (documents: DocumentSource, from: PackPosition, writer: SequenceWriter): PackPosition => {
-    if (documents.sample === undefined) throw new Error('documents that are no samples');
-    let { document } = from;
-    while (!writer.isFull && writer.fieldBytes < LIMITS.chunkFieldBytes && document < documents.count) {
-      const sample = documents.sample(document);
-      if (sample !== undefined) {
-        writer.addSample(document, sample);
-        writer.finish({ document: document + 1, token: 0 });
+    if (documents.samples === undefined) throw new Error('documents that are no samples');
+    let { document, token: done } = from;
+    const hasRoom = (): boolean => !writer.isFull && writer.fieldBytes < LIMITS.chunkFieldBytes;
+    while (hasRoom() && document < documents.count) {
+      const samples = documents.samples(document);
+      while (hasRoom() && done < samples.length) {
+        writer.addSample(document, samples[done++]);
+        writer.finish(done < samples.length ? { document, token: done } : { document: document + 1, token: 0 });
       }
+      if (done < samples.length) break;
       document++;
+      done = 0;
     }
-    return { document, token: 0 };
+    return { document, token: done };
   },
 };

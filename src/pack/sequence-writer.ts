@@ -89,14 +89,16 @@ export class SequenceWriter {
   }
 
   /** A sample: what of its tokens fits. One without tokens has a segment of length 1. */
-  addSample(document: number, { tokens, fields }: Sample): void {
+  addSample(document: number, { tokens, tokenStart, fields }: Sample): void {
     if (tokens === undefined) {
       const { source } = this.#provenance;
       this.#segments.push(source, this.#provenance.shard(document), this.#provenance.row(document), 0, 1, SEGMENT_FIRST | SEGMENT_LAST);
       this.#filled = this.length;
     } else {
       const take = Math.min(this.length, tokens.length);
-      this.add(document, tokens, 0, take);
+      this.#ids.set(tokens.subarray(0, take), this.#count * this.length);
+      this.#filled = take;
+      this.#addSegment(document, tokenStart, tokenStart + take, tokenStart, tokenStart + tokens.length);
       this.drop(tokens.length - take);
     }
     this.#samples.push(fields);

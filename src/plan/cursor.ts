@@ -4,7 +4,7 @@ import { HeadraceError } from '../core/errors.js';
 import { mixtureChangeSchema, sameChanges, type MixtureChange } from './mixture-changes.js';
 
 /**
- * A lane's next sequence in one source: group (over all epochs), window of the group, document of the window's order, token of the document; then the
+ * A lane's next sequence in one source: group (over all epochs), window of the group, document of the window's order, token of the document (of samples: how many of the row are done); then the
  * tokens delivered, and the credit of the mixture (see `MixtureCandidate`).
  */
 export type LanePosition = readonly [group: number, window: number, document: number, token: number, delivered: number, credit: number];

@@ -30,6 +30,8 @@ export interface WorkerSettings {
   readonly chats: readonly (ChatSettings | undefined)[];
   /** By source; `undefined`: its rows are documents as they are. */
   readonly transforms: readonly (TransformSettings | undefined)[];
+  /** By source: fields that samples may be without. */
+  readonly optionalFields: readonly (readonly string[])[];
   /** Of the random numbers that transforms have, in training. */
   readonly seed: number;
 }

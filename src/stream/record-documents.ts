@@ -6,6 +6,7 @@
  */
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
+import { variableName } from '../core/variable-name.js';
 import type { Row } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import { ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
@@ -14,11 +15,13 @@ import { runInTime } from '../transform/time-limit.js';
 import { transformRow, type Transform, type TransformedRow } from '../transform/transform.js';
 import type { WindowPayload } from './messages.js';
 import type { EncodedRecord, EncodeRecords } from './record-encoders.js';
-import type { DocumentOptions } from './window-documents.js';
+import type { DeliveredTokens, DocumentOptions } from './window-documents.js';
 import { WindowRows } from './window-rows.js';
 
 export interface RecordOptions extends Pick<DocumentOptions, 'badRows' | 'invalidUtf8' | 'decode' | 'decodeBeside'> {
   readonly encode: EncodeRecords;
+  /** The column of text or messages, which keeps its name in a row. */
+  readonly column: string;
   /** `undefined`: rows are documents as they are. */
   readonly transform: SourceTransform | undefined;
 }
@@ -42,7 +45,7 @@ interface MadeDocument {
   readonly ends: Int32Array | undefined;
 }
 
-const NO_TOKENS: MadeDocument = { ids: new Int32Array(0), ends: undefined };
+const LEFT_OUT: MadeDocument = { ids: new Int32Array(0), ends: undefined };
 const NO_ROWS: readonly Row[] = [];
 
 export class RecordDocuments implements DocumentSource {
@@ -50,6 +53,8 @@ export class RecordDocuments implements DocumentSource {
   readonly count: number;
   readonly #options: RecordOptions;
   readonly #epoch: number;
+  /** By column. */
+  readonly #names = new Map<string, string>();
   /** Documents [#aheadStart, #aheadStart + #ahead.length). A long one is asked for once a sequence. */
   #aheadStart = 0;
   #ahead: readonly MadeDocument[] = [];
@@ -73,6 +78,22 @@ export class RecordDocuments implements DocumentSource {
 
   ends(document: number): Int32Array | undefined {
     return this.#made(document).ends;
+  }
+
+  /** A row with its documents' tokens, whether they have any or not; none where it is left out, which is counted. */
+  deliver(document: number): readonly DeliveredTokens[] {
+    const made = this.#made(document);
+    if (made === LEFT_OUT) return [];
+    const { ids, ends = Int32Array.of(ids.length) } = made;
+    return Array.from(ends, (end, i) => {
+      const tokenStart = i === 0 ? 0 : ends[i - 1];
+      return { tokens: ids.subarray(tokenStart, end), tokenStart };
+    });
+  }
+
+  /** A bad row, by what is wrong with it: an error, or left out and counted. */
+  reject(document: number, problem: string): void {
+    this.#reject(document, problem, 'BAD_ROW', false);
   }
 
   #made(document: number): MadeDocument {
@@ -100,10 +121,10 @@ export class RecordDocuments implements DocumentSource {
         return this.#reject(document, found.problem, found.code, found.isDefect);
       case 'rejected':
         this.rows.countRejected();
-        return NO_TOKENS;
+        return LEFT_OUT;
       case 'left-out':
         this.rows.countLeftOut(found.fate);
-        return NO_TOKENS;
+        return LEFT_OUT;
     }
   }
 
@@ -139,12 +160,23 @@ export class RecordDocuments implements DocumentSource {
     if ('problem' in record) return badRow(record.problem);
     if (!record.isValidUtf8 && this.#options.invalidUtf8 === 'error') return badRow('is not valid UTF-8');
     const { transform } = this.#options;
-    if (transform === undefined) return { kind: 'rows', rows: [record.row], bytes: 0 };
-    const made = this.#transformed(transform, document, record.row, () => (rows.at(index) as typeof record).row);
+    if (transform === undefined) return { kind: 'rows', rows: [this.#named(record.row)], bytes: 0 };
+    const made = this.#transformed(transform, document, this.#named(record.row), () => this.#named((rows.at(index) as typeof record).row));
     if ('problem' in made) {
       return { kind: 'problem', problem: made.problem, code: 'TRANSFORM_FAILED', isDefect: made.isDefect ?? false };
     }
     return made.rows.length === 0 ? { kind: 'left-out', fate: ROW_FILTERED } : { kind: 'rows', ...made };
+  }
+
+  /** As templates and transforms call its columns. */
+  #named(row: Row): Row {
+    return Object.fromEntries(Object.entries(row).map(([column, value]) => [this.#nameOf(column), value]));
+  }
+
+  #nameOf(column: string): string {
+    let name = this.#names.get(column);
+    if (name === undefined) this.#names.set(column, (name = column === this.#options.column ? column : variableName(column)));
+    return name;
   }
 
   /** The first of a window is asked for twice: a transform that does not depend on the row alone makes another stream with each resume. */
@@ -178,7 +210,7 @@ export class RecordDocuments implements DocumentSource {
       });
     }
     this.rows.skip(document, message);
-    return NO_TOKENS;
+    return LEFT_OUT;
   }
 }
 

@@ -23,8 +23,8 @@ export function chatRecords(encode: (row: Row) => EncodedRow): EncodeRecords {
     });
 }
 
-/** Rows whose `column` is text. `appendId`: follows each document. */
-export function textRecords(column: string, encoder: DocumentEncoder, appendId: number | undefined): EncodeRecords {
+/** Rows whose `column` is text. `appendId`: follows each document. `keepEmpty`: one without a token is a document as well. */
+export function textRecords(column: string, encoder: DocumentEncoder, appendId: number | undefined, keepEmpty = false): EncodeRecords {
   return (records) => {
     const texts = records.flat().map((row) => Buffer.from(row[column] as string));
     const bounds = new Int32Array(texts.length + 1);
@@ -38,6 +38,7 @@ export function textRecords(column: string, encoder: DocumentEncoder, appendId: 
           next++;
           return appendId === undefined ? own : withId(own, appendId);
         }),
+        keepEmpty,
       ),
     );
   };
@@ -50,9 +51,9 @@ function withId(ids: Int32Array, id: number): Int32Array {
   return longer;
 }
 
-/** A copy. Documents without a token are none. */
-function joined(parts: readonly Int32Array[]): EncodedRecord {
-  const filled = parts.filter(({ length }) => length > 0);
+/** A copy. */
+function joined(parts: readonly Int32Array[], keepEmpty = false): EncodedRecord {
+  const filled = keepEmpty ? parts : parts.filter(({ length }) => length > 0);
   const ends = new Int32Array(filled.length);
   const ids = new Int32Array(filled.reduce((sum, { length }) => sum + length, 0));
   let at = 0;

@@ -3,7 +3,7 @@ import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
 import { toValidUtf8 } from '../core/utf8.js';
 import type { Rows } from '../decode/decoder.js';
-import type { DocumentSource } from '../pack/packer.js';
+import type { DocumentSource, Sample } from '../pack/packer.js';
 import { ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import type { WindowPayload } from './messages.js';
@@ -24,7 +24,11 @@ export interface DocumentOptions extends RowFacts {
 
 type TokenRows = Extract<Rows, { kind: 'tokens' }>;
 
+/** Of a sample. */
+export type DeliveredTokens = Pick<Sample, 'tokens' | 'tokenStart'>;
+
 const NO_TOKENS = new Int32Array(0);
+const WITHOUT_TOKENS: DeliveredTokens = { tokens: undefined, tokenStart: 0 };
 
 export class WindowDocuments implements DocumentSource {
   readonly rows: WindowRows;
@@ -59,17 +63,17 @@ export class WindowDocuments implements DocumentSource {
     return this.#aheadIds.subarray(this.#aheadBounds[index], this.#aheadBounds[index + 1]);
   }
 
-  /** A row that is delivered whether it has tokens or not, with these; undefined where it is left out, which is counted. */
-  deliver(document: number): { readonly tokens: Int32Array | undefined } | undefined {
+  /** A row that is delivered whether it has tokens or not, with these; none where it is left out, which is counted. */
+  deliver(document: number): readonly DeliveredTokens[] {
     if (this.#kind !== 'none') {
       const tokens = this.tokens(document);
-      return this.#aheadTaken[document - this.#aheadStart] ? { tokens } : undefined;
+      return this.#aheadTaken[document - this.#aheadStart] ? [{ tokens, tokenStart: 0 }] : [];
     }
     if (this.rows.decoded[this.rows.place(document).slice].kind === 'rejected') {
       this.rows.countRejected();
-      return undefined;
+      return [];
     }
-    return this.rows.isLeftOut(document) ? undefined : { tokens: undefined };
+    return this.rows.isLeftOut(document) ? [] : [WITHOUT_TOKENS];
   }
 
   /** Makes the tokens of `first`, and of as many after it as are worth one call of the tokenizer. */

@@ -2,40 +2,60 @@
 import type { FieldRows } from '../decode/decoder.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
 import type { WindowPayload } from './messages.js';
-import { WindowDocuments, type DocumentOptions } from './window-documents.js';
+import type { RecordDocuments } from './record-documents.js';
+import type { DecodeFacts } from './row-fates.js';
+import type { WindowDocuments } from './window-documents.js';
 import type { WindowRows } from './window-rows.js';
 
+const PRESENT = Uint8Array.of(1);
+const ABSENT = Uint8Array.of(0);
 const NO_FIELDS: readonly FieldRows[] = [];
+
+/** What samples need of the documents that are theirs. */
+export type SampleDocuments = WindowDocuments | RecordDocuments;
 
 export class WindowSamples implements DocumentSource {
   readonly rows: WindowRows;
   readonly count: number;
-  readonly #documents: WindowDocuments;
+  readonly #documents: SampleDocuments;
   /** By slice. */
   readonly #fields: readonly (readonly FieldRows[])[];
+  readonly #optional: ReadonlySet<string>;
 
-  constructor(payload: WindowPayload, options: DocumentOptions) {
-    this.#documents = new WindowDocuments(payload, options);
-    this.#fields = payload.slices.map(({ beside }) => (beside && options.decodeBeside(beside).fields) ?? NO_FIELDS);
-    this.rows = this.#documents.rows;
-    this.count = this.rows.count;
+  /** `documents`: of the payload. `optional`: fields that a row may be without. Each is followed by whether the row has it. */
+  constructor({ slices }: WindowPayload, documents: SampleDocuments, { decodeBeside }: DecodeFacts, optional: readonly string[]) {
+    this.#optional = new Set(optional);
+    this.#documents = documents;
+    this.#fields = slices.map(({ beside }) => (beside && decodeBeside(beside).fields) ?? NO_FIELDS);
+    this.rows = documents.rows;
+    this.count = documents.count;
   }
 
   close(): void {
     this.#documents.close();
   }
 
-  sample(document: number): Sample | undefined {
-    const row = this.#documents.deliver(document);
-    if (row === undefined) return undefined;
+  samples(document: number): readonly Sample[] {
+    const delivered = this.#documents.deliver(document);
+    if (delivered.length === 0) return [];
     const { slice, index } = this.rows.place(document);
     const rows = this.#fields[slice];
-    const bad = rows.find(({ valid }) => valid?.[index] === 0);
+    const bad = rows.find((field) => field.valid?.[index] === 0 && !this.#isAbsent(field, index));
     if (bad !== undefined) {
       this.#documents.reject(document, bad.problems?.get(index) ?? `has a field ${bad.name} that ${bad.problem}`);
-      return undefined;
+      return [];
     }
-    return { tokens: row.tokens, fields: rows.map((field) => bytesOfRow(field, index)) };
+    const fields = rows.flatMap((field) => this.#valuesOf(field, index));
+    return delivered.map((tokens) => ({ ...tokens, fields }));
+  }
+
+  #isAbsent({ name, nulls }: FieldRows, index: number): boolean {
+    return nulls?.[index] === 1 && this.#optional.has(name);
+  }
+
+  #valuesOf(field: FieldRows, index: number): readonly Uint8Array[] {
+    if (!this.#optional.has(field.name)) return [bytesOfRow(field, index)];
+    return this.#isAbsent(field, index) ? [new Uint8Array(field.rowBytes), ABSENT] : [bytesOfRow(field, index), PRESENT];
   }
 
   tokens(document: number): Int32Array {

@@ -111,12 +111,19 @@ function openDocuments({ payload: fetched, decoder }: OpenWindow, tools: Tools):
     decode,
     decodeBeside,
   };
-  if (packing.kind === 'samples') return new WindowSamples(payload, options);
-  if (payload.kind === 'records') {
-    return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, tools), transform: sourceTransform(payload, tools) });
+  if (packing.kind === 'samples') {
+    const documents = payload.kind === 'records' ? recordDocuments(payload, options, tools) : new WindowDocuments(payload, options);
+    return new WindowSamples(payload, documents, options, settings.optionalFields[payload.sourceIndex]);
   }
+  if (payload.kind === 'records') return recordDocuments(payload, options, tools);
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
+}
+
+function recordDocuments(payload: WindowPayload, options: DocumentOptions, tools: Tools): RecordDocuments {
+  const transform = sourceTransform(payload, tools);
+  const column = tools.settings.chats[payload.sourceIndex]?.column ?? transform?.makes.column ?? '';
+  return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, tools), column, transform });
 }
 
 function recordEncoder({ sourceIndex }: WindowPayload, { settings, encoder, chats, transforms }: Tools): EncodeRecords {
@@ -124,7 +131,7 @@ function recordEncoder({ sourceIndex }: WindowPayload, { settings, encoder, chat
   if (chat !== undefined) return chat;
   const transform = transforms[sourceIndex];
   if (transform === undefined || encoder === undefined) throw new Error('a window of records, of which nothing says what becomes of them');
-  return textRecords(transform.makes.column, encoder, settings.tokenizer?.appendId);
+  return textRecords(transform.makes.column, encoder, settings.tokenizer?.appendId, settings.packing.kind === 'samples');
 }
 
 /** Validation does not depend on the seed of training. */

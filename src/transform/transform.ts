@@ -27,7 +27,7 @@ export interface MadeColumn {
   readonly column: string;
   /** `text`: text; all else of the rows is of no use. `messages`: whatever a template of chats reads. */
   readonly kind: 'text' | 'messages';
-  /** Columns that are null where the function's rows have none. */
+  /** By their names in a row: columns that are null where the function's rows have none. */
   readonly columns: readonly string[];
   /** `replace`: half a surrogate pair becomes U+FFFD; `error`: its row is a bad one, as text that is no valid UTF-8. */
   readonly invalidUtf8: 'error' | 'replace';

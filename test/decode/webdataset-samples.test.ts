@@ -160,7 +160,7 @@ describe.skipIf(PYTHON === undefined)('samples that webdataset and tarfile wrote
     }
   });
 
-  it('records have the values of their JSON members, under the names that a template has for them', async () => {
+  it('records have the values of their JSON members, and texts', async () => {
     const chats = JSON.parse(runScript('tar_samples.py', 'chats', dir)) as Record<string, unknown>[];
     store.put('chats.tar', new Uint8Array(await readFile(path.join(dir, 'chats.tar'))));
     const read = async (column: string, columns: readonly string[]): Promise<unknown[]> => {
@@ -172,14 +172,19 @@ describe.skipIf(PYTHON === undefined)('samples that webdataset and tarfile wrote
     };
     expect(await read('json.data.conversations', ['json.tools', 'system.txt', 'json.none', 'missing.json'])).toEqual(
       chats.map(({ conversations, tools, system }) => ({
-        row: { 'json.data.conversations': conversations, tools, system, none: null, missing: null },
+        row: {
+          'json.data.conversations': conversations,
+          'json.tools': tools,
+          'system.txt': system,
+          'json.none': null,
+          'missing.json': null,
+        },
         isValidUtf8: true,
       })),
     );
     expect(await read('messages.json', [])).toEqual(
       chats.map(({ messages }) => ({ row: { 'messages.json': messages }, isValidUtf8: true })),
     );
-    await expect(read('messages.json', ['json.tools', 'tools.txt'])).rejects.toMatchObject({ code: 'COLUMN_TYPE' });
   });
 });
 

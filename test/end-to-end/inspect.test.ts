@@ -97,6 +97,39 @@ describe('headrace inspect', () => {
     expect(found.advice.map(({ code }) => code)).toContain('mixed-schemas');
   });
 
+  it('shows all fields of JSON lines, over all shards, and names those that cannot be one column', async () => {
+    await mkdir(workspace.path('lines'));
+    const rows = (own: readonly unknown[]): string => own.map((row) => `${JSON.stringify(row)}\n`).join('');
+    await writeFile(
+      workspace.path('lines', 'a.jsonl'),
+      rows([
+        { text: 'a', meta: { lang: 'en' }, id: 1 },
+        { text: null, id: 2 },
+      ]),
+    );
+    await writeFile(workspace.path('lines', 'b.jsonl'), rows([{ text: 'b', id: 'x', ids: [1] }, 7]));
+    const found = await inspected([workspace.path('lines')]);
+    expect(found.columns.map(({ name, type, seen }) => [name, type, seen?.rows, seen?.missing, seen?.nulls])).toEqual([
+      ['text', 'string', 3, 0, 1],
+      ['meta.lang', 'string', 3, 2, 0],
+      ['id', 'integer or string', 3, 0, 0],
+      ['ids', 'list<integer>', 3, 2, 0],
+    ]);
+    expect(found.differences).toEqual([{ column: 'id', shard: 'b.jsonl', reference: 'a.jsonl', problem: 'string instead of integer' }]);
+    expect(found.advice.map(({ code }) => code)).toEqual(['mixed-schemas', 'bad-rows']);
+    expect(found.firstRows).toEqual({
+      shard: 'a.jsonl',
+      columns: [
+        { name: 'text', rows: ['a', null] },
+        { name: 'meta.lang', rows: ['en', null] },
+      ],
+    });
+    const { out } = await runCommand(['inspect', workspace.path('lines')]);
+    expect(out).toContain('columns as in the first rows of each shard: 3 rows');
+    expect(out).toMatch(/text +string .* · 33 % null/);
+    expect(out).toMatch(/b\.jsonl \(line 2\) is not a JSON object/);
+  });
+
   it('takes one object, a glob, and a format that no name says', async () => {
     expect(await inspected([workspace.path('data', 'part-001.parquet')])).toMatchObject({ shards: 1, rows: 50 });
     expect(await inspected([workspace.path('data', 'part-00[12].parquet')])).toMatchObject({ shards: 2, rows: 100 });

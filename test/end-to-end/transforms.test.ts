@@ -1,4 +1,4 @@
-import { mergeCursors, openPipeline, showStep, type Batch, type ConfigInput } from 'headrace';
+import { mergeCursors, openPipeline, showStep, type Batch, type ConfigInput, type Cursor } from 'headrace';
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -6,12 +6,14 @@ import { promisify } from 'node:util';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { fieldOfRow } from '../../src/core/fields.js';
 import { SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING } from '../../src/core/sequence.js';
 import { loadTokenizer } from '../../src/open-tokenizer.js';
 import type { SkipRecord } from '../../src/core/skip.js';
 import { stepHashes } from '../support/global-hash.js';
 import { runCli } from '../support/sidecar.js';
 import { expectExactResumes, runPipeline, runRanks } from '../support/streams.js';
+import { tarOf } from '../support/tar.js';
 import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const SHARDS = 4;
@@ -107,6 +109,97 @@ describe('a transform', () => {
     60_000,
   );
 
+  it('gives each of its samples the fields of its row, and a row that it leaves out takes them along; resumed in the middle of rows', async () => {
+    const fields = { id: 'id', image: 'lang' };
+    const asSamples = { length: 32, packing: 'samples' } as const;
+    const pipeline = await openPipeline(config({ sequence: asSamples }, { fields }));
+    try {
+      const whole: Batch[] = [];
+      for await (const batch of pipeline.batches()) whole.push(batch);
+      // the same documents in the same places as without fields
+      const padded = await collect(config({ sequence: { length: 32, packing: 'pad', long: 'truncate' } }));
+      expect(whole.map(({ inputIds }) => inputIds)).toEqual(padded.map(({ inputIds }) => inputIds));
+      expect(whole.map(({ segments }) => segments)).toEqual(padded.map(({ segments }) => segments));
+      const samplesOf = new Map<string, number>();
+      for (const { shard, row, fields: own } of whole.flatMap(samplesIn)) {
+        expect(own).toEqual({ id: `${shard}-${row}`, image: 'en' });
+        samplesOf.set(own.id, (samplesOf.get(own.id) ?? 0) + 1);
+      }
+      expect(samplesOf.size).toBe(documentsOf(reference).size);
+      expect(Math.max(...samplesOf.values())).toBeGreaterThan(8);
+      let inRows = 0;
+      for (let step = 0; step < whole.length - 1; step += 5) {
+        const cursor = JSON.parse(JSON.stringify(whole[step].cursor)) as Cursor;
+        inRows += Object.values(cursor.lanes).filter((lane) => lane.prose[3] > 0).length;
+        const rest: Batch[] = [];
+        for await (const batch of pipeline.batches({ cursor })) if (rest.push(batch) === 3) break;
+        expect(rest.map(({ digest }) => digest)).toEqual(whole.slice(step + 1, step + 4).map(({ digest }) => digest));
+      }
+      expect(inRows).toBeGreaterThan(5);
+    } finally {
+      await pipeline.close();
+    }
+  }, 60_000);
+
+  it('of any format has samples with the fields of their rows; a text of nothing is a sample as well', async () => {
+    const data = Array.from({ length: 24 }, (_, i) => ({
+      text: i % 4 === 0 ? 'drop' : i % 4 === 1 ? 'a|b||' : i % 4 === 2 ? '' : 'c',
+      n: i,
+    }));
+    await writeFile(workspace.path('rows.jsonl'), data.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    await writeFile(workspace.path('rows.csv'), `text,n\n${data.map(({ text, n }) => `${text},${n}\n`).join('')}`);
+    await writeFile(
+      workspace.path('rows.tar'),
+      tarOf(
+        data.flatMap(({ text, n }) => [
+          { name: `${n}.text`, body: text },
+          { name: `${n}.n`, body: `${n}` },
+        ]),
+      ),
+    );
+    const columnData = [
+      { name: 'text', data: data.map(({ text }) => text), type: 'STRING' as const },
+      { name: 'n', data: data.map(({ n }) => n), type: 'INT32' as const },
+    ];
+    await writeFile(workspace.path('rows.parquet'), new Uint8Array(parquetWriteBuffer({ columnData })));
+    const split = await module(
+      'bars.mjs',
+      `export default ({ text }) => text === 'drop' ? null : text.split('|').map((text) => ({ text }));`,
+    );
+    const changes = {
+      tokenizer: { file: TOKENIZER_FILE, append: 'none' },
+      sequence: { length: 4, packing: 'samples' },
+      shuffle: false,
+      batch: { size: 2, lanes: 1 },
+    } as const;
+    const expected = data.flatMap(({ text, n }) => (text === 'drop' ? [] : text.split('|').map((part) => [n, part])));
+    const tokenizer = await loadTokenizer(TOKENIZER_FILE);
+    for (const file of ['rows.jsonl', 'rows.csv', 'rows.tar', 'rows.parquet']) {
+      const source = {
+        uri: workspace.path(file),
+        columns: undefined,
+        id: undefined,
+        fields: { n: { column: 'n', type: 'int32' as const } },
+        ...split,
+      };
+      const served = (await collect(config(changes, source))).flatMap(samplesIn);
+      expect(
+        served.map(({ fields: { n }, ids }) => [Number(n), tokenizer.decode(Int32Array.from(ids))]),
+        file,
+      ).toEqual(expected);
+    }
+    const bad = {
+      uri: workspace.path('rows.jsonl'),
+      columns: undefined,
+      fields: { n: { column: 'text', type: 'int32' as const } },
+      ...split,
+    };
+    await expect(collect(config(changes, bad))).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringMatching(/row 1 of .*a field n/),
+    });
+  }, 60_000);
+
   it('is part of the plan by its content alone', async () => {
     const planOf = async (source: Partial<ConfigInput['sources'][string]>): Promise<string> => {
       const pipeline = await openPipeline(config({}, source));
@@ -173,7 +266,7 @@ describe('a transform', () => {
     expect(await refusal({ transform: workspace.path('none.js') })).toMatchObject({ code: 'STORE_NOT_FOUND' });
     const invalid = { code: 'CONFIG_INVALID', detail: { field: 'sources.prose.transform' } };
     expect(await refusal({ transform: './clean.ts' })).toMatchObject({ ...invalid, hint: expect.stringContaining('TypeScript') });
-    expect(await refusal({ tokens: 'ids' })).toMatchObject(invalid);
+    expect(await refusal({ tokens: 'ids' })).toMatchObject({ ...invalid, message: expect.stringContaining('answers with no token ids') });
     expect(await refusal({ format: 'npy' })).toMatchObject(invalid);
   }, 60_000);
 
@@ -247,6 +340,18 @@ describe('a transform', () => {
     }
   }, 60_000);
 });
+
+/** Without padding. */
+function samplesIn(batch: Batch): { shard: number; row: number; ids: number[]; fields: Record<string, string> }[] {
+  const { rows, length, cuSeqlens, segments, inputIds, fields = {} } = batch;
+  return Array.from({ length: rows }, (_, sample) => {
+    const own = [...cuSeqlens].indexOf(sample * length);
+    const [source, shard, row, , count] = segments.subarray(SEGMENT_FIELDS * own);
+    const values = Object.entries(fields).map(([name, field]) => [name, String(fieldOfRow(field, sample))]);
+    const ids = [...inputIds.subarray(sample * length, sample * length + count)];
+    return { source, shard, row, ids, fields: Object.fromEntries(values) as Record<string, string> };
+  }).filter(({ source }) => source !== SOURCE_PADDING);
+}
 
 /** The ids of the documents of each row, put together from their segments by its tokens. */
 function documentsOf(batches: readonly Batch[]): Map<string, number[][]> {

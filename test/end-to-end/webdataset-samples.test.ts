@@ -1,6 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import type { Batch, ConfigInput } from 'headrace';
+import { openPipeline, type Batch, type ConfigInput } from 'headrace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { batchDigest } from '../../src/wire/batch-digest.js';
 import { hasModule, PYTHON, runScript } from '../support/python.js';
@@ -137,7 +138,15 @@ describe.skipIf(PYTHON === undefined)('samples of tars', { timeout: 120_000 }, (
     });
     const ids = async (sources: ConfigInput['sources']): Promise<number[][]> =>
       (await collect({ ...config({ ...tokens, badRows: 'skip', shuffle: false }), sources })).map(({ inputIds }) => [...inputIds]);
-    expect(await ids({ chats: source })).toEqual(await ids({ texts: { uri: workspace.path('texts.tar'), text: 'txt' } }));
+    const expected = await ids({ texts: { uri: workspace.path('texts.tar'), text: 'txt' } });
+    expect(await ids({ chats: source })).toEqual(expected);
+    // the same template finds them in JSON lines, and so does a transform
+    const lines = chats.map((chat, i) => JSON.stringify({ chat: { turns: chat }, meta: { from: `f${i}` } })).toSpliced(5, 0, '{');
+    await writeFile(workspace.path('chats.jsonl'), lines.join('\n'));
+    await writeFile(workspace.path('from.mjs'), "export default (row) => ({ 'chat.turns': row['chat.turns'], from: `${row.from}` });");
+    const asLines = { ...source, uri: workspace.path('chats.jsonl'), messages: 'chat.turns', columns: ['meta.from'] };
+    expect(await ids({ chats: asLines })).toEqual(expected);
+    expect(await ids({ chats: { ...asLines, transform: workspace.path('from.mjs') } })).toEqual(expected);
   });
 
   it('a sample without its image fails the run by its key, or is left out and told of', async () => {
@@ -153,5 +162,79 @@ describe.skipIf(PYTHON === undefined)('samples of tars', { timeout: 120_000 }, (
       [0, 'a.jpg'],
       [2, 'c.png'],
     ]);
+  });
+
+  it('members and values that may be missing are served as none, alike from tars, JSON lines, Parquet and separated values', async () => {
+    const data = Array.from({ length: 60 }, (_, i) => ({
+      caption: i % 3 === 0 ? null : i % 7 === 0 ? '' : `caption ${i}`,
+      label: i % 4 === 1 ? null : i,
+      emb: i % 5 === 2 ? null : [i, 0.5],
+    }));
+    const members = data.flatMap(({ caption, label, emb }, i) => [
+      { name: `${i}.json`, body: JSON.stringify(i % 2 === 0 ? { label, emb } : { ...(label !== null && { label }), ...(emb && { emb }) }) },
+      ...(caption === null ? [] : [{ name: `${i}.txt`, body: caption }]),
+    ]);
+    await writeFile(workspace.path('gaps.tar'), tarOf(members));
+    await writeFile(workspace.path('gaps.jsonl'), data.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const csv = data.map(({ caption, label }) => `"${caption ?? ''}",${label ?? ''}\n`).join('');
+    await writeFile(workspace.path('gaps.csv'), `caption,label\n${csv}`);
+    const write =
+      'import json, sys, pyarrow as pa, pyarrow.parquet as pq; t = pa.Table.from_pylist([json.loads(l) for l in open(sys.argv[1])], schema=pa.schema([("caption", pa.string()), ("label", pa.int32()), ("emb", pa.list_(pa.float32()))])); pq.write_table(t, sys.argv[2], row_group_size=25); w = pa.ipc.new_file(sys.argv[3], t.schema); w.write_table(t, 25); w.close()';
+    execFileSync(PYTHON!, ['-c', write, workspace.path('gaps.jsonl'), workspace.path('gaps.parquet'), workspace.path('gaps.arrow')]);
+
+    const optional = <T extends object>(field: T) => ({ ...field, missing: null });
+    const label = { type: 'int32', missing: null } as const;
+    const emb = { size: 2, type: 'float32', missing: null } as const;
+    const fields = { caption: optional({ column: 'caption' }), label: { column: 'label', ...label }, emb: { column: 'emb', ...emb } };
+    const ofTar = { caption: optional({ column: 'txt' }), label: { column: 'json.label', ...label }, emb: { column: 'json.emb', ...emb } };
+    const ofCsv = { caption: fields.caption, label: fields.label };
+    const served = async (file: string, own: object, changes: Partial<ConfigInput> = {}): Promise<readonly Batch[]> =>
+      collect(config({ batch: { size: 4, lanes: 2 }, shuffle: false, ...changes }, { uri: workspace.path(file), fields: own as never }));
+
+    const expected = data.map(({ caption, label: number, emb: list }, row) => ({
+      row,
+      caption: caption ?? '',
+      'caption.present': caption === null ? 0 : 1,
+      label: number ?? 0,
+      'label.present': number === null ? 0 : 1,
+      emb: list ?? [0, 0],
+      'emb.present': list === null ? 0 : 1,
+    }));
+    const shown = (batches: readonly Batch[]): unknown[] =>
+      batches
+        .flatMap(sampleRowsOf)
+        .sort((a, b) => a.row - b.row)
+        .map(({ row, fields: { caption, label: number, emb: list, ...present } }) => ({
+          row,
+          caption: Buffer.from(caption, 'base64').toString(),
+          label: Buffer.from(number, 'base64').readInt32LE(),
+          ...(list && { emb: [0, 4].map((at) => Buffer.from(list, 'base64').readFloatLE(at)) }),
+          ...Object.fromEntries(Object.entries(present).map(([name, byte]) => [name, Buffer.from(byte, 'base64')[0]])),
+        }));
+    const tar = await served('gaps.tar', ofTar);
+    expect(shown(tar)).toEqual(expected);
+    expect(Object.keys(tar[0].fields!)).toEqual(['caption', 'caption.present', 'emb', 'emb.present', 'label', 'label.present']);
+    for (const file of ['gaps.jsonl', 'gaps.parquet', 'gaps.arrow']) expect(shown(await served(file, fields)), file).toEqual(expected);
+    // separated values have no null: an empty text is one, and no number
+    expect(shown(await served('gaps.csv', ofCsv))).toEqual(
+      expected.map(({ emb: _emb, 'emb.present': _present, ...row }) => ({ ...row, 'caption.present': 1 })),
+    );
+    // what is there and cannot be read is as bad as ever, and what is not declared too
+    const bad = { ...ofTar, label: { column: 'txt', ...label } };
+    await expect(served('gaps.tar', bad)).rejects.toMatchObject({
+      code: 'BAD_ROW',
+      message: expect.stringContaining('a field label in txt'),
+    });
+    await expect(served('gaps.tar', { ...ofTar, caption: 'txt' })).rejects.toMatchObject({ code: 'BAD_ROW' });
+    // a shard may be without any
+    const never = await served('gaps.tar', { label: ofTar.label, none: optional({ column: 'jpg' }) });
+    expect(never.flatMap(({ fields: own }) => [...(own!['none.present'] as { values: Uint8Array }).values])).toEqual(Array(60).fill(0));
+    // both of these are other streams
+    const plan = async (own: object): Promise<string> => {
+      const pipeline = await openPipeline(config({}, { uri: workspace.path('gaps.jsonl'), fields: own as never }));
+      await pipeline.close();
+      return pipeline.info.planFingerprint;
+    };
+    expect(await plan({ label: fields.label })).not.toBe(await plan({ label: { column: 'label', type: 'int32' } }));
   });
 });

@@ -236,7 +236,8 @@ class Window {
           throw new Error('nothing is beside the rows');
         },
       };
-      return config.sequence.packing.kind === 'samples' ? new WindowSamples(payload, options) : new WindowDocuments(payload, options);
+      const documents = new WindowDocuments(payload, options);
+      return config.sequence.packing.kind === 'samples' ? new WindowSamples(payload, documents, options, []) : documents;
     };
   }
 

@@ -46,6 +46,7 @@ function open(
     badRows,
     invalidUtf8: 'error',
     encode,
+    column: 'text',
     transform: own,
     decode: (slice) => {
       const rows = rowsOf.get(slice) ?? [];

@@ -22,6 +22,10 @@ Value = Any
 """Of all rows: an array or tensor of numbers, a list of str, of memoryview, or of what ``decode`` makes of bytes."""
 
 
+# what follows the name of a field that says which rows have it
+PRESENT = ".present"
+
+
 @dataclass(frozen=True)
 class Field:
     """A field of some rows, as it came."""
@@ -79,7 +83,8 @@ class Fields(Mapping[str, Value]):
     The fields of a batch by name, made when they are asked for.
 
     Numbers are an array or tensor [rows] or [rows, size]; text is a list of ``str``; bytes are a list of read-only ``memoryview``, or with the loader's
-    ``decode`` a list of images, None in rows of padding.
+    ``decode`` a list of images, None in rows of padding. Of a field with ``missing: null``, text and bytes are None in rows without it; numbers are 0 there,
+    and ``fields["NAME.present"]`` (uint8) is 1 in the rows that have it.
     """
 
     def __init__(self, fields: Mapping[str, Field], convert: Callable[[str, NDArray[Any]], Any], images: Images, place: str, padding: NDArray[np.bool_]) -> None:
@@ -108,9 +113,13 @@ class Fields(Mapping[str, Value]):
         if field.kind == "numbers":
             return self._convert(f"fields.{name}", field.values)
         rows = [field.row_bytes(row) for row in range(len(field))]
+        present = self._fields.get(f"{name}{PRESENT}")
+        absent = np.zeros(len(rows), np.bool_) if present is None else present.values == 0
         if field.kind == "text":
-            return [str(row, "utf-8", "replace") for row in rows]
-        return self._images.decode(name, rows, self._padding, self._place)
+            values: list[Any] = [str(row, "utf-8", "replace") for row in rows]
+        else:
+            values = self._images.decode(name, rows, self._padding | absent, self._place)
+        return [None if is_absent else value for value, is_absent in zip(values, absent)]
 
 
 class Images:

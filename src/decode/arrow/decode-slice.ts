@@ -2,7 +2,7 @@
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { ColumnValue } from '../../core/filter/operand.js';
 import type { DocumentIds, FieldRows, FilterColumn, RecordRows, Rows } from '../decoder.js';
-import { listField, scalarField, type StoredValues } from '../field-rows.js';
+import { listField, nullsOf, scalarField, type StoredValues } from '../field-rows.js';
 import { tokenIds } from '../integers.js';
 import { andBits, boundsOf, decompress, numbersOf, textOf, validityOf } from './arrays.js';
 import { bytesOfItems } from './column.js';
@@ -128,7 +128,7 @@ function fieldOf(field: EncodedArrowField): FieldRows {
   const { name, type, served, rows, skipRows, codec, main, mainBit } = field;
   if (served.kind !== 'numbers') {
     const { bytes, bounds, valid } = textOf(field);
-    return { name, bytes, bounds, rowBytes: 0, valid, problem: 'is null' };
+    return { name, bytes, bounds, rowBytes: 0, valid, nulls: nullsOf(valid), problem: 'is null' };
   }
   const own = { name, dtype: served.dtype, size: served.size };
   const valid = validityOf(field);

@@ -12,7 +12,7 @@ import type { BlockReader, ColumnRequest, Decoder, FetchedRows, ReadEstimate, Sc
 import { withFreshReads } from '../fresh-reads.js';
 import { lineColumns, type LineColumns } from './columns.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
-import { indexLines } from './index-lines.js';
+import { indexLines, passLines } from './index-lines.js';
 import { lineUnitLayout, longRowsOf, marksOf, type LongRow, type Mark } from './layout.js';
 import type { LineFormat } from './line-format.js';
 
@@ -41,8 +41,19 @@ export function createLineDecoder(scan: Scan, formatOf: LineFormatOf): Decoder {
       return rows === 0 || columns.kind === 'text' ? undefined : (columns.fields ?? []).map(({ type }) => type);
     },
     storedFilterBytes: () => 0,
+    describe: async (store, object, signal = new AbortController().signal) => {
+      const format = formatOf(NO_COLUMN, object.path);
+      const passed = await passLines(store, object, format, scan, signal);
+      const { describeLines } = await import('./describe.js'); // parses rows, which no run does in this thread
+      return describeLines({ ...object, uri: store.uri + object.path }, format, passed, (shard, block) => {
+        const { startRow, endRow } = block;
+        return new LineReader(store, object.path, shard, block).readSlice(startRow, endRow, signal);
+      });
+    },
   };
 }
+
+const NO_COLUMN: ColumnRequest = { column: '', kind: 'none' };
 
 class LineReader implements BlockReader {
   readonly #shard: Shard;
@@ -74,14 +85,14 @@ class LineReader implements BlockReader {
   }
 
   async read(startRow: number, endRow: number, wanted: Wanted, signal: AbortSignal): Promise<FetchedRows> {
-    const slice = await this.#read(startRow, endRow, signal);
+    const slice = await this.readSlice(startRow, endRow, signal);
     return {
       slice: wanted.rows ? slice : undefined,
       beside: hasBeside(wanted) ? { format: 'lines', slice, wanted, ranges: slice.ranges } : undefined,
     };
   }
 
-  async #read(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {
+  async readSlice(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedLineSlice> {
     const { uri, layout } = this.#shard;
     const columns = lineColumns(layout);
     const start = this.#markBefore(startRow - this.#unit.startRow);

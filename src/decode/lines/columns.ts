@@ -88,7 +88,7 @@ export function findColumns(format: LineFormat, request: LineRequest, head: Uint
   }
   const { delimiter, quote } = format;
   if (head === undefined && !Array.isArray(format.header)) return { kind: 'csv', delimiter, width: 0, column: 0 }; // without a row
-  const names = Array.isArray(format.header) ? (format.header as readonly string[]) : namesOf(head ?? new Uint8Array(0), format, uri);
+  const names = columnNames(format, head ?? new Uint8Array(0), uri);
   const placeOf = (name: string): number => {
     const places = names.flatMap((own, place) => (own === name ? [place] : []));
     if (places.length === 1) return places[0];
@@ -134,8 +134,9 @@ function fieldOf(field: FieldRequest, placeOf: (name: string) => ColumnPlace): N
   return { name: field.name, at: placeOf(field.column), type: declaredType(field) };
 }
 
-/** Without a header, their numbers. */
-function namesOf(head: Uint8Array, format: Extract<LineFormat, { kind: 'csv' }>, uri: string): string[] {
+/** Without a header, their numbers. `head`: the first record. Errors: `SHARD_INVALID`. */
+export function columnNames(format: Extract<LineFormat, { kind: 'csv' }>, head: Uint8Array, uri: string): readonly string[] {
+  if (Array.isArray(format.header)) return format.header as readonly string[];
   const { values, problem } = readRecord(head, 0, head.length, format.delimiter, format.quote);
   if (problem !== undefined) {
     throw new HeadraceError('SHARD_INVALID', `the header of ${uri} ${problem}`, {

@@ -58,19 +58,26 @@ function asItIs(value: RowValue): RowValue {
   return value;
 }
 
-/** Separated values are text, which is read as what is wanted; text that is not that stays what it is. */
+/** Separated values are text, which is read as what is wanted; text that is not that stays what it is, and none at all is no number. */
 function readerOfText(as: FilterAs | NumberType): (value: RowValue) => RowValue {
   switch (as) {
     case 'text':
     case 'any':
       return asItIs;
     case 'boolean':
-      return (value) => (value instanceof Uint8Array ? (booleanOfText(textOf(value)) ?? value) : value);
+      return readerOf(booleanOfText);
     case 'uint8':
-      return (value) => (value instanceof Uint8Array ? (numberOfText(textOf(value)) ?? booleanOfText(textOf(value)) ?? value) : value);
+      return readerOf((text) => numberOfText(text) ?? booleanOfText(text));
     default:
-      return (value) => (value instanceof Uint8Array ? (numberOfText(textOf(value)) ?? value) : value);
+      return readerOf(numberOfText);
   }
+}
+
+function readerOf(read: (text: string) => RowValue): (value: RowValue) => RowValue {
+  return (value) => {
+    if (!(value instanceof Uint8Array)) return value;
+    return value.length === 0 ? null : (read(textOf(value)) ?? value);
+  };
 }
 
 function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {

@@ -6,7 +6,6 @@
  */
 import { createHash } from 'node:crypto';
 import { HeadraceError } from '../../core/errors.js';
-import type { JsonValue } from '../../core/canonical-json.js';
 import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import { codecOfPath } from '../compressed/codec.js';
@@ -37,7 +36,7 @@ interface FoundRows {
   readonly parts: readonly ContentPart[];
 }
 
-/** Errors: those of `passContent` and of `findColumns`. */
+/** Errors: those of `passLines` and of its `index`. */
 export async function indexLines(
   store: Store,
   object: ObjectInfo,
@@ -46,18 +45,42 @@ export async function indexLines(
   scan: Scan,
   signal: AbortSignal,
 ): Promise<ShardIndex> {
+  return (await passLines(store, object, format, scan, signal)).index(request);
+}
+
+/** An object that was passed over. */
+export interface PassedLines {
+  /** Of separated values, where there is a record: its bytes name the columns, or count them. */
+  readonly head: Uint8Array | undefined;
+  /** For any columns. Errors: those of `findColumns`. */
+  index(request: LineRequest): ShardIndex;
+}
+
+/** Errors: those of `passContent`, `SHARD_INVALID`. */
+export async function passLines(
+  store: Store,
+  object: ObjectInfo,
+  format: LineFormat,
+  scan: Scan,
+  signal: AbortSignal,
+): Promise<PassedLines> {
   const uri = store.uri + object.path;
   const found = await findRows(store, object, format, scan, signal);
   const hasRows = found.end.row > 0;
   const head = format.kind === 'csv' && !Array.isArray(format.header) && hasRows ? firstRecord(found, uri) : undefined;
   const hasHeader = format.kind === 'csv' && format.header === true && hasRows;
-  const columns = findColumns(format, request, head, uri);
   const rows = hasHeader ? withoutHeader(found) : found;
   return {
-    contentId: found.digest,
-    rows: rows.end.row,
-    units: rows.end.row === 0 ? [] : cutUnits(rows, codecOfPath(object.path) === 'plain' ? undefined : found.parts),
-    layout: columns as unknown as JsonValue,
+    head,
+    index: (request) => {
+      const columns = findColumns(format, request, head, uri);
+      return {
+        contentId: found.digest,
+        rows: rows.end.row,
+        units: rows.end.row === 0 ? [] : cutUnits(rows, codecOfPath(object.path) === 'plain' ? undefined : found.parts),
+        layout: columns,
+      };
+    },
   };
 }
 

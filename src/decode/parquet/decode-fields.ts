@@ -7,7 +7,7 @@
  */
 import type * as Arrow from 'apache-arrow';
 import type { FieldRows } from '../decoder.js';
-import { listField, scalarField } from '../field-rows.js';
+import { listField, nullsOf, scalarField } from '../field-rows.js';
 import { arrowColumn, boundsOf, structsAbove } from './arrow-slice.js';
 import { decodeChunk } from './decode-slice.js';
 import type { EncodedParquetField } from './encoded-slice.js';
@@ -22,8 +22,10 @@ function decodeField(field: EncodedParquetField): FieldRows {
   const levels = structsAbove(arrowColumn(field));
   const leaf = levels[levels.length - 1];
   const valid = validRows(levels, start, rows);
-  if (type.kind !== 'numbers')
-    return { name, bytes: leaf.values as Uint8Array, bounds: boundsOf(leaf, start, rows), rowBytes: 0, valid, problem: 'is null' };
+  if (type.kind !== 'numbers') {
+    const bytes = leaf.values as Uint8Array;
+    return { name, bytes, bounds: boundsOf(leaf, start, rows), rowBytes: 0, valid, nulls: nullsOf(valid), problem: 'is null' };
+  }
   const own = { name, dtype: type.dtype, size: type.size };
   const { stored } = type;
   if (type.size === null) return scalarField(own, { stored, values: leaf.values, firstBit: leaf.offset }, start, rows, valid);

@@ -76,11 +76,19 @@ function withKeys(field: FieldRows, samples: TarSamples, choices: readonly Membe
   const { name, valid, problem } = field;
   if (valid === undefined) return field;
   const problems = new Map(field.problems);
+  const nulls = new Uint8Array(valid.length);
   for (const [row, isValid] of valid.entries()) {
-    if (isValid === 1 || problems.has(row)) continue;
+    if (isValid === 1) continue;
     const value = sampleValue(samples, choices, row);
+    nulls[row] = isNull(value) ? 1 : 0;
+    if (problems.has(row)) continue;
     const where = 'choice' in value ? ` in ${placeOf(samples, value.choice, row)}` : '';
     problems.set(row, `has a field ${name}${where} that ${problem}`);
   }
-  return { ...field, problems };
+  return { ...field, nulls, problems };
+}
+
+/** No member, or one of JSON with null or nothing in that place. */
+function isNull(value: SampleValue): boolean {
+  return value.kind === 'missing' || (value.kind === 'json' && (value.json ?? null) === null);
 }

@@ -11,7 +11,6 @@ import { comparedColumns } from '../value-columns.js';
 import { readEnergonIndex } from './energon-index.js';
 import { openArchive, type Archive } from '../compressed/archive.js';
 import { KEY_MEMBER, requiredMembers, typeOfField, wantedMembers } from './member-choice.js';
-import { checkVariables } from './records.js';
 import { IS_WANTED, STARTS_SAMPLE, TAR_START } from './scan-headers.js';
 import { tarInvalid } from './tar-entry.js';
 import { UnitCutter } from './unit-cutter.js';
@@ -60,7 +59,6 @@ export async function readTarIndex(
 }
 
 function shardLayoutOf({ column, kind, id, columns, fields }: ColumnRequest, filter: Filter | undefined, uri: string): JsonValue {
-  if (columns !== undefined) checkVariables(column, columns);
   return {
     column,
     kind,

@@ -102,18 +102,21 @@ export function requiredMembers({ column, kind, fields = [] }: ColumnRequest): {
   const use = kind === 'records' ? 'value' : kind;
   return [
     ...(use === 'none' ? [] : [{ column, choices: memberChoices(column, use) }]),
-    ...fields.map((field) => ({ column: field.column, choices: fieldMembers(field.column) })),
+    ...fields
+      .filter(({ isOptional }) => isOptional !== true)
+      .map((field) => ({ column: field.column, choices: fieldMembers(field.column) })),
   ].map(({ column: name, choices }) => ({ column: name, members: membersOf(choices) }));
 }
 
 /** Members that are read of each sample, `options.members` included. Errors: `COLUMN_TYPE`. */
 export function wantedMembers(request: ColumnRequest, filter: Filter | undefined): string[] {
-  const { id, columns = [], options } = request;
+  const { id, columns = [], fields = [], options } = request;
   const { members = [] } = options ?? {};
   const named = [...(id === undefined ? [] : [id]), ...columns, ...(filter === undefined ? [] : columnsOf(filter))];
   const others = Array.isArray(members) ? members.map((member) => String(member).toLowerCase()) : [];
   const wanted = [
-    ...requiredMembers(request).flatMap((required) => required.members),
+    ...requiredMembers({ ...request, fields: [] }).flatMap((required) => required.members),
+    ...fields.flatMap((field) => membersOf(fieldMembers(field.column))),
     ...named.flatMap((column) => membersOf(memberChoices(column, 'text'))),
     ...others,
   ];
