@@ -183,6 +183,11 @@ async function run(name: string, scenario: Scenario, dir: string): Promise<void>
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   watch.pid = child.pid!;
+  // who is told to end takes the sidecar along
+  process.once('SIGTERM', () => {
+    child.kill('SIGKILL');
+    process.exit(143);
+  });
   const exited = once(child, 'exit');
   const [line] = (await Promise.race([once(createInterface({ input: child.stdout }), 'line'), exited])) as [unknown];
   if (typeof line !== 'string') throw new Error(`${name}: the sidecar ended before it was ready`);
