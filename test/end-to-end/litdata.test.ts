@@ -1,4 +1,4 @@
-import { loadTokenizer, openPipeline, type Batch, type ConfigInput } from 'headrace';
+import { fieldOfRow, loadTokenizer, openPipeline, type Batch, type ConfigInput } from 'headrace';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -116,5 +116,36 @@ describe('litData', () => {
         await pipeline.close();
       }
     });
+  });
+
+  it.each(['samples', 'chats'])('%s: chats are rendered, from values of their own and from Arrow alike', async (set) => {
+    const template = '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}';
+    const { batches } = await runPipeline(config(set, { messages: 'messages', template, loss: 'all' }));
+    const rendered = rows[set].map((row) =>
+      ((row as Row).messages as Row[]).map(({ role, content }) => `${String(role)}: ${String(content)}\n`).join(''),
+    );
+    expect(documentsOf(batches).sort()).toEqual(rendered.map((text) => String(textIds(text))).sort());
+  });
+
+  it.each([
+    ['samples', { text: 'text', score: 'score', good: 'good', image: 'image' }, { score: { lt: 3 }, good: true }],
+    ['rows', { text: 'text', score: 'score' }, { score: { lt: 3 } }],
+  ])('%s: samples carry fields of the rows that `where` takes', async (set, fields, where) => {
+    const { batches } = await runPipeline({ ...config(set, { fields, where }), sequence: 'none' });
+    const found = batches.flatMap((batch) =>
+      Array.from({ length: batch.rows }, (_, row) =>
+        Object.fromEntries(Object.entries(batch.fields ?? {}).map(([name, field]) => [name, fieldOfRow(field, row)])),
+      ),
+    );
+    const taken = (rows[set] as Row[]).filter(({ score, good }) => (score as number) < 3 && good !== false);
+    const padding = found.length - taken.length;
+    expect(padding).toBeLessThan(2);
+    expect(found.map(({ score, text }) => `${String(score)} ${String(text)}`).sort()).toEqual(
+      [...taken.map(({ score, text }) => `${String(score)} ${String(text)}`), ...Array.from({ length: padding }, () => '0 ')].sort(),
+    );
+    if (set === 'samples') {
+      const images = found.map(({ image }) => Buffer.from(image as Uint8Array).toString('base64'));
+      expect(images.filter((image) => image !== '').sort()).toEqual(taken.map(({ image }) => image).sort());
+    }
   });
 });
