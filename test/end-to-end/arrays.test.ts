@@ -1,7 +1,7 @@
 import { openPipeline, type Batch, type ConfigInput } from 'headrace';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stepHashes } from '../support/global-hash.js';
@@ -165,6 +165,19 @@ describe.skipIf(PYTHON === undefined)('arrays', () => {
     expect(documentsOf(rows).sort()).toEqual([...square, ...square].map(String).sort());
     const [tokens] = await collect(config({ uri: workspace.path('arrays/llmc.bin') }, none));
     expect(documentsOf(tokens).sort()).toEqual(cut(stream, 16).slice(0, -1).map(String).sort());
+  });
+
+  it('a .bin that changes renews what was kept of its .idx', async () => {
+    const dir = workspace.path('renewed');
+    await cp(workspace.path('megatron'), dir, { recursive: true });
+    const own = config({ uri: `${dir}/`, format: 'megatron' }, { cache: { dir: workspace.path('renewed-cache') } });
+    const [first] = await collect(own);
+    const bin = `${dir}/text_document.bin`;
+    const bytes = await readFile(bin);
+    await writeFile(bin, bytes.swap16());
+    const [renewed] = await collect(own);
+    expect(documentsOf(renewed)).toHaveLength(documentsOf(first).length);
+    expect(documentsOf(renewed)).not.toEqual(documentsOf(first));
   });
 
   it('ids out of range are bad rows', async () => {

@@ -1,6 +1,7 @@
 import { fieldOfRow, loadTokenizer, openPipeline, type Batch, type ConfigInput } from 'headrace';
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stepHashes } from '../support/global-hash.js';
@@ -116,6 +117,29 @@ describe('litData', () => {
         await pipeline.close();
       }
     });
+  });
+
+  it('an index.json that changes renews what was kept of its chunks, and of no others', async () => {
+    const dir = workspace.path('moving');
+    for (const part of ['a', 'b']) await cp(`${FIXTURES}mixed`, path.join(dir, part), { recursive: true });
+    const own: ConfigInput = { ...config('mixed', { uri: `${dir}/`, text: 'text' }), cache: { dir: workspace.path('moving-cache') } };
+    const open = async (): Promise<{ shardsRead: number; manifest: unknown }> => {
+      const pipeline = await openPipeline(own);
+      await pipeline.close();
+      return { shardsRead: pipeline.info.sources[0].shardsRead, manifest: pipeline.info.plan['sources.s.manifest'] };
+    };
+    const first = await open();
+    expect(first.shardsRead).toBe(6);
+    expect(await open()).toEqual({ ...first, shardsRead: 0 });
+    const file = path.join(dir, 'b', 'index.json');
+    const index = await readFile(file, 'utf8');
+    // written again, as it is
+    await writeFile(file, index.replace('updated_at', 'written_at'));
+    expect(await open()).toEqual({ ...first, shardsRead: 3 });
+    expect((await open()).shardsRead).toBe(0);
+    // the same chunks, of other values
+    await writeFile(file, index.replaceAll(/\btext\b/g, 'body'));
+    await expect(openPipeline(own)).rejects.toMatchObject({ code: 'COLUMN_MISSING' });
   });
 
   it.each(['samples', 'chats'])('%s: chats are rendered, from values of their own and from Arrow alike', async (set) => {

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { canonicalJson } from '../../core/canonical-json.js';
 import { messageOf } from '../../core/errors.js';
+import { companionOf } from '../../core/format.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import { leafPaths, leafTypeOf, nameOfPath, type Leaf, type LeafPath } from './leaf.js';
 import { LITDATA_LIMITS } from './limits.js';
@@ -54,7 +55,7 @@ export type ReadLitdataSet = (store: Store, chunk: ObjectInfo, signal: AbortSign
 export function createSetReader(): ReadLitdataSet {
   const known = new LRUCache<string, { readonly set: Promise<LitdataSet> }>({ max: LITDATA_LIMITS.setsKept });
   return async (store, chunk, signal) => {
-    const path = indexPathOf(chunk.path);
+    const path = companionOf(chunk.path, 'litdata') ?? '';
     const key = store.uri + path;
     const before = known.get(key);
     if (before !== undefined) {
@@ -67,10 +68,6 @@ export function createSetReader(): ReadLitdataSet {
     reading.catch(() => known.delete(key));
     return reading;
   };
-}
-
-function indexPathOf(path: string): string {
-  return `${path.slice(0, path.lastIndexOf('/') + 1)}index.json`;
 }
 
 async function readSet(store: Store, path: string, signal: AbortSignal): Promise<LitdataSet> {

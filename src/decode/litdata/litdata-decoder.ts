@@ -4,6 +4,8 @@ import { createTurns } from '../../core/turns.js';
 import type { ByteRange, ObjectInfo, Store } from '../../store/store.js';
 import { createArrowDecoder } from '../arrow/block-reader.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '../../core/canonical-json.js';
 import type { Filter } from '../../core/filter/filter.js';
 import type { BlockReader, ColumnDescription, ColumnRequest, Decoder, Scan, ShardDescription, ShardIndex } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
@@ -16,7 +18,7 @@ import { indexChunk, type FoundUnit, type IndexedChunk } from './index-chunk.js'
 import { litdataShardLayout, type LitdataShardLayout, type LitdataStored } from './layout.js';
 import { useOf } from './leaf.js';
 import { litdataInvalid, litdataUnsupported } from './litdata-error.js';
-import { wantedOf } from './wanted.js';
+import { wantedOf, type LitdataWanted } from './wanted.js';
 
 /** `scan` runs in a worker. */
 export function createLitdataDecoder(scan: Scan): Decoder {
@@ -126,11 +128,23 @@ function indexItems(
   }
   const wanted = wantedOf(set, request, filter, uri);
   const leaves = set.leaves.length;
+  const lists = listsOf(set, wanted);
   const layout: LitdataShardLayout = { kind: 'samples', stored, tableByte, leaves, ...wanted };
   const form = wanted.column?.form;
   const width = leaves === 1 && form?.form === 'list' ? form.item.bytes : 4;
   const valueBytes = ({ decodedBytes, rows: own }: FoundUnit): number => Math.max(0, decodedBytes - 4 * leaves * own);
-  return { contentId, rows, units: unitsOf(units, (unit) => (4 * valueBytes(unit)) / width), layout: { ...layout } };
+  return {
+    contentId: lists === undefined ? contentId : createHash('sha256').update(`${contentId} ${lists}`).digest('hex'),
+    rows,
+    units: unitsOf(units, (unit) => (4 * valueBytes(unit)) / width),
+    layout: { ...layout },
+  };
+}
+
+/** What `index.json` says that lists which are served hold: it decides about what they are served as, and nothing else tells it. */
+function listsOf({ leaves }: LitdataSet, { fields = [] }: LitdataWanted): string | undefined {
+  const lists = fields.flatMap(({ leaf, source }) => (source.form === 'nested' ? [[leaf, leaves[leaf].listOf ?? null]] : []));
+  return lists.length === 0 ? undefined : canonicalJson(lists);
 }
 
 /** Of items that are token ids there is nothing else to read. Errors: `COLUMN_MISSING`, `COLUMN_TYPE`, `SHARD_UNSUPPORTED`. */
