@@ -14,5 +14,5 @@ export interface FuzzedFormat {
 export const FUZZED_FORMATS: readonly FuzzedFormat[] = [
   { name: 'parquet', cutsOf: parquetCuts, cases: 600 },
   { name: 'mds', cutsOf: itemCuts, cases: 400 },
-  { name: 'litdata', cutsOf: itemCuts, cases: 400 },
+  { name: 'litdata', cutsOf: itemCuts, cases: 300 },
 ];
