@@ -40,6 +40,18 @@ export function isCompanion(path: string, format: FormatName): boolean {
   return ending !== undefined && path.endsWith(ending);
 }
 
+/** The object that a shard cannot be read without: the index of its directory, or the other half of a pair. */
+export function companionOf(path: string, format: FormatName): string | undefined {
+  switch (format) {
+    case 'litdata':
+      return `${path.slice(0, path.lastIndexOf('/') + 1)}index.json`;
+    case 'megatron':
+      return path.endsWith('.idx') ? path.replace(/\.idx$/, '.bin') : `${path.replace(/\.bin$/, '')}.idx`;
+    default:
+      return undefined;
+  }
+}
+
 /** The same shard, decompressed: what a reader of MDS leaves beside the one that it has fetched. */
 export function decompressedName(path: string): string | undefined {
   return hasFormat(path, 'mds') && !path.endsWith('.mds') ? path.slice(0, path.lastIndexOf('.')) : undefined;

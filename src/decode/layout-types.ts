@@ -1,6 +1,6 @@
 /** What the manifests of several formats keep of their columns in the same words. Plain JSON. */
 import { z } from 'zod';
-import type { FieldDtype } from '../core/fields.js';
+import type { FieldDtype, FieldType } from '../core/fields.js';
 import type { ColumnType } from '../core/filter/operand.js';
 
 /** Of a column that a filter reads. */
@@ -15,6 +15,11 @@ export const comparableSchema: z.ZodType<ColumnType> = z.discriminatedUnion('kin
 ]);
 
 export const fieldDtypeSchema = z.enum(['uint8', 'int32', 'int64', 'float32', 'float64']) satisfies z.ZodType<FieldDtype>;
+
+export const fieldTypeSchema: z.ZodType<FieldType> = z.discriminatedUnion('kind', [
+  z.object({ kind: z.enum(['text', 'bytes']) }),
+  z.object({ kind: z.literal('numbers'), dtype: fieldDtypeSchema, size: z.int().min(1).nullable() }),
+]);
 
 /** What records have at the ends of their lists and structs. */
 export const recordLeafSchema = z.enum(['string', 'integer', 'unsigned', 'number', 'boolean']);

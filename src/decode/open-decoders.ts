@@ -24,7 +24,7 @@ const CREATORS: Readonly<Record<FormatName, () => Promise<Create>>> = {
   npy: async () => plain('npy', (await import('./array/array-decoder.js')).createNpyDecoder),
   megatron: async () => plain('megatron', (await import('./array/megatron-decoder.js')).createMegatronDecoder),
   tokens: async () => plain('tokens', (await import('./array/array-decoder.js')).createTokensDecoder),
-  litdata: async () => plain('litdata', (await import('./litdata/litdata-decoder.js')).createLitdataDecoder),
+  litdata: async () => (await import('./litdata/litdata-decoder.js')).createLitdataDecoder,
   jsonl: async () => {
     const { createLineDecoder } = await import('./lines/block-reader.js');
     return (scan) => createLineDecoder(scan, () => JSONL);

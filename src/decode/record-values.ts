@@ -50,6 +50,12 @@ export function numberValues(values: ArrayLike<number> | ArrayLike<bigint>): Val
   };
 }
 
+/** Of one number: its digits where no number is exact; what is no number in JSON is null. */
+export function exactValue(value: number | bigint): JsonValue {
+  if (typeof value === 'number') return Number.isFinite(value) ? value : null;
+  return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+}
+
 /** A column's name is data: `__proto__` is one like any other. */
 export function put(object: Record<string, JsonValue>, key: string, value: JsonValue): void {
   if (key === '__proto__') Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });

@@ -12,6 +12,7 @@ import type { Shard } from '../core/shard.js';
 import { fileStore } from '../store/file.js';
 import type { OpenedStore } from '../store/open-store.js';
 import type { Store } from '../store/store.js';
+import { companionVersions, hasSameCompanion } from './companions.js';
 import { listShards, type ListedObject, type ListOptions } from './list-shards.js';
 import { fingerprintOfList } from './list-fingerprint.js';
 import { readIndex, requestDigest, savedIndexPath, saveIndex, type SavedIndex } from './saved-index.js';
@@ -167,14 +168,22 @@ async function listedIndex(source: SourceRequest, options: ManifestOptions): Pro
   }
   const file = savedIndexPath(options.cacheDir, request);
   const saved = await loadSaved(file, request, options);
-  const known = knownShards(listed, saved?.table);
+  // before shards are read: what changes in between is found by the next start
+  const companions = await companionVersions(listed, format, options.signal);
+  const isKnown = (item: ListedObject): boolean => hasSameCompanion(item, format, companions, saved?.companions ?? {});
+  const known = knownShards(listed, saved?.table, isKnown);
   if (saved !== undefined && listed.length === saved.table.length && known.every((at, index) => at === index)) {
     return { index: saved, shardsRead: 0, shardsRuledOut };
   }
   const read = (item: ListedObject, signal: AbortSignal): Promise<ShardFacts> =>
     options.index(item, format, filterOfShard(source, item.path), signal);
   const table = await readShards(source, listed, known, saved?.table, read, options);
-  const index: SavedIndex = { request, table, fingerprint: fingerprintOf(source, format, table) };
+  const index: SavedIndex = {
+    request,
+    table,
+    fingerprint: fingerprintOf(source, format, table),
+    ...(Object.keys(companions).length > 0 && { companions }),
+  };
   await saveIndex(file, index).catch((error: unknown) => {
     options.warn('cannot save the manifest; the next start will read the shards again', { file, problem: messageOf(error) });
   });
@@ -222,8 +231,8 @@ async function loadSaved(file: string, request: string, { signal, warn }: Manife
   }
 }
 
-/** Where the table has the same version of each object; −1 where it has not. The table is in the order of an older listing: mostly, the next is next. */
-function knownShards(listed: readonly ListedObject[], table: ShardTable | undefined): Int32Array {
+/** Where the table has the same version of each object, and of what belongs to it (`isKnown`); −1 where it has not. The table is in the order of an older listing: mostly, the next is next. */
+function knownShards(listed: readonly ListedObject[], table: ShardTable | undefined, isKnown: (item: ListedObject) => boolean): Int32Array {
   const known = new Int32Array(listed.length).fill(-1);
   if (table === undefined) return known;
   let byPlace: Map<string, number> | undefined;
@@ -236,7 +245,7 @@ function knownShards(listed: readonly ListedObject[], table: ShardTable | undefi
     const key = keyOf(placeOf(item));
     const at = next < table.length && keyOf(table.placeOf(next)) === key ? next : positionOf(key);
     if (at === undefined) continue;
-    known[index] = at;
+    if (isKnown(item)) known[index] = at;
     next = at + 1;
   }
   return known;

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import type { Store } from '../store/store.js';
+import type { CompanionVersions } from './companions.js';
 import { decodeColumnFile, encodeColumnFile } from './column-file.js';
 import type { BytesColumn, NumberColumn } from './columns.js';
 import { readIndexFile, writeIndexFile } from './index-file.js';
@@ -15,12 +16,19 @@ export interface SavedIndex {
   readonly table: ShardTable;
   /** Of the manifest. */
   readonly fingerprint: string;
+  /** Of what belongs to the shards. */
+  readonly companions?: CompanionVersions | undefined;
 }
 
 /** Raise it when columns, layouts or fingerprints change their meaning: older files are then ignored. */
 const VERSION = 3;
 
-const factsSchema = z.object({ request: z.string(), fingerprint: z.string().regex(/^[0-9a-f]{64}$/), shapes: z.array(z.string()) });
+const factsSchema = z.object({
+  request: z.string(),
+  fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
+  shapes: z.array(z.string()),
+  companions: z.record(z.string(), z.string()).optional(),
+});
 
 const NUMBER_COLUMNS = [
   'root',
@@ -67,7 +75,7 @@ export async function saveIndex(file: string, index: SavedIndex): Promise<void> 
 }
 
 /** The bytes of an index's file, in parts. */
-export function encodeIndex({ request, table, fingerprint }: SavedIndex): Generator<Uint8Array, void, undefined> {
+export function encodeIndex({ request, table, fingerprint, companions }: SavedIndex): Generator<Uint8Array, void, undefined> {
   const { columns, shapes } = table;
   const flat = new Map<string, NumberColumn>();
   for (const name of [...NUMBER_COLUMNS, ...RULED_OUT_COLUMNS]) flat.set(name, columns[name]);
@@ -75,13 +83,13 @@ export function encodeIndex({ request, table, fingerprint }: SavedIndex): Genera
     flat.set(`${name}.bytes`, columns[name].bytes);
     flat.set(`${name}.ends`, columns[name].ends);
   }
-  return encodeColumnFile(VERSION, { request, fingerprint, shapes }, flat);
+  return encodeColumnFile(VERSION, { request, fingerprint, shapes, ...(companions !== undefined && { companions }) }, flat);
 }
 
 /** Errors: `Error`, which says what is wrong. */
 export function decodeIndex(bytes: Uint8Array<ArrayBuffer>): SavedIndex {
   const file = decodeColumnFile(bytes, VERSION);
-  const { request, fingerprint, shapes } = factsSchema.parse(file.facts);
+  const { request, fingerprint, shapes, companions } = factsSchema.parse(file.facts);
   const numbers = (name: string): NumberColumn => {
     const column = file.columns.get(name);
     if (column === undefined) throw new Error(`it has no column ${name}`);
@@ -97,7 +105,7 @@ export function decodeIndex(bytes: Uint8Array<ArrayBuffer>): SavedIndex {
     ...RULED_OUT_COLUMNS.map((name) => [name, file.columns.get(name) ?? new Uint8Array(numbers('rows').length)] as const),
     ...BYTES_COLUMNS.map((name) => [name, values(name)] as const),
   ]) as unknown as ShardColumns;
-  return { request, fingerprint, table: new ShardTable(columns, shapes) };
+  return { request, fingerprint, companions, table: new ShardTable(columns, shapes) };
 }
 
 function invalid(uri: string, problem: string, cause?: unknown): HeadraceError {

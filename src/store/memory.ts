@@ -29,7 +29,9 @@ export function memoryStore(uri: string, objects: Readonly<Record<string, Uint8A
     uri,
     put: (path, bytes) => {
       version++;
-      entries.set(path, { bytes, info: { path, size: bytes.length, etag: `v${version}` } });
+      // `slice` of a Buffer would be a view, and what is read is the reader's own
+      const own = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+      entries.set(path, { bytes: own, info: { path, size: bytes.length, etag: `v${version}` } });
     },
     delete: (path) => void entries.delete(path),
     list: async function* (prefix, options) {

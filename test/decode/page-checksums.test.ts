@@ -9,6 +9,7 @@ import type { Block, Shard } from '../../src/core/shard.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import type { BlockReader, Decoder, FetchedSlice } from '../../src/decode/decoder.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
+import { countPageRows } from '../../src/decode/parquet/count-page-rows.js';
 import { scanHere } from '../../src/decode/scan.js';
 import type { EncodedParquetSlice } from '../../src/decode/parquet/encoded-slice.js';
 import { decodeParquetSlice } from '../../src/decode/parquet/decode-slice.js';
@@ -141,6 +142,20 @@ describe.skipIf(PYTHON === undefined)('pages with checksums, written by pyarrow'
     );
     // what is to be read anew: all that was read of the block
     expect(damaged.ranges).toEqual(expect.arrayContaining([...beside!.ranges]));
+  });
+
+  it('pages that hold more rows than the footer says take down the last of them', async () => {
+    // as where a page lies once more over another one of fewer rows, and the last page begins behind the last row
+    const bytes = files.get('unchecked')!;
+    const { store, shard } = await open(bytes, 'ids');
+    const { startByte, endByte, codec } = parquetUnitLayout(shard.units[0].layout);
+    const lastRows = countPageRows({ codec, bytes: bytes.slice(startByte, endByte) }).rows.at(-1) ?? 0;
+    expect(lastRows).toBeGreaterThan(0);
+    const rows = UNIT_ROWS - lastRows;
+    const claimed: Shard = { ...shard, rows, units: [{ ...shard.units[0], rows }] };
+    const reader = readerOf({ store, shard: claimed }, newDecoder());
+    expect(await outcomeOf(sliceOf(reader, 0, SLICE_ROWS, signal))).not.toBe('damaged');
+    expect(await outcomeOf(sliceOf(reader, rows - 1, rows, signal))).toBe('damaged');
   });
 
   it('which slices a damage takes down depends on the file alone, and not on what was read before', async () => {

@@ -1,6 +1,6 @@
 import { openPipeline, type ConfigInput } from 'headrace';
 import { execFileSync } from 'node:child_process';
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { itDeliversEachOnce, paddedDocuments, type Delivery } from '../support/deliveries.js';
@@ -98,6 +98,19 @@ describe.skipIf(PYTHON === undefined)('arrays', () => {
     expect(rows.sort()).toEqual([...square, ...square].map(String).sort());
     const tokens = await documentsOf(config({ uri: workspace.path('arrays/llmc.bin') }, none));
     expect(tokens.sort()).toEqual(cut(stream, 16).slice(0, -1).map(String).sort());
+  });
+
+  it('a .bin that changes renews what was kept of its .idx', async () => {
+    const dir = workspace.path('renewed');
+    await cp(workspace.path('megatron'), dir, { recursive: true });
+    const own = config({ uri: `${dir}/`, format: 'megatron' }, { cache: { dir: workspace.path('renewed-cache') } });
+    const first = await documentsOf(own);
+    const bin = `${dir}/text_document.bin`;
+    const bytes = await readFile(bin);
+    await writeFile(bin, bytes.swap16());
+    const renewed = await documentsOf(own);
+    expect(renewed).toHaveLength(first.length);
+    expect(renewed).not.toEqual(first);
   });
 
   it('ids out of range are bad rows', async () => {

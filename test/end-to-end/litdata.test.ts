@@ -1,8 +1,10 @@
-import { loadTokenizer, type ConfigInput } from 'headrace';
-import { readFile } from 'node:fs/promises';
+import { fieldOfRow, loadTokenizer, openPipeline, type ConfigInput } from 'headrace';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe } from 'vitest';
-import { itDeliversEachOnce } from '../support/deliveries.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { itDeliversEachOnce, paddedDocuments } from '../support/deliveries.js';
+import { runPipeline } from '../support/streams.js';
 import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const FIXTURES = fileURLToPath(new URL('../decode/litdata/fixtures/', import.meta.url));
@@ -23,7 +25,7 @@ describe('litData', () => {
   });
   afterAll(() => workspace.remove());
 
-  const config = (set: string, source: Partial<ConfigInput['sources'][string]>, workers: number): ConfigInput =>
+  const config = (set: string, source: Partial<ConfigInput['sources'][string]>, workers = 1): ConfigInput =>
     smallConfig(workspace, {
       seed: 11,
       sources: { s: { uri: `${FIXTURES}${set}/`, format: 'litdata', ...source } },
@@ -77,5 +79,59 @@ describe('litData', () => {
 
   describe.each(Object.entries(CASES))('%s', (_name, [set, source, expected, order]) => {
     itDeliversEachOnce({ config: (workers) => config(set, source, workers), expected, order }, 2);
+  });
+
+  it('an index.json that changes renews what was kept of its chunks, and of no others', async () => {
+    const dir = workspace.path('moving');
+    for (const part of ['a', 'b']) await cp(`${FIXTURES}mixed`, path.join(dir, part), { recursive: true });
+    const own: ConfigInput = { ...config('mixed', { uri: `${dir}/`, text: 'text' }), cache: { dir: workspace.path('moving-cache') } };
+    const open = async (): Promise<{ shardsRead: number; manifest: unknown }> => {
+      const pipeline = await openPipeline(own);
+      await pipeline.close();
+      return { shardsRead: pipeline.info.sources[0].shardsRead, manifest: pipeline.info.plan['sources.s.manifest'] };
+    };
+    const first = await open();
+    expect(first.shardsRead).toBe(6);
+    expect(await open()).toEqual({ ...first, shardsRead: 0 });
+    const file = path.join(dir, 'b', 'index.json');
+    const index = await readFile(file, 'utf8');
+    // written again, as it is
+    await writeFile(file, index.replace('updated_at', 'written_at'));
+    expect(await open()).toEqual({ ...first, shardsRead: 3 });
+    expect((await open()).shardsRead).toBe(0);
+    // the same chunks, of other values
+    await writeFile(file, index.replaceAll(/\btext\b/g, 'body'));
+    await expect(openPipeline(own)).rejects.toMatchObject({ code: 'COLUMN_MISSING' });
+  });
+
+  it.each(['samples', 'chats'])('%s: chats are rendered, from values of their own and from Arrow alike', async (set) => {
+    const template = '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}';
+    const { batches } = await runPipeline(config(set, { messages: 'messages', template, loss: 'all' }));
+    const rendered = rows[set].map((row) =>
+      ((row as Row).messages as Row[]).map(({ role, content }) => `${String(role)}: ${String(content)}\n`).join(''),
+    );
+    expect(paddedDocuments(batches).sort()).toEqual(rendered.map((text) => String(textIds(text))).sort());
+  });
+
+  it.each([
+    ['samples', { text: 'text', score: 'score', good: 'good', image: 'image' }, { score: { lt: 3 }, good: true }],
+    ['rows', { text: 'text', score: 'score' }, { score: { lt: 3 } }],
+  ])('%s: samples carry fields of the rows that `where` takes', async (set, fields, where) => {
+    const { batches } = await runPipeline({ ...config(set, { fields, where }), sequence: 'none' });
+    const found = batches.flatMap((batch) =>
+      Array.from({ length: batch.rows }, (_, row) =>
+        Object.fromEntries(Object.entries(batch.fields ?? {}).map(([name, field]) => [name, fieldOfRow(field, row)])),
+      ),
+    );
+    const taken = (rows[set] as Row[]).filter(({ score, good }) => (score as number) < 3 && good !== false);
+    const padding = found.length - taken.length;
+    expect(padding).toBeLessThan(2);
+    expect(found.map(({ score, text }) => `${String(score)} ${String(text)}`).sort()).toEqual(
+      [...taken.map(({ score, text }) => `${String(score)} ${String(text)}`), ...Array.from({ length: padding }, () => '0 ')].sort(),
+    );
+    if (set === 'samples') {
+      const images = found.map(({ image }) => Buffer.from(image as Uint8Array).toString('base64'));
+      expect(images.filter((image) => image !== '').sort()).toEqual(taken.map(({ image }) => image).sort());
+    }
   });
 });

@@ -11,10 +11,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ColumnRequest } from '../../src/decode/decoder.js';
 import { FUZZED_FORMATS, type FuzzedFormat } from './formats.js';
 import { mutate, randomOf } from './mutate.js';
-import { Reader, type Outcome } from './reader.js';
+import { Reader, type FuzzRequest, type Outcome } from './reader.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('reference.py', import.meta.url));
@@ -36,8 +35,10 @@ const SHOWN_MAX = 20;
 
 interface Fixture {
   readonly file: string;
-  readonly requests: readonly ColumnRequest[];
+  readonly requests: readonly FuzzRequest[];
   readonly bytes: Uint8Array;
+  /** Whole objects that belong to the file. */
+  readonly beside: Readonly<Record<string, Uint8Array>>;
   readonly cuts: readonly number[];
   /** Digests of the whole file's rows, by request. */
   readonly digests: readonly string[];
@@ -53,7 +54,7 @@ interface ReferenceAnswer {
 interface Different {
   readonly label: string;
   readonly file: string;
-  readonly request: ColumnRequest;
+  readonly request: FuzzRequest;
   readonly digest: string;
   readonly rows: number;
 }
@@ -95,14 +96,22 @@ describe.skipIf(PYTHON === undefined).each(FUZZED_FORMATS)('damaged files: $name
         const { bytes, what } = mutate(fixture.bytes, fixture.cuts, random);
         const at = random(fixture.requests.length);
         const request = fixture.requests[at];
-        const label = `HEADRACE_FUZZ_SEED=${SEED + index} ${fixture.file} ${request.column}: ${what}`;
-        const outcome = await reader.read({ format: format.name, name: fixture.file, bytes, request, sliceRows: 1 + random(40) });
+        const label = `HEADRACE_FUZZ_SEED=${SEED + index} ${fixture.file} ${request.kind} ${request.column}: ${what}`;
+        const outcome = await reader.read({
+          format: format.name,
+          name: fixture.file,
+          bytes,
+          beside: fixture.beside,
+          request,
+          sliceRows: 1 + random(40),
+        });
         const problem = problemOf(outcome);
         if (problem !== undefined) problems.push(`${label}: ${problem}`);
         else if (outcome.kind !== 'rows') count('typed error');
         else if (outcome.digest === fixture.digests[at]) count('original rows');
         else {
-          const file = path.join(dir, `case-${SEED + index}-${fixture.file}`);
+          const { dir: folder, base } = path.parse(fixture.file);
+          const file = path.join(dir, folder, `case-${SEED + index}-${base}`);
           await writeFile(file, bytes);
           different.push({ label, file, request, digest: outcome.digest, rows: outcome.rows });
         }
@@ -133,29 +142,28 @@ function problemOf(outcome: Outcome): string | undefined {
 }
 
 async function makeFixtures(format: FuzzedFormat, dir: string, reader: Reader): Promise<Fixture[]> {
-  const made = JSON.parse(execFileSync(PYTHON!, [SCRIPT, format.name, 'make', dir], { encoding: 'utf8' })) as Pick<
+  const made = JSON.parse(execFileSync(PYTHON!, [SCRIPT, format.name, 'make', dir], { encoding: 'utf8' })) as (Pick<
     Fixture,
     'file' | 'requests'
-  >[];
+  > & { readonly beside?: readonly string[] })[];
   const fixtures: Fixture[] = [];
-  for (const { file, requests } of made) {
+  for (const { file, requests, beside: others = [] } of made) {
+    const beside: Record<string, Uint8Array> = {};
+    for (const other of others) beside[other] = new Uint8Array(await readFile(path.join(dir, other)));
     const bytes = new Uint8Array(await readFile(path.join(dir, file)));
     const digests: string[] = [];
     for (const request of requests) {
-      const outcome = await reader.read({ format: format.name, name: file, bytes, request, sliceRows: 17 });
+      const outcome = await reader.read({ format: format.name, name: file, bytes, beside, request, sliceRows: 17 });
       if (outcome.kind !== 'rows') throw new Error(`${file} cannot be read: ${outcome.message}`);
       digests.push(outcome.digest);
     }
-    fixtures.push({ file, requests, bytes, cuts: format.cutsOf(bytes), digests });
+    fixtures.push({ file, requests, bytes, beside, cuts: format.cutsOf(bytes), digests });
   }
   return fixtures;
 }
 
 /** Damaged files may end the reference reader: it is started again behind the one that did. */
-function askReference(
-  format: FuzzedFormat,
-  tasks: readonly { readonly file: string; readonly request: ColumnRequest }[],
-): ReferenceAnswer[] {
+function askReference(format: FuzzedFormat, tasks: readonly { readonly file: string; readonly request: FuzzRequest }[]): ReferenceAnswer[] {
   const answers: ReferenceAnswer[] = [];
   while (answers.length < tasks.length) {
     const input = tasks

@@ -2,19 +2,27 @@
 import type { FormatName } from '../../src/core/format.js';
 import { HeadraceError, messageOf } from '../../src/core/errors.js';
 import type { Block, Shard } from '../../src/core/shard.js';
+import { whereSchema, type WhereInput } from '../../src/config/where.js';
 import type { ColumnRequest } from '../../src/decode/decoder.js';
 import { openDecoders } from '../../src/decode/open-decoders.js';
 import { scanHere } from '../../src/decode/scan.js';
 import { memoryStore } from '../../src/store/memory.js';
 import { RowsDigest } from './digest.js';
-import { decodeSlice, sliceOf } from '../support/slices.js';
+import { decodeBeside, decodeSlice, readSlices } from '../support/slices.js';
+
+/** What is read of a file, and the rows of which nothing is decided here: what a filter compares is read, and not compared. */
+export interface FuzzRequest extends ColumnRequest {
+  readonly where?: WhereInput | undefined;
+}
 
 export interface ReadTask {
   readonly format: FormatName;
   /** Has the ending of the format. */
   readonly name: string;
   readonly bytes: Uint8Array;
-  readonly request: ColumnRequest;
+  readonly request: FuzzRequest;
+  /** Whole objects that the format reads as well. */
+  readonly beside: Readonly<Record<string, Uint8Array>>;
   readonly sliceRows: number;
 }
 
@@ -31,14 +39,22 @@ interface Memory {
 
 const signal = new AbortController().signal;
 
-async function read({ format, name, bytes, request, sliceRows }: ReadTask): Promise<ReadOutcome> {
+async function read({ format, name, bytes, beside, request: { where, ...request }, sliceRows }: ReadTask): Promise<ReadOutcome> {
   const digest = new RowsDigest();
   try {
     const decoder = await openDecoders(scanHere).load(format);
-    const store = memoryStore('memory://fuzz/', { [name]: bytes });
+    const store = memoryStore('memory://fuzz/', { ...beside, [name]: bytes });
     const object = await store.head(name);
-    const index = await decoder.index(store, object, request, signal);
+    const filter = where && whereSchema.parse(where);
+    const index = await decoder.index(store, object, request, signal, filter);
     const shard: Shard = { path: name, uri: store.uri + name, size: object.size, etag: object.etag, ...index };
+    const types = decoder.fieldTypes?.(shard) ?? [];
+    const wanted = {
+      rows: request.kind !== 'none',
+      ids: request.id !== undefined,
+      fields: request.fields !== undefined,
+      filter: filter !== undefined,
+    };
     for (const [at, unit] of shard.units.entries()) {
       const block: Block = {
         shard: 0,
@@ -50,7 +66,9 @@ async function read({ format, name, bytes, request, sliceRows }: ReadTask): Prom
       if (unit.rows === 0) continue;
       const reader = decoder.openBlock(store, name, shard, block);
       for (let row = block.startRow; row < block.endRow; row += sliceRows) {
-        digest.add(decodeSlice(await sliceOf(reader, row, Math.min(block.endRow, row + sliceRows), signal)));
+        const endRow = Math.min(block.endRow, row + sliceRows);
+        const { slice, beside: columns } = await readSlices(reader, row, endRow, wanted, signal);
+        digest.add(endRow - row, slice && decodeSlice(slice), columns === undefined ? {} : decodeBeside(columns), types);
       }
     }
     return { kind: 'rows', digest: digest.finish(), rows: digest.rows, ...memory(digest) };

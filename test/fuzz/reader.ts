@@ -1,9 +1,9 @@
 /** Keeps a reader process, gives it one file after the other, and says so where it ends or does not answer. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { ReadOutcome, ReadTask } from './reader-process.js';
+import type { FuzzRequest, ReadOutcome, ReadTask } from './reader-process.js';
 
-export type { ReadOutcome, ReadTask };
+export type { FuzzRequest, ReadOutcome, ReadTask };
 
 export type Outcome =
   ReadOutcome | { readonly kind: 'crashed'; readonly message: string } | { readonly kind: 'hung'; readonly message: string };

@@ -1,9 +1,10 @@
 """The other side of the fuzzing: files by each format's reference writer, and what its reference reader makes of damaged ones.
 
-FORMAT make DIR    writes files and prints what they are: [{"file", "requests": [{"column", "kind", "options"?}]}]
+FORMAT make DIR    writes files and prints what they are: [{"file", "requests": [{"column", "kind", "id"?, "columns"?, "fields"?, "where"?}], "beside"?}]
 FORMAT read        takes {"file", "request"} a line, and prints {"digest", "rows"} or {"error"} a line; may crash in the middle, and is started again
 
-formats/FORMAT.py has make(dir), and rows(file, request): each row None, bytes, or a list of integers.
+formats/FORMAT.py has make(dir), and rows(file, request): each row None, bytes, or a list of integers; or several of these, and truths, floats and records, in a
+tuple: the row itself (as far as the request is of rows), its id, its fields, and what a filter compares, by name.
 """
 
 import hashlib
@@ -18,13 +19,26 @@ def digest(rows: object) -> dict:
     sha, count = hashlib.sha256(), 0
     for row in rows:
         count += 1
-        if row is None:
-            sha.update(b"n")
-        elif isinstance(row, bytes):
-            sha.update(struct.pack("<cI", b"t", len(row)) + row)
-        else:
-            sha.update(struct.pack(f"<cI{len(row)}q", b"i", len(row), *row))
+        for part in row if isinstance(row, tuple) else (row,):
+            sha.update(encoded(part))
     return {"digest": sha.hexdigest(), "rows": count}
+
+
+def encoded(part: object) -> bytes:
+    if part is None:
+        return b"n"
+    if isinstance(part, bool):
+        return b"b1" if part else b"b0"
+    if isinstance(part, float):
+        return struct.pack("<cd", b"d", part)
+    if isinstance(part, bytes):
+        return struct.pack("<cI", b"t", len(part)) + part
+    if isinstance(part, dict):
+        text = json.dumps(part, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return struct.pack("<cI", b"r", len(text)) + text
+    # what is no id that a vocabulary has is -1
+    ids = [int(id) if 0 <= id < 2**31 else -1 for id in getattr(part, "flat", part)]
+    return struct.pack(f"<cI{len(ids)}q", b"i", len(ids), *ids)
 
 
 def main(name: str, action: str, *arguments: str) -> None:

@@ -43,6 +43,15 @@ const fileFixture = async (): Promise<StoreFixture> => {
 
 const retry = { attemptsMax: 3, deadlineMs: 10_000, baseDelayMs: 1, maxDelayMs: 2 };
 
+it('what is put into memory as a Buffer is read as bytes of its own, whose slices are copies', async () => {
+  const store = memoryStore('memory://test/', { a: Buffer.from('0123456789') });
+  const read = await store.read('a', { startByte: 1, endByte: 9 });
+  const part = read.slice(3);
+  read.fill(0);
+  expect(Buffer.from(part).toString()).toBe('45678');
+  expect(Buffer.from(await store.read('a', { startByte: 0, endByte: 10 })).toString()).toBe('0123456789');
+});
+
 storeConformance('memory', memoryFixture, { manyObjects: 1100 });
 storeConformance('file', fileFixture, { manyObjects: 1100 });
 storeConformance(

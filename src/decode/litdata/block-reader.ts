@@ -53,7 +53,6 @@ export class ChunkReader implements BlockReader {
     const layout = this.#layout;
     if (layout.kind === 'tokens')
       return { slice: wanted.rows ? this.#documents(startRow, items, layout.item) : undefined, beside: undefined };
-    const { leaves, column, use, stored, id } = layout;
     const { ranges } = this;
     const slice: EncodedLitdataSlice = {
       format: 'litdata',
@@ -61,11 +60,8 @@ export class ChunkReader implements BlockReader {
       rows: endRow - startRow,
       startRow,
       ...items,
-      isCompressed: stored === 'samples',
-      leaves,
-      column,
-      use,
-      id,
+      isCompressed: layout.stored === 'samples',
+      wanted: layout,
       ranges,
     };
     return {

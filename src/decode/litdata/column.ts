@@ -10,13 +10,18 @@ import { litdataUnsupported } from './litdata-error.js';
 export type ColumnUse = 'text' | 'tokens';
 
 /** A sample that is one value has no names: it also goes by what it is used as. Errors: `COLUMN_MISSING`. */
-export function findLeaf({ leaves }: LitdataSet, column: string, uri: string, use?: ColumnUse): number {
+export function findLeaf(set: LitdataSet, column: string, uri: string, use?: ColumnUse): number {
+  const { leaves } = set;
   const isBare = leaves.length === 1 && leaves[0].name === BARE_NAME;
   const leaf = isBare && column === use ? 0 : leaves.findIndex(({ name }) => name === column);
   if (leaf >= 0) return leaf;
+  throw missingColumn(set, column, uri);
+}
+
+export function missingColumn({ leaves }: LitdataSet, column: string, uri: string): HeadraceError {
   const names = leaves.map(({ name }) => name);
   const near = nearestNames(column, names);
-  throw new HeadraceError('COLUMN_MISSING', `the samples of ${uri} have no ${column}`, {
+  return new HeadraceError('COLUMN_MISSING', `the samples of ${uri} have no ${column}`, {
     detail: { uri, column, columns: names.slice(0, 50).join(', ') },
     hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `They have ${names.slice(0, 20).join(', ')}.`,
   });
@@ -55,9 +60,19 @@ export function idOf(set: LitdataSet, column: string, uri: string): LitdataId {
   throw wrongType(found, 'id', uri);
 }
 
-function wrongType({ name, format, type }: Leaf, use: ColumnUse | 'id', uri: string): HeadraceError {
-  if (type.kind === 'refused')
-    return litdataUnsupported(uri, `${name} ${type.why}`, 'Write text as str, token ids as a tensor or an array of integers.');
+/** Errors: `SHARD_UNSUPPORTED`, where nothing reads the leaf. */
+export function checkReadable({ name, type }: Leaf, uri: string): void {
+  if (type.kind !== 'refused') return;
+  throw litdataUnsupported(
+    uri,
+    `${name} ${type.why}`,
+    'Write text as str, numbers as int, float, a tensor or an array, and files as bytes. Other values of the samples can be read.',
+  );
+}
+
+function wrongType(leaf: Leaf, use: ColumnUse | 'id', uri: string): HeadraceError {
+  checkReadable(leaf, uri);
+  const { name, format } = leaf;
   const expected = { text: 'text', tokens: 'a list of integers', id: 'text or an integer' }[use];
   return new HeadraceError('COLUMN_TYPE', `${name} of ${uri} is ${format}, not ${expected}`, {
     detail: { uri, column: name, type: format },

@@ -3,8 +3,9 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { canonicalJson } from '../../core/canonical-json.js';
 import { messageOf } from '../../core/errors.js';
+import { companionOf } from '../../core/format.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
-import { leafNames, leafTypeOf, type Leaf } from './leaf.js';
+import { leafPaths, leafTypeOf, nameOfPath, type Leaf, type LeafPath } from './leaf.js';
 import { LITDATA_LIMITS } from './limits.js';
 import { litdataInvalid, litdataUnsupported } from './litdata-error.js';
 
@@ -54,7 +55,7 @@ export type ReadLitdataSet = (store: Store, chunk: ObjectInfo, signal: AbortSign
 export function createSetReader(): ReadLitdataSet {
   const known = new LRUCache<string, { readonly set: Promise<LitdataSet> }>({ max: LITDATA_LIMITS.setsKept });
   return async (store, chunk, signal) => {
-    const path = indexPathOf(chunk.path);
+    const path = companionOf(chunk.path, 'litdata') ?? '';
     const key = store.uri + path;
     const before = known.get(key);
     if (before !== undefined) {
@@ -67,10 +68,6 @@ export function createSetReader(): ReadLitdataSet {
     reading.catch(() => known.delete(key));
     return reading;
   };
-}
-
-function indexPathOf(path: string): string {
-  return `${path.slice(0, path.lastIndexOf('/') + 1)}index.json`;
 }
 
 async function readSet(store: Store, path: string, signal: AbortSignal): Promise<LitdataSet> {
@@ -125,21 +122,26 @@ export function parseSet(bytes: Uint8Array, uri: string): LitdataSet {
 }
 
 function leavesOf({ data_format: formats, data_spec: spec, types }: z.output<typeof configSchema>): Leaf[] {
-  const names = spec === undefined || spec === null ? formats.map((_, i) => String(i)) : leafNames(spec);
-  if (names.length !== formats.length) throw new Error(`its data_spec has ${names.length} leaves, and data_format ${formats.length}`);
-  if (names.length > LITDATA_LIMITS.leavesMax) throw new Error(`its samples have ${names.length} values`);
-  const known = Object(types) as Readonly<Record<string, unknown>>;
+  const paths = spec === undefined || spec === null ? formats.map((_, i): LeafPath => [i]) : leafPaths(spec);
+  if (paths.length !== formats.length) throw new Error(`its data_spec has ${paths.length} leaves, and data_format ${formats.length}`);
+  if (paths.length > LITDATA_LIMITS.leavesMax) throw new Error(`its samples have ${paths.length} values`);
   return formats.map((format, i) => ({
-    name: names[i],
+    name: nameOfPath(paths[i]),
+    path: paths[i],
     format,
     type: leafTypeOf(format),
-    isListOfIntegers: isListOfIntegers(known[names[i]]),
+    listOf: listOf(types, paths[i]),
   }));
 }
 
-function isListOfIntegers(type: unknown): boolean {
-  const { type: kind, value } = Object(type) as Readonly<Record<string, unknown>>;
-  return kind === 'list' && value === 'int';
+/** What the types of the samples say of a leaf: `{ids: {type: list, value: int}, meta: {type: struct, fields: {…}}}`. */
+function listOf(types: unknown, path: LeafPath): Leaf['listOf'] {
+  if (path.length === 0) return undefined;
+  const [key, ...below] = path;
+  const own = (Object(types) as Readonly<Record<string, unknown>>)[key];
+  const { type, value, fields } = Object(own) as Readonly<Record<string, unknown>>;
+  if (below.length > 0) return listOf(fields, below);
+  return type === 'list' ? (['int', 'float', 'bool'] as const).find((name) => name === value) : undefined;
 }
 
 function checked<T>(uri: string, read: () => T): T {

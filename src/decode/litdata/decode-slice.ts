@@ -1,38 +1,19 @@
 /** The worker's half of litData: samples in, rows of text or token ids out. */
-import type { DocumentIds, Rows } from '../decoder.js';
-import { integersOf, tokenIds, type IntegerType } from '../integers.js';
+import type { Rows } from '../decoder.js';
+import { tokenIds, type IntegerType } from '../integers.js';
 import type { EncodedLitdataSlice } from './encoded-slice.js';
+import type { LitdataColumn } from './layout.js';
 import { tokensOfLeaf } from './numbers.js';
-import { findLeaves, type LitdataSamples } from './samples.js';
+import { findLeaves, gathered, type LitdataSamples } from './samples.js';
 
 /** Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
 export function decodeLitdataSlice(slice: EncodedLitdataSlice): Rows {
   const samples = findLeaves(slice);
-  const { use, column } = slice;
+  const { use, column } = slice.wanted;
+  if (column === undefined) throw new Error(`the index of ${slice.uri} was not asked for text or tokens`);
   if (use === 'text') return { kind: 'text', count: samples.rows, ...gathered(samples, column.leaf), valid: undefined };
   const { form } = column;
-  return (form.form === 'list' ? evenRows(samples, column.leaf, form.item) : undefined) ?? tokenRows(samples, slice);
-}
-
-/** Errors: as of `decodeLitdataSlice`. */
-export function decodeLitdataIds(slice: EncodedLitdataSlice): DocumentIds {
-  const { id } = slice;
-  if (id === undefined) throw new Error(`the index of ${slice.uri} was not asked for ids`);
-  const { rows, leafOf } = findLeaves(slice);
-  return Array.from({ length: rows }, (_, row) => {
-    const bytes = leafOf(row, id.leaf);
-    if (!id.isInteger) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
-    return bytes.length === 8 ? String(integersOf(bytes, { bytes: 8, signed: true })[0]) : null;
-  });
-}
-
-/** The bytes of one leaf of all rows. */
-function gathered({ rows, leafOf }: LitdataSamples, leaf: number): { readonly bounds: Int32Array; readonly bytes: Uint8Array } {
-  const bounds = new Int32Array(rows + 1);
-  for (let row = 0; row < rows; row++) bounds[row + 1] = bounds[row] + leafOf(row, leaf).length;
-  const bytes = new Uint8Array(bounds[rows]);
-  for (let row = 0; row < rows; row++) bytes.set(leafOf(row, leaf), bounds[row]);
-  return { bounds, bytes };
+  return (form.form === 'list' ? evenRows(samples, column.leaf, form.item) : undefined) ?? tokenRows(samples, column);
 }
 
 /** All numbers at once; `undefined` where a row has a part of one. */
@@ -49,7 +30,7 @@ function evenRows(samples: LitdataSamples, leaf: number, item: IntegerType): Row
 }
 
 /** Row by row. */
-function tokenRows({ rows, leafOf }: LitdataSamples, { column }: EncodedLitdataSlice): Rows {
+function tokenRows({ rows, leafOf }: LitdataSamples, column: LitdataColumn): Rows {
   const problems = new Map<number, string>();
   const lists: Int32Array[] = [];
   const bounds = new Int32Array(rows + 1);

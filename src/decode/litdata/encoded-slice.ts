@@ -1,7 +1,7 @@
 /** Samples of a chunk of litData on their way to a worker: the bytes of each, one after the other. */
 import type { ByteRange } from '../../store/store.js';
 import type { Wanted } from '../decoder.js';
-import type { LitdataColumn, LitdataId } from './layout.js';
+import type { LitdataSamplesLayout } from './layout.js';
 
 export interface EncodedLitdataSlice {
   readonly format: 'litdata';
@@ -17,17 +17,12 @@ export interface EncodedLitdataSlice {
   readonly bounds: Int32Array<ArrayBuffer>;
   /** Each sample is compressed by itself. */
   readonly isCompressed: boolean;
-  /** Values in each sample. */
-  readonly leaves: number;
-  readonly column: LitdataColumn;
-  readonly use: 'text' | 'tokens';
-  /** What names the documents. */
-  readonly id: LitdataId | undefined;
+  readonly wanted: LitdataSamplesLayout;
   /** What the object was read in to have them. */
   readonly ranges: readonly ByteRange[];
 }
 
-/** Ids lie in the same bytes. */
+/** What is wanted beside the rows lies in the same bytes. */
 export interface EncodedLitdataBeside {
   readonly format: 'litdata';
   readonly slice: EncodedLitdataSlice;

@@ -1,11 +1,15 @@
 /** The leaves of litData's samples: what `data_format` calls them, and how their bytes are to be read. Pure. */
 import { z } from 'zod';
-import { integerOf, integerSchema, type Dtype } from '../integers.js';
+import { DTYPES, integerOf, integerSchema } from '../integers.js';
+import { STORED_DTYPES, type StoredDtype } from '../stored-numbers.js';
 
-/** Numbers that a list may hold. `integer` is undefined of floating-point numbers and others. */
+/** Numbers that a list may hold. */
 export interface ListItem {
   readonly name: string;
+  /** `undefined` of floating-point numbers and others. */
   readonly integer: ReturnType<typeof integerOf> | undefined;
+  /** `undefined` of complex numbers and others that nobody else has. */
+  readonly dtype: StoredDtype | undefined;
 }
 
 export type LeafType =
@@ -22,12 +26,16 @@ export type LeafType =
 
 export interface Leaf {
   readonly name: string;
+  /** The same apart: keys, and positions as numbers. */
+  readonly path: LeafPath;
   /** As `data_format` has it. */
   readonly format: string;
   readonly type: LeafType;
-  /** Of nested values, as far as the index says it. */
-  readonly isListOfIntegers: boolean;
+  /** Of nested values that are lists: of what, as far as the index says it. */
+  readonly listOf: 'int' | 'float' | 'bool' | undefined;
 }
+
+export type LeafPath = readonly (string | number)[];
 
 /** What litData writes for a type of torch, by number. Source: `litdata/constants.py`, `_TORCH_DTYPES_MAPPING`. */
 const TORCH_TYPES = [
@@ -44,7 +52,10 @@ const NUMPY_TYPES = [
 export function listItem(of: 'tensor' | 'numpy', code: number): ListItem | undefined {
   const name = (of === 'tensor' ? TORCH_TYPES : NUMPY_TYPES).at(code);
   if (name === undefined || code < 0) return undefined;
-  return { name, integer: /^u?int\d+$/.test(name) ? integerOf(name as Dtype) : undefined };
+  const integer = DTYPES.find((dtype) => dtype === name);
+  // a truth is a byte, 0 or 1
+  const dtype = name === 'bool' ? 'uint8' : STORED_DTYPES.find((own) => own === name);
+  return { name, integer: integer && integerOf(integer), dtype };
 }
 
 /** Files, encoded images and the like: their bytes are those of the file. */
@@ -99,21 +110,22 @@ export const BARE_NAME = 'value';
 /** Nested deeper than any sample: a spec that is, is damage. */
 const DEPTH_MAX = 64;
 
-/** The names of the leaves in their order: keys of dicts, positions in tuples and lists, joined by dots. Throws `Error`, `SyntaxError`, `ZodError`. */
-export function leafNames(dataSpec: string): string[] {
+/** Where the leaves are, in their order: by keys of dicts, and positions in tuples and lists. Throws `Error`, `SyntaxError`, `ZodError`. */
+export function leafPaths(dataSpec: string): LeafPath[] {
   const [protocol, tree] = z.tuple([z.number(), z.unknown()]).parse(JSON.parse(dataSpec));
   if (protocol !== 1) throw new Error(`its data_spec has version ${protocol}, and 1 is read`);
-  const names = namesBelow(nodeSchema.parse(tree), [], 0);
-  return names.map((path) => (path.length === 0 ? BARE_NAME : path.join('.')));
+  return pathsBelow(nodeSchema.parse(tree), [], 0);
 }
 
-function namesBelow({ type, context, children_spec: children }: Node, path: readonly string[], depth: number): (readonly string[])[] {
+export function nameOfPath(path: LeafPath): string {
+  return path.length === 0 ? BARE_NAME : path.join('.');
+}
+
+function pathsBelow({ type, context, children_spec: children }: Node, path: LeafPath, depth: number): LeafPath[] {
   if (type === null) return [path];
   if (depth > DEPTH_MAX) throw new Error(`its data_spec is nested more than ${DEPTH_MAX} times`);
   const keys = keysOf(context);
-  return children.flatMap((child, i) =>
-    namesBelow(child, [...path, keys?.length === children.length ? String(keys[i]) : String(i)], depth + 1),
-  );
+  return children.flatMap((child, i) => pathsBelow(child, [...path, keys?.length === children.length ? String(keys[i]) : i], depth + 1));
 }
 
 /** Of a dict, or one of its kin; `undefined`: positions are all that there is. */
@@ -158,8 +170,8 @@ export function formOf({ type, format }: Pick<Leaf, 'type' | 'format'>, use: 'te
 }
 
 /** What a source may well use it as. */
-export function useOf({ type, isListOfIntegers }: Leaf): 'text' | 'tokens' | undefined {
+export function useOf({ type, listOf }: Leaf): 'text' | 'tokens' | undefined {
   if (type.kind === 'text') return 'text';
-  const isTokens = type.kind === 'list' ? type.item.integer !== undefined : type.kind === 'nested' && isListOfIntegers;
+  const isTokens = type.kind === 'list' ? type.item.integer !== undefined : type.kind === 'nested' && listOf === 'int';
   return isTokens ? 'tokens' : undefined;
 }

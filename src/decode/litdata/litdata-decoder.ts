@@ -4,19 +4,24 @@ import { createTurns } from '../../core/turns.js';
 import type { ByteRange, ObjectInfo, Store } from '../../store/store.js';
 import { createArrowDecoder } from '../arrow/block-reader.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
-import type { BlockReader, ColumnDescription, PlainDecoder, PlainRequest, Scan, ShardDescription, ShardIndex } from '../decoder.js';
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '../../core/canonical-json.js';
+import type { Filter } from '../../core/filter/filter.js';
+import type { BlockReader, ColumnDescription, ColumnRequest, Decoder, Scan, ShardDescription, ShardIndex } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
 import { shardOfPart, storeOfPart } from './arrow-part.js';
 import { ChunkReader, estimateChunk } from './block-reader.js';
-import { columnOf, idOf, tokensOf } from './column.js';
+import type { IntegerType } from '../integers.js';
+import { tokensOf } from './column.js';
 import { createSetReader, type LitdataSet } from './data-set.js';
 import { indexChunk, type FoundUnit, type IndexedChunk } from './index-chunk.js';
 import { litdataShardLayout, type LitdataShardLayout, type LitdataStored } from './layout.js';
 import { useOf } from './leaf.js';
 import { litdataInvalid, litdataUnsupported } from './litdata-error.js';
+import { wantedOf, type LitdataWanted } from './wanted.js';
 
 /** `scan` runs in a worker. */
-export function createLitdataDecoder(scan: Scan): PlainDecoder {
+export function createLitdataDecoder(scan: Scan): Decoder {
   const arrow = createArrowDecoder();
   const readSet = createSetReader();
   const inTurn = createTurns(CONTENT_LIMITS.passesMax);
@@ -31,14 +36,22 @@ export function createLitdataDecoder(scan: Scan): PlainDecoder {
     // one that is compressed as a whole has a decompressor of its own
     return { set, chunk: await (set.compression?.of === 'chunk' ? inTurn(read) : read()) };
   };
-  const indexPart = (store: Store, object: ObjectInfo, part: ByteRange, request: PlainRequest, signal: AbortSignal): Promise<ShardIndex> =>
-    arrow.index(storeOfPart(store, part), { ...object, size: part.endByte - part.startByte }, request, signal);
+  const indexPart = (
+    store: Store,
+    object: ObjectInfo,
+    part: ByteRange,
+    request: ColumnRequest,
+    signal: AbortSignal,
+    filter?: Filter,
+  ): Promise<ShardIndex> =>
+    arrow.index(storeOfPart(store, part), { ...object, size: part.endByte - part.startByte }, request, signal, filter);
   return {
-    index: async (store, object, request, signal = new AbortController().signal) => {
+    index: async (store, object, request, signal = new AbortController().signal, filter) => {
       const { set, chunk } = await readChunk(store, object, signal);
       const { found } = chunk;
-      if (found.kind === 'items') return indexItems(chunk, found, set, request, store.uri + object.path);
-      return indexRows(chunk, found.part, await indexPart(store, object, found.part, request, signal), store.uri + object.path);
+      if (found.kind === 'items') return indexItems(chunk, found, set, request, filter, store.uri + object.path);
+      const rows = await indexPart(store, object, found.part, request, signal, filter);
+      return indexRows(chunk, found.part, rows, store.uri + object.path);
     },
     describe: async (store, object, signal = new AbortController().signal) => {
       const { set, chunk } = await readChunk(store, object, signal);
@@ -63,8 +76,14 @@ export function createLitdataDecoder(scan: Scan): PlainDecoder {
         ? arrow.estimateBlock(shardOfPart(shard, layout, layout.arrow), block, withIds)
         : estimateChunk(layout, shard, block);
     },
+    fieldTypes: (shard) => {
+      const layout = litdataShardLayout(shard.layout);
+      if (layout.kind === 'arrow') return arrow.fieldTypes?.(shardOfPart(shard, layout, layout.arrow));
+      return shard.rows === 0 || layout.kind === 'tokens' ? undefined : layout.fields?.map(({ type }) => type);
+    },
     // of samples they lie in what is read anyway
     storedIdBytes: (unit) => (isPlaced(unit) ? 0 : arrow.storedIdBytes(unit)),
+    storedFilterBytes: (unit) => (isPlaced(unit) ? 0 : arrow.storedFilterBytes?.(unit)),
   };
 }
 
@@ -96,31 +115,47 @@ function indexItems(
   { contentId, items: rows }: IndexedChunk,
   { stored, tableByte, units }: Extract<IndexedChunk['found'], { readonly kind: 'items' }>,
   set: LitdataSet,
-  { column, kind: use, id }: PlainRequest,
+  request: ColumnRequest,
+  filter: Filter | undefined,
   uri: string,
 ): ShardIndex {
   if (set.isTokens) {
     if (stored !== 'plain' && stored !== 'chunk')
       throw litdataInvalid(uri, 'its token ids are compressed in groups, which litData does not do', 0);
-    if (id !== undefined) throw litdataUnsupported(uri, 'its samples are token ids, and nothing names them', 'Leave `id` out.');
-    const item = tokensOf(set, column, use, uri);
+    const item = itemsOf(set, request, filter, uri);
     const layout: LitdataShardLayout = { kind: 'tokens', stored, tableByte, item };
     return { contentId, rows, units: unitsOf(units, ({ decodedBytes }) => (4 * decodedBytes) / item.bytes), layout: { ...layout } };
   }
-  const chosen = columnOf(set, column, use, uri);
+  const wanted = wantedOf(set, request, filter, uri);
   const leaves = set.leaves.length;
-  const layout: LitdataShardLayout = {
-    kind: 'samples',
-    stored,
-    tableByte,
-    leaves,
-    column: chosen,
-    use,
-    ...(id !== undefined && { id: idOf(set, id, uri) }),
-  };
-  const width = leaves === 1 && chosen.form.form === 'list' ? chosen.form.item.bytes : 4;
+  const lists = listsOf(set, wanted);
+  const layout: LitdataShardLayout = { kind: 'samples', stored, tableByte, leaves, ...wanted };
+  const form = wanted.column?.form;
+  const width = leaves === 1 && form?.form === 'list' ? form.item.bytes : 4;
   const valueBytes = ({ decodedBytes, rows: own }: FoundUnit): number => Math.max(0, decodedBytes - 4 * leaves * own);
-  return { contentId, rows, units: unitsOf(units, (unit) => (4 * valueBytes(unit)) / width), layout: { ...layout } };
+  return {
+    contentId: lists === undefined ? contentId : createHash('sha256').update(`${contentId} ${lists}`).digest('hex'),
+    rows,
+    units: unitsOf(units, (unit) => (4 * valueBytes(unit)) / width),
+    layout: { ...layout },
+  };
+}
+
+/** What `index.json` says that lists which are served hold: it decides about what they are served as, and nothing else tells it. */
+function listsOf({ leaves }: LitdataSet, { fields = [] }: LitdataWanted): string | undefined {
+  const lists = fields.flatMap(({ leaf, source }) => (source.form === 'nested' ? [[leaf, leaves[leaf].listOf ?? null]] : []));
+  return lists.length === 0 ? undefined : canonicalJson(lists);
+}
+
+/** Of items that are token ids there is nothing else to read. Errors: `COLUMN_MISSING`, `COLUMN_TYPE`, `SHARD_UNSUPPORTED`. */
+function itemsOf(set: LitdataSet, { column, kind, id, fields }: ColumnRequest, filter: Filter | undefined, uri: string): IntegerType {
+  const isPlain = (kind === 'text' || kind === 'tokens') && id === undefined && fields === undefined && filter === undefined;
+  if (isPlain) return tokensOf(set, column, kind, uri);
+  throw litdataUnsupported(
+    uri,
+    'its samples are token ids, and nothing lies beside them',
+    'Name them in `tokens`, and leave `id`, `fields` and `where` out; or write samples of several values with the default loader.',
+  );
 }
 
 function unitsOf(units: readonly FoundUnit[], decodedBytes: (unit: FoundUnit) => number): Unit[] {

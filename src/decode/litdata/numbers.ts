@@ -1,13 +1,14 @@
 /**
- * Lists of whole numbers in a leaf, as token ids: with a header of litData's, or in its form of nested values. Pure.
+ * Numbers in a leaf: with a header of litData's, or without one. Pure.
  *
  *   tensor   type, dimensions (uint32, big-endian) │ shape │ numbers            numpy    the same little-endian
- *   nested   tag │ count (uint32) │ int64 …                                    or JSON, which older versions wrote
  *
- * Source of the layouts: `TensorSerializer`, `NumpySerializer`, `_nested_dumps` in `litdata/streaming/serializers.py`.
+ * Source of the layouts: `TensorSerializer`, `NumpySerializer` in `litdata/streaming/serializers.py`.
  */
 import { integersOf, type IntegerType } from '../integers.js';
-import { listItem, type LeafForm } from './leaf.js';
+import { widthOf, type StoredNumbers } from '../stored-numbers.js';
+import { listItem, type LeafForm, type ListItem } from './leaf.js';
+import { nestedNumbers } from './nested.js';
 
 /** Ids, or what is wrong with the row, in words that follow it. */
 export type RowTokens = Int32Array | string;
@@ -44,6 +45,30 @@ function idOf(value: number | bigint): number {
 }
 
 function tokensOfArray(bytes: Uint8Array, of: 'tensor' | 'numpy'): RowTokens {
+  const array = readArray(bytes, of);
+  if (typeof array === 'string') return array;
+  const { item, shape, values } = array;
+  if (item.integer === undefined) return `has an array of ${item.name}, and no whole numbers`;
+  // a batch of one, as tokenizers return it
+  if (shape.filter((size) => size !== 1).length > 1) return `has an array of ${shape.join(' × ')}, and no list`;
+  return tokensOfItems(values, item.integer);
+}
+
+/** All of an array's numbers, in the order in which they are stored; `undefined`: it has none. */
+export function numbersOfArray(bytes: Uint8Array, of: 'tensor' | 'numpy'): StoredNumbers | undefined {
+  const array = readArray(bytes, of);
+  return typeof array === 'string' || array.item.dtype === undefined ? undefined : { dtype: array.item.dtype, bytes: array.values };
+}
+
+interface LeafArray {
+  readonly item: ListItem;
+  readonly shape: readonly number[];
+  /** As many as the shape says. */
+  readonly values: Uint8Array;
+}
+
+/** Or what is wrong with it, in words that follow the row. */
+function readArray(bytes: Uint8Array, of: 'tensor' | 'numpy'): LeafArray | string {
   if (bytes.length < 8) return `has ${bytes.length} bytes, and no array`;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const isLittle = of === 'numpy';
@@ -51,44 +76,17 @@ function tokensOfArray(bytes: Uint8Array, of: 'tensor' | 'numpy'): RowTokens {
   const start = 8 + 4 * dimensions;
   if (dimensions > DIMENSIONS_MAX || start > bytes.length) return `has an array of ${dimensions} dimensions in ${bytes.length} bytes`;
   const item = listItem(of, code);
-  if (item?.integer === undefined) return `has an array of ${item?.name ?? `the unknown type ${code}`}, and no whole numbers`;
+  if (item === undefined) return `has an array of the unknown type ${code}, and no whole numbers`;
   const shape = Array.from({ length: dimensions }, (_, i) => view.getUint32(8 + 4 * i, isLittle));
-  // a batch of one, as tokenizers return it
-  if (shape.filter((size) => size !== 1).length > 1) return `has an array of ${shape.join(' × ')}, and no list`;
+  const values = bytes.subarray(start);
   const items = shape.reduce((product, size) => product * size, 1);
-  if (items * item.integer.bytes !== bytes.length - start) return `has an array of ${shape.join(' × ')} in ${bytes.length - start} bytes`;
-  return tokensOfItems(bytes.subarray(start), item.integer);
+  const isWhole = item.dtype === undefined || items * widthOf(item.dtype) === values.length;
+  return isWhole ? { item, shape, values } : `has an array of ${shape.join(' × ')} in ${values.length} bytes`;
 }
 
-const TAG_JSON = 0;
-const TAG_TEXTS = 1;
-const TAG_INTEGERS = 2;
-/** What is no tag begins JSON. */
-const TAG_MAX = 0x20;
-
+/** Of int64, as litData writes whole numbers in lists of Python. */
 function tokensOfNested(bytes: Uint8Array): RowTokens {
-  if (bytes.length === 0 || bytes[0] > TAG_MAX) return tokensOfJson(bytes);
-  if (bytes.length < 5) return 'has no list of numbers';
-  const count = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(1, true);
-  const rest = bytes.subarray(5);
-  switch (bytes[0]) {
-    case TAG_INTEGERS:
-      return rest.length === 8 * count ? tokensOfItems(rest, { bytes: 8, signed: true }) : `has ${count} numbers in ${rest.length} bytes`;
-    case TAG_JSON:
-      return rest.length === count ? tokensOfJson(rest) : `has JSON of ${count} bytes in ${rest.length}`;
-    case TAG_TEXTS: // as which a list without items is written
-      return count === 0 && rest.length === 0 ? new Int32Array(0) : 'has a list of texts, and none of numbers';
-    default:
-      return 'has no list of numbers';
-  }
-}
-
-function tokensOfJson(bytes: Uint8Array): RowTokens {
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
-  } catch {
-    return 'has JSON that cannot be read';
-  }
-  return Array.isArray(value) && value.every(Number.isSafeInteger) ? inRange(value as readonly number[]) : 'has no list of whole numbers';
+  const numbers = nestedNumbers(bytes);
+  if (typeof numbers === 'string') return numbers;
+  return numbers.dtype === 'int64' ? tokensOfItems(numbers.bytes, { bytes: 8, signed: true }) : 'has no list of whole numbers';
 }

@@ -8,6 +8,7 @@ import { messageOf } from '../../core/errors.js';
 import { FrameError } from '../compressed/frames.js';
 import { ZstdDecoder, ZstdUnsupported } from '../compressed/zstd-decoder.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
+import { numberAt, viewOf, widthOf, type StoredDtype } from '../stored-numbers.js';
 import { litdataInvalid, litdataUnsupported } from './litdata-error.js';
 import type { EncodedLitdataSlice } from './encoded-slice.js';
 
@@ -17,13 +18,17 @@ export interface LitdataSamples {
   readonly rows: number;
   /** Bytes of a leaf of a row: a view. */
   readonly leafOf: (row: number, leaf: number) => Uint8Array;
+  /** The same of a leaf that is one number. Errors: `SHARD_INVALID`, where it has other than its bytes. */
+  readonly fixedOf: (row: number, leaf: number, dtype: StoredDtype) => Uint8Array;
+  readonly numberOf: (row: number, leaf: number, dtype: StoredDtype) => number | bigint;
 }
 
 type SlicePlace = Pick<EncodedLitdataSlice, 'uri' | 'startRow' | 'startByte'>;
 
 /** Errors: `SHARD_INVALID`, where the sizes of a sample's leaves are not those of the sample; `SHARD_UNSUPPORTED`. */
 export function findLeaves(slice: EncodedLitdataSlice): LitdataSamples {
-  const { rows, leaves, isCompressed } = slice;
+  const { rows, isCompressed } = slice;
+  const { leaves } = slice.wanted;
   const { bytes, bounds } = isCompressed ? inflated(slice) : slice;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const ends = new Int32Array(rows * leaves);
@@ -38,13 +43,26 @@ export function findLeaves(slice: EncodedLitdataSlice): LitdataSamples {
     }
     if (at !== end) throw broken(slice, row, `its values end ${end - at} bytes before it does`);
   }
-  return {
-    rows,
-    leafOf: (row, leaf) => {
-      const end = ends[row * leaves + leaf];
-      return bytes.subarray(leaf === 0 ? bounds[row] + SIZE_BYTES * leaves : ends[row * leaves + leaf - 1], end);
-    },
+  const leafOf = (row: number, leaf: number): Uint8Array => {
+    const end = ends[row * leaves + leaf];
+    return bytes.subarray(leaf === 0 ? bounds[row] + SIZE_BYTES * leaves : ends[row * leaves + leaf - 1], end);
   };
+  const fixedOf = (row: number, leaf: number, dtype: StoredDtype): Uint8Array => {
+    const value = leafOf(row, leaf);
+    if (value.length !== widthOf(dtype))
+      throw broken(slice, row, `value ${leaf} has ${value.length} bytes, and is a number of ${widthOf(dtype)}`);
+    return value;
+  };
+  return { rows, leafOf, fixedOf, numberOf: (row, leaf, dtype) => numberAt(viewOf(fixedOf(row, leaf, dtype)), 0, dtype) };
+}
+
+/** The bytes of one leaf of all rows. */
+export function gathered({ rows, leafOf }: LitdataSamples, leaf: number): { readonly bounds: Int32Array; readonly bytes: Uint8Array } {
+  const bounds = new Int32Array(rows + 1);
+  for (let row = 0; row < rows; row++) bounds[row + 1] = bounds[row] + leafOf(row, leaf).length;
+  const bytes = new Uint8Array(bounds[rows]);
+  for (let row = 0; row < rows; row++) bytes.set(leafOf(row, leaf), bounds[row]);
+  return { bounds, bytes };
 }
 
 function broken(

@@ -1,8 +1,8 @@
 /** The worker's half of MDS: samples in, rows out. */
 import type { Rows } from '../decoder.js';
 import { integerOf, tokenIds, type Dtype } from '../integers.js';
+import { widthOf } from '../stored-numbers.js';
 import { isInteger, isRow } from './columns.js';
-import { widthOf } from './encoding.js';
 import type { EncodedMdsSlice } from './encoded-slice.js';
 import { columnValues, joinedValues, readArray, type ColumnValues } from './values.js';
 

@@ -9,6 +9,7 @@
  *
  * Source: `streaming/base/format/mds/encodings.py` of MosaicML Streaming 0.13.
  */
+import { widthOf, type StoredDtype } from '../stored-numbers.js';
 
 /** With the byte that stands for each at the start of an array. */
 const DTYPE_CODES = {
@@ -23,19 +24,17 @@ const DTYPE_CODES = {
   uint64: 64,
   int64: 65,
   float64: 66,
-} as const;
+} as const satisfies Readonly<Record<StoredDtype, number>>;
 
-export type MdsDtype = keyof typeof DTYPE_CODES;
-
-const DTYPES = Object.keys(DTYPE_CODES) as MdsDtype[];
+const DTYPES = Object.keys(DTYPE_CODES) as StoredDtype[];
 
 export type MdsEncoding =
   | { readonly kind: 'text' | 'bytes' | 'json' | 'pickle' }
   /** A number in decimal digits. */
   | { readonly kind: 'digits'; readonly isInteger: boolean }
-  | { readonly kind: 'number'; readonly dtype: MdsDtype }
+  | { readonly kind: 'number'; readonly dtype: StoredDtype }
   /** What is `undefined` stands before the numbers of each array. */
-  | { readonly kind: 'array'; readonly dtype: MdsDtype | undefined; readonly shape: readonly number[] | undefined }
+  | { readonly kind: 'array'; readonly dtype: StoredDtype | undefined; readonly shape: readonly number[] | undefined }
   /** One that is newer than this reader. */
   | { readonly kind: 'unknown' };
 
@@ -71,11 +70,6 @@ export function fixedBytesOf(encoding: MdsEncoding): number | undefined {
   return encoding.shape.reduce((product, size) => product * size, widthOf(encoding.dtype));
 }
 
-/** In bytes. */
-export function widthOf(dtype: MdsDtype): number {
-  return Number(dtype.replace(/\D+/, '')) / 8;
-}
-
-export function dtypeOfCode(code: number): MdsDtype | undefined {
+export function dtypeOfCode(code: number): StoredDtype | undefined {
   return DTYPES.find((dtype) => DTYPE_CODES[dtype] === code);
 }

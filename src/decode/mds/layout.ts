@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
 import { DTYPES } from '../integers.js';
+import { fieldTypeSchema } from '../layout-types.js';
 
 const byte = z.int().min(0);
 
@@ -15,14 +16,7 @@ const columnSchema = z.object({
 const fieldSchema = z.object({
   name: z.string(),
   column: z.string(),
-  type: z.union([
-    z.object({ kind: z.enum(['text', 'bytes']) }),
-    z.object({
-      kind: z.literal('numbers'),
-      dtype: z.enum(['uint8', 'int32', 'int64', 'float32', 'float64']),
-      size: z.int().min(1).nullable(),
-    }),
-  ]),
+  type: fieldTypeSchema,
 });
 
 /** What a filter compares. */

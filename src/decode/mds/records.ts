@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { JsonValue } from '../../core/canonical-json.js';
 import type { DecodedRecord, RecordRows } from '../decoder.js';
+import { exactValue } from '../record-values.js';
 import type { EncodedMdsSlice } from './encoded-slice.js';
 import { columnValues, numberOf, type ColumnValues } from './values.js';
 
@@ -20,15 +21,9 @@ function recordOf(columns: readonly ColumnValues[], row: number): DecodedRecord 
 
 function valueOf({ encoding, at }: ColumnValues, row: number): JsonValue {
   const value = at(row);
-  if (encoding.kind === 'number') return exact(numberOf(value, encoding.dtype));
+  if (encoding.kind === 'number') return exactValue(numberOf(value, encoding.dtype));
   const text = Buffer.from(value.buffer, value.byteOffset, value.length).toString('utf8');
   return encoding.kind === 'json' ? jsonOf(text) : text;
-}
-
-/** In decimal where a number does not hold it; what is no number in JSON is null. */
-function exact(value: number | bigint): JsonValue {
-  if (typeof value === 'number') return Number.isFinite(value) ? value : null;
-  return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
 }
 
 /** What is no JSON stays text, and whoever reads it says what is wrong with it. */

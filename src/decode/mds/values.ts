@@ -1,9 +1,9 @@
 /** Where the values of a column are in the samples of a slice, and what they are by their encoding. The worker's half of MDS reads nothing otherwise. */
+import { numberAt, viewOf, widthOf, type StoredDtype } from '../stored-numbers.js';
 import { SIZE_BYTES } from './columns.js';
-import { dtypeOfCode, encodingOf, widthOf, type MdsDtype, type MdsEncoding } from './encoding.js';
+import { dtypeOfCode, encodingOf, type MdsEncoding } from './encoding.js';
 import type { EncodedMdsSlice } from './encoded-slice.js';
 import { mdsInvalid } from './mds-error.js';
-import { halfValue } from '../half-float.js';
 
 /** A column of the slice's rows. */
 export interface ColumnValues {
@@ -64,7 +64,7 @@ export function joinedValues({ at }: ColumnValues, rows: number): { readonly byt
 }
 
 export interface MdsArray {
-  readonly dtype: MdsDtype;
+  readonly dtype: StoredDtype;
   readonly shape: readonly number[];
   /** Little-endian, as many as the shape says. */
   readonly values: Uint8Array;
@@ -88,7 +88,8 @@ export function readArray(value: Uint8Array, encoding: Extract<MdsEncoding, { ki
     const width = 1 << (value[at] & 3);
     at++;
     if (value.length < at + dimensions * width) return cut;
-    shape = Array.from({ length: dimensions }, (_, i) => unsignedAt(view, at + i * width, width));
+    const dtypeOfSize = SIZE_DTYPES[width] ?? 'uint64';
+    shape = Array.from({ length: dimensions }, (_, i) => Number(numberAt(view, at + i * width, dtypeOfSize)));
     at += dimensions * width;
   }
   const values = value.subarray(at);
@@ -97,48 +98,10 @@ export function readArray(value: Uint8Array, encoding: Extract<MdsEncoding, { ki
   return { dtype, shape, values };
 }
 
-function unsignedAt(view: DataView, at: number, width: number): number {
-  switch (width) {
-    case 1:
-      return view.getUint8(at);
-    case 2:
-      return view.getUint16(at, true);
-    case 4:
-      return view.getUint32(at, true);
-    default:
-      return Number(view.getBigUint64(at, true));
-  }
-}
-
-/** The number at a byte. */
-export function numberAt(view: DataView, at: number, dtype: MdsDtype): number | bigint {
-  switch (dtype) {
-    case 'int8':
-      return view.getInt8(at);
-    case 'int16':
-      return view.getInt16(at, true);
-    case 'int32':
-      return view.getInt32(at, true);
-    case 'int64':
-      return view.getBigInt64(at, true);
-    case 'uint64':
-      return view.getBigUint64(at, true);
-    case 'float16':
-      return halfValue(view.getUint16(at, true));
-    case 'float32':
-      return view.getFloat32(at, true);
-    case 'float64':
-      return view.getFloat64(at, true);
-    default:
-      return unsignedAt(view, at, widthOf(dtype));
-  }
-}
+/** Unsigned, by their width. */
+const SIZE_DTYPES: Readonly<Record<number, StoredDtype | undefined>> = { 1: 'uint8', 2: 'uint16', 4: 'uint32' };
 
 /** Of a column that is one number a row. */
-export function numberOf(value: Uint8Array, dtype: MdsDtype): number | bigint {
+export function numberOf(value: Uint8Array, dtype: StoredDtype): number | bigint {
   return numberAt(viewOf(value), 0, dtype);
-}
-
-export function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, length);
 }

@@ -7,8 +7,9 @@ import { LIMITS } from '../../config/limits.js';
 import { checkComparable } from '../comparable.js';
 import type { ColumnRequest } from '../decoder.js';
 import { DTYPES } from '../integers.js';
+import { servedDtypeOf, type StoredDtype } from '../stored-numbers.js';
 import { checkReadable, findColumn, isInteger, namedColumn } from './columns.js';
-import { encodingOf, type MdsDtype } from './encoding.js';
+import { encodingOf } from './encoding.js';
 import type { MdsColumn, MdsCompared, MdsField, MdsShardLayout } from './layout.js';
 
 const optionsSchema = z.object({ array: z.object({ dtype: z.enum(DTYPES) }).optional() });
@@ -71,9 +72,9 @@ function fieldOf(columns: readonly MdsColumn[], { name, column, size }: FieldReq
       detail: { uri, column, encoding: stored },
       hint,
     });
-  const served = (dtype: MdsDtype, isList: boolean): FieldDtype => {
+  const served = (dtype: StoredDtype, isList: boolean): FieldDtype => {
     if (dtype === 'uint64') throw refused('which no field holds', 'Write it as int64, or as str_int, which is served as text.');
-    return servedDtype(dtype, isList);
+    return servedDtypeOf(dtype, isList);
   };
   switch (encoding.kind) {
     case 'text':
@@ -95,27 +96,6 @@ function fieldOf(columns: readonly MdsColumn[], { name, column, size }: FieldReq
     }
     default:
       throw refused('which is not known here', 'Fields are text, bytes, images, numbers, and arrays of numbers.');
-  }
-}
-
-/** Those of arrays are what models take, so that doubles in them become float32; a double by itself keeps its digits. */
-function servedDtype(dtype: MdsDtype, isList: boolean): FieldDtype {
-  switch (dtype) {
-    case 'uint8':
-    case 'int32':
-    case 'int64':
-    case 'float32':
-      return dtype;
-    case 'int8':
-    case 'int16':
-    case 'uint16':
-      return 'int32';
-    case 'float16':
-      return 'float32';
-    case 'float64':
-      return isList ? 'float32' : 'float64';
-    default:
-      return 'int64';
   }
 }
 

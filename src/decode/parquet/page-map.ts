@@ -110,10 +110,10 @@ export class PageMap {
     }
   }
 
-  /** Whether all bytes of the rows before this one are known. */
+  /** Whether all bytes of the rows before this one are known. Behind counted rows nothing may be wrong: it would be the rest of the last one, or too much. */
   #isSettled(endRow: number): boolean {
     if (this.#nextRow !== endRow) return this.#nextRow > endRow;
-    return !this.#counted || this.#nextByte >= this.#layout.endByte;
+    return !this.#counted || (this.#nextByte >= this.#layout.endByte && this.#damage === undefined);
   }
 
   /** Far from the wanted rows, large requests; near them, small ones, whose bytes are the wanted pages themselves. */

@@ -7,6 +7,13 @@ import { createLitdataDecoder } from '../../../dist/src/decode/litdata/litdata-d
 import { scanHere } from '../../../dist/src/decode/scan.js';
 import { memoryStore, type MemoryStore } from '../../../dist/src/store/memory.js';
 import type { Store } from '../../../dist/src/store/store.js';
+import { whereSchema, type WhereInput } from '../../../src/config/where.js';
+import { describeField, numbersOf, type FieldType, type FieldTypeName } from '../../../src/core/fields.js';
+import type { Shard } from '../../../src/core/shard.js';
+import type { BlockReader, FieldRows } from '../../../src/decode/decoder.js';
+import { nestedValue } from '../../../src/decode/litdata/nested.js';
+import { fatesOf, ROW_TAKEN, type RowSelection } from '../../../src/select/selection.js';
+import { besideOf, decodeSlice, sliceOf } from '../../support/slices.js';
 import { indexShard, readShard, type Value } from '../read-shard.js';
 
 /** What litData's own writer made of 40 rows, and its own reader of that: see write-fixtures.py. */
@@ -108,6 +115,251 @@ describe('litData', () => {
     const own = decoder();
     const shard = await indexShard(storeOf(set), `${set}/chunk-0-0.bin`, own, { ...request, id });
     expect((await readShard(storeOf(set), shard, own, { sliceRows: 5, withIds: true })).ids).toEqual(ids());
+  });
+
+  describe('columns beside the rows', () => {
+    type Field = readonly [column: string, size?: number | undefined, type?: FieldTypeName];
+    const fieldsOf = (fields: readonly Field[]): ColumnRequest => ({
+      column: '',
+      kind: 'none',
+      fields: fields.map(([column, size, type], i) => ({ name: `f${i}`, column, size, type })),
+    });
+
+    /** Of all rows of a set, in slices: the fields, by row. A bad row has null. */
+    async function readFields(set: string, fields: readonly Field[], sliceRows = 5): Promise<{ types: string[]; values: unknown[][] }> {
+      const values: unknown[][] = fields.map(() => []);
+      let types: string[] = [];
+      const store = storeOf(set);
+      const own = decoder();
+      for (const chunk of chunksOf(set)) {
+        const shard = await indexShard(store, `${set}/${chunk}`, own, fieldsOf(fields));
+        const served = own.fieldTypes?.(shard) ?? [];
+        types = served.map(describeField);
+        await eachSlice(shard, own, store, sliceRows, async (reader, start, end) => {
+          const { fields: found = [] } = await besideOf(reader, start, end, { fields: true });
+          for (const [i, field] of found.entries()) values[i].push(...fieldValues(field, served[i], end - start));
+        });
+      }
+      return { types, values };
+    }
+
+    async function eachSlice(
+      shard: Shard,
+      own: Decoder,
+      store: Store,
+      sliceRows: number,
+      read: (reader: BlockReader, start: number, end: number) => Promise<void>,
+    ): Promise<void> {
+      for (const [unit, { startRow, rows }] of shard.units.entries()) {
+        const block = { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes: 1 };
+        const reader = own.openBlock(store, shard.path, shard, block);
+        for (let row = startRow; row < block.endRow; row += sliceRows) await read(reader, row, Math.min(block.endRow, row + sliceRows));
+      }
+    }
+
+    function fieldValues({ bytes, bounds, rowBytes, valid }: FieldRows, type: FieldType, rows: number): unknown[] {
+      return Array.from({ length: rows }, (_, row) => {
+        if (valid?.[row] === 0) return null;
+        const [start, end] = bounds === undefined ? [row * rowBytes, (row + 1) * rowBytes] : [bounds[row], bounds[row + 1]];
+        const value = bytes.slice(start, end);
+        if (type.kind !== 'numbers') return Buffer.from(value).toString(type.kind === 'text' ? 'utf8' : 'base64');
+        const numbers = numbersOf(type.dtype, value.buffer);
+        return type.size === null ? numbers[0] : Array.from<number | bigint, number>(numbers, Number);
+      });
+    }
+
+    const FIELDS: readonly (readonly [Field, string, ((value: never, row: number) => unknown)?])[] = [
+      [['image'], 'bytes'],
+      [['text'], 'text'],
+      [['raw'], 'bytes'],
+      // JSON holds them as doubles
+      [['n'], 'int64', (_value, row) => BigInt(row) * 10n ** 17n - 5n],
+      [['score'], 'float64'],
+      [['good'], 'uint8', Number],
+      [['embedding', 4], 'float32 × 4'],
+      [['half', 2], 'float32 × 2'],
+      [['mask', 3], 'uint8 × 3', (mask: boolean[]) => mask.map(Number)],
+      [['wide', 2], 'int64 × 2'],
+      [['square', 4, 'int64'], 'int64 × 4', (square: number[][]) => square.flat()],
+      [['grid', 2, 'float32'], 'float32 × 2', (grid: number[][]) => grid.flat().map(Math.fround)],
+      [['list', 3], 'float32 × 3', (list: number[]) => list.map(Math.fround)],
+      [['pair', 2], 'int64 × 2'],
+      [['notes.deep.flag'], 'uint8', Number],
+    ];
+
+    it('fields are what its own reader gives, as the types that are served', async () => {
+      const { types, values } = await readFields(
+        'samples',
+        FIELDS.map(([field]) => field),
+      );
+      expect(types).toEqual(FIELDS.map(([, type]) => type));
+      for (const [i, [[name], , asServed]] of FIELDS.entries()) {
+        const path = name.split('.');
+        const own = expectedOf('samples').map((row) => path.reduce<unknown>((value, key) => (value as Row)[key], row));
+        expect(values[i], name).toEqual(asServed === undefined ? own : own.map((value, row) => asServed(value as never, row)));
+      }
+      // the names of fields and the size of slices move nothing
+      const [again] = (await readFields('samples', [['half', 2]], 16)).values;
+      expect(again).toEqual(column('samples', 'half'));
+    });
+
+    it('lists and arrays of another size, or of another type, are bad rows', async () => {
+      const { values } = await readFields('samples', [
+        ['ids', 3],
+        ['grid', 2, 'int64'],
+        ['mixed', 4, 'float32'],
+      ]);
+      expect(values[0]).toEqual((column('samples', 'ids') as number[][]).map((ids) => (ids.length === 3 ? ids : null)));
+      expect(values[0].filter((value) => value !== null)).not.toEqual([]);
+      expect([...values[1], ...values[2]].every((value) => value === null)).toBe(true);
+    });
+
+    it('rows in Arrow serve them alike', async () => {
+      const { types, values } = await readFields('rows', [['text'], ['n'], ['score'], ['meta.body'], ['ids', 2]]);
+      expect(types).toEqual(['text', 'int64', 'float64', 'text', 'int64 × 2']);
+      expect(values.slice(0, 4)).toEqual([
+        column('rows', 'text'),
+        (column('rows', 'n') as number[]).map(BigInt),
+        column('rows', 'score'),
+        column('rows', 'meta').map((meta) => (meta as Row).body),
+      ]);
+      expect(values[4]).toEqual((column('rows', 'ids') as number[][]).map((ids) => (ids.length === 2 ? ids : null)));
+    });
+
+    it.each<[string, Field, RegExp]>([
+      ['samples', ['pixels'], /have no pixels/],
+      ['samples', ['embedding'], /no one size that its metadata tells/],
+      ['samples', ['square', 4], /whose type only its samples tell/],
+      ['samples', ['messages', 2], /whose type only its samples tell/],
+      ['samples', ['gone'], /is pickled/],
+      ['samples', ['text', undefined, 'bytes'], /is served as text, and the field f0 is declared bytes/],
+      ['tokens', ['value', 4], /its samples are token ids, and nothing lies beside them/],
+    ])('%s: the field %j is refused', async (set, field, message) => {
+      await expect(readFields(set, [field])).rejects.toThrow(message);
+    });
+
+    it.each<[string, WhereInput, string, (value: never, row: Row) => boolean]>([
+      ['samples', { good: true }, 'good', (value: boolean) => value],
+      ['samples', { n: { gte: 2_000_000_000_000_000 } }, 'n', (value: number) => value >= 2e15],
+      ['samples', { score: { between: [1, 2] } }, 'score', (value: number) => value >= 1 && value <= 2],
+      ['samples', { text: { startsWith: 'wheel' } }, 'text', (value: string) => value.startsWith('wheel')],
+      ['samples', { 'notes.deep.flag': { not: true } }, 'notes', (value: { deep: { flag: boolean } }) => !value.deep.flag],
+      [
+        'rows',
+        { n: { lt: 7 }, 'meta.body': { startsWith: 'w' } },
+        'n',
+        (n: number, { meta }) => n < 7 && /^w/.test(String((meta as Row).body)),
+      ],
+    ])('%s: where %j takes the rows that it says', async (set, input, name, takes) => {
+      const where = whereSchema.parse(input);
+      const selection: RowSelection = { source: 's', split: 'train', excluded: undefined, heldOut: undefined, where };
+      const store = storeOf(set);
+      const own = decoder();
+      const taken: boolean[] = [];
+      for (const chunk of chunksOf(set)) {
+        const object = await store.head(`${set}/${chunk}`);
+        const index = await own.index(store, object, text('text'), new AbortController().signal, where);
+        const shard = { ...object, uri: store.uri + object.path, ...(JSON.parse(JSON.stringify(index)) as typeof index) };
+        expect(own.storedFilterBytes?.(shard.units[0])).toBeGreaterThanOrEqual(0);
+        await eachSlice(shard, own, store, 6, async (reader, startRow, end) => {
+          const { filter = [] } = await besideOf(reader, startRow, end, { filter: true });
+          const fates = fatesOf(selection, { shard: 0, path: chunk, startRow, rows: end - startRow }, undefined, filter);
+          taken.push(...Array.from(fates, (fate) => fate === ROW_TAKEN));
+        });
+      }
+      expect(taken).toEqual(expectedOf(set).map((row) => takes((row as Row)[name] as never, row as Row)));
+      expect(new Set(taken).size).toBe(2);
+    });
+
+    it.each([
+      [{ n: 'five' }, 'COLUMN_TYPE', /cannot be compared/],
+      [{ embedding: 1 }, 'COLUMN_TYPE', /no_header_numpy:9, which `where` cannot compare/],
+      [{ lang: 'de' }, 'COLUMN_MISSING', /have no lang/],
+    ])('where %j is refused', async (where, code, message) => {
+      const store = storeOf('samples');
+      const object = await store.head('samples/chunk-0-0.bin');
+      const indexing = decoder().index(store, object, text('text'), new AbortController().signal, whereSchema.parse(where));
+      await expect(indexing).rejects.toMatchObject({ code, message: expect.stringMatching(message) as string });
+    });
+
+    it.each([
+      ['samples', ['messages', 'text', 'score', 'good', 'notes', 'mixed']],
+      ['chats', ['messages', 'n', 'lang']],
+    ])('%s: rows of several columns are what its own reader gives', async (set, columns) => {
+      const store = storeOf(set);
+      const own = decoder();
+      const rows: unknown[] = [];
+      for (const chunk of chunksOf(set)) {
+        const shard = await indexShard(store, `${set}/${chunk}`, own, { column: columns[0], kind: 'records', columns });
+        await eachSlice(shard, own, store, 7, async (reader, start, end) => {
+          const found = decodeSlice(structuredClone(await sliceOf(reader, start, end)));
+          if (found.kind !== 'records') throw new Error(found.kind);
+          rows.push(...Array.from({ length: found.count }, (_, row) => found.at(row)));
+        });
+      }
+      const expectedRows = expectedOf(set).map((row, i) => {
+        const own = { ...(row as Row) };
+        // an integer that no number holds is its digits
+        if (set === 'samples')
+          own.notes = { ...(own.notes as Row), deep: { ...((own.notes as Row).deep as Row), big: String(2n ** 60n + BigInt(i)) } };
+        return { row: Object.fromEntries(columns.map((name) => [name, own[name]])), isValidUtf8: true };
+      });
+      expect(rows).toEqual(expectedRows);
+    });
+
+    it.each([
+      [['image'], 'COLUMN_TYPE', /image of .* is jpeg/],
+      [['gone'], 'SHARD_UNSUPPORTED', /gone is pickled/],
+      [['talk'], 'COLUMN_MISSING', /have no talk/],
+    ])('rows of %j are refused', async (columns, code, message) => {
+      const indexing = indexShard(storeOf('samples'), 'samples/chunk-0-0.bin', decoder(), { column: columns[0], kind: 'records', columns });
+      await expect(indexing).rejects.toMatchObject({ code, message: expect.stringMatching(message) as string });
+    });
+  });
+
+  describe('lists and objects within samples', () => {
+    /** As text: JSON of JavaScript has no large integers. */
+    const written = JSON.parse(
+      readFileSync(`${FIXTURES}nested.json`, 'utf8').replaceAll(/([[,:])(-?\d{17,})(?=[,\]}])/g, '$1"$2"'),
+    ) as readonly (readonly [hex: string, value: unknown])[];
+
+    it.each(written)('%s is what its own reader gives', (hex, expectedValue) => {
+      const bytes = Buffer.from(hex, 'hex');
+      const found = nestedValue(bytes);
+      // what it writes as JSON is read as JSON
+      const value = JSON.stringify(expectedValue).includes(String(2n ** 70n))
+        ? (JSON.parse(bytes.subarray(5).toString()) as unknown)
+        : expectedValue;
+      expect(found).toEqual({ value, isValidUtf8: true });
+      for (let end = 0; end < bytes.length; end++) expect(nestedValue(bytes.subarray(0, end)), `${end} bytes`).toHaveProperty('problem');
+      expect(nestedValue(Buffer.concat([bytes, Buffer.alloc(1)]))).toHaveProperty('problem');
+    });
+
+    it('older versions wrote JSON', () => {
+      expect(nestedValue(Buffer.from('{"__proto__": [1, {"a": "水"}]}'))).toEqual({
+        value: JSON.parse('{"__proto__": [1, {"a": "水"}]}') as unknown,
+        isValidUtf8: true,
+      });
+    });
+
+    it('damaged ones are bad rows, in little memory', () => {
+      fc.assert(
+        fc.property(fc.constantFrom(...written), fc.nat(200), fc.integer({ min: 1, max: 255 }), ([hex], at, value) => {
+          const bytes = Buffer.from(hex, 'hex');
+          bytes[at % bytes.length] ^= value;
+          const found = nestedValue(bytes);
+          expect('problem' in found || 'value' in found).toBe(true);
+        }),
+        { numRuns: 400 },
+      );
+      // a large count, nothing behind it
+      for (const tag of [1, 2, 3, 4, 5, 6]) expect(nestedValue(Uint8Array.of(tag, 255, 255, 255, 255, 0))).toHaveProperty('problem');
+      // objects without keys have no bytes: as many as one likes
+      expect(nestedValue(Uint8Array.of(6, 255, 255, 255, 255, 0, 0, 0, 0))).toHaveProperty('problem');
+      expect(nestedValue(Buffer.concat(Array.from({ length: 999 }, () => Uint8Array.of(5, 1, 0, 0, 0, 0, 0, 0, 0))))).toHaveProperty(
+        'problem',
+      );
+    });
   });
 
   it('describes the values of its samples', async () => {

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from litdata import StreamingDataset, TokensLoader, optimize
 from litdata.streaming import item_loader
+from litdata.streaming.serializers import _nested_dumps, _nested_loads
 from litdata.types import Jpeg
 
 ROWS = 40
@@ -60,6 +61,50 @@ def mixed(i: int):
     return {"image": Jpeg(bytes=b"\xff\xd8\xff" + bytes([i]) * (i % 5) + b"\xff\xd9"), "text": text(i), "ids": ids(i), "meta": {"n": i}}
 
 
+def chat(i: int) -> list[dict]:
+    turns = [{"role": "user", "content": text(i)}, {"role": "assistant", "content": text(i + 3)}]
+    return turns * (1 + i % 2)
+
+
+def chats(i: int):
+    return {"messages": chat(i), "n": i, "lang": "de" if i % 3 == 0 else "en"}
+
+
+def samples(i: int):
+    """An image keeps them out of Arrow."""
+    return {
+        "image": Jpeg(bytes=b"\xff\xd8\xff" + bytes([i]) * (i % 5) + b"\xff\xd9"),
+        "text": text(i),
+        "raw": bytes([i, 255 - i]),
+        "n": i * 10**17 - 5,
+        "score": i / 7,
+        "good": i % 3 == 0,
+        "embedding": np.array([i, i / 2, -i, 0.1], dtype=np.float32),
+        "half": torch.tensor([i, 1 / 3], dtype=torch.float16),
+        "mask": torch.tensor([i % 2 == 0, True, False]),
+        "wide": np.array([i, 2**32 - 1], dtype=np.uint32),
+        "square": torch.tensor([[i, 1], [2, -i]], dtype=torch.int64),
+        "grid": np.array([[i, 0.1]], dtype=np.float64),
+        "list": [i / 3, 0.5, float(i)],
+        "pair": [i, -(2**40)],
+        "ids": ids(i),
+        "messages": chat(i),
+        "notes": {"tags": [text(i), "ü"], "deep": {"big": 2**60 + i, "flag": i % 2 == 0}},
+        "mixed": [i, "x", None, 1.5],
+        "gone": None,
+    }
+
+
+# what lists and dicts within samples may be: the writer's own form of each, and what its reader gives of it
+NESTED = [
+    *[None, True, False, "", "über 水", 0, -1, 2**53 - 1, -(2**63), 2**63 - 1, 2**70, 1.5, -0.0, 1e300],
+    *[[], [""], ["a", "水", ""], [1, -2, 2**60], [1.5, -2.0], [True, False], [1, "x", None, 2.5, [3]], [[1], [2, 3]], [1, 2**70]],
+    *[{}, {"a": 1}, {"a": {"b": [1, 2], "c": None}, "": "x", "t": True, "f": 0.25}, {"a": [{"b": {"c": []}}]}],
+    *[[{"role": "user", "content": "hé"}], [{"a": 1, "b": None, "c": 0.5, "d": True, "e": "x"}, {"e": "", "d": False, "c": -1.0, "b": 2, "a": 3}]],
+    *[[{"a": [1]}], [{"a": 1}, {"b": 2}], [{}, {}], {"a": {"b": {"c": {"d": {"e": "deep"}}}}}],
+]
+
+
 def tokens(i: int):
     return torch.tensor(ids(i) + [50_000], dtype=torch.int32)
 
@@ -74,6 +119,8 @@ SETS = {
     "rows": (rows, {}),
     "rows-zstd": (rows, {"compression": "zstd"}),
     "mixed": (mixed, {}),
+    "chats": (chats, {}),
+    "samples": (samples, {}),
     "frames": (positions, {"compression": "zstd", "compression_batch_size": 6}),
     "chunk-zstd": (mixed, {"compression": "zstd", "compression_level": "chunk"}),
     "samples-zstd": (bare, {"compression": "zstd", "compression_level": "sample"}),
@@ -146,6 +193,11 @@ def main(target: str) -> None:
         # what is the same as another data set has is said by its name
         expected[name] = next((other for other, rows in expected.items() if rows == own_rows), own_rows)
         print(name, len(own_rows), flush=True)
+    nested = [[_nested_dumps(value).hex(), _nested_loads(_nested_dumps(value))] for value in NESTED]
+    assert [value for _, value in nested] == NESTED
+    with open(os.path.join(target, "nested.json"), "w", encoding="utf-8") as out:
+        json.dump(nested, out, ensure_ascii=False, separators=(",", ":"))
+        out.write("\n")
     with open(os.path.join(target, "expected.json"), "w", encoding="utf-8") as out:
         json.dump(expected, out, ensure_ascii=False, separators=(",", ":"))
         out.write("\n")
