@@ -1,5 +1,6 @@
 /** The sidecar's socket: binds a ROUTER where nobody else is, lets in this user only, and sends one message at a time. */
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { chmod, link, lstat, mkdir, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { Context, Reply, Router } from 'zeromq';
@@ -12,6 +13,8 @@ const ZAP_ENDPOINT = 'inproc://zeromq.zap.01';
 const SEND_QUEUE_MESSAGES = 1024;
 /** Frames of a client's message are small: more is no client of ours. */
 const RECEIVE_BYTES_MAX = 2 * 2 ** 20;
+/** Each after the first means that a socket without a process was in the way, and that others came and went while it was removed. */
+const CLAIMS_MAX = 5;
 /** How long the last messages get when the socket closes. */
 const LINGER_MS = 1000;
 
@@ -31,7 +34,7 @@ export interface ServingSocket {
 /** Errors: `ADDRESS_INVALID`, `ADDRESS_IN_USE`. */
 export async function bindSocket(wanted: string): Promise<ServingSocket> {
   const address = parseAddress(wanted);
-  if (address.transport === 'ipc') await prepareSocketPath(address.path, wanted);
+  if (address.transport === 'ipc') await prepareDirectory(address.path, wanted);
   const context = new Context();
   const zap = address.transport === 'ipc' ? admitOwnUser(context) : undefined;
   const router = new Router({
@@ -43,19 +46,17 @@ export async function bindSocket(wanted: string): Promise<ServingSocket> {
     linger: LINGER_MS,
     ...(zap && { zapDomain: 'headrace' }),
   });
-  const umask = process.umask(0o077);
   try {
-    await router.bind(wanted.replace(/:0$/, ':*'));
+    if (address.transport === 'ipc') await bindPath(router, address.path, wanted);
+    else await router.bind(wanted.replace(/:0$/, ':*'));
   } catch (error) {
     router.close();
     zap?.close();
     throw bindError(wanted, error);
-  } finally {
-    process.umask(umask);
   }
   let sending: Promise<unknown> = Promise.resolve();
   return {
-    address: router.lastEndpoint ?? wanted,
+    address: (address.transport === 'tcp' ? router.lastEndpoint : undefined) ?? wanted,
     receive: () => router,
     send: (identity, frames) => {
       const sent = sending.then(async () => {
@@ -71,38 +72,88 @@ export async function bindSocket(wanted: string): Promise<ServingSocket> {
     },
     close: async () => {
       await sending;
+      // while it is ours: the path of a closed socket may be another one's a moment later
+      if (address.transport === 'ipc') await rm(address.path, { force: true });
       router.close();
       zap?.close();
-      if (address.transport === 'ipc') await rm(address.path, { force: true });
     },
   };
 }
 
-/** Makes the directory, and removes a socket that nobody answers at. */
-async function prepareSocketPath(file: string, wanted: string): Promise<void> {
+async function prepareDirectory(file: string, wanted: string): Promise<void> {
   const directory = path.dirname(file);
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    if (directory === socketDirectory()) {
-      const { uid, mode } = await lstat(directory);
-      if (uid !== process.getuid?.()) throw new Error(`${directory} belongs to another user`);
-      if ((mode & 0o077) !== 0) await chmod(directory, 0o700);
-    }
-    const existing = await lstat(file).catch(() => undefined);
-    if (existing === undefined) return;
-    if (!existing.isSocket()) throw new Error(`${file} exists and is no socket`);
-    if (!(await answers(file))) {
-      await rm(file);
-      return;
+    if (directory !== socketDirectory()) return;
+    const { uid, mode } = await lstat(directory);
+    if (uid !== process.getuid?.()) throw new Error(`${directory} belongs to another user`);
+    if ((mode & 0o077) !== 0) await chmod(directory, 0o700);
+  } catch (error) {
+    throw unusable(wanted, error);
+  }
+}
+
+/**
+ * ZeroMQ takes a path from whoever listens there. So it binds a name that nobody else has, which is then linked to the path: of several that come at once one
+ * gets it, and the others see that it is taken.
+ */
+async function bindPath(router: Router, file: string, wanted: string): Promise<void> {
+  const own = unusedName(file);
+  const umask = process.umask(0o077);
+  try {
+    await router.bind(`ipc://${own}`);
+  } finally {
+    process.umask(umask);
+  }
+  try {
+    for (let attempt = 0; attempt < CLAIMS_MAX; attempt++) {
+      if (await claim(own, file)) return;
+      if ((await answers(file)) || !(await removeDead(own, file))) break;
     }
   } catch (error) {
-    throw new HeadraceError('ADDRESS_INVALID', `the address ${wanted} cannot be used: ${messageOf(error)}`, {
-      detail: { address: wanted },
-      hint: 'Choose another path in serve.address.',
-      cause: error,
-    });
+    throw unusable(wanted, error);
+  } finally {
+    await rm(own, { force: true });
   }
   throw inUse(wanted);
+}
+
+/** False where there is something. */
+async function claim(own: string, file: string): Promise<boolean> {
+  try {
+    await link(own, file);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/**
+ * Removes a socket that nobody answers at. Only who holds the lock does: another one could remove what was claimed meanwhile. The lock is a link to the
+ * holder's own socket, so that it tells whether its holder lives. False where that one does: it is about to have the path.
+ */
+async function removeDead(own: string, file: string): Promise<boolean> {
+  const lock = `${file}~`;
+  if (!(await claim(own, lock))) {
+    if (await answers(lock)) return false;
+    await rm(lock, { force: true }); // its holder was killed within these lines
+    return true;
+  }
+  try {
+    if (await answers(file)) return true;
+    const found = await lstat(file).catch(() => undefined);
+    if (found?.isSocket() === false) throw new Error(`${file} exists and is no socket`);
+    await rm(file, { force: true });
+    return true;
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+/** Of five characters: the path of a socket has 107 bytes at most, and that of an address may have 103. */
+function unusedName(file: string): string {
+  return path.join(path.dirname(file), `.${randomBytes(3).toString('base64url')}`);
 }
 
 function answers(file: string): Promise<boolean> {
@@ -134,7 +185,16 @@ function admitOwnUser(context: Context): Reply {
   return zap;
 }
 
+function unusable(wanted: string, cause: unknown): HeadraceError {
+  return new HeadraceError('ADDRESS_INVALID', `the address ${wanted} cannot be used: ${messageOf(cause)}`, {
+    detail: { address: wanted },
+    hint: 'Choose another path in serve.address.',
+    cause,
+  });
+}
+
 function bindError(wanted: string, error: unknown): HeadraceError {
+  if (error instanceof HeadraceError) return error;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') return inUse(wanted);
   return new HeadraceError('ADDRESS_INVALID', `cannot listen at ${wanted}: ${messageOf(error)}`, {

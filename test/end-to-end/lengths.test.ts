@@ -142,6 +142,22 @@ describe('a run whose lengths are known', { timeout: 300_000 }, () => {
     expect(shared.windows).toBeLessThan(1.5 * alone.windows);
   });
 
+  it('counts the samples that a transform makes of a row', async () => {
+    const transform = workspace.path('split.js');
+    await writeFile(
+      transform,
+      'export default ({ text }, { row }) => row % 5 === 0 ? null : text.match(/.{1,700}/gs).slice(0, row % 4).map((part) => ({ text: part }));',
+    );
+    const input = smallConfig(workspace, {
+      sources: { prose: { uri: workspace.path('data/'), transform, fields: { text: 'text' } } },
+      sequence: { length: LENGTH, packing: 'samples', padId: 9 },
+      batch: { size: SIZE, lanes: LANES },
+      epochs: 1,
+      last: 'pad',
+    });
+    expectEqual(await streamsOf(await withLengths('samples', input), 2, 2), await streamsOf(input, 1, 2));
+  });
+
   it('goes on computing where the lengths do not say', async () => {
     const input = mixed({ last: 'pad' });
     const measured = await withLengths('part', input, '--steps', '15');
