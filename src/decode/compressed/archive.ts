@@ -2,6 +2,7 @@
 import type { ObjectInfo, Store } from '../../store/store.js';
 import { codecOfPath } from './codec.js';
 import { passContent, type ContentPart } from './content.js';
+import { HeldPieces } from './held-pieces.js';
 
 export interface Archive {
   /** In bytes; `undefined` as long as a compressed one has not come to its end. */
@@ -30,10 +31,7 @@ function plainArchive(store: Store, { path, size, etag }: ObjectInfo, signal: Ab
 class PassedArchive implements Archive {
   readonly #pieces: AsyncGenerator<Uint8Array, void, undefined>;
   readonly parts: readonly ContentPart[];
-  /** Consecutive, up to #endByte. */
-  #held: Uint8Array[] = [];
-  #startByte = 0;
-  #endByte = 0;
+  readonly #held = new HeldPieces();
   #hasEnded = false;
 
   constructor(store: Store, object: ObjectInfo, signal: AbortSignal) {
@@ -41,37 +39,24 @@ class PassedArchive implements Archive {
   }
 
   get size(): number | undefined {
-    return this.#hasEnded ? this.#endByte : undefined;
+    return this.#hasEnded ? this.#held.endByte : undefined;
   }
 
   async read(startByte: number, endByte: number): Promise<Uint8Array> {
-    this.#dropBefore(startByte);
+    this.#held.dropBefore(startByte);
     // a byte more, so that the end is known where it is read
-    while (this.#endByte <= endByte && !this.#hasEnded) {
+    while (this.#held.endByte <= endByte && !this.#hasEnded) {
       const next = await this.#pieces.next();
       if (next.done === true) this.#hasEnded = true;
       else {
         this.#held.push(next.value);
-        this.#endByte += next.value.length;
-        this.#dropBefore(startByte);
+        this.#held.dropBefore(startByte);
       }
     }
-    const bytes = new Uint8Array(Math.max(0, Math.min(endByte, this.#endByte) - startByte));
-    let at = this.#startByte;
-    for (const piece of this.#held) {
-      const from = Math.max(startByte, at);
-      const to = Math.min(endByte, at + piece.length);
-      if (from < to) bytes.set(piece.subarray(from - at, to - at), from - startByte);
-      at += piece.length;
-    }
-    return bytes;
+    return this.#held.copy(startByte, endByte);
   }
 
   async close(): Promise<void> {
     await this.#pieces.return(undefined);
-  }
-
-  #dropBefore(byte: number): void {
-    while (this.#held.length > 0 && this.#startByte + this.#held[0].length <= byte) this.#startByte += this.#held.shift()?.length ?? 0;
   }
 }

@@ -13,6 +13,7 @@ import type { ByteRange, Store } from '../../store/store.js';
 import { codecOfPath, type ContentCodec } from './codec.js';
 import { ContentError, decompress } from './decompress.js';
 import { FrameError, FrameWalker } from './frames.js';
+import { HeldPieces } from './held-pieces.js';
 import { CONTENT_LIMITS } from './limits.js';
 
 /** Which object, and in which version. */
@@ -210,10 +211,7 @@ class HeldContent implements ContentReader {
   readonly #codec: ContentCodec;
   #stored: StoredParts | undefined;
   #pieces: AsyncGenerator<Uint8Array, void, undefined> | undefined;
-  /** Consecutive, from #startByte to #endByte. */
-  #held: Uint8Array[] = [];
-  #startByte = 0;
-  #endByte = 0;
+  #held = new HeldPieces();
   #plainRanges: ByteRange[] = [];
 
   constructor(store: Store, object: ContentObject, range: ByteRange) {
@@ -229,24 +227,23 @@ class HeldContent implements ContentReader {
 
   async read(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     throwIfAborted(signal);
-    if (startByte < this.#startByte) this.#restart();
+    if (startByte < this.#held.startByte) this.#restart();
     try {
-      this.#dropBefore(startByte);
-      while (this.#endByte < endByte) {
+      this.#held.dropBefore(startByte);
+      while (this.#held.endByte < endByte) {
         const piece = this.#codec === 'plain' ? await this.#readPlain(startByte, endByte, signal) : await this.#next(this.#codec, signal);
         if (piece === undefined) break;
         this.#held.push(piece);
-        this.#endByte += piece.length;
-        this.#dropBefore(startByte);
+        this.#held.dropBefore(startByte);
       }
     } catch (error) {
-      const content = this.#endByte;
+      const content = this.#held.endByte;
       const { ranges } = this;
       this.#restart(); // the stream is of no use any more; who reads again begins again
       this.#plainRanges = [...ranges];
       throw contentError(error, this.#object, content);
     }
-    return this.#copy(startByte, Math.min(endByte, this.#endByte));
+    return this.#held.copy(startByte, endByte);
   }
 
   async #next(codec: Exclude<ContentCodec, 'plain'>, signal: AbortSignal): Promise<Uint8Array | undefined> {
@@ -259,11 +256,11 @@ class HeldContent implements ContentReader {
 
   /** What nobody asks for is not read. */
   async #readPlain(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    if (this.#held.length === 0 && startByte > this.#endByte) this.#startByte = this.#endByte = startByte;
-    const start = this.#range.startByte + this.#endByte;
+    if (this.#held.isEmpty && startByte > this.#held.endByte) this.#held = new HeldPieces(startByte);
+    const start = this.#range.startByte + this.#held.endByte;
     const end = Math.min(this.#range.endByte, Math.max(this.#range.startByte + endByte, start + LIMITS.readAheadBytes));
     if (start >= end) return undefined;
-    const held = this.#range.startByte + this.#startByte;
+    const held = this.#range.startByte + this.#held.startByte;
     this.#plainRanges = [...this.#plainRanges.filter((range) => range.endByte > held), { startByte: start, endByte: end }];
     return this.#store.read(this.#object.path, { startByte: start, endByte: end }, { ifMatch: this.#object.etag, signal });
   }
@@ -272,27 +269,8 @@ class HeldContent implements ContentReader {
     void this.#pieces?.return(undefined).catch(() => undefined); // it is over either way
     this.#pieces = undefined;
     this.#stored = undefined;
-    this.#held = [];
-    this.#startByte = 0;
-    this.#endByte = 0;
+    this.#held = new HeldPieces();
     this.#plainRanges = [];
-  }
-
-  #dropBefore(byte: number): void {
-    while (this.#held.length > 0 && this.#startByte + this.#held[0].length <= byte) this.#startByte += this.#held.shift()?.length ?? 0;
-    if (this.#held.length === 0) this.#startByte = this.#endByte;
-  }
-
-  #copy(startByte: number, endByte: number): Uint8Array<ArrayBuffer> {
-    const copy = new Uint8Array(Math.max(0, endByte - startByte));
-    let at = this.#startByte;
-    for (const piece of this.#held) {
-      const from = Math.max(startByte, at);
-      const to = Math.min(endByte, at + piece.length);
-      if (from < to) copy.set(piece.subarray(from - at, to - at), from - startByte);
-      at += piece.length;
-    }
-    return copy;
   }
 }
 
