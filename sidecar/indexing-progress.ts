@@ -1,9 +1,49 @@
-/** How far `headrace index` is, on standard error, or as JSON lines on standard output. */
+/** What the two forms of `headrace index` have in common: how far they are and what is written, on standard error and output, or as JSON lines; and an end by signal. */
+import { listenForInterruption } from './interruption.js';
 
-export interface IndexingProgress<Facts> {
+interface IndexingProgress<Facts> {
   readonly update: (progress: Facts) => void;
   clear(): void;
   stop(): void;
+}
+
+export interface IndexingRun<Facts> {
+  readonly signal: AbortSignal;
+  readonly warn: (message: string) => void;
+  readonly onProgress: (progress: Facts) => void;
+  /** Says what was written since the last time: as JSON with `ms`, or as a line. */
+  readonly written: (what: object, lineOf: (ms: number) => string) => void;
+}
+
+/** Returns the exit status: 0, or 128 + its number after a signal. Errors: those of `run`. */
+export async function runIndexing<Facts>(
+  json: boolean,
+  progressLine: (progress: Facts) => string,
+  run: (indexing: IndexingRun<Facts>) => Promise<void>,
+): Promise<number> {
+  const interruption = listenForInterruption();
+  const progress = showIndexing(json, progressLine);
+  let started = performance.now();
+  try {
+    await run({
+      signal: interruption.signal,
+      warn: (message) => void process.stderr.write(`${message}\n`),
+      onProgress: progress.update,
+      written: (what, lineOf) => {
+        const ms = performance.now() - started;
+        progress.clear();
+        process.stdout.write(`${json ? JSON.stringify({ ...what, ms: Math.round(ms) }) : lineOf(ms)}\n`);
+        started = performance.now();
+      },
+    });
+    return 0;
+  } catch (error) {
+    if (!interruption.signal.aborted) throw error;
+    return interruption.exitStatus;
+  } finally {
+    progress.stop();
+    interruption.end();
+  }
 }
 
 /** A terminal's line is rewritten once a second; a log gets a line every ten. */
@@ -11,7 +51,7 @@ const TERMINAL_INTERVAL_MS = 1_000;
 const LOG_INTERVAL_MS = 10_000;
 const CLEAR_LINE = '\r\u001b[2K';
 
-export function showIndexing<Facts>(json: boolean, lineOf: (progress: Facts) => string): IndexingProgress<Facts> {
+function showIndexing<Facts>(json: boolean, lineOf: (progress: Facts) => string): IndexingProgress<Facts> {
   const terminal = !json && process.stderr.isTTY;
   let latest: Facts | undefined;
   const show = (): void => {

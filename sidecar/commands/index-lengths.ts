@@ -2,8 +2,7 @@
 import { loadConfig } from '../../src/config/config.js';
 import { formatDuration, formatSize } from '../../src/core/quantity.js';
 import { writeLengths, type MeasuringProgress, type WrittenLengths } from '../../src/measuring.js';
-import { showIndexing } from '../indexing-progress.js';
-import { listenForInterruption } from '../interruption.js';
+import { runIndexing } from '../indexing-progress.js';
 
 export interface IndexLengthsOptions {
   readonly configFile: string;
@@ -16,30 +15,11 @@ export interface IndexLengthsOptions {
 }
 
 /** Returns the exit status: 0 when the file is written, 128 + its number after a signal. Errors: `CONFIG_INVALID`, those of a stream and of writing. */
-export async function indexLengths({ configFile, outDir, steps, json }: IndexLengthsOptions): Promise<number> {
-  const interruption = listenForInterruption();
-  const config = await loadConfig(configFile);
-  const started = performance.now();
-  const progress = showIndexing<MeasuringProgress>(json, progressLine);
-  try {
-    const written = await writeLengths(config, {
-      outDir,
-      steps,
-      signal: interruption.signal,
-      warn: (message) => void process.stderr.write(`${message}\n`),
-      onProgress: progress.update,
-    });
-    const ms = performance.now() - started;
-    progress.clear();
-    process.stdout.write(`${json ? JSON.stringify({ ...written, ms: Math.round(ms) }) : writtenLine(written, ms)}\n`);
-    return 0;
-  } catch (error) {
-    if (!interruption.signal.aborted) throw error;
-    return interruption.exitStatus;
-  } finally {
-    progress.stop();
-    interruption.end();
-  }
+export function indexLengths({ configFile, outDir, steps, json }: IndexLengthsOptions): Promise<number> {
+  return runIndexing(json, progressLine, async ({ written, ...run }) => {
+    const lengths = await writeLengths(await loadConfig(configFile), { outDir, steps, ...run });
+    written(lengths, (ms) => writtenLine(lengths, ms));
+  });
 }
 
 function progressLine({ steps, sequences, tokens }: MeasuringProgress): string {

@@ -3,8 +3,7 @@ import { loadConfig } from '../../src/config/config.js';
 import { formatDuration, formatSize } from '../../src/core/quantity.js';
 import { writeIndexes, type WrittenIndex } from '../../src/indexing.js';
 import type { ManifestProgress } from '../../src/manifest/manifest.js';
-import { showIndexing } from '../indexing-progress.js';
-import { listenForInterruption } from '../interruption.js';
+import { runIndexing } from '../indexing-progress.js';
 
 export interface IndexOptions {
   readonly configFile: string;
@@ -15,32 +14,11 @@ export interface IndexOptions {
 }
 
 /** Returns the exit status: 0 when all indexes are written, 128 + its number after a signal. Errors: `CONFIG_INVALID`, those of reading and writing. */
-export async function indexSources({ configFile, outDir, json }: IndexOptions): Promise<number> {
-  const interruption = listenForInterruption();
-  const config = await loadConfig(configFile);
-  const progress = showIndexing(json, progressLine);
-  let started = performance.now();
-  try {
-    const written = writeIndexes(config, {
-      outDir,
-      signal: interruption.signal,
-      warn: (message) => void process.stderr.write(`${message}\n`),
-      onProgress: progress.update,
-    });
-    for await (const index of written) {
-      const ms = performance.now() - started;
-      progress.clear();
-      process.stdout.write(`${json ? JSON.stringify({ ...index, ms: Math.round(ms) }) : writtenLine(index, ms)}\n`);
-      started = performance.now();
-    }
-    return 0;
-  } catch (error) {
-    if (!interruption.signal.aborted) throw error;
-    return interruption.exitStatus;
-  } finally {
-    progress.stop();
-    interruption.end();
-  }
+export function indexSources({ configFile, outDir, json }: IndexOptions): Promise<number> {
+  return runIndexing(json, progressLine, async ({ written, ...run }) => {
+    for await (const index of writeIndexes(await loadConfig(configFile), { outDir, ...run }))
+      written(index, (ms) => writtenLine(index, ms));
+  });
 }
 
 function progressLine({ source, listed, indexed }: ManifestProgress): string {
