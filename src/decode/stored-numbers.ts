@@ -96,7 +96,8 @@ export function storedNumberRows(field: NumbersField, rows: number, numbersAt: (
   };
 }
 
-function putNumbers({ dtype, bytes }: StoredNumbers, numbers: FieldNumbers, to: number, count: number): void {
+/** Writes `count` numbers as what is served. */
+export function putNumbers({ dtype, bytes }: StoredNumbers, numbers: FieldNumbers, to: number, count: number): void {
   const view = viewOf(bytes);
   const width = widthOf(dtype);
   for (let i = 0; i < count; i++) {
