@@ -231,7 +231,7 @@ export class Connection {
     const cursor: Cursor = { ...before, step: message.cursor.step, mixture, lanes: { ...before.lanes, ...message.cursor.lanes } };
     this.#received = cursor;
     this.#waiting++;
-    this.#batches.offer({ ...arrays, step, cursor });
+    this.#batches.offer(Object.assign(arrays, { step, cursor }));
   }
 
   /** The step that the stream goes on with: after what was received, or after what was asked for. */
