@@ -3,10 +3,10 @@ import { connect, fieldOfRow, openPipeline, showStep, type Batch, type ConfigInp
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { batchDigest } from '../../src/wire/batch-digest.js';
 import { hasModule, runScript } from '../support/python.js';
-import { placeOf, sampleRowsOf, type SampleRow } from '../support/samples.js';
+import { placeOf, sampleRowsOf, samplesConfig, type SampleRow } from '../support/samples.js';
 import { runCli, startSidecar } from '../support/sidecar.js';
 import { expectExactResumes, runPipeline, runRanks, take } from '../support/streams.js';
-import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 const FIELDS = {
   image: 'jpg',
@@ -42,15 +42,7 @@ describe('samples', () => {
   let workspace: Workspace;
   let reference: ReadonlyMap<string, Row>;
 
-  const config = (changes: Partial<ConfigInput> = {}): ConfigInput =>
-    smallConfig(workspace, {
-      sources: { pairs: { uri: workspace.path('data/'), fields: FIELDS } },
-      tokenizer: undefined,
-      sequence: 'none',
-      shuffle: { windowBytes: '64KiB' },
-      limits: { workers: 2 },
-      ...changes,
-    });
+  const config = (changes: Partial<ConfigInput> = {}): ConfigInput => samplesConfig(workspace, { fields: FIELDS }, changes);
 
   const collect = async (input: ConfigInput): Promise<readonly Batch[]> => (await runPipeline(input)).batches;
 

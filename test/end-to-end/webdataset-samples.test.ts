@@ -5,11 +5,11 @@ import { openPipeline, type Batch, type ConfigInput } from 'headrace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { batchDigest } from '../../src/wire/batch-digest.js';
 import { hasModule, PYTHON, runScript } from '../support/python.js';
-import { placeOf, sampleRowsOf, TAR_SAMPLE_FIELDS, type SampleRow } from '../support/samples.js';
+import { placeOf, sampleRowsOf, samplesConfig, TAR_SAMPLE_FIELDS, type SampleRow } from '../support/samples.js';
 import { startSidecar } from '../support/sidecar.js';
 import { expectExactResumes, runPipeline, runRanks } from '../support/streams.js';
 import { tarOf } from '../support/tar.js';
-import { makeWorkspace, smallConfig, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
+import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
 type Sample = SampleRow & { readonly where: { readonly width: number; readonly lang: string | null } };
 
@@ -19,14 +19,7 @@ describe.skipIf(PYTHON === undefined)('samples of tars', { timeout: 120_000 }, (
   let reference: readonly Batch[];
 
   const config = (changes: Partial<ConfigInput> = {}, source: Partial<ConfigInput['sources'][string]> = {}): ConfigInput =>
-    smallConfig(workspace, {
-      sources: { pairs: { uri: workspace.path('data/'), fields: TAR_SAMPLE_FIELDS, ...source } },
-      tokenizer: undefined,
-      sequence: 'none',
-      shuffle: { windowBytes: '64KiB' },
-      limits: { workers: 2 },
-      ...changes,
-    });
+    samplesConfig(workspace, { fields: TAR_SAMPLE_FIELDS, ...source }, changes);
 
   const collect = async (input: ConfigInput): Promise<readonly Batch[]> => (await runPipeline(input)).batches;
 

@@ -1,7 +1,8 @@
 /** Samples as tests look at them: the fields of each row of a batch, as they are on the wire. */
-import type { Batch } from 'headrace';
+import type { Batch, ConfigInput } from 'headrace';
 import { fieldBytesOfRow } from '../../src/core/fields.js';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
+import { smallConfig, type Workspace } from './workspace.js';
 
 export interface SampleRow {
   readonly shard: number;
@@ -22,6 +23,22 @@ export function sampleRowsOf({ rows, cuSeqlens, segments, length, fields = {} }:
 }
 
 export const placeOf = ({ shard, row }: Pick<SampleRow, 'shard' | 'row'>): string => `${shard}:${row}`;
+
+/** Samples without tokens, of `data/` in a workspace. */
+export function samplesConfig(
+  workspace: Workspace,
+  source: Partial<ConfigInput['sources'][string]>,
+  changes: Partial<ConfigInput> = {},
+): ConfigInput {
+  return smallConfig(workspace, {
+    sources: { pairs: { uri: workspace.path('data/'), ...source } },
+    tokenizer: undefined,
+    sequence: 'none',
+    shuffle: { windowBytes: '64KiB' },
+    limits: { workers: 2 },
+    ...changes,
+  });
+}
 
 /** What is served of the samples that `tar_samples.py` writes. */
 export const TAR_SAMPLE_FIELDS = {
