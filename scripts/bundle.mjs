@@ -7,7 +7,7 @@
  *
  * All lie in one folder, so that a thread is found beside whoever starts it.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const ENTRIES = {
@@ -65,8 +65,8 @@ function licensesOf(root, inputs) {
     .map((folder) => {
       const { name, version, license } = JSON.parse(readFileSync(path.join(root, folder, 'package.json'), 'utf8'));
       const files = readdirSync(path.join(root, folder)).filter((file) => /^(licen[cs]e|copying|notice)/i.test(file));
-      const texts = files.map((file) => path.join(root, folder, file)).filter((file) => existsSync(file));
-      return [`${name} ${version} (${license})`, ...texts.map((file) => readFileSync(file, 'utf8').trim())].join('\n\n');
+      const texts = files.map((file) => readFileSync(path.join(root, folder, file), 'utf8').trim());
+      return [`${name} ${version} (${license})`, ...texts].join('\n\n');
     })
     .join(`\n\n${'-'.repeat(72)}\n\n`);
 }
