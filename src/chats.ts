@@ -1,6 +1,5 @@
 /** What sources of chats need beside their shards: their templates, and the tokenizer in the two forms that chats are tokenized with. */
 import type { ChatSettings } from './chat/chat.js';
-import { compileTemplate } from './chat/template.js';
 import { isInlineTemplate, type Config, type TokenizerConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
 import { HeadraceError, messageOf } from './core/errors.js';
@@ -67,7 +66,7 @@ export async function readChats(config: Config, { own, stores, forms }: ChatPart
       { neighbours, hasTools: columns.map(variableName).includes('tools'), stores },
       signal,
     );
-    checkTemplate(name, template);
+    await checkTemplate(name, template);
     bySource.set(name, { column, template, specialTokens: neighbours.specialTokens, controlTokens, loss: chat.loss });
   }
   const [matched, plain] = other === 'match' ? [ready.prepared, own] : [own, ready.prepared];
@@ -99,7 +98,8 @@ async function readTemplate(
   );
 }
 
-function checkTemplate(source: string, template: string): void {
+async function checkTemplate(source: string, template: string): Promise<void> {
+  const { compileTemplate } = await import('./chat/template.js'); // most runs have no chats, and need no Jinja
   try {
     if (template.length > LIMITS.templateLengthMax) throw new Error(`it has more than ${LIMITS.templateLengthMax} characters`);
     compileTemplate(template);

@@ -1,7 +1,7 @@
 /** `headrace cache ls|stats|verify|clear`: what the local cache holds, whether it is whole, and an empty one. Sidecars may use it meanwhile. */
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { localDisk, unlessMissing } from '../../src/cache/disk.js';
 import { readKey, verifyEntry } from '../../src/cache/entry.js';
 import { CACHE_LIMITS } from '../../src/cache/limits.js';

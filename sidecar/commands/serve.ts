@@ -9,8 +9,8 @@ import { openPipeline, type Pipeline } from '../../src/pipeline.js';
 import type { Batch } from '../../src/stream/rank-stream.js';
 import { defaultAddress } from '../../src/wire/address.js';
 import { createLogger, type LogFormat } from '../log.js';
-import { serveMetrics } from '../metrics/http.js';
-import { createRegistry, type ServedCounters } from '../metrics/metrics.js';
+import type { MetricsServer } from '../metrics/http.js';
+import type { ServedCounters } from '../metrics/metrics.js';
 import { showProgress } from '../progress.js';
 import { Server } from '../serve/server.js';
 import { bindSocket } from '../serve/socket.js';
@@ -35,11 +35,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   // the socket first: a second sidecar on the same address must fail before it reads a single footer
   const socket = await bindSocket(address);
   const opening = new AbortController();
-  let ready: { readonly registry: ReturnType<typeof createRegistry> } | undefined;
-  const metrics =
-    config.serve.metrics === undefined
-      ? undefined
-      : await serveMetrics({ address: config.serve.metrics, registry: () => ready?.registry, isReady: () => ready !== undefined });
+  const metrics = config.serve.metrics === undefined ? undefined : await openMetrics(config.serve.metrics);
   void shutdown.requested.then(({ reason }) => opening.abort(new Error(reason)));
   let pipeline: Pipeline | undefined;
   try {
@@ -47,7 +43,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     const served: ServedCounters = { batches: 0, tokens: 0, padding: 0, documents: 0 };
     const server = new Server({ pipeline, socket, leaseMs: config.serve.leaseMs, log, onBatch: (batch) => countBatch(served, batch) });
     const serving = server.run();
-    ready = { registry: createRegistry({ pipeline, server, served }) };
+    metrics?.show({ pipeline, server, served });
     process.stdout.write(`${readyLine(pipeline, socket.address, metrics?.url)}\n`);
     log.info({ address: socket.address, plan: pipeline.info.planFingerprint.slice(0, 16) }, 'ready');
 
@@ -60,9 +56,15 @@ export async function serve(options: ServeOptions): Promise<number> {
     if (opening.signal.aborted && pipeline === undefined) return 0; // asked to end before it was ready
     throw error;
   } finally {
-    ready = undefined;
+    metrics?.show(undefined);
     await Promise.all([pipeline?.close(), socket.close(), metrics?.close()]);
   }
+}
+
+/** Imported when it is wanted: its library is a tenth of what a start loads. */
+async function openMetrics(address: string): Promise<MetricsServer> {
+  const { serveMetrics } = await import('../metrics/http.js');
+  return serveMetrics(address);
 }
 
 async function drain(server: Server, shutdown: Shutdown, graceMs: number, log: Logger): Promise<void> {

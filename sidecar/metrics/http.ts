@@ -1,42 +1,35 @@
 /** The HTTP side of a sidecar: `/metrics`, `/healthz` (the process is alive) and `/readyz` (it serves). */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import { HeadraceError } from '../../src/core/errors.js';
+import { http } from '../../src/store/node-http.js';
+import { createRegistry, type MetricsSources } from './metrics.js';
 
 export interface MetricsServer {
   /** `http://HOST:PORT`, with the port that was chosen for port 0. */
   readonly url: string;
+  /** From now on `/readyz` says that the sidecar serves, and `/metrics` what is read there; with `undefined` no longer. */
+  show(sources: MetricsSources | undefined): void;
   close(): Promise<void>;
 }
 
-export interface MetricsServerOptions {
-  /** `HOST:PORT`. */
-  readonly address: string;
-  /** Undefined until there is something to measure. */
-  readonly registry: () => Registry | undefined;
-  readonly isReady: () => boolean;
-}
-
-/** Errors: `ADDRESS_INVALID`, `ADDRESS_IN_USE`. */
-export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
-  const { host, port } = parseHostPort(options.address);
-  const server = createServer((request, response) => {
-    respond(request, response, options).catch((error: unknown) => response.writeHead(500).end(String(error)));
+/** `address`: `HOST:PORT`. Errors: `ADDRESS_INVALID`, `ADDRESS_IN_USE`. */
+export async function serveMetrics(address: string): Promise<MetricsServer> {
+  const { host, port } = parseHostPort(address);
+  let registry: Registry | undefined;
+  const server = http.createServer((request, response) => {
+    respond(request, response, registry).catch((error: unknown) => response.writeHead(500).end(String(error)));
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const inUse = error.code === 'EADDRINUSE';
       reject(
-        new HeadraceError(
-          inUse ? 'ADDRESS_IN_USE' : 'ADDRESS_INVALID',
-          `cannot listen at ${options.address} for metrics: ${error.message}`,
-          {
-            detail: { address: options.address },
-            hint: 'Choose another serve.metrics.',
-            cause: error,
-          },
-        ),
+        new HeadraceError(inUse ? 'ADDRESS_IN_USE' : 'ADDRESS_INVALID', `cannot listen at ${address} for metrics: ${error.message}`, {
+          detail: { address },
+          hint: 'Choose another serve.metrics.',
+          cause: error,
+        }),
       );
     });
     server.listen(port, host, resolve);
@@ -44,6 +37,9 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
   const { port: bound } = server.address() as AddressInfo;
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    show: (sources) => {
+      registry = sources && createRegistry(sources);
+    },
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -51,14 +47,13 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
   };
 }
 
-async function respond(request: IncomingMessage, response: ServerResponse, { registry, isReady }: MetricsServerOptions): Promise<void> {
-  const metrics = registry();
+async function respond(request: IncomingMessage, response: ServerResponse, metrics: Registry | undefined): Promise<void> {
   switch (request.url) {
     case '/healthz':
       response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
       return;
     case '/readyz':
-      response.writeHead(isReady() ? 200 : 503, { 'content-type': 'text/plain' }).end(isReady() ? 'ready\n' : 'not ready\n');
+      response.writeHead(metrics ? 200 : 503, { 'content-type': 'text/plain' }).end(metrics ? 'ready\n' : 'not ready\n');
       return;
     case '/metrics':
       if (metrics === undefined) response.writeHead(503).end();

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { parseDocument } from 'yaml';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { JsonValue } from '../core/canonical-json.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import type { FieldRequest, SourceKind } from '../core/fields.js';

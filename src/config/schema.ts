@@ -1,5 +1,5 @@
 /** The configuration of a run: what the YAML file may say, what each key means, and what holds where it says nothing. `docs/configuration.md` is generated from here. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { FIELD_TYPE_NAMES } from '../core/fields.js';
 import { FORMAT_NAMES } from '../core/format.js';
 import { parseDuration, parseSize } from '../core/quantity.js';

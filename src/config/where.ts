@@ -1,5 +1,5 @@
 /** `where`, as a user writes it, to a filter: maps of columns to values, lists or operators. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { canonicalFilter, type Comparison, type Condition, type Filter, type Operand } from '../core/filter/filter.js';
 import { nearestNames } from '../core/nearest-name.js';
 import { LIMITS } from './limits.js';

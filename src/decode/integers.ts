@@ -1,5 +1,5 @@
 /** Little-endian integers of any width as token ids: at memory speed, without a decision an id. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const integerSchema = z.object({ bytes: z.union([z.literal(1), z.literal(2), z.literal(4), z.literal(8)]), signed: z.boolean() });
 

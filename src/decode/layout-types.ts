@@ -1,5 +1,5 @@
 /** What the manifests of several formats keep of their columns in the same words. Plain JSON. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { FieldDtype, FieldType } from '../core/fields.js';
 import type { ColumnType } from '../core/filter/operand.js';
 

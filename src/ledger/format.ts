@@ -10,7 +10,7 @@
  */
 import { crc32c } from '@node-rs/crc32';
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { LanePosition, LaneState, LaneStates } from '../plan/cursor.js';
 import { mixtureChangeSchema, type MixtureChange } from '../plan/mixture-changes.js';
 import { laneOfSlot } from '../plan/slots.js';

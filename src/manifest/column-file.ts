@@ -6,7 +6,7 @@
  * Numbers are little-endian; the header and each column start at a multiple of 8, with zeros before them. CRC32C: see cache/entry.ts.
  */
 import { crc32c } from '@node-rs/crc32';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JsonValue } from '../core/canonical-json.js';
 import type { NumberColumn } from './columns.js';
 

@@ -1,7 +1,7 @@
 /** What is known of a source's shards, kept in a file: in the cache directory between runs, and where `headrace index` writes it. */
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import type { Store } from '../store/store.js';
 import type { CompanionVersions } from './companions.js';

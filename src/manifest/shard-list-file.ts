@@ -1,5 +1,5 @@
 /** The list of a data set's shards that wids writes beside them: JSON with the URL of each. Source: wids/wids_specs.py of webdataset. Pure. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { HeadraceError } from '../core/errors.js';
 
 const shardsSchema = z.array(z.looseObject({ url: z.string().min(1) })).min(1);

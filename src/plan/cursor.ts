@@ -1,5 +1,5 @@
 /** Cursors: where a stream stands at the end of a step, as small JSON that a checkpoint carries. `docs/wire.md` has the form. Pure. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { HeadraceError } from '../core/errors.js';
 import { mixtureChangeSchema, sameChanges, type MixtureChange } from './mixture-changes.js';
 

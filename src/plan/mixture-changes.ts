@@ -7,7 +7,7 @@
  *          └─0──2──4──6──▶ step
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 export interface MixtureChange {
   /** The first step with other weights. */

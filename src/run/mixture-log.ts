@@ -17,7 +17,7 @@ import { randomUUID } from 'node:crypto';
 import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { describeEntry, differingEntry, type PlanRecord } from '../plan/cursor.js';
 import { mixtureChangeSchema, weightsAt, type MixtureChange } from '../plan/mixture-changes.js';

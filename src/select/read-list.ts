@@ -6,14 +6,11 @@
  *   .csv .tsv       a header that names `id`, or `shard` and `row`
  *   .parquet        columns of these names
  */
-import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type FileMetaData } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
-import { throwIfAborted } from '../core/abort.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { shownUri } from '../store/schemes.js';
 import type { Store } from '../store/store.js';
 import { createCsvReader, CsvError } from './csv.js';
-import { listError, listRowError } from './list-error.js';
+import { listError } from './list-error.js';
 import { linesOf, textParts } from './text-parts.js';
 
 /** Told of each entry; `fail` makes the error that names its place. May throw it. */
@@ -32,9 +29,9 @@ export interface ListPlace {
 }
 
 /** An entry as its file has it: of `id`, or of `shard` and `row`, and of whatever stands beside them. */
-type RawEntry = Readonly<Record<string, unknown>>;
+export type RawEntry = Readonly<Record<string, unknown>>;
 
-type ReadList = (place: ListPlace, sink: ListSink, signal?: AbortSignal) => Promise<void>;
+export type ReadList = (place: ListPlace, sink: ListSink, signal?: AbortSignal) => Promise<void>;
 
 const READERS: ReadonlyMap<string, ReadList> = new Map<string, ReadList>([
   ['txt', readText],
@@ -42,7 +39,7 @@ const READERS: ReadonlyMap<string, ReadList> = new Map<string, ReadList>([
   ['ndjson', readJsonLines],
   ['csv', (place, sink, signal) => readSeparated(place, ',', sink, signal)],
   ['tsv', (place, sink, signal) => readSeparated(place, '\t', sink, signal)],
-  ['parquet', readParquet],
+  ['parquet', async (...list) => (await import('./read-parquet-list.js')).readParquetList(...list)], // its codecs are large
 ]);
 
 /** Errors: `EXCLUSION_INVALID`, those of `Store.head` and `Store.read`, and those of the sink. */
@@ -111,69 +108,13 @@ async function readSeparated({ store, path, uri }: ListPlace, separator: ',' | '
   }
 }
 
-async function readParquet({ store, path, uri }: ListPlace, sink: ListSink, signal?: AbortSignal): Promise<void> {
-  const options = signal && { signal };
-  const { size, etag } = await store.head(path, options);
-  const file: AsyncBuffer = {
-    byteLength: size,
-    slice: async (startByte, endByte = size) => {
-      const bytes = await store.read(
-        path,
-        { startByte: startByte < 0 ? size + startByte : startByte, endByte },
-        { ...options, ifMatch: etag },
-      );
-      return bytes.slice().buffer;
-    },
-  };
-  let metadata: FileMetaData;
-  try {
-    metadata = await parquetMetadataAsync(file);
-  } catch (error) {
-    throw error instanceof HeadraceError
-      ? error
-      : listError(uri, undefined, `it is not a readable Parquet file (${messageOf(error)})`, error);
-  }
-  const names = metadata.schema.slice(1).map(({ name }) => name);
-  checkColumns(names, (problem) => listError(uri, undefined, problem));
-  const columns = names.includes('id') ? ['id'] : ['shard', 'row'];
-  let rowStart = 0;
-  for (const { num_rows: rows } of metadata.row_groups) {
-    throwIfAborted(signal);
-    const rowEnd = rowStart + Number(rows);
-    const entries = await readRows({ file, metadata, columns, rowStart, rowEnd, uri });
-    for (const [i, entry] of entries.entries()) {
-      const row = rowStart + i;
-      const fail: Fail = (problem) => listRowError(uri, row, problem);
-      deliver(entry, sink, fail);
-    }
-    rowStart = rowEnd;
-  }
-}
-
-interface RowsRequest {
-  readonly file: AsyncBuffer;
-  readonly metadata: FileMetaData;
-  readonly columns: string[];
-  readonly rowStart: number;
-  readonly rowEnd: number;
-  readonly uri: string;
-}
-
-async function readRows({ uri, ...request }: RowsRequest): Promise<RawEntry[]> {
-  try {
-    return await parquetReadObjects({ ...request, compressors });
-  } catch (error) {
-    throw error instanceof HeadraceError ? error : listError(uri, undefined, `its rows cannot be read (${messageOf(error)})`, error);
-  }
-}
-
-function checkColumns(names: readonly string[], fail: Fail): void {
+export function checkColumns(names: readonly string[], fail: Fail): void {
   if (names.includes('id') || (names.includes('shard') && names.includes('row'))) return;
   throw fail(`it names the columns ${names.slice(0, 10).join(', ')}, and neither id, nor shard and row`);
 }
 
 /** An entry with an id is one of an id, whatever else it has. */
-function deliver({ id, shard, row }: RawEntry, sink: ListSink, fail: Fail): void {
+export function deliver({ id, shard, row }: RawEntry, sink: ListSink, fail: Fail): void {
   if (id !== undefined) {
     sink.id(idOf(id, fail), fail);
     return;

@@ -1,5 +1,5 @@
 /** Google Cloud Storage, through its JSON API; an object's generation is its version. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { readNothing } from './check-range.js';
 import { defaultCredentials, type Authorize } from './gcs-auth.js';
 import { bodyLimits, readJson, readRange, type Patience } from './http-answer.js';

@@ -1,5 +1,5 @@
 /** Datasets of the Hugging Face hub: a revision is pinned to its commit once, and large files come by way of a redirect to a CDN. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { untilAborted } from '../core/abort.js';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { HeadraceError } from '../core/errors.js';

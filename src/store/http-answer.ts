@@ -1,5 +1,5 @@
 /** What stores make of an answer of HTTP: the bytes of a range, or a document of JSON. */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { rangeHeaders } from './check-range.js';
 import { discard, type HttpAnswer } from './http-client.js';
 import { answerError } from './http-error.js';

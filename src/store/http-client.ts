@@ -1,6 +1,7 @@
 /** HTTP requests on kept connections, with redirects followed to a bound; the ground of the stores that need no SDK. */
-import { Agent as HttpAgent, request as requestHttp, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import type { Agent as HttpAgent, IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Agent as HttpsAgent } from 'node:https';
+import { http, https } from './node-http.js';
 import { STORE_LIMITS } from './limits.js';
 import { storeError } from './store-error.js';
 
@@ -34,16 +35,16 @@ export interface HttpClient {
 
 export function createHttpClient(): HttpClient {
   const options = { keepAlive: true, maxSockets: 2 * STORE_LIMITS.concurrencyMax, timeout: STORE_LIMITS.keepAliveMs };
-  const httpAgent = new HttpAgent(options);
-  const httpsAgent = new HttpsAgent(options);
+  const httpAgent = new http.Agent(options);
+  const httpsAgent = new https.Agent(options);
 
   const sendOnce = ({ method, url, path, headers }: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
       const common = { method, headers, signal, ...(path !== undefined && { path }) };
       const request =
         url.protocol === 'https:'
-          ? requestHttps(url, { ...common, agent: httpsAgent }, resolve)
-          : requestHttp(url, { ...common, agent: httpAgent }, resolve);
+          ? https.request(url, { ...common, agent: httpsAgent }, resolve)
+          : http.request(url, { ...common, agent: httpAgent }, resolve);
       request.on('error', reject).end();
     });
 

@@ -1,5 +1,5 @@
 /** Lengths in a file: what `headrace index --lengths` writes, and a start reads whose configuration names it. They are those of one plan, and of no other. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { messageOf } from '../core/errors.js';
 import { decodeColumnFile, encodeColumnFile } from '../manifest/column-file.js';
 import type { NumberColumn } from '../manifest/columns.js';

@@ -1,5 +1,5 @@
 /** The messages of docs/wire.md, and their bytes: pure, no socket. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 

@@ -1,5 +1,5 @@
 /** What a source says of its arrays of token ids, beside what they say themselves. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { HeadraceError } from '../../core/errors.js';
 import type { PlainRequest } from '../decoder.js';
 import { DTYPES } from '../integers.js';

@@ -1,5 +1,5 @@
 /** What the manifest keeps of an Arrow file: where each buffer of the wanted columns is, so that no metadata is read again. Plain JSON. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
 import { integerSchema } from '../integers.js';
 import { comparableSchema, fieldDtypeSchema, recordLeafSchema } from '../layout-types.js';

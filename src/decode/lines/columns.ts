@@ -1,5 +1,5 @@
 /** Where the wanted columns are in the rows of one object: what its layout says beside its units. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { HeadraceError } from '../../core/errors.js';
 import type { JsonValue } from '../../core/canonical-json.js';
 import { declaredType, describeField, type FieldRequest, type FieldType } from '../../core/fields.js';

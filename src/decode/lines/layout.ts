@@ -1,5 +1,5 @@
 /** What the manifest keeps of an object whose rows are lines: where its units are in it, and where they can be entered. Plain JSON. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
 
 const count = z.int().min(0);

@@ -1,6 +1,6 @@
 /** What litData's `index.json` says of the chunks beside it, which say little themselves: read once a directory. */
 import { LRUCache } from 'lru-cache';
-import { z } from 'zod';
+import * as z from 'zod';
 import { canonicalJson } from '../../core/canonical-json.js';
 import { messageOf } from '../../core/errors.js';
 import { companionOf } from '../../core/format.js';

@@ -1,5 +1,5 @@
 /** What the manifest keeps of a chunk of litData. Plain JSON. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
 import { integerSchema } from '../integers.js';
 import { comparableSchema, fieldTypeSchema } from '../layout-types.js';

@@ -1,5 +1,5 @@
 /** The leaves of litData's samples: what `data_format` calls them, and how their bytes are to be read. Pure. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { DTYPES, integerOf, integerSchema } from '../integers.js';
 import { STORED_DTYPES, type StoredDtype } from '../stored-numbers.js';
 

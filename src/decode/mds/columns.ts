@@ -1,5 +1,5 @@
 /** What an MDS shard says of its columns, and which of them a source wants. Pure: its JSON in, columns out. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import { nearestNames } from '../../core/nearest-name.js';
 import { DTYPES, type Dtype } from '../integers.js';

@@ -1,5 +1,5 @@
 /** What the manifest keeps of an MDS shard: what its samples consist of, and where its units are. Plain JSON. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
 import { DTYPES } from '../integers.js';
 import { fieldTypeSchema } from '../layout-types.js';

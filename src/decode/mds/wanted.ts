@@ -1,5 +1,5 @@
 /** Which columns of an MDS shard a source wants, and as what. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { HeadraceError } from '../../core/errors.js';
 import { checkDeclaredType, type FieldDtype, type FieldRequest } from '../../core/fields.js';
 import { columnsOf, type Filter } from '../../core/filter/filter.js';

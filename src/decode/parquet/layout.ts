@@ -1,6 +1,6 @@
 /** What the manifest keeps of a Parquet file: enough to fetch and decode the projected column without its footer. Plain JSON. */
 import type { SchemaElement } from 'hyparquet';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
 import type { ColumnType } from '../../core/filter/operand.js';
 import { comparableSchema, fieldDtypeSchema, recordLeafSchema, type RecordLeaf } from '../layout-types.js';

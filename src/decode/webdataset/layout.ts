@@ -1,5 +1,5 @@
 /** What the manifest keeps of a tar: where whole samples lie, in stretches that are read alone. Plain JSON. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JsonValue } from '../../core/canonical-json.js';
 import type { FieldType } from '../../core/fields.js';
 import type { ComparedColumn } from '../value-columns.js';
