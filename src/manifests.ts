@@ -1,9 +1,10 @@
 /** What a configuration's sources consist of: their manifests, and the lists of what they leave out. */
-import type { Config } from './config/config.js';
+import type { Config, SourceConfig } from './config/config.js';
 import { HeadraceError } from './core/errors.js';
 import { checkSameField, presenceField, type Field } from './core/fields.js';
 import { columnsOf, type Filter } from './core/filter/filter.js';
 import type { FormatName } from './core/format.js';
+import { mapConcurrent } from './core/map-concurrent.js';
 import type { Decoders } from './decode/open-decoders.js';
 import { buildManifest, mayBeTaken, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
 import type { BuiltExclusions } from './select/excluded.js';
@@ -17,32 +18,29 @@ export interface ManifestsOptions {
   readonly onProgress?: (progress: ManifestProgress) => void;
 }
 
-/** Of every source of the configuration, in its order. */
-export async function buildManifests(
-  config: Config,
-  stores: StoreSet,
-  decoders: Decoders,
-  options: ManifestsOptions,
-): Promise<SourceManifest[]> {
-  const manifests: SourceManifest[] = [];
-  for (const source of config.sources) {
+/** A source alone asks its store for many footers at once; but a listing is one request after the other, and saved indexes are one each. */
+const SOURCES_AT_ONCE = 4;
+
+/** Of every source of the configuration, in its order. Errors: of the source that first has one. */
+export function buildManifests(config: Config, stores: StoreSet, decoders: Decoders, options: ManifestsOptions): Promise<SourceManifest[]> {
+  const build = async (source: SourceConfig, _: number, signal: AbortSignal): Promise<SourceManifest> => {
     const manifest = await buildManifest(source, {
       cacheDir: config.cacheDir,
       openStore: (uri) => stores.open(uri),
-      index: async ({ store, object }, format, filter, signal) => {
+      index: async ({ store, object }, format, filter, ofShard) => {
         const decoder = await decoders.load(format);
         if (filter !== undefined && decoder.storedFilterBytes === undefined) throw noFilters(source.name, format, filter);
-        return decoder.index(store, object, source, signal, filter);
+        return decoder.index(store, object, source, ofShard, filter);
       },
       warn: (message, detail) => options.warn?.(message, detail),
       onProgress: options.onProgress,
-      ...(options.signal && { signal: options.signal }),
+      signal,
     });
     if (source.where !== undefined) options.warn?.(savingOf(manifest), { source: source.name });
     await decoders.load(manifest.format); // what was saved was not indexed
-    manifests.push(manifest);
-  }
-  return manifests;
+    return manifest;
+  };
+  return mapConcurrent(config.sources, SOURCES_AT_ONCE, build, options.signal);
 }
 
 /**

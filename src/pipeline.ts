@@ -20,6 +20,7 @@ import { HeadraceError } from './core/errors.js';
 import { countedLength } from './core/packing.js';
 import { readChats, type LoadedChats } from './chats.js';
 import { readTransforms, type LoadedTransform } from './transforms.js';
+import { sideBySide } from './core/side-by-side.js';
 import type { SkipRecord } from './core/skip.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
 import { openLedger, type Ledger, type LedgerCounters } from './ledger/write-ledger.js';
@@ -190,40 +191,22 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   const cache = localCache && createRangeCache({ dir: rangesDir(config.cacheDir), ...localCache, warn: options.warn });
   const stores = createStoreSet(config.storage, options.stores, localCache?.ranges === true ? cache : undefined);
   const forms = config.tokenizer && openCompiledForms(config.cacheDir, options.warn);
-  let pool: WorkerPool | undefined;
+  const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
+  const pool = new WorkerPool(workers, (key, entry) => cache?.put(key, entry));
+  const decoders = openDecoders(pool.scan);
   try {
-    const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, forms, options.signal));
-    const chats = tokenizer && (await readChats(config, { own: tokenizer.prepared, stores, forms }, options.signal));
-    const transforms = await readTransforms(config, stores, options.signal);
-    const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
-    const facts = factsOf(config, tokenizer);
-    if (tokenizer?.prepared.path === 'hugging-face') {
-      options.warn?.(`the tokenizer takes the slow path: ${tokenizer.prepared.reason}`, { file: tokenizer.file });
-    }
-    const settings: WorkerSettings = {
-      tokenizer: tokenizer && {
-        prepared: tokenizer.prepared,
-        file: tokenizer.file,
-        appendId: facts.appendId,
-        invalidUtf8: tokenizer.invalidUtf8,
-        idBytes: idBytesOf(tokenizer.vocabSize),
-      },
-      length: config.sequence.length,
-      packing: config.sequence.packing,
-      badRows: config.badRows,
-      badBlocks: config.badBlocks,
-      padId: facts.padId,
-      idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
-      chatTokenizers: chats?.tokenizers,
-      chats: config.sources.map(({ name }) => chats?.bySource.get(name)),
-      transforms: config.sources.map(({ name }) => transforms.get(name)?.settings),
-      optionalFields: config.sources.map(({ fields = [] }) => fields.filter(({ isOptional }) => isOptional).map(({ name }) => name)),
-      seed: config.seed,
-    };
-    pool = new WorkerPool(workers, settings, (key, entry) => cache?.put(key, entry));
-    const decoders = openDecoders(pool.scan);
-    // each takes a while, and none needs another; a tokenizer's form may still be being written
-    const [manifests] = await Promise.all([buildManifests(config, stores, decoders, options), pool.ready(), forms?.close()]);
+    // each takes a while, and none needs the other
+    const [made, manifests] = await sideBySide(
+      [
+        async (signal) => {
+          const making = await readMaking(config, { stores, forms }, { ...options, signal });
+          await Promise.all([pool.configure(making.settings), forms?.close()]); // a tokenizer's form may still be being written
+          return making;
+        },
+        (signal) => buildManifests(config, stores, decoders, { ...options, signal }),
+      ],
+      options.signal,
+    );
     const fields = fieldsOfSamples(config, manifests, decoders);
     const exclusions = await readAllExclusions(config, manifests, stores, options.signal);
     return await createPipeline({
@@ -232,21 +215,61 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       stores,
       pool,
       decoders,
-      facts,
+      facts: made.facts,
       fields,
       manifests,
       exclusions,
       workers,
-      tokenizer,
-      chats: chats?.bySource,
-      transforms,
+      tokenizer: made.tokenizer,
+      chats: made.chats,
+      transforms: made.transforms,
       options,
     });
   } catch (error) {
-    await Promise.all([pool?.close(), stores.close(), forms?.close()]);
+    await Promise.all([pool.close(), stores.close(), forms?.close()]);
     await cache?.close();
     throw error;
   }
+}
+
+interface Making extends Pick<PipelineParts, 'facts' | 'tokenizer' | 'chats' | 'transforms'> {
+  readonly settings: WorkerSettings;
+}
+
+/** What makes tokens of rows. Errors: those of stores, `TOKENIZER_INVALID`, `TRANSFORM_INVALID`, `CONFIG_INVALID`. */
+async function readMaking(
+  config: Config,
+  { stores, forms }: { readonly stores: StoreSet; readonly forms: CompiledForms | undefined },
+  { signal, warn }: Pick<PipelineOptions, 'signal' | 'warn'>,
+): Promise<Making> {
+  const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, forms, signal));
+  const chats = tokenizer && (await readChats(config, { own: tokenizer.prepared, stores, forms }, signal));
+  const transforms = await readTransforms(config, stores, signal);
+  const facts = factsOf(config, tokenizer);
+  if (tokenizer?.prepared.path === 'hugging-face') {
+    warn?.(`the tokenizer takes the slow path: ${tokenizer.prepared.reason}`, { file: tokenizer.file });
+  }
+  const settings: WorkerSettings = {
+    tokenizer: tokenizer && {
+      prepared: tokenizer.prepared,
+      file: tokenizer.file,
+      appendId: facts.appendId,
+      invalidUtf8: tokenizer.invalidUtf8,
+      idBytes: idBytesOf(tokenizer.vocabSize),
+    },
+    length: config.sequence.length,
+    packing: config.sequence.packing,
+    badRows: config.badRows,
+    badBlocks: config.badBlocks,
+    padId: facts.padId,
+    idsEnd: facts.vocabSize === 0 ? IDS_END : facts.vocabSize,
+    chatTokenizers: chats?.tokenizers,
+    chats: config.sources.map(({ name }) => chats?.bySource.get(name)),
+    transforms: config.sources.map(({ name }) => transforms.get(name)?.settings),
+    optionalFields: config.sources.map(({ fields = [] }) => fields.filter(({ isOptional }) => isOptional).map(({ name }) => name)),
+    seed: config.seed,
+  };
+  return { facts, tokenizer, chats: chats?.bySource, transforms, settings };
 }
 
 /** The path of a YAML file, an object like it, or what was made of one. Errors: `CONFIG_NOT_FOUND`, `CONFIG_INVALID`. */

@@ -97,12 +97,13 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     optionalFields: [],
     seed: config.seed,
   };
-  const pool = new WorkerPool(1, settings, () => undefined);
+  const pool = new WorkerPool(1, () => undefined);
   const close = async (): Promise<void> => {
     await Promise.all([pool.close(), stores.close()]);
     await cache.close();
   };
   try {
+    await pool.configure(settings);
     const decoders = openDecoders(pool.scan);
     const remote: Config = { ...config, sources: config.sources.filter(isRemote) };
     const manifests = await buildManifests(remote, stores, decoders, options);

@@ -14,7 +14,7 @@ import type { PreparedTokenizer } from '../tokenize/prepared.js';
 import type { TokenSpelling } from '../tokenize/tokenizer.js';
 import type { IdBytes } from './token-entry.js';
 
-/** Given to a worker thread when it starts. */
+/** A worker thread's first message. */
 export interface WorkerSettings {
   readonly tokenizer: TokenizerSettings | undefined;
   readonly length: number;
@@ -99,6 +99,7 @@ export interface DamagedSlice {
 }
 
 export type WorkerRequest =
+  | { readonly type: 'configure'; readonly settings: WorkerSettings }
   | { readonly type: 'open'; readonly window: number; readonly payload: WindowPayload; readonly from: PackPosition }
   | { readonly type: 'pack'; readonly id: number; readonly window: number; readonly sequencesMax: number }
   | { readonly type: 'close'; readonly window: number }

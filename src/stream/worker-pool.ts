@@ -32,7 +32,7 @@ class WorkerLost extends Error {
 
 /** One thread, from its start to its end. */
 class WorkerSlot {
-  /** Resolves when the thread has opened its tokenizer. */
+  /** Resolves when the thread has its settings, and has opened its tokenizer. */
   readonly ready: Promise<void>;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
@@ -41,8 +41,8 @@ class WorkerSlot {
   /** Windows open here. */
   windows = 0;
 
-  constructor(settings: WorkerSettings, onEntry: OnTokenEntry) {
-    this.#worker = new Worker(new URL('./worker-thread.js', import.meta.url), { workerData: settings });
+  constructor(onEntry: OnTokenEntry) {
+    this.#worker = new Worker(new URL('./worker-thread.js', import.meta.url));
     let onReady: () => void = () => undefined;
     let onUnusable: (reason: unknown) => void = () => undefined;
     this.ready = new Promise((resolve, reject) => {
@@ -69,6 +69,10 @@ class WorkerSlot {
 
   get isLost(): boolean {
     return this.#lost !== undefined;
+  }
+
+  configure(settings: WorkerSettings): void {
+    this.#worker.postMessage({ type: 'configure', settings } satisfies WorkerRequest);
   }
 
   post(request: WorkerRequest, transfer: readonly ArrayBuffer[] = []): void {
@@ -103,41 +107,28 @@ class WorkerSlot {
   }
 }
 
+/** Threads start with the pool: what they are to do with their work may come later, while they load their code. */
 export class WorkerPool {
-  readonly #settings: WorkerSettings;
+  #settings: WorkerSettings | undefined;
   readonly #onEntry: OnTokenEntry;
   readonly #slots: WorkerSlot[];
   #nextWindow = 0;
   #closed = false;
 
-  constructor(workers: number, settings: WorkerSettings, onEntry: OnTokenEntry) {
-    this.#settings = settings;
+  constructor(workers: number, onEntry: OnTokenEntry) {
     this.#onEntry = onEntry;
-    this.#slots = Array.from({ length: workers }, () => new WorkerSlot(settings, onEntry));
+    this.#slots = Array.from({ length: workers }, () => new WorkerSlot(onEntry));
   }
 
-  /** Resolves when a worker is ready. Errors: `TOKENIZER_INVALID`, `TRANSFORM_INVALID`, `WORKER_FAILED`. */
-  async ready(): Promise<void> {
+  /** Once, before a window is opened; scans wait for it. Resolves when a worker is ready. Errors: `TOKENIZER_INVALID`, `TRANSFORM_INVALID`, `WORKER_FAILED`. */
+  async configure(settings: WorkerSettings): Promise<void> {
+    this.#settings = settings;
+    for (const slot of this.#slots) slot.configure(settings);
     try {
-      await this.#inTime(this.#slots[0].ready);
+      await inTime(this.#slots[0].ready, settings);
     } catch (error) {
       if (!(error instanceof WorkerLost)) throw error;
       throw new HeadraceError('WORKER_FAILED', 'the worker threads cannot start', { cause: error });
-    }
-  }
-
-  /** A module that runs for ever at its top level cannot say so: nothing else runs in its thread. */
-  async #inTime(ready: Promise<void>): Promise<void> {
-    const files = this.#settings.transforms.flatMap((transform) => (transform === undefined ? [] : [transform.file]));
-    if (files.length === 0) return ready;
-    let timer: NodeJS.Timeout | undefined;
-    const tooLate = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(tooSlowToLoad(files)), LIMITS.transformMsMax + LIMITS.workerStartMsMax);
-    });
-    try {
-      await Promise.race([ready, tooLate]);
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -169,9 +160,27 @@ export class WorkerPool {
   #leastBusy(): WorkerSlot {
     if (this.#closed) throw new HeadraceError('ABORTED', 'the pipeline is closed');
     for (const [index, slot] of this.#slots.entries()) {
-      if (slot.isLost) this.#slots[index] = new WorkerSlot(this.#settings, this.#onEntry);
+      if (!slot.isLost) continue;
+      const replacement = new WorkerSlot(this.#onEntry);
+      if (this.#settings !== undefined) replacement.configure(this.#settings);
+      this.#slots[index] = replacement;
     }
     return this.#slots.reduce((best, slot) => (slot.windows < best.windows ? slot : best));
+  }
+}
+
+/** A module that runs for ever at its top level cannot say so: nothing else runs in its thread. */
+async function inTime(ready: Promise<void>, { transforms }: WorkerSettings): Promise<void> {
+  const files = transforms.flatMap((transform) => (transform === undefined ? [] : [transform.file]));
+  if (files.length === 0) return ready;
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(tooSlowToLoad(files)), LIMITS.transformMsMax + LIMITS.workerStartMsMax);
+  });
+  try {
+    await Promise.race([ready, tooLate]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,5 +1,5 @@
 /** A worker thread: holds open windows, and turns their bytes into sequences when asked. It does no I/O. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { LIMITS } from '../config/limits.js';
 import { toErrorRecord } from '../core/errors.js';
 import { scanBytes } from '../decode/scan.js';
@@ -9,7 +9,7 @@ import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
-import { createChatEncoder, type ChatTokenizers } from '../chat/chat.js';
+import type { ChatTokenizers } from '../chat/chat.js';
 import type { EncodedSlice } from '../decode/decoder.js';
 import { loadTransform } from '../transform/load-transform.js';
 import type { Transform } from '../transform/transform.js';
@@ -55,17 +55,24 @@ interface CountingEncoder extends DocumentEncoder {
 async function createTools(settings: WorkerSettings, onEntry: OnTokenEntry): Promise<Tools> {
   const { tokenizer } = settings;
   const encoder = tokenizer && withByteCount(openPreparedTokenizer(tokenizer.prepared, tokenizer.file));
-  const chatTokenizers = openChatTokenizers(settings);
   const transforms = await Promise.all(
     settings.transforms.map(async (transform) => transform && { ...transform, transform: await loadTransform(transform) }),
   );
   return {
     settings,
     encoder,
-    chats: settings.chats.map((chat) => chat && chatTokenizers && chatRecords(createChatEncoder(chat, chatTokenizers))),
+    chats: await createChatRecords(settings),
     transforms,
     onEntry,
   };
+}
+
+/** By source. */
+async function createChatRecords(settings: WorkerSettings): Promise<(EncodeRecords | undefined)[]> {
+  const tokenizers = openChatTokenizers(settings);
+  if (tokenizers === undefined) return [];
+  const { createChatEncoder } = await import('../chat/chat.js'); // most runs have no chats, and need no Jinja
+  return settings.chats.map((chat) => chat && chatRecords(createChatEncoder(chat, tokenizers)));
 }
 
 function openChatTokenizers({ chatTokenizers, tokenizer }: WorkerSettings): ChatTokenizers | undefined {
@@ -174,24 +181,18 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   };
 }
 
-async function serve(): Promise<void> {
+function serve(): void {
   const port = parentPort;
   if (port === null) throw new Error('worker-thread.js runs in a worker thread only');
   const reply = (message: WorkerReply, transfer: readonly ArrayBuffer[] = []): void => port.postMessage(message, transfer);
-  let tools: Tools;
-  try {
-    tools = await createTools(workerData as WorkerSettings, (key, entry) => reply({ type: 'tokenized', key, entry }, [entry.buffer]));
-  } catch (error) {
-    reply({ type: 'unusable', error: toErrorRecord(error) });
-    return;
-  }
+  let own: Tools | undefined;
   const windows = new Map<number, OpenWindow>();
 
   /**
    * Lanes come to the ends of their windows together: a worker that decodes the next ones while it would wait spares them the pause.
    * Ids only: decoded they are hardly larger than their bytes, which text is. What fails here fails again, and is told, when it is asked for.
    */
-  const decodeAhead = (window: number): void => {
+  const decodeAhead = (window: number, tools: Tools): void => {
     const open = windows.get(window);
     if (open === undefined) return;
     try {
@@ -201,7 +202,21 @@ async function serve(): Promise<void> {
     }
   };
 
+  const configure = async (settings: WorkerSettings): Promise<void> => {
+    try {
+      own = await createTools(settings, (key, entry) => reply({ type: 'tokenized', key, entry }, [entry.buffer]));
+    } catch (error) {
+      reply({ type: 'unusable', error: toErrorRecord(error) });
+      port.off('message', receive); // which is all that the thread lives for
+      return;
+    }
+    reply({ type: 'ready' });
+  };
+
   const handle = async (request: WorkerRequest): Promise<void> => {
+    if (request.type === 'configure') return configure(request.settings);
+    if (own === undefined) throw new Error('a worker is asked for work before it has its settings');
+    const tools = own;
     switch (request.type) {
       case 'open':
         windows.set(request.window, {
@@ -212,7 +227,7 @@ async function serve(): Promise<void> {
           packer: createPacker(tools.settings.packing),
           position: request.from,
         });
-        if (request.payload.kind === 'tokens') setImmediate(decodeAhead, request.window);
+        if (request.payload.kind === 'tokens') setImmediate(decodeAhead, request.window, tools);
         return;
       case 'close':
         windows.get(request.window)?.documents?.close();
@@ -251,14 +266,14 @@ async function serve(): Promise<void> {
 
   // one after the other: a window is opened, maybe with an import, before it is asked for sequences
   let previous: Promise<void> = Promise.resolve();
-  port.on('message', (request: WorkerRequest) => {
+  const receive = (request: WorkerRequest): void => {
     previous = previous.then(() => handleOne(request));
-  });
-  reply({ type: 'ready' });
+  };
+  port.on('message', receive);
 }
 
 function formatsOf({ encoded, beside }: WindowSlice): EncodedSlice['format'][] {
   return beside === undefined ? [encoded.format] : [encoded.format, beside.format];
 }
 
-await serve();
+serve();
