@@ -30,6 +30,8 @@ export interface ConnectionOptions {
   readonly received: Cursor | undefined;
 }
 
+/** Credits go back half of them at a time: a message for each would wake four threads for each batch, and batches would come singly as well. */
+const CREDIT_PARTS = 2;
 /** A last message gets this long to leave a socket that is being closed. */
 const LINGER_MS = 200;
 /** A deadline that comes this late finds a process that was stopped or busy: what arrived meanwhile is looked at first. */
@@ -96,7 +98,7 @@ export class Connection {
     if (batch === undefined) return undefined;
     this.#waiting--;
     this.#creditsOwed++;
-    this.#flushCredits();
+    if (this.#creditsOwed >= Math.max(1, Math.floor(this.#options.credits / CREDIT_PARTS))) this.#flushCredits();
     this.#onRoom?.();
     return batch;
   }

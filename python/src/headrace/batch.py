@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Literal
@@ -76,9 +77,7 @@ class Batch(Mapping[str, Array]):
         self._fields = dict(fields or {})
         self._images = images or Images(None, 1)
         if "loss_mask" not in arrays:  # not sent where every token counts
-            ones = np.ones((self._rows, self._length), dtype=np.uint8)
-            ones.flags.writeable = False
-            self._arrays["loss_mask"] = ones
+            self._arrays["loss_mask"] = _ones(self._rows, self._length)
         self._convert = convert
         self._mask_boundaries = mask_boundaries
         self._position_ids = position_ids
@@ -198,6 +197,14 @@ class Batch(Mapping[str, Array]):
             bounds = self._arrays["cu_seqlens"] if self._position_ids == "document" else np.arange(rows + 1) * length
             return _position_ids(bounds, (rows, length))
         return self._arrays[name]
+
+
+@functools.lru_cache(maxsize=4)
+def _ones(rows: int, length: int) -> NDArray[np.uint8]:
+    """One array for all batches of a shape, which nobody can write to."""
+    ones = np.ones((rows, length), dtype=np.uint8)
+    ones.flags.writeable = False
+    return ones
 
 
 def _position_ids(bounds: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -27,6 +27,8 @@ SILENCES_MAX = 3
 LINGER_MS = 200
 # how long close() waits for the thread: what is left of a poll, and two lingering closes
 JOIN_S = 5.0
+# credits go back half of them at a time: a message for each would wake four threads for each batch, and batches would come singly as well
+CREDIT_PARTS = 2
 # the longest wait of the consumer without looking for signals
 WAIT_SLICE_S = 0.5
 
@@ -72,11 +74,13 @@ class Connection:
         self._request = request
         # orders this client among others that ask for the same rank: the younger one wins
         self._incarnation = time.time_ns() // 1000
-        self._items: queue.Queue[_Item] = queue.Queue()
+        self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._outcome: _Item | None = None
         self._lock = threading.Lock()
         self._credits_owed = 0
+        self._credits_together = max(1, request.credits // CREDIT_PARTS)
         self._waiting = 0
+        self._awaits_room = False
         self._closing = False
         self._refused = False
         self._wake_read, self._wake_write = socket.socketpair()
@@ -112,7 +116,9 @@ class Connection:
                 with self._lock:
                     self._waiting -= 1
                     self._credits_owed += 1
-                self._wake()
+                    is_due = self._awaits_room or self._credits_owed >= self._credits_together
+                if is_due:
+                    self._wake()
                 return item
             self._outcome = item
         if isinstance(self._outcome, HeadraceError):
@@ -192,7 +198,7 @@ class Connection:
                 if dealer in ready:
                     silences = 0
                     last_sign = self._last_heard = time.monotonic()
-                    if self._receive(dealer) == "ended":
+                    if self._receive_all(dealer) == "ended":
                         self._say_bye(dealer)
                         return "ended"
                 elif time.monotonic() >= last_sign + self._heartbeat_s:
@@ -212,9 +218,20 @@ class Connection:
         except zmq.ZMQError as error:
             raise HeadraceError("ADDRESS_INVALID", f"cannot connect to {address}: {error}", hint="see serve.address", detail={"address": address}) from error
 
-    def _receive(self, dealer: zmq.Socket[bytes]) -> Literal["on", "ended"]:
-        frames = dealer.recv_multipart(flags=zmq.NOBLOCK, copy=False)
-        message = wire.decode([frame.buffer for frame in frames])
+    def _receive_all(self, dealer: zmq.Socket[bytes]) -> Literal["on", "ended"]:
+        """What has come, and at most what was asked for: then it is time to look whether close() was called."""
+        for _ in range(self._request.credits + 1):
+            try:
+                frames = [dealer.recv(flags=zmq.NOBLOCK, copy=False)]
+            except zmq.Again:
+                return "on"
+            while frames[-1].more:  # the frames of a message come together
+                frames.append(dealer.recv(flags=zmq.NOBLOCK, copy=False))
+            if self._receive(dealer, wire.decode([frame.buffer for frame in frames])) == "ended":
+                return "ended"
+        return "on"
+
+    def _receive(self, dealer: zmq.Socket[bytes], message: wire.Message) -> Literal["on", "ended"]:
         header = message.header
         if message.type == "WELCOME":
             start, due = check_cursor(header["cursor"]), self._step_due()
@@ -281,10 +298,15 @@ class Connection:
         """Each HELLO asks for a batch at least. If the consumer takes none over several of them, they wait, so that the queue keeps its bound."""
         poller = zmq.Poller()
         poller.register(self._wake_read.fileno(), zmq.POLLIN)
-        while self._waiting > self._request.credits and not self._closing:
+        while self._is_full() and not self._closing:
             poller.poll()
             self._drain_wakes()
             self._last_heard = time.monotonic()  # nobody was asked, so nobody was silent
+
+    def _is_full(self) -> bool:
+        with self._lock:
+            self._awaits_room = self._waiting > self._request.credits
+            return self._awaits_room
 
     def _say_hello(self, dealer: zmq.Socket[bytes]) -> None:
         request, received = self._request, self._received

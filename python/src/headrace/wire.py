@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ _OBJECTS = frozenset({"expect", "cursor", "detail", "weights"})
 _LISTS = frozenset({"cursors", "arrays", "fields"})
 # what the specification allows beside its own sizes: at least one
 _POSITIVE = frozenset({"heartbeatMs", "rows", "length", "credits"})
-_DTYPES = {"int32": "<i4", "uint8": "|u1", "uint16": "<u2", "int64": "<i8", "float32": "<f4", "float64": "<f8"}
+_DTYPES = {name: np.dtype(code) for name, code in (("int32", "<i4"), ("uint8", "|u1"), ("uint16", "<u2"), ("int64", "<i8"), ("float32", "<f4"), ("float64", "<f8"))}
 
 Buffer = Union[bytes, memoryview]
 
@@ -91,10 +92,9 @@ def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
         raise _bad(f"its header is not JSON in UTF-8 ({error})") from error
     if not isinstance(header, dict):
         raise _bad(f"{message_type} has no JSON object")
-    for key in MESSAGES[message_type][1]:
-        if key not in header and key in _OPTIONAL:
-            continue
-        if key not in header or not (_fits(key, header[key]) or (message_type == "MIX" and header[key] is None)):
+    for key, fits in _CHECKS[message_type]:
+        value = header.get(key, _MISSING)
+        if not (fits(value) or (value is _MISSING and key in _OPTIONAL) or (message_type == "MIX" and value is None)):
             raise _bad(f"{message_type}.{key} is missing or of the wrong type")
     if message_type == "BATCH" and not _is_delta(header["cursor"]):
         raise _bad("BATCH.cursor has no step, mixture and lanes")
@@ -112,38 +112,44 @@ def _is_field(entry: object) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get("name"), str) and entry.get("kind") in FIELD_KINDS
 
 
-def _fits(key: str, value: object) -> bool:
+def _check_of(key: str) -> Callable[[object], bool]:
     if key == "split":
-        return value in SPLITS
-    if key in _STRINGS:
-        return isinstance(value, str)
-    if key in _OBJECTS:
-        return isinstance(value, dict)
-    if key in _LISTS:
-        return isinstance(value, list)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return False
-    return key in ("rank", "worldSize") or value >= (1 if key in _POSITIVE else 0)
+        return lambda value: value in SPLITS
+    for keys, kind in ((_STRINGS, str), (_OBJECTS, dict), (_LISTS, list)):
+        if key in keys:
+            return _kind_check(kind)
+    if key in ("rank", "worldSize"):
+        return lambda value: type(value) is int
+    least = 1 if key in _POSITIVE else 0
+    return lambda value: type(value) is int and value >= least  # which a bool is not
+
+
+def _kind_check(kind: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+# by message: what each key is held to, made once, because every batch is
+_CHECKS = {name: [(key, _check_of(key)) for key in keys] for name, (_, keys) in MESSAGES.items()}
+_MISSING = object()
 
 
 def _decode_array(entry: object, frame: Buffer) -> tuple[str, NDArray[Any]]:
     if not isinstance(entry, dict):
         raise _bad("an entry of arrays is no object")
-    name, dtype, shape = entry.get("name"), entry.get("dtype"), entry.get("shape")
-    if not isinstance(name, str) or not isinstance(dtype, str) or dtype not in _DTYPES:
+    name, named, shape = entry.get("name"), entry.get("dtype"), entry.get("shape")
+    dtype = _DTYPES.get(named) if isinstance(named, str) else None
+    if not isinstance(name, str) or dtype is None:
         raise _bad("an array has no name, or an unknown dtype")
-    if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape):
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise _bad(f"the shape of array {name} is not a list of sizes")
-    expected = np.dtype(_DTYPES[dtype]).itemsize
-    for size in shape:
-        expected *= size
+    expected = math.prod(shape, start=dtype.itemsize)
     if len(frame) != expected:
         raise _bad(f"array {name} has {len(frame)} bytes where its header says {expected}")
-    array = np.frombuffer(memoryview(frame).toreadonly(), dtype=_DTYPES[dtype])
+    array: NDArray[Any] = np.frombuffer(memoryview(frame).toreadonly(), dtype=dtype)
     if not array.flags.aligned:  # libzmq receives small frames in one buffer, wherever they come to lie
         array = array.copy()
         array.setflags(write=False)
-    return name, array.reshape(shape)
+    return name, array if len(shape) == 1 else array.reshape(shape)
 
 
 def _bad(problem: str) -> HeadraceError:
