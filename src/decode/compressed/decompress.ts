@@ -5,6 +5,8 @@ import { Worker } from 'node:worker_threads';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { ContentCodec } from './codec.js';
 import { CONTENT_LIMITS } from './limits.js';
+import { hasNativeZstd, unzstdNatively } from './native-zstd.js';
+import { ZstdUnsupported } from './zstd-header.js';
 import type { ZstdReply, ZstdRequest } from './zstd-thread.js';
 
 /** Consecutive stored bytes; `undefined` after the last. */
@@ -29,7 +31,7 @@ export function decompress(codec: Exclude<ContentCodec, 'plain'>, pull: PullStor
     storedBytes += bytes?.length ?? 0;
     return bytes;
   };
-  const content = codec === 'gzip' ? gunzip(counted) : unzstd(counted);
+  const content = codec === 'gzip' ? gunzip(counted) : hasNativeZstd ? unzstd(counted) : unzstdInThread(counted);
   return withRatio(content, () => storedBytes);
 }
 
@@ -76,10 +78,23 @@ async function* gunzip(pull: PullStored): AsyncGenerator<Uint8Array, void, undef
   }
 }
 
+async function* unzstd(pull: PullStored): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* unzstdNatively(pull);
+  } catch (error) {
+    if (error instanceof HeadraceError || error instanceof ContentError) throw error;
+    throw zstdError(messageOf(error), error instanceof ZstdUnsupported, error);
+  }
+}
+
+function zstdError(problem: string, isUnsupported: boolean, cause?: unknown): ContentError {
+  return new ContentError(`its zstd stream ${isUnsupported ? 'is not read' : 'is damaged'}: ${problem}`, isUnsupported, cause);
+}
+
 let streams = 0;
 
-/** In a thread of its own, which all streams share. */
-async function* unzstd(pull: PullStored): AsyncGenerator<Uint8Array, void, undefined> {
+/** Where Node has no zstd: in JavaScript, in a thread of its own, which all streams share. */
+async function* unzstdInThread(pull: PullStored): AsyncGenerator<Uint8Array, void, undefined> {
   const thread = zstdThread();
   const stream = streams++;
   try {
@@ -87,11 +102,7 @@ async function* unzstd(pull: PullStored): AsyncGenerator<Uint8Array, void, undef
     let isLast = stored === undefined;
     for (;;) {
       const reply = await thread.ask({ type: 'next', stream, stored, isLast });
-      if ('problem' in reply)
-        throw new ContentError(
-          `its zstd stream ${reply.isUnsupported ? 'is not read' : 'is damaged'}: ${reply.problem}`,
-          reply.isUnsupported,
-        );
+      if ('problem' in reply) throw zstdError(reply.problem, reply.isUnsupported);
       stored = undefined;
       if (reply.content.length > 0) {
         yield reply.content;

@@ -7,13 +7,9 @@ import { messageOf } from '../../core/errors.js';
 import { FrameError, FrameWalker, type PlacedElement, type ZstdFrameHeader } from './frames.js';
 import { CONTENT_LIMITS } from './limits.js';
 import { Xxh64 } from './xxh64.js';
+import { checkZstdHeader } from './zstd-header.js';
 
 const CHECKSUM_BYTES = 4;
-
-/** It is whole, and nothing that is decompressed here. */
-export class ZstdUnsupported extends Error {
-  override readonly name = 'ZstdUnsupported';
-}
 
 export class ZstdDecoder {
   readonly #walker = new FrameWalker('zstd');
@@ -100,12 +96,7 @@ export class ZstdDecoder {
   }
 
   #open(header: ZstdFrameHeader): void {
-    if (header.dictionaryId !== 0) throw new ZstdUnsupported(`a zstd frame needs the dictionary ${header.dictionaryId}`);
-    if (header.windowBytes > CONTENT_LIMITS.zstdWindowBytesMax) {
-      throw new ZstdUnsupported(
-        `a zstd frame needs a window of ${header.windowBytes} bytes, and ${CONTENT_LIMITS.zstdWindowBytesMax} is the limit`,
-      );
-    }
+    checkZstdHeader(header);
     this.#hash.begin();
     const stream = new Decompress((content) => this.#take(content));
     this.#frame = { header, stream, contentBytes: 0, isComplete: false };

@@ -1,7 +1,8 @@
 /** The thread that decompresses zstd: one a process, for all of its streams. It does no I/O. */
 import { parentPort } from 'node:worker_threads';
 import { messageOf } from '../../core/errors.js';
-import { ZstdDecoder, ZstdUnsupported } from './zstd-decoder.js';
+import { ZstdDecoder } from './zstd-decoder.js';
+import { ZstdUnsupported } from './zstd-header.js';
 
 export type ZstdRequest =
   | { readonly type: 'next'; readonly stream: number; readonly stored: Uint8Array | undefined; readonly isLast: boolean }

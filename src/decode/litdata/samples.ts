@@ -6,7 +6,8 @@
 import { LIMITS } from '../../config/limits.js';
 import { messageOf } from '../../core/errors.js';
 import { FrameError } from '../compressed/frames.js';
-import { ZstdDecoder, ZstdUnsupported } from '../compressed/zstd-decoder.js';
+import { ZstdDecoder } from '../compressed/zstd-decoder.js';
+import { ZstdUnsupported } from '../compressed/zstd-header.js';
 import { CONTENT_LIMITS } from '../compressed/limits.js';
 import { numberAt, viewOf, widthOf, type StoredDtype } from '../stored-numbers.js';
 import { litdataInvalid, litdataUnsupported } from './litdata-error.js';
