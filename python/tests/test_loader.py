@@ -48,6 +48,26 @@ def test_asks_for_no_more_than_it_was_told_to(fake: FakeSidecar) -> None:
     assert fake.hellos[0]["credits"] == 3
 
 
+@pytest.mark.parametrize("prefetch", [1, 2, 5])
+def test_gives_credits_back_half_of_them_at_a_time(address: str, prefetch: int) -> None:
+    returned: list[int] = []
+
+    def note(_sidecar: FakeSidecar, _identity: bytes, message: wire.Message) -> bool:
+        if message.type == "CREDIT":
+            returned.append(message.header["credits"])
+        return False
+
+    sidecar = FakeSidecar(address, script=note)
+    try:
+        with loader_of(address, prefetch=prefetch) as loader:
+            assert len(list(loader)) == 20
+    finally:
+        sidecar.close()
+    half = max(1, prefetch // 2)
+    assert min(returned) == half
+    assert len(returned) <= 20 // half
+
+
 def test_a_state_is_of_the_last_batch_consumed_and_survives_json(fake: FakeSidecar) -> None:
     with loader_of(fake.address) as loader:
         assert loader.state_dict() == {}

@@ -52,6 +52,25 @@ describe('the Node client', () => {
     expect(await collect(own)).toEqual([]);
   });
 
+  it('gives credits back half of them at a time, and never has the sidecar wait for one', async () => {
+    for (const prefetch of [1, 2, 5]) {
+      const returned: number[] = [];
+      const sidecar = await start({
+        script: (_, message) => {
+          if (message.type === 'CREDIT') returned.push(message.credits);
+          return false;
+        },
+      });
+      const own = client({ prefetch });
+      expect((await collect(own)).map(({ step }) => step)).toEqual(range(0, 20));
+      const half = Math.max(1, Math.floor(prefetch / 2));
+      expect(Math.min(...returned)).toBe(half);
+      expect(returned.length).toBeLessThanOrEqual(20 / half);
+      own.close();
+      sidecar.close();
+    }
+  });
+
   it('goes on after the sidecar was replaced, and expects the same plan', async () => {
     const first = await start();
     const own = client({ prefetch: 2 });
