@@ -20,12 +20,15 @@ export const hasNativeZstd = createDecompressor !== undefined;
 /** Consecutive pieces of content. Throws `FrameError`, `ZstdUnsupported`, zlib's errors, and what `pull` throws. */
 export async function* unzstdNatively(pull: () => Promise<Uint8Array | undefined>): AsyncGenerator<Uint8Array, void, undefined> {
   if (createDecompressor === undefined) throw new Error('this version of Node has no zstd');
+  const parts = partsOfFrames(pull);
+  const first = await parts.next();
+  if (first.done === true) return; // no frame: no content, which a decompressor would call cut off
   const decompressing = createDecompressor({ chunkSize: CONTENT_LIMITS.pieceBytes });
   const given = { bytes: 0, all: false };
   const frames = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const part of partsOfFrames(pull)) {
-      given.bytes += part.length;
-      yield part;
+    for (let part: IteratorResult<Uint8Array, void> = first; part.done !== true; part = await parts.next()) {
+      given.bytes += part.value.length;
+      yield part.value;
     }
     given.all = true;
   };

@@ -128,6 +128,16 @@ describe('content', () => {
     expect((await whole('bomb.gz', read('bomb.gz'))).length).toBe(50_000_000);
   });
 
+  it('frames of zstd that are to be skipped have no content, wherever they are, and alone', async () => {
+    const skipped = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+    const frame = read('level3.zst');
+    const plain = read('level3.zst.plain');
+    expect((await whole('skipped.zst', skipped)).length).toBe(0);
+    expect((await whole('skipped.zst', Buffer.concat([skipped, frame, skipped, skipped]))).equals(plain)).toBe(true);
+    expect((await whole('skipped.zst', Buffer.concat([frame, skipped, frame]))).equals(Buffer.concat([plain, plain]))).toBe(true);
+    await expect(whole('skipped.zst', Buffer.concat([frame, skipped.subarray(0, 9)]))).rejects.toMatchObject({ code: 'SHARD_INVALID' });
+  });
+
   it('what follows the last member of gzip is padding, or damage', async () => {
     await expect(whole('x.gz', Buffer.concat([read('one.gz'), Buffer.from('garbage')]))).rejects.toMatchObject({ code: 'SHARD_INVALID' });
     await expect(whole('x.gz', Buffer.concat([read('padded.gz'), Buffer.from('garbage')]))).rejects.toMatchObject({
