@@ -10,21 +10,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Shard } from '../src/core/shard.js';
-import { loadSliceDecoder } from '../src/decode/slice-decoder.js';
-import type { ColumnRequest } from '../src/decode/decoder.js';
-import { openDecoders } from '../src/decode/open-decoders.js';
-import { scanHere } from '../src/decode/scan.js';
-import type { FormatName } from '../src/core/format.js';
-import { memoryStore } from '../src/store/memory.js';
+import { decodeAll, indexOf, type BenchFile } from './decode-rows.js';
 
-const halves = await loadSliceDecoder(['parquet', 'lines', 'webdataset', 'arrow', 'array']);
-const ROWS_ONLY = { rows: true, ids: false, fields: false, filter: false };
-
-interface Case {
-  readonly format: FormatName;
-  readonly file: string;
-  readonly request: ColumnRequest;
+interface Case extends BenchFile {
   make(bytes: number): Uint8Array;
   /** Readers by name: Python that has FILE, and leaves the number of rows in `rows`. */
   readonly peers: Readonly<Record<string, string>>;
@@ -85,24 +73,6 @@ async function runCase(name: string, own: Case): Promise<void> {
     } catch {
       console.log(`${name.padEnd(8)} ${peer.padEnd(22)} not installed`);
     }
-  }
-}
-
-async function indexOf({ format, file, request }: Case, bytes: Uint8Array): Promise<Shard> {
-  const store = memoryStore('memory:///', { [file]: bytes });
-  const object = await store.head(file);
-  const index = await (await openDecoders(scanHere).load(format)).index(store, object, request);
-  return { path: file, uri: `memory:///${file}`, size: object.size, etag: object.etag, ...index };
-}
-
-async function decodeAll({ format, file }: Case, bytes: Uint8Array, shard: Shard): Promise<void> {
-  const store = memoryStore('memory:///', { [file]: bytes });
-  const decoder = await openDecoders(scanHere).load(format);
-  const { signal } = new AbortController();
-  for (const [unit, { startRow, rows, decodedBytes }] of shard.units.entries()) {
-    const block = { shard: 0, unit, startRow, endRow: startRow + rows, decodedBytes };
-    const { slice } = await decoder.openBlock(store, file, shard, block).read(startRow, block.endRow, ROWS_ONLY, signal);
-    if (slice !== undefined) halves.rows(slice);
   }
 }
 

@@ -1,4 +1,4 @@
-/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle|decode|decode-arrays|tar|end-to-end [OPTIONS]`: sets up what the benchmark needs and runs it. */
+/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|padding|plan|resume|shuffle|decode|decode-arrays|tar|micro|end-to-end [OPTIONS]`: sets up what the benchmark needs and runs it. */
 import path from 'node:path';
 import { ensureLoaders } from './bench-loaders.mjs';
 import { ensureNode, ensurePeers } from './bench-peers.mjs';
@@ -24,7 +24,7 @@ function environment() {
     const minio = ensureMinio();
     return { ...(loaders && { HEADRACE_BENCH_LOADERS: JSON.stringify(loaders) }), ...(minio && { HEADRACE_MINIO: minio }) };
   }
-  const python = ['storage', 'padding', 'plan', 'resume', 'shuffle'].includes(name) ? null : ensurePython('test');
+  const python = ['storage', 'padding', 'plan', 'resume', 'shuffle', 'micro'].includes(name) ? null : ensurePython('test');
   const minio = name === 'stream' || name === 'storage' ? ensureMinio() : null;
   return { ...(python && { HEADRACE_PYTHON: python }), ...(minio && { HEADRACE_MINIO: minio }) };
 }
