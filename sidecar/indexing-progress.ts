@@ -1,5 +1,5 @@
 /** What the two forms of `headrace index` have in common: how far they are and what is written, on standard error and output, or as JSON lines; and an end by signal. */
-import { listenForInterruption } from './interruption.js';
+import { runInterruptible } from './interruption.js';
 
 interface IndexingProgress<Facts> {
   readonly update: (progress: Facts) => void;
@@ -16,34 +16,27 @@ export interface IndexingRun<Facts> {
 }
 
 /** Returns the exit status: 0, or 128 + its number after a signal. Errors: those of `run`. */
-export async function runIndexing<Facts>(
+export function runIndexing<Facts>(
   json: boolean,
   progressLine: (progress: Facts) => string,
   run: (indexing: IndexingRun<Facts>) => Promise<void>,
 ): Promise<number> {
-  const interruption = listenForInterruption();
-  const progress = showIndexing(json, progressLine);
-  let started = performance.now();
-  try {
-    await run({
-      signal: interruption.signal,
-      warn: (message) => void process.stderr.write(`${message}\n`),
-      onProgress: progress.update,
-      written: (what, lineOf) => {
-        const ms = performance.now() - started;
-        progress.clear();
-        process.stdout.write(`${json ? JSON.stringify({ ...what, ms: Math.round(ms) }) : lineOf(ms)}\n`);
-        started = performance.now();
-      },
-    });
-    return 0;
-  } catch (error) {
-    if (!interruption.signal.aborted) throw error;
-    return interruption.exitStatus;
-  } finally {
-    progress.stop();
-    interruption.end();
-  }
+  return runInterruptible(async (signal) => {
+    const progress = showIndexing(json, progressLine);
+    let started = performance.now();
+    const written: IndexingRun<Facts>['written'] = (what, lineOf) => {
+      const ms = performance.now() - started;
+      progress.clear();
+      process.stdout.write(`${json ? JSON.stringify({ ...what, ms: Math.round(ms) }) : lineOf(ms)}\n`);
+      started = performance.now();
+    };
+    const warn = (message: string): void => void process.stderr.write(`${message}\n`);
+    try {
+      await run({ signal, warn, onProgress: progress.update, written });
+    } finally {
+      progress.stop();
+    }
+  });
 }
 
 /** A terminal's line is rewritten once a second; a log gets a line every ten. */

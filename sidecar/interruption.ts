@@ -10,6 +10,20 @@ export interface Interruption {
   end(): void;
 }
 
+/** Returns the exit status: 0, or 128 + its number after a signal, whatever the run then failed with. Errors: those of `run`. */
+export async function runInterruptible(run: (signal: AbortSignal) => Promise<void>): Promise<number> {
+  const interruption = listenForInterruption();
+  try {
+    await run(interruption.signal);
+    return 0;
+  } catch (error) {
+    if (!interruption.signal.aborted) throw error;
+    return interruption.exitStatus;
+  } finally {
+    interruption.end();
+  }
+}
+
 export function listenForInterruption(): Interruption {
   const interrupted = new AbortController();
   let number = 0;

@@ -2,7 +2,7 @@
 import { auditLedger, type AuditReport, type CheckResult } from '../../src/auditing.js';
 import { loadConfig } from '../../src/config/config.js';
 import { HeadraceError } from '../../src/core/errors.js';
-import { listenForInterruption } from '../interruption.js';
+import { runInterruptible } from '../interruption.js';
 
 export interface AuditCommandOptions {
   readonly configFile: string;
@@ -14,9 +14,8 @@ export interface AuditCommandOptions {
 }
 
 /** Returns the exit status: 0, or 128 + its number after a signal. Errors: `AUDIT_FAILED` after the report, and those of `auditLedger`. */
-export async function audit({ configFile, ledgerDir, sample, seed, json }: AuditCommandOptions): Promise<number> {
-  const interruption = listenForInterruption();
-  try {
+export function audit({ configFile, ledgerDir, sample, seed, json }: AuditCommandOptions): Promise<number> {
+  return runInterruptible(async (signal) => {
     const config = await loadConfig(configFile);
     const dir = ledgerDir ?? config.ledgerDir;
     if (dir === undefined) {
@@ -30,20 +29,15 @@ export async function audit({ configFile, ledgerDir, sample, seed, json }: Audit
       );
     }
     const warn = (message: string): void => void process.stderr.write(`${message}\n`);
-    const report = await auditLedger(config, { dir, sample, seed, signal: interruption.signal, warn });
+    const report = await auditLedger(config, { dir, sample, seed, signal, warn });
     process.stdout.write(json ? `${JSON.stringify(report)}\n` : reportText(report));
-    if (report.passed) return 0;
+    if (report.passed) return;
     const failed = report.checks.filter(({ outcome }) => outcome === 'failed').map(({ check }) => check);
     throw new HeadraceError('AUDIT_FAILED', `the ledger ${dir} fails: ${failed.join(', ')}`, {
       detail: { dir, checks: failed.join(' ') },
       hint: 'The report says what was found, and where; docs/ledger.md what it may mean.',
     });
-  } catch (error) {
-    if (!interruption.signal.aborted) throw error;
-    return interruption.exitStatus;
-  } finally {
-    interruption.end();
-  }
+  });
 }
 
 function reportText({ dir, checks, skipped }: AuditReport): string {

@@ -4,7 +4,7 @@ import type { FormatName } from '../../src/core/format.js';
 import { formatSize } from '../../src/core/quantity.js';
 import type { ColumnRequest } from '../../src/decode/decoder.js';
 import { inspect, type InspectedColumn, type Inspection, type ShownColumn } from '../../src/inspecting.js';
-import { listenForInterruption } from '../interruption.js';
+import { runInterruptible } from '../interruption.js';
 import { printable, printableJson } from '../printable.js';
 
 export interface InspectOptions {
@@ -26,9 +26,8 @@ const WIDTH_MIN = 40;
 const INDENT = '  ';
 
 /** Returns the exit status: 0, whatever was found; 128 + its number after a signal. Errors: `CONFIG_INVALID`, those of `inspect`. */
-export async function inspectUri(options: InspectOptions): Promise<number> {
-  const interruption = listenForInterruption();
-  try {
+export function inspectUri(options: InspectOptions): Promise<number> {
+  return runInterruptible(async (signal) => {
     const storage = options.configFile === undefined ? undefined : (await loadConfig(options.configFile)).storage;
     const request = (kind: ColumnRequest['kind']) => (column: string) => ({ column, kind });
     const found = await inspect({
@@ -38,19 +37,13 @@ export async function inspectUri(options: InspectOptions): Promise<number> {
       columns: [...options.text.map(request('text')), ...options.tokens.map(request('tokens'))],
       all: options.all,
       storage,
-      signal: interruption.signal,
+      signal,
     });
     const { isTTY, columns } = process.stdout;
     const width = Math.max(WIDTH_MIN, options.width ?? (isTTY ? columns : WIDTH_DEFAULT));
     const lines = options.json ? [printableJson(found)] : inspectionLines(found, width);
     for (const line of lines) process.stdout.write(`${line}\n`);
-    return 0;
-  } catch (error) {
-    if (!interruption.signal.aborted) throw error;
-    return interruption.exitStatus;
-  } finally {
-    interruption.end();
-  }
+  });
 }
 
 /** Each fits the width, but for advice, which is not cut. */
