@@ -81,12 +81,11 @@ function broken(
  */
 function* contentOf(stored: Uint8Array, bytesMax: number): Generator<Uint8Array, void> {
   const elements = new FrameWalker('zstd').push(stored);
-  const header = elements.at(0)?.element;
-  const { element: last, endByte } = elements.at(-1) ?? { endByte: 0 };
-  const isOneFrame = elements.filter(({ element }) => element.kind === 'frame').length === 1 && last?.kind === 'frame';
-  if (header?.kind === 'header' && header.header.contentBytes !== undefined && isOneFrame && endByte === stored.length) {
-    checkZstdHeader(header.header);
-    const { contentBytes } = header.header;
+  const first = elements.at(0)?.element;
+  const frameEnd = elements.find(({ element }) => element.kind === 'frame')?.endByte;
+  const contentBytes = first?.kind === 'header' ? first.header.contentBytes : undefined;
+  if (first?.kind === 'header' && contentBytes !== undefined && frameEnd === stored.length) {
+    checkZstdHeader(first.header);
     if (contentBytes > bytesMax) throw new ZstdUnsupported(`it decodes to ${contentBytes} bytes, and says so`);
     yield decompressFrame(stored, contentBytes);
     return;
