@@ -21,7 +21,7 @@ export interface ConnectOptions {
   readonly cursor?: Cursor | readonly Cursor[];
   /** Names this consumer among several of the same rank (tensor, pipeline, context parallel); default `default`. */
   readonly consumer?: string;
-  /** Batches asked for ahead, 1 … 64; default 4. */
+  /** Batches asked for ahead, 1 … 64: at most so many, and never less than half of them; default 4. */
   readonly prefetch?: number;
   /** Longest wait for a batch, and for a sidecar that went away; more than 0, up to 2³¹ − 1; default 300 000. */
   readonly timeoutMs?: number;

@@ -79,7 +79,7 @@ class DataLoader:
     :param consumer: names this consumer among several of the same rank (tensor, pipeline, context parallel): they get the same batches.
     :param micro_batch: rows that are given out at a time, for gradient accumulation; it divides the rank's rows of a step. Default: all of them.
         A batch then says its ``micro_step``, ``is_last_micro_step`` and ``step_tokens``. Which rows come, and in which order, stays the same.
-    :param prefetch: steps asked for ahead, 1 to 64.
+    :param prefetch: steps asked for ahead, 1 to 64: at most so many, and never less than half of them.
     :param timeout: seconds; the longest wait for a batch, and for a sidecar that went away.
     :param start_timeout: seconds; the longest wait for a sidecar that this process starts.
     :param expect: plan entries that the trainer relies on, such as ``{"sequence.length": 2048}``.
