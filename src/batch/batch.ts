@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { withMask, type BatchArrays } from '../core/batch-arrays.js';
 import type { Field } from '../core/fields.js';
+import { rawInt32 } from '../core/raw-memory.js';
 import { SEGMENT_FIELDS, SEGMENT_LENGTH, SOURCE_PADDING, type Sequence } from '../core/sequence.js';
 import { buildFields } from './fields.js';
 
@@ -9,7 +10,7 @@ import { buildFields } from './fields.js';
 export function buildBatch(sequences: readonly Sequence[], length: number, fields?: readonly Field[]): BatchArrays {
   const rows = sequences.length;
   const segmentCount = sequences.reduce((sum, { segments }) => sum + segments.length, 0) / SEGMENT_FIELDS;
-  const inputIds = new Int32Array(sequences.reduce((sum, { ids }) => sum + ids.length, 0));
+  const inputIds = rawInt32(sequences.reduce((sum, { ids }) => sum + ids.length, 0));
   const cuSeqlens = new Int32Array(segmentCount + 1);
   const segments = new Int32Array(segmentCount * SEGMENT_FIELDS);
   const digest = createHash('sha256');

@@ -1,4 +1,5 @@
 /** A packed sequence, and the form of its segments: what packing makes, lanes carry, and batches are built from. */
+import { releaseBuffer } from './raw-memory.js';
 
 /** `source, shard, row, tokenStart, length, flags`; docs/wire.md has their meaning. */
 export const SEGMENT_FIELDS = 6;
@@ -28,6 +29,8 @@ export interface Sequence {
   readonly tokens: number;
   /** Of samples: the bytes of each field, in order of name. */
   readonly fields?: readonly Uint8Array[];
+  /** Called once, by whoever drops it last: its arrays are empty as soon as those that share its memory were dropped, too. */
+  readonly release?: () => void;
 }
 
 /** The fields of the samples of a chunk in one buffer: sample after sample, field after field. */
@@ -60,6 +63,18 @@ export interface SequenceChunk {
 /** What it takes in memory, but for a few words. */
 export function bytesOfSequence({ ids, fields }: Sequence): number {
   return (fields ?? []).reduce((sum, { byteLength }) => sum + byteLength, ids.byteLength);
+}
+
+/** What each sequence of a chunk is released by: the last one gives the memory of all of them back. */
+export function releaseOfChunk({ count, ids, lossMask, fields }: SequenceChunk): () => void {
+  let held = count;
+  return () => {
+    held--;
+    if (held > 0) return;
+    releaseBuffer(ids.buffer);
+    if (lossMask !== undefined) releaseBuffer(lossMask.buffer);
+    if (fields !== undefined) releaseBuffer(fields.bytes.buffer);
+  };
 }
 
 /** Sequence `index` of a chunk, as views. */

@@ -169,6 +169,8 @@ export type Rows =
       readonly valid: Uint8Array | undefined;
       /** By row that is null: what is wrong with it, where there is more to say. */
       readonly problems?: ReadonlyMap<number, string> | undefined;
+      /** Gives their memory back: nothing of them may be read afterwards. */
+      readonly release?: (() => void) | undefined;
     }
   | {
       readonly kind: 'tokens';

@@ -1,5 +1,6 @@
 /** Collects packed sequences into the arrays that cross from a worker to the main thread. */
 import { createHash } from 'node:crypto';
+import { rawInt32 } from '../core/raw-memory.js';
 import {
   DIGEST_BYTES,
   SEGMENT_FIELDS,
@@ -53,7 +54,7 @@ export class SequenceWriter {
     this.#sequencesMax = options.sequencesMax;
     this.#provenance = options.provenance;
     this.#masked = options.masked ?? false;
-    this.#ids = new Int32Array(options.hasIds === false ? 0 : options.sequencesMax * options.length);
+    this.#ids = rawInt32(options.hasIds === false ? 0 : options.sequencesMax * options.length);
   }
 
   get isFull(): boolean {

@@ -116,6 +116,11 @@ export class Assembler {
     }
   }
 
+  /** Whether a step that was got may still be read: only while it is kept. */
+  keeps({ step }: Step): boolean {
+    return step >= this.#nextStep - this.#kept.length;
+  }
+
   get readySequences(): number {
     return [...this.#options.lanes.values()].reduce((sum, lane) => sum + lane.readySequences, 0);
   }
@@ -164,7 +169,9 @@ export class Assembler {
     this.#kept.push({ before: this.#position, step, bytes });
     this.#keptBytes += bytes;
     while (this.#kept.length > 1 && (this.#kept.length > LIMITS.stepsRetainedMax || this.#keptBytes > LIMITS.retainedBytesMax)) {
-      this.#keptBytes -= this.#kept.shift()?.bytes ?? 0;
+      const dropped = this.#kept.shift();
+      this.#keptBytes -= dropped?.bytes ?? 0;
+      for (const { release } of dropped?.step.slots.values() ?? []) release?.();
     }
   }
 

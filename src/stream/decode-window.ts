@@ -52,7 +52,7 @@ export function decodeWindow(payload: WindowPayload, decoder: SliceDecoder, badB
     }
   });
   if (damaged.length > 0) {
-    for (const decoded of rows.values()) if (decoded.kind === 'tokens') decoded.release?.();
+    for (const decoded of rows.values()) releaseRows(decoded);
     throw new WindowDamaged(damaged);
   }
   return {
@@ -60,6 +60,11 @@ export function decodeWindow(payload: WindowPayload, decoder: SliceDecoder, badB
     decode: (slice) => rows.get(slice) ?? decoder.rows(slice),
     decodeBeside: (beside) => columns.get(beside) ?? decoder.beside(beside),
   };
+}
+
+/** Nothing of them may be read afterwards. */
+export function releaseRows(rows: SliceRows): void {
+  if (rows.kind === 'text' || rows.kind === 'tokens') rows.release?.();
 }
 
 /** What a slice was read in; `undefined`: it was not. */

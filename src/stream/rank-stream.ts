@@ -106,12 +106,14 @@ export class StreamHub {
       let made = await shared.assembler.get(cursor.step);
       // whoever was closed meanwhile has left already
       if (isClosed()) return undefined;
-      if (made === 'gone') {
+      // as it may have become while its answer was on its way
+      while (made === 'gone' || (made !== undefined && !shared.assembler.keeps(made))) {
         this.#leave(shared);
         shared = this.#join(cursor, computed, stepsEnd);
         made = await shared.assembler.get(cursor.step);
+        if (isClosed()) return undefined;
       }
-      if (made === undefined || made === 'gone') return undefined;
+      if (made === undefined) return undefined;
       const { slots: sequences, lanesAfter, mixtureAfter } = made;
       const own = slots.flatMap((slot) => sequences.get(slot) ?? []);
       cursor = { version: CURSOR_VERSION, step: cursor.step + 1, plan, mixture: mixtureAfter, lanes: lanesAfter };

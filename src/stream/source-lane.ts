@@ -1,7 +1,7 @@
 /** One lane of one source: walks the plan's windows, keeps one window ahead on its way, and hands out sequences in order. */
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
-import { bytesOfSequence, sequenceOfChunk, type Sequence } from '../core/sequence.js';
+import { bytesOfSequence, releaseOfChunk, sequenceOfChunk, type Sequence } from '../core/sequence.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import type { WindowsAhead } from './byte-budget.js';
 import type { WindowHandle } from './worker-pool.js';
@@ -170,12 +170,13 @@ export class SourceLane {
       this.#deliveredGroup = current.place.group;
       this.#emptyRows = 0;
     }
+    const release = releaseOfChunk(result.chunk);
     for (let i = 0; i < result.chunk.count; i++) {
       const document = result.chunk.ends[2 * i];
       const token = result.chunk.ends[2 * i + 1];
       // the place after a window's last document is the start of the next window: a position has one form only, whatever the chunks were
       const end: SourcePosition = document >= result.documents ? { ...next, ...WINDOW_START } : { ...current.place, document, token };
-      const sequence = sequenceOfChunk(result.chunk, i, length);
+      const sequence = { ...sequenceOfChunk(result.chunk, i, length), release };
       this.#ready.push({ sequence, tokens: sequence.tokens, end, place: current.place });
       this.#readyBytes += bytesOfSequence(sequence);
     }

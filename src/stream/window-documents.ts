@@ -1,11 +1,13 @@
 /** The documents of one window in a worker: decoded rows, visited in the window's order, tokenized a little ahead of the packer. */
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
+import { rawInt32, releaseBuffer } from '../core/raw-memory.js';
 import { toValidUtf8 } from '../core/utf8.js';
 import type { Rows } from '../decode/decoder.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
 import { ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
+import { releaseRows } from './decode-window.js';
 import type { WindowPayload } from './messages.js';
 import { WindowRows, type RowFacts } from './window-rows.js';
 
@@ -28,6 +30,10 @@ type TokenRows = Extract<Rows, { kind: 'tokens' }>;
 export type DeliveredTokens = Pick<Sample, 'tokens' | 'tokenStart'>;
 
 const NO_TOKENS = new Int32Array(0);
+/** Texts that are tokenized at once have about the same size: with a little more, room for one portion is room for most. */
+const GROWTH = 1.25;
+/** What is joined is copied again before this is needed again: by any window of the worker. */
+let joinedTexts = new Uint8Array(0);
 const WITHOUT_TOKENS: DeliveredTokens = { tokens: undefined, tokenStart: 0 };
 
 export class WindowDocuments implements DocumentSource {
@@ -35,6 +41,7 @@ export class WindowDocuments implements DocumentSource {
   readonly count: number;
   readonly #options: DocumentOptions;
   readonly #kind: WindowPayload['kind'];
+  #ownIds: Int32Array<ArrayBuffer> = new Int32Array(0);
   /** Tokens of the documents [#aheadStart, #aheadStart + #aheadBounds.length − 1). */
   #aheadStart = 0;
   #aheadIds: Int32Array = NO_TOKENS;
@@ -51,7 +58,8 @@ export class WindowDocuments implements DocumentSource {
 
   /** Nothing may be asked of the window any more. */
   close(): void {
-    for (const rows of this.rows.decoded) if (rows.kind === 'tokens') rows.release?.();
+    for (const rows of this.rows.decoded) releaseRows(rows);
+    releaseBuffer(this.#ownIds.buffer);
   }
 
   tokens(document: number): Int32Array {
@@ -119,12 +127,13 @@ export class WindowDocuments implements DocumentSource {
     const { joined, bounds } = join(texts, bytes);
     const encoded = encoder.encodeBatch(joined, bounds);
     this.rows.tokenizeMs += performance.now() - started;
+    const ids = this.#roomFor(encoded.ids.length + texts.length);
     if (appendId === undefined) {
-      this.#aheadIds = encoded.ids.slice();
+      ids.set(encoded.ids);
+      this.#aheadIds = ids;
       this.#aheadBounds = encoded.bounds;
       return;
     }
-    const ids = new Int32Array(encoded.ids.length + texts.length);
     const idBounds = new Int32Array(texts.length + 1);
     let length = 0;
     for (let i = 0; i < texts.length; i++) {
@@ -136,6 +145,15 @@ export class WindowDocuments implements DocumentSource {
     }
     this.#aheadIds = ids;
     this.#aheadBounds = idBounds;
+  }
+
+  /** Of the window: what was read ahead before has been packed, and its room is taken again. */
+  #roomFor(ids: number): Int32Array {
+    if (this.#ownIds.length < ids) {
+      releaseBuffer(this.#ownIds.buffer);
+      this.#ownIds = rawInt32(Math.ceil(ids * GROWTH));
+    }
+    return this.#ownIds;
   }
 
   /** A document's UTF-8; undefined where the row is skipped. */
@@ -202,8 +220,15 @@ function narrowed(id: bigint): number {
   return id >= 0n && id <= 0x7fffffffn ? Number(id) : -1;
 }
 
+/** A document that is much larger than most has room of its own, which is not kept. */
+function roomForTexts(bytes: number): Uint8Array {
+  if (bytes > 8 * LIMITS.tokenizeAheadBytes) return new Uint8Array(bytes);
+  if (bytes > joinedTexts.length) joinedTexts = new Uint8Array(Math.ceil(bytes * GROWTH));
+  return joinedTexts.subarray(0, bytes);
+}
+
 function join(texts: readonly Uint8Array[], bytes: number): { readonly joined: Uint8Array; readonly bounds: Int32Array } {
-  const joined = new Uint8Array(bytes);
+  const joined = roomForTexts(bytes);
   const bounds = new Int32Array(texts.length + 1);
   let at = 0;
   for (const [i, text] of texts.entries()) {

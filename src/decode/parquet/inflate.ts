@@ -1,5 +1,6 @@
 /** The bodies of pages, decompressed: of the codecs that writers use today. Others are left to parquet-wasm. */
 import { gunzipSync } from 'node:zlib';
+import { releaseBuffer } from '../../core/raw-memory.js';
 import { ensureMemory, kernelRuns, loadKernel, type KernelMemory } from '../../core/kernel.js';
 import { decompressZstd, inOnePiece } from '../zstd.js';
 
@@ -14,9 +15,19 @@ export function inflateOf(codec: string): Inflate | undefined {
 
 const INFLATES = new Map<string, Inflate>([
   ['UNCOMPRESSED', (body, size) => sized(body, size)],
-  ['GZIP', (body, size) => sized(gunzipSync(body, inOnePiece(size)), size)],
-  ['ZSTD', decompressZstd],
+  ['GZIP', (body, size) => inTurn(sized(gunzipSync(body, inOnePiece(size)), size))],
+  ['ZSTD', (body, size) => inTurn(decompressZstd(body, size))],
 ]);
+
+/** The page that was decompressed last. */
+let last: Uint8Array | undefined;
+
+/** What came before has been read: its memory is given back, unless it is a part of what others use. */
+function inTurn(bytes: Uint8Array): Uint8Array {
+  if (last !== undefined && last.buffer instanceof ArrayBuffer && last.buffer.byteLength > Buffer.poolSize) releaseBuffer(last.buffer);
+  last = bytes;
+  return bytes;
+}
 
 function sized(bytes: Uint8Array, size: number): Uint8Array {
   if (bytes.length !== size) throw new Error(`a page has ${bytes.length} bytes where its header says ${size}`);

@@ -6,6 +6,7 @@
  */
 import { LIMITS } from '../../config/limits.js';
 import { ensureMemory, kernelRuns, loadKernel, type KernelMemory } from '../../core/kernel.js';
+import { rawInt32, releaseBuffer } from '../../core/raw-memory.js';
 import type { Rows } from '../decoder.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
 import { inflateOf } from './inflate.js';
@@ -217,10 +218,12 @@ const KEPT_MAX = 8;
 
 function takeArray(length: number): Int32Array<ArrayBuffer> {
   const index = kept.findIndex(({ byteLength }) => byteLength >= 4 * length && byteLength <= 8 * length + 4096);
-  const [buffer] = index < 0 ? [new ArrayBuffer(4 * length)] : kept.splice(index, 1);
+  const [buffer] = index < 0 ? [rawInt32(length).buffer] : kept.splice(index, 1);
   return new Int32Array(buffer, 0, length);
 }
 
 function keepArray({ buffer }: Int32Array<ArrayBuffer>): void {
-  if (kept.length < KEPT_MAX && !kept.includes(buffer)) kept.push(buffer);
+  if (kept.includes(buffer)) return;
+  if (kept.length < KEPT_MAX) kept.push(buffer);
+  else releaseBuffer(buffer);
 }

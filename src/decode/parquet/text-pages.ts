@@ -4,6 +4,7 @@
  * Source: Apache Parquet format, "Data Pages", "Plain", "Dictionary Encoding".
  */
 import { LIMITS } from '../../config/limits.js';
+import { releaseBuffer } from '../../core/raw-memory.js';
 import type { Rows } from '../decoder.js';
 import type { EncodedChunk } from './encoded-slice.js';
 import { inflateOf, type Inflate } from './inflate.js';
@@ -59,8 +60,8 @@ function dictionaryOf({ uri, dictionary, dictionaryByte, unit }: EncodedChunk, i
   if (known?.uri === uri && known.byte === dictionaryByte && Buffer.compare(known.stored, dictionary) === 0) return known.values;
   const [page] = pagesOf(dictionary, unit.codec);
   const { header, body } = page;
-  // of snappy they lie in a memory that the next page takes
-  const bytes = inflate(body, header.uncompressed_page_size).slice();
+  // copied, because they lie in memory that the next page takes; `slice` of a Buffer is a view
+  const bytes = new Uint8Array(inflate(body, header.uncompressed_page_size));
   const values = plainValues(bytes, 0, bytes.length, header.dictionary_page_header?.num_values ?? 0);
   if (bytes.length <= KEPT_BYTES_MAX) known = { uri, byte: dictionaryByte, stored: dictionary, values };
   return values;
@@ -217,10 +218,19 @@ class TextWriter {
     if (wanted <= this.#bytes.length) return;
     const grown = new Uint8Array(Buffer.allocUnsafeSlow(this.#length === 0 ? wanted : Math.max(wanted, 2 * this.#bytes.length)).buffer); // no time to fill it with zeros
     grown.set(this.#bytes.subarray(0, this.#length));
+    releaseBuffer(this.#bytes.buffer);
     this.#bytes = grown;
   }
 
   rows(): TextRows {
-    return { kind: 'text', count: this.#count, bounds: this.#bounds, bytes: this.#bytes.subarray(0, this.#length), valid: this.#valid };
+    const bytes = this.#bytes;
+    return {
+      kind: 'text',
+      count: this.#count,
+      bounds: this.#bounds,
+      bytes: bytes.subarray(0, this.#length),
+      valid: this.#valid,
+      release: () => releaseBuffer(bytes.buffer),
+    };
   }
 }

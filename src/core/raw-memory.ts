@@ -1,0 +1,20 @@
+/**
+ * Memory whose life is known: not filled with zeros when it is made, and given back when nobody reads it any more.
+ *
+ * V8 frees buffers only when it collects, and collects the whole heap whenever 64 MiB of them were allocated since the last time, with several threads. A
+ * sidecar allocates that a few times a second. What is given back at once does not count.
+ */
+
+/** With whatever was in memory: every element is written before one is read. */
+export function rawInt32(length: number): Int32Array<ArrayBuffer> {
+  return new Int32Array(Buffer.allocUnsafeSlow(4 * length).buffer);
+}
+
+/** Views of the buffer are empty afterwards. Of one that was released, or transferred, nothing is left to release. */
+export function releaseBuffer(buffer: ArrayBuffer): void {
+  if (buffer.byteLength === 0) return;
+  const own: ArrayBuffer & { transfer?(byteLength: number): ArrayBuffer } = buffer;
+  // what Node 20 moves it to is young, and nobody has it: the next small collection frees it
+  if (own.transfer === undefined) structuredClone(buffer, { transfer: [buffer] });
+  else own.transfer(0);
+}
