@@ -33,16 +33,21 @@ export function decodeTexts(slice: EncodedChunk): TextRows | undefined {
   // of levels, a few bytes can claim any number: each takes 4 bytes here
   if (!(4 * valueCount <= LIMITS.pageBytesMax)) throw new Error(`the pages claim ${valueCount} values`);
   if (valueCount !== pageRows) throw new Error(`the pages hold ${valueCount} values where the metadata says ${pageRows} rows`);
-  const dictionary = dictionaryOf(slice, inflate);
+  // a column of texts that are all different has a dictionary of its first megabyte, which most slices do not need
+  const dictionary = pages.every(({ header }) => encodingOf(header) === 'PLAIN') ? undefined : dictionaryOf(slice, inflate);
   const out = new TextWriter(skipRows, count);
   for (const page of pages) readPage(page, { inflate, levelMax, dictionary, out });
   return out.rows();
 }
 
-function isKnown({ data_page_header: v1, data_page_header_v2: v2 }: Page['header']): boolean {
-  const encoding = v1?.encoding ?? v2?.encoding;
-  const isLevels = v1 === undefined || v1.definition_level_encoding === 'RLE';
+function isKnown(header: Page['header']): boolean {
+  const encoding = encodingOf(header);
+  const isLevels = header.data_page_header === undefined || header.data_page_header.definition_level_encoding === 'RLE';
   return isLevels && (encoding === 'PLAIN' || encoding === 'PLAIN_DICTIONARY' || encoding === 'RLE_DICTIONARY');
+}
+
+function encodingOf({ data_page_header: v1, data_page_header_v2: v2 }: Page['header']): string | undefined {
+  return v1?.encoding ?? v2?.encoding;
 }
 
 function countOf({ data_page_header: v1, data_page_header_v2: v2 }: Page['header']): number {
@@ -126,8 +131,7 @@ function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out }
     at = 0;
   }
   const there = levels === undefined ? count : countThere(levels, levelMax);
-  const isPlain = (v1?.encoding ?? v2?.encoding) === 'PLAIN';
-  if (isPlain) {
+  if (encodingOf(header) === 'PLAIN') {
     out.add(plainValues(bytes, at, bytes.length, there), undefined, levels, levelMax, count);
     return;
   }
