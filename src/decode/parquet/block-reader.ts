@@ -203,7 +203,7 @@ class ChunkReader {
     if (this.#dictionary !== undefined) return this.#dictionary;
     const isHeld = this.#holds(range.startByte, range.endByte);
     this.#dictionaryRanges = isHeld ? this.#ranges.filter(({ startByte }) => startByte < range.endByte) : [range];
-    this.#dictionary = Uint8Array.from(
+    this.#dictionary = new Uint8Array(
       isHeld ? this.#view(range.startByte, range.endByte) : await this.#fetch(range.startByte, range.endByte, signal),
     );
     return this.#dictionary;
