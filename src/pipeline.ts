@@ -69,6 +69,7 @@ import type { WorkerSettings } from './stream/messages.js';
 import { readLengths } from './stream/saved-lengths.js';
 import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js';
 import { SourceLane, type SourcePosition } from './stream/source-lane.js';
+import type { Stalls } from './stream/stalls.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
 import { createTokenLookup, type TokenLookup } from './stream/token-cache.js';
 import { idBytesOf } from './stream/token-entry.js';
@@ -321,10 +322,12 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       measured: recorded?.lengths !== undefined,
       last: own.last,
       plan,
-      openLane: (lane, state, stepsWanted) =>
+      work: stats,
+      openLane: (lane, state, stepsWanted, stalls) =>
         openLane({ lane, state, stepsWanted }, sources, parts, {
           budget,
           stats,
+          stalls,
           onSkip,
           lengths: recorded?.lengths,
           onTaken: recorded?.onTaken,
@@ -515,6 +518,7 @@ interface LaneRequest {
 interface LaneSurroundings {
   readonly budget: ByteBudget;
   readonly stats: PipelineStats;
+  readonly stalls: Stalls;
   readonly onSkip: SkipReporter;
   readonly lengths: Lengths | undefined;
   readonly onTaken: PipelineOptions['onTaken'];
@@ -524,7 +528,7 @@ function openLane(
   { lane, state, stepsWanted }: LaneRequest,
   sources: readonly PlannedSource[],
   parts: PipelineParts,
-  { budget, stats, onSkip, lengths, onTaken }: LaneSurroundings,
+  { budget, stats, stalls, onSkip, lengths, onTaken }: LaneSurroundings,
 ): Lane {
   const { config, pool, decoders } = parts;
   const { badBlocks } = config;
@@ -553,6 +557,7 @@ function openLane(
               addWork(stats, work);
               for (const rows of work.skipped) onSkip(plan.name, manifest.shards.at(rows.shard).shard.uri, rows);
             },
+            stalls,
             onTaken:
               onTaken &&
               ((taken) => onTaken({ source: sourceIndex, lane, taken, isLast: taken === undefined || plan.isPastEnd(taken.end) })),

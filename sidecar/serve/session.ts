@@ -4,6 +4,7 @@ import type { Batch, RankStream } from '../../src/stream/rank-stream.js';
 import { framesOfBatch } from '../../src/wire/batch-frames.js';
 import { headerText } from '../../src/wire/messages.js';
 import type { Frame } from './socket.js';
+import { TrainerAccount, type TrainerWaits } from './trainer-waits.js';
 
 export interface SessionOptions {
   readonly id: number;
@@ -28,10 +29,13 @@ export interface SessionWaits {
   readonly pipelineMs: number;
   /** For the trainer, without a credit. */
   readonly clientMs: number;
+  /** What the trainer says that it waited, and for what. */
+  readonly trainer: TrainerWaits;
 }
 
 export class Session {
   readonly options: SessionOptions;
+  readonly #account: TrainerAccount;
   #credits: number;
   #pumping = false;
   #closed = false;
@@ -47,6 +51,7 @@ export class Session {
     this.options = options;
     this.#credits = credits;
     this.#nextStep = options.stream.start.step;
+    this.#account = new TrainerAccount(options.stream.stalls);
   }
 
   get credits(): number {
@@ -65,7 +70,7 @@ export class Session {
 
   get waits(): SessionWaits {
     const waiting = !this.#pumping && !this.#ended && this.#credits === 0 ? performance.now() - this.#idleSinceMs : 0;
-    return { pipelineMs: this.#pipelineMs, clientMs: this.#clientMs + waiting };
+    return { pipelineMs: this.#pipelineMs, clientMs: this.#clientMs + waiting, trainer: this.#account.waits };
   }
 
   get silentMs(): number {
@@ -81,7 +86,12 @@ export class Session {
     this.#heardMs = performance.now();
   }
 
-  addCredits(credits: number): void {
+  /** `waitsMs`: how long the trainer waited for batches since the last time. */
+  addCredits(credits: number, waitsMs: readonly number[] = []): void {
+    if (waitsMs.length > 0) {
+      const waitedMs = waitsMs.reduce((sum, ms) => sum + ms, 0);
+      this.#account.add(waitedMs, this.options.stream.stalls);
+    }
     if (!this.#pumping && this.#credits === 0) this.#clientMs += performance.now() - this.#idleSinceMs;
     this.#credits += credits;
     this.pump();

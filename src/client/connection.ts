@@ -59,6 +59,10 @@ export class Connection {
   #waiting = 0;
   /** Below zero: batches too many were asked for, and are paid back with the next that are taken. */
   #creditsOwed = 0;
+  /** For each batch since the last credits: what the consumer waited. As many as there can be batches. */
+  #waitsMs: number[] = [];
+  /** For the next one, in calls that were in vain. */
+  #waitedMs = 0;
   #heartbeatMs: number = LIMITS.heartbeatMs;
   #lastHeardMs = performance.now();
   /** Counted in heartbeats that were listened through: a process that was stopped, or blocked its event loop, has not listened. */
@@ -94,8 +98,10 @@ export class Connection {
    * Errors: `TIMEOUT` (take again to go on waiting), `SIDECAR_UNREACHABLE`, the reason of `close`, and whatever ended the stream.
    */
   async take(): Promise<Batch | undefined> {
-    const batch = await (this.#batches.length > 0 ? this.#batches.take() : this.#takeWithin(this.#options.timeoutMs));
+    const batch = await (this.#batches.length > 0 ? this.#batches.take() : this.#wait());
     if (batch === undefined) return undefined;
+    this.#waitsMs.push(Math.round(this.#waitedMs * 1000) / 1000);
+    this.#waitedMs = 0;
     this.#waiting--;
     this.#creditsOwed++;
     if (this.#creditsOwed >= Math.max(1, Math.floor(this.#options.credits / CREDIT_PARTS))) this.#flushCredits();
@@ -109,6 +115,15 @@ export class Connection {
     this.#batches.fail(reason);
     this.#onRoom?.();
     this.#sayBye();
+  }
+
+  async #wait(): Promise<Batch | undefined> {
+    const sinceMs = performance.now();
+    try {
+      return await this.#takeWithin(this.#options.timeoutMs);
+    } finally {
+      this.#waitedMs += performance.now() - sinceMs;
+    }
   }
 
   async #takeWithin(timeoutMs: number): Promise<Batch | undefined> {
@@ -284,7 +299,8 @@ export class Connection {
       if (this.#creditsOwed <= 0 || this.#session === undefined) return;
       const credits = Math.min(this.#creditsOwed, LIMITS.creditsMax);
       this.#creditsOwed -= credits;
-      await this.#socket?.send(encodeHeader({ type: 'CREDIT', session: this.#session, credits }));
+      const waitsMs = this.#waitsMs.splice(0, LIMITS.creditsMax);
+      await this.#socket?.send(encodeHeader({ type: 'CREDIT', session: this.#session, credits, waitsMs }));
     });
   }
 

@@ -16,6 +16,7 @@ import { sameChanges, type MixtureChange } from '../plan/mixture-changes.js';
 import { laneOfSlot } from '../plan/slots.js';
 import type { Lane } from './lane.js';
 import type { MixtureTimeline } from './mixture-timeline.js';
+import type { Stalls } from './stalls.js';
 
 export interface Step {
   readonly step: number;
@@ -56,6 +57,8 @@ export interface AssemblerOptions {
   /** A sequence of padding only. */
   readonly padding: Sequence;
   readonly record: StepRecorder | undefined;
+  /** What its lanes wait for is in it already; it adds what else takes time. */
+  readonly stalls: Stalls;
 }
 
 /** Where streams that share an assembler must agree. */
@@ -109,7 +112,7 @@ export class Assembler {
       if (this.#endStep !== undefined && step >= this.#endStep) return undefined;
       if (step < this.#nextStep) return this.#kept.find((kept) => kept.step.step === step)?.step ?? 'gone';
       if (step > this.#nextStep) throw new RangeError(`step ${step} was asked for before step ${this.#nextStep}`);
-      this.#making ??= this.#make().finally(() => {
+      this.#making ??= this.#makeInTime().finally(() => {
         this.#making = undefined;
       });
       await this.#making;
@@ -127,6 +130,14 @@ export class Assembler {
 
   close(): void {
     for (const lane of this.#options.lanes.values()) lane.close();
+  }
+
+  async #makeInTime(): Promise<void> {
+    const { stalls } = this.#options;
+    const startedMs = performance.now();
+    const stalledMs = stalls.sumMs;
+    await this.#make();
+    stalls.addOther(performance.now() - startedMs - (stalls.sumMs - stalledMs));
   }
 
   async #make(): Promise<void> {

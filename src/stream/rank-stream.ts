@@ -10,6 +10,7 @@ import { lanesOfRank, slotsOfRank, type Rank } from '../plan/slots.js';
 import { Assembler, type StepRecorder } from './assembler.js';
 import type { Lane } from './lane.js';
 import type { MixtureTimeline } from './mixture-timeline.js';
+import { Stalls, type StallTimes, type WorkTimes } from './stalls.js';
 
 /** A rank's part of one step. */
 export interface Batch extends BatchArrays {
@@ -23,6 +24,8 @@ export interface RankStream {
   readonly start: Cursor;
   /** The next batch; undefined after the last. One call at a time. Errors: those of reading, decoding and tokenizing, named. */
   next(): Promise<Batch | undefined>;
+  /** What its steps waited for, so far: with other ranks of the same lanes they are made once. From 0 again where it has fallen behind these. */
+  readonly stalls: StallTimes;
   /** Frees what only this stream needs. A pending `next` rejects or resolves, it does not hang. */
   close(): void;
 }
@@ -41,9 +44,11 @@ export interface StreamHubOptions {
   readonly last: 'drop' | 'pad';
   readonly plan: PlanRecord;
   /** `stepsWanted`: see `Lane`. */
-  readonly openLane: (lane: number, state: LaneState, stepsWanted: number) => Lane;
+  readonly openLane: (lane: number, state: LaneState, stepsWanted: number, stalls: Stalls) => Lane;
   /** `taken`: of the cursor that the stream starts from. */
   readonly openMixture: (taken: readonly MixtureChange[], step: number) => MixtureTimeline;
+  /** Of the threads that the lanes wait for. */
+  readonly work?: WorkTimes;
   /** One for each assembler. */
   readonly openRecorder?: (() => StepRecorder) | undefined;
 }
@@ -55,11 +60,14 @@ export interface SampleForm {
   readonly hasIds: boolean;
 }
 
+const NO_WORK: WorkTimes = { decodeMs: 0, tokenizeMs: 0, packMs: 0 };
+
 interface SharedAssembler {
   /** Of the lanes that it computes. */
   readonly lanesKey: string;
   readonly stepsEnd: number;
   readonly assembler: Assembler;
+  readonly stalls: Stalls;
   users: number;
 }
 
@@ -123,7 +131,14 @@ export class StreamHub {
       if (!closed) this.#leave(shared);
       closed = true;
     };
-    return { start: cursor, next, close };
+    return {
+      start: cursor,
+      next,
+      close,
+      get stalls() {
+        return shared.stalls.times;
+      },
+    };
   }
 
   close(): void {
@@ -139,11 +154,12 @@ export class StreamHub {
         return shared;
       }
     }
-    const { batchSize, lanes: lanesTotal, last, openLane, openMixture, openRecorder } = this.#options;
+    const { batchSize, lanes: lanesTotal, last, openLane, openMixture, openRecorder, work = NO_WORK } = this.#options;
+    const stalls = new Stalls(work);
     const assembler = new Assembler({
       batchSize,
       lanesTotal,
-      lanes: new Map(Object.entries(lanes).map(([lane, state]) => [Number(lane), openLane(Number(lane), state, stepsEnd - step)])),
+      lanes: new Map(Object.entries(lanes).map(([lane, state]) => [Number(lane), openLane(Number(lane), state, stepsEnd - step, stalls)])),
       computed: new Set(computed),
       startStep: step,
       startLanes: lanes,
@@ -151,8 +167,9 @@ export class StreamHub {
       last,
       padding: this.#padding,
       record: openRecorder?.(),
+      stalls,
     });
-    const shared: SharedAssembler = { lanesKey, stepsEnd, assembler, users: 1 };
+    const shared: SharedAssembler = { lanesKey, stepsEnd, assembler, stalls, users: 1 };
     this.#shared.add(shared);
     return shared;
   }

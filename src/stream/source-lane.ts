@@ -4,6 +4,7 @@ import { HeadraceError } from '../core/errors.js';
 import { bytesOfSequence, releaseOfChunk, sequenceOfChunk, type Sequence } from '../core/sequence.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import type { WindowsAhead } from './byte-budget.js';
+import type { Stalls } from './stalls.js';
 import type { WindowHandle } from './worker-pool.js';
 import type { PackResult, WorkerWork } from './messages.js';
 import type { PackPosition } from '../pack/packer.js';
@@ -27,7 +28,7 @@ export interface PlacedSequence extends PassedSequence {
 }
 
 /** A window as a lane sees it: its sequences, portion after portion. */
-export type PackedWindow = Pick<WindowHandle, 'next' | 'close'>;
+export type PackedWindow = Pick<WindowHandle, 'next' | 'close'> & Partial<Pick<WindowHandle, 'loadedMs'>>;
 
 export interface SourceLaneOptions {
   readonly plan: SourcePlan;
@@ -41,6 +42,8 @@ export interface SourceLaneOptions {
   readonly openWindow: (place: WindowPlace, from: PackPosition, windowsAhead: WindowsAhead) => PackedWindow;
   /** Told what each answer of a worker cost. */
   readonly onWork: (work: WorkerWork) => void;
+  /** Told of each wait for sequences. */
+  readonly stalls?: Pick<Stalls, 'begin'> | undefined;
   /** Told of each sequence that is taken, and of the end. */
   readonly onTaken?: ((taken: PlacedSequence | undefined) => void) | undefined;
 }
@@ -71,6 +74,8 @@ export class SourceLane {
   /** Doubles with each request up to the full chunk: the first answer is wanted soon, later ones are wanted cheap. */
   #requestSequences: number;
   #closed = false;
+  /** When the bytes of the last answer's window were there. */
+  #loadedMs = 0;
   #taken = 0;
   /** Group of the last window that held a sequence; at the start, where the lane started. */
   #deliveredGroup: number;
@@ -103,7 +108,9 @@ export class SourceLane {
       // nothing more will come: to go on here would never end
       if (this.#closed) throw new HeadraceError('ABORTED', 'the stream was closed');
       this.#refill(1);
+      const endWait = this.#options.stalls?.begin();
       await this.#request;
+      endWait?.(this.#loadedMs);
     }
   }
 
@@ -154,6 +161,7 @@ export class SourceLane {
     const { length, stepSequences, samples } = this.#options;
     const current = (this.#current ??= this.#open(this.#place, this.#from));
     const result = await current.handle.next(Math.min(this.#requestSequences, sequencesMax));
+    this.#loadedMs = current.handle.loadedMs ?? 0;
     this.#options.onWork(result.work);
     if (this.#closed) return;
     const chunkMax = samples === true ? LIMITS.chunkSamples : Math.floor(LIMITS.chunkTokens / length);

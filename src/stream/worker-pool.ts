@@ -200,6 +200,7 @@ export class WindowHandle {
   #position: PackPosition;
   #strikes = 0;
   #damaged: readonly DamagedSlice[] = [];
+  #loadedMs = 0;
 
   constructor(load: LoadWindow, from: PackPosition, label: string, chooseSlot: () => WorkerSlot, newWindow: () => number) {
     this.#load = load;
@@ -208,6 +209,11 @@ export class WindowHandle {
     this.#chooseSlot = chooseSlot;
     this.#newWindow = newWindow;
     this.#placement = this.#place();
+  }
+
+  /** When (`performance.now`) the bytes of the window were there, the last time. */
+  get loadedMs(): number {
+    return this.#loadedMs;
   }
 
   /** The next sequences, at most `sequencesMax`. Errors: those of loading and of the rows; `WORKER_FAILED` where the window ended several workers. */
@@ -259,6 +265,7 @@ export class WindowHandle {
 
   async #loadAndPost(): Promise<Placement> {
     const payload = await this.#load(this.#damaged, this.#closing.signal);
+    this.#loadedMs = performance.now();
     const slot = this.#chooseSlot();
     const window = this.#newWindow();
     slot.post({ type: 'open', window, payload, from: this.#position }, transferables(payload));

@@ -46,7 +46,11 @@ const SCHEMAS = {
     vocabSize: count,
     cursor,
   }),
-  CREDIT: z.object({ session, credits: z.int().min(1).max(LIMITS.creditsMax) }),
+  CREDIT: z.object({
+    session,
+    credits: z.int().min(1).max(LIMITS.creditsMax),
+    waitsMs: z.array(z.number().min(0)).max(LIMITS.creditsMax).optional(),
+  }),
   BATCH: z.object({
     session,
     step: count,

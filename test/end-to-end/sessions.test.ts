@@ -73,6 +73,32 @@ describe('sessions', () => {
       expect(text).toContain(`headrace_wait_seconds_total{cause="${cause}"}`);
   });
 
+  it('what a trainer waited is told by rank, and by cause, which sum up to it', async () => {
+    const client = connect({ address, consumer: 'waits', prefetch: 2 });
+    let waitedMs = 0;
+    let count = 0;
+    for (;;) {
+      const sinceMs = performance.now();
+      const batch = await client.next();
+      if (batch === undefined) break;
+      waitedMs += performance.now() - sinceMs;
+      count++;
+    }
+    let text = '';
+    const told = async (): Promise<number> => {
+      text = await (await fetch(`${metrics}/metrics`)).text();
+      return Number(/^headrace_trainer_wait_seconds_count\{rank="0"\} (.*)$/m.exec(text)?.[1]);
+    };
+    await expect.poll(told).toBe(count);
+    const sum = Number(/^headrace_trainer_wait_seconds_sum\{rank="0"\} (.*)$/m.exec(text)?.[1]);
+    const causes = [...text.matchAll(/^headrace_stall_seconds_total\{cause="(\w+)"\} (.*)$/gm)];
+    expect(causes.map(([, cause]) => cause)).toEqual(['store', 'decode', 'tokenize', 'pack', 'other', 'transport']);
+    expect(causes.reduce((total, [, , seconds]) => total + Number(seconds), 0)).toBeCloseTo(sum, 6);
+    // the first batch alone is waited for; what the client's own promises take is not told
+    expect(sum).toBeGreaterThan(0);
+    expect(sum).toBeLessThanOrEqual(waitedMs / 1000);
+  });
+
   it('a paused sidecar gives the trainer a timeout, and goes on where it was', async () => {
     // the first batch may take longer, on a busy machine
     await take(connect({ address, consumer: 'before' }), 1);

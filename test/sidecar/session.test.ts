@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Session } from '../../sidecar/serve/session.js';
+import { NO_STALLS } from '../../src/stream/stalls.js';
 import type { Batch } from '../../src/stream/rank-stream.js';
 
 const LENGTH = 4;
@@ -39,6 +40,7 @@ describe('a session', () => {
           start: batchOf(-1).cursor,
           next: () => Promise.resolve(batchOf(step++)),
           close: () => undefined,
+          stalls: NO_STALLS,
         },
         send: () => Promise.resolve(true),
         onBatch: (batch) => {

@@ -78,6 +78,9 @@ class Connection:
         self._outcome: _Item | None = None
         self._lock = threading.Lock()
         self._credits_owed = 0
+        # for each batch that was taken since the last credits: what the consumer waited; and for the next one, in calls that were in vain
+        self._waits_ms: list[float] = []
+        self._waited_s = 0.0
         self._credits_together = max(1, request.credits // CREDIT_PARTS)
         self._waiting = 0
         self._awaits_room = False
@@ -113,7 +116,10 @@ class Connection:
         if self._outcome is None:
             item = self._get(on_wait)
             if isinstance(item, Received):
+                waited_ms = round(self._waited_s * 1000, 3)
+                self._waited_s = 0.0
                 with self._lock:
+                    self._waits_ms.append(waited_ms)
                     self._waiting -= 1
                     self._credits_owed += 1
                     is_due = self._awaits_room or self._credits_owed >= self._credits_together
@@ -136,7 +142,16 @@ class Connection:
             self._wake_write.close()
 
     def _get(self, on_wait: Callable[[], None]) -> _Item:
-        deadline = time.monotonic() + self._request.timeout_s
+        try:
+            return self._items.get_nowait()
+        except queue.Empty:
+            started = time.monotonic()
+        try:
+            return self._await_item(started + self._request.timeout_s, on_wait)
+        finally:
+            self._waited_s += time.monotonic() - started
+
+    def _await_item(self, deadline: float, on_wait: Callable[[], None]) -> _Item:
         while True:
             remaining = deadline - time.monotonic()
             try:
@@ -341,10 +356,11 @@ class Connection:
     def _flush_credits(self, dealer: zmq.Socket[bytes]) -> None:
         with self._lock:
             credits = min(self._credits_owed, wire.CREDITS_MAX) if self._session else 0
-            if credits > 0:
-                self._credits_owed -= credits
-        if credits > 0:
-            self._send(dealer, "CREDIT", {"session": self._session, "credits": credits})
+            if credits <= 0:
+                return
+            self._credits_owed -= credits
+            waits_ms, self._waits_ms = self._waits_ms[: wire.CREDITS_MAX], self._waits_ms[wire.CREDITS_MAX :]
+        self._send(dealer, "CREDIT", {"session": self._session, "credits": credits, "waitsMs": waits_ms})
 
     def _send(self, dealer: zmq.Socket[bytes], message_type: str, header: Mapping[str, Any]) -> None:
         # a connecting socket queues a few messages; a full queue means that nobody is there, which the deadline covers

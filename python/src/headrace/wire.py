@@ -24,7 +24,7 @@ HEADER_BYTES_MAX = 1 << 20
 MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "HELLO": (1, ("client", "consumer", "incarnation", "rank", "worldSize", "credits", "expect", "cursors", "split")),
     "WELCOME": (2, ("session", "server", "heartbeatMs", "rows", "length", "padId", "vocabSize", "cursor")),
-    "CREDIT": (3, ("session", "credits")),
+    "CREDIT": (3, ("session", "credits", "waitsMs")),
     "BATCH": (4, ("session", "step", "rows", "length", "tokens", "digest", "cursor", "arrays", "fields")),
     "END": (5, ("session", "step")),
     "ERROR": (6, ("session", "code", "message", "hint", "detail")),
@@ -35,12 +35,12 @@ MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "MIXED": (11, ("at", "weights", "ramp")),
 }
 # keys that may be left out
-_OPTIONAL = frozenset({"split", "fields"})
+_OPTIONAL = frozenset({"split", "fields", "waitsMs"})
 FIELD_KINDS = ("bytes", "text", "numbers")
 _NAMES = {number: name for name, (number, _) in MESSAGES.items()}
 _STRINGS = frozenset({"client", "consumer", "server", "digest", "code", "message", "hint"})
 _OBJECTS = frozenset({"expect", "cursor", "detail", "weights"})
-_LISTS = frozenset({"cursors", "arrays", "fields"})
+_LISTS = frozenset({"cursors", "arrays", "fields", "waitsMs"})
 # what the specification allows beside its own sizes: at least one
 _POSITIVE = frozenset({"heartbeatMs", "rows", "length", "credits"})
 _DTYPES = {name: np.dtype(code) for name, code in (("int32", "<i4"), ("uint8", "|u1"), ("uint16", "<u2"), ("int64", "<i8"), ("float32", "<f4"), ("float64", "<f8"))}
