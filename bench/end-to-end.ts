@@ -19,7 +19,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startMinio, type Minio } from '../test/support/minio.js';
-import { CONTESTANTS, entriesOf, NOT_RUN, type Contestant, type Entry, type TokenizerName } from './end-to-end/contestants.js';
+import { CONTESTANTS, entriesOf, type Contestant, type Entry, type TokenizerName } from './end-to-end/contestants.js';
 import { makeCorpus, upload, type MadeCorpus } from './end-to-end/corpus.js';
 import { contentFault, LENGTH, orderFault, resumeFault, tallyFault, type Delivery } from './end-to-end/gates.js';
 import { plotOf, tableOf, type Row } from './end-to-end/report.js';
@@ -350,7 +350,6 @@ function writeReport(corpus: MadeCorpus, sizes: Record<string, number>, versions
       .map(([name, size]) => `${name} ${(size / 1e6).toFixed(1)}`)
       .join(', ')}`,
     `medians (min–max) of ${repeats} interleaved repeats; a run stops after ${secondsMax} s`,
-    `not run: ${NOT_RUN.map(({ name, reason }) => `${name} (${reason})`).join('; ')}`,
     '',
     ...contestants.map(({ name, how }: Contestant) => `- **${name}**: ${how}`),
     '',
@@ -372,7 +371,6 @@ function writeReport(corpus: MadeCorpus, sizes: Record<string, number>, versions
     corpus: { documents: corpus.documents, bytes: corpus.bytes, tokens: corpus.tokens, sizes },
     repeats,
     arguments: process.argv.slice(2),
-    notRun: NOT_RUN,
     rows,
   };
   writeFileSync(`${file}.json`, JSON.stringify(data, null, 2));
