@@ -77,6 +77,14 @@ describe('the report', () => {
     expect(table).toContain('| 7, 3.00 |');
   });
 
+  it('counts what was ready at the first batch in a rate of its own, where one epoch is timed', () => {
+    const title = '… all tokens, since the imports';
+    expect(tableOf(raw, [own])).toContain('| headrace | 5.00 (4.00–6.00) | 4.00 (3.20–4.80) |');
+    expect(tableOf(raw, [own])).toContain(title);
+    const second = SCENARIOS.find(({ epochs }) => epochs === 2)!;
+    expect(tableOf(second, [own])).not.toContain(title);
+  });
+
   it('gives a loader that did not pass its gate no figure and no bar', () => {
     const table = tableOf(raw, [own, wrong]);
     expect(table).toContain('| mds + fastokens | no figure: 3 documents missing |');
