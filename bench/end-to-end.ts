@@ -37,8 +37,8 @@ const SHARDS = 16;
 const START_SECONDS_MAX = 120;
 /** A gate passes over the whole corpus: at 0.2 MB/s, which is slower than the slowest tokenizer here. */
 const GATE_SECONDS_A_MEGABYTE = 5;
-/** Where a resume is tried, and how many batches are compared: less of a small corpus, whose end is near. */
-const RESUME = { share: 0.5, batchesMax: 50, comparedShareMax: 0.25 } as const;
+/** How many batches are compared after a resume: less of a small corpus, and of what is left of the epoch no more than half. */
+const RESUME = { batchesMax: 50, comparedShareMax: 0.25 } as const;
 const BATCH_TOKENS = 8 * LENGTH;
 /** 64 k tokens a step, as long as a small model computes. */
 const WAITS = { stepMs: 50, stepBatches: 4, warmUpSteps: 10 } as const;
@@ -263,8 +263,10 @@ async function measureOnce(bench: Bench, scenario: Scenario, entry: Entry, endpo
       return once(dir, { ...WAITS, steps: options.quick ? 40 : 200 });
     case 'resume': {
       const { tokens } = bench.corpus;
-      const batches = Math.min(RESUME.batchesMax, Math.floor((RESUME.comparedShareMax * tokens) / BATCH_TOKENS));
-      const resume = { file: path.join(dir, 'state.json'), tokens: RESUME.share * tokens, batches };
+      const { resumeShare = 0.5 } = scenario;
+      const compared = Math.min(RESUME.comparedShareMax, (1 - resumeShare) / 2);
+      const batches = Math.min(RESUME.batchesMax, Math.floor((compared * tokens) / BATCH_TOKENS));
+      const resume = { file: path.join(dir, 'state.json'), tokens: resumeShare * tokens, batches };
       const [before, after] = [path.join(dir, 'before'), path.join(dir, 'after')];
       for (const own of [before, after]) mkdirSync(own);
       await once(before, { resume: { ...resume, phase: 'save' } });
