@@ -18,6 +18,8 @@ export interface Contestant {
   /** Where it has a state to resume from, with text that is packed while streaming and with tokens. */
   readonly resumes: readonly Kind[];
   readonly units: Readonly<Record<Kind, Unit>>;
+  /** Ends processes without an account: what they used is in no sum. */
+  readonly hidesCpu?: true;
   readonly how: string;
 }
 
@@ -111,6 +113,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     isOrdered: false,
     resumes: [],
     units: DOCUMENTS,
+    hidesCpu: true,
     how: 'Ray Data, Parquet in place; a Ray of its own with a task a core, whose start is part of the run’s; files shuffled, then windows of 1,000 documents',
   },
   {

@@ -34,6 +34,7 @@ const CPU: Column = {
   values: (run) => (run.cpuSeconds ?? NaN) / ((run.tokensTimed ?? NaN) / 1e6),
 };
 const CPU_WHOLE: Column = { title: '… start and imports included', values: (run) => run.cpuSecondsWhole / (run.tokens / 1e6) };
+const CPUS: readonly Column[] = [CPU, CPU_WHOLE];
 const PSS: Column = { title: 'peak PSS, MiB', values: (run) => run.pssPeakMiB };
 const FIRST: Column = { title: 's, process start to first batch', values: (run) => run.firstBatchSeconds ?? NaN };
 const FIRST_AFTER: Column = { title: '… after imports', values: (run) => run.firstBatchAfterImports ?? NaN };
@@ -72,7 +73,8 @@ export function tableOf(scenario: Scenario, rows: readonly Row[]): string {
   ];
   const lines = rows.map((row) => {
     const { entry, refused, runs } = row;
-    const values = columns.map((column) => (refused === undefined ? shown(finite(runs.map(column.values))) : '–'));
+    const isHidden = (column: Column): boolean => refused !== undefined || (entry.contestant.hidesCpu === true && CPUS.includes(column));
+    const values = columns.map((column) => (isHidden(column) ? '–' : shown(finite(runs.map(column.values)))));
     if (refused !== undefined) values[0] = `no figure: ${refused}`;
     const cells = [
       entry.label,

@@ -85,6 +85,12 @@ describe('the report', () => {
     expect(tableOf(second, [own])).not.toContain(title);
   });
 
+  it('has no CPU time of a loader whose processes end without an account', () => {
+    const hidden = tableOf(raw, [{ ...own, entry: entryNamed('ray + fastokens') }]);
+    expect(tableOf(raw, [own])).toMatch(/\| 0\.417 [^|]*\| 0\.833 /);
+    expect(hidden).toMatch(/\| 4\.00 \(3\.20–4\.80\) \| – \| – \| 512/);
+  });
+
   it('gives a loader that did not pass its gate no figure and no bar', () => {
     const table = tableOf(raw, [own, wrong]);
     expect(table).toContain('| mds + fastokens | no figure: 3 documents missing |');

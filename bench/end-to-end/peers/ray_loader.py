@@ -53,8 +53,6 @@ def batches(request: dict[str, Any]) -> Iterator[Delivered]:
             log_to_driver=False,
             logging_level="error",
             _temp_dir=directory,
-            # workers that Ray ends are nobody’s account; it would end those that wait for work after a second
-            _system_config={"idle_worker_killing_time_threshold_ms": 600_000},
         )
         ray.data.DataContext.get_current().enable_progress_bars = False
         data = _dataset(request)
