@@ -19,6 +19,8 @@ const WHOLE = [
   's3fs==2026.9.0',
   'webdataset==1.0.2',
   'litdata==0.2.76',
+  'grain==0.2.18',
+  'ray[data]==2.60.0',
   'pyzmq==27.3.0',
 ];
 /** Without what it drags in and a text stream of S3 never needs (transformers, torchvision, SDKs of other clouds), but with what it imports. */

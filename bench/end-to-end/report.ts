@@ -24,18 +24,24 @@ interface Column {
 }
 
 const RATE: Column = { title: 'M tokens/s', values: (run) => (run.tokensTimed ?? NaN) / (run.seconds ?? NaN) / 1e6 };
+/** Also what was made before the first batch was given out: a loader with large buffers has much of a small corpus ready by then. */
+const RATE_AFTER_IMPORTS: Column = {
+  title: '… all tokens, since the imports',
+  values: (run) => run.tokens / ((run.firstBatchAfterImports ?? NaN) + (run.seconds ?? NaN)) / 1e6,
+};
 const CPU: Column = {
   title: 'CPU-s a M tokens (whole tree, first batch to last)',
   values: (run) => (run.cpuSeconds ?? NaN) / ((run.tokensTimed ?? NaN) / 1e6),
 };
 const CPU_WHOLE: Column = { title: '… start and imports included', values: (run) => run.cpuSecondsWhole / (run.tokens / 1e6) };
+const CPUS: readonly Column[] = [CPU, CPU_WHOLE];
 const PSS: Column = { title: 'peak PSS, MiB', values: (run) => run.pssPeakMiB };
 const FIRST: Column = { title: 's, process start to first batch', values: (run) => run.firstBatchSeconds ?? NaN };
 const FIRST_AFTER: Column = { title: '… after imports', values: (run) => run.firstBatchAfterImports ?? NaN };
 const wait = (title: string, of: (waits: readonly number[]) => number): Column => ({ title, values: (run) => of(run.waitsMs ?? []) });
 
 const COLUMNS: Readonly<Record<Scenario['measure'], readonly Column[]>> = {
-  rate: [RATE, CPU, CPU_WHOLE, PSS, FIRST],
+  rate: [RATE, RATE_AFTER_IMPORTS, CPU, CPU_WHOLE, PSS, FIRST],
   'first-batch': [FIRST, FIRST_AFTER, PSS],
   resume: [FIRST, FIRST_AFTER, PSS],
   waits: [
@@ -53,7 +59,8 @@ function leading(scenario: Scenario): Column {
 }
 
 export function tableOf(scenario: Scenario, rows: readonly Row[]): string {
-  const columns = COLUMNS[scenario.measure];
+  // with two epochs only the second is timed
+  const columns = COLUMNS[scenario.measure].filter((column) => scenario.epochs === 1 || column !== RATE_AFTER_IMPORTS);
   const own = rows.find(({ entry }) => entry.contestant.name === 'headrace');
   const hasRequests = rows.some(({ fetched }) => fetched !== undefined);
   const titles = [
@@ -66,7 +73,8 @@ export function tableOf(scenario: Scenario, rows: readonly Row[]): string {
   ];
   const lines = rows.map((row) => {
     const { entry, refused, runs } = row;
-    const values = columns.map((column) => (refused === undefined ? shown(finite(runs.map(column.values))) : '–'));
+    const isHidden = (column: Column): boolean => refused !== undefined || (entry.contestant.hidesCpu === true && CPUS.includes(column));
+    const values = columns.map((column) => (isHidden(column) ? '–' : shown(finite(runs.map(column.values)))));
     if (refused !== undefined) values[0] = `no figure: ${refused}`;
     const cells = [
       entry.label,

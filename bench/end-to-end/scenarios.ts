@@ -17,6 +17,8 @@ export interface Scenario {
   readonly start: Start;
   readonly link?: ProxyOptions;
   readonly tokenizers: readonly TokenizerName[];
+  /** Of the epoch, before a state is saved. */
+  readonly resumeShare?: number;
 }
 
 const FAST: readonly TokenizerName[] = ['fastokens'];
@@ -27,6 +29,19 @@ const FAR: ProxyOptions = { firstByteMs: 20, streamBytesPerSecond: 100e6 };
 const FAULTY: ProxyOptions = { ...FAR, faults: { seed: 1, refused: 0.01, resets: 0.005, stragglers: 0.01, stragglerMs: 2000 } };
 
 const COMMON = { epochs: 1, start: 'cold' } as const;
+
+function resume(kind: Kind, resumeShare: number): Scenario {
+  const percent = Math.round(100 * resumeShare);
+  return {
+    ...COMMON,
+    name: `resume-${kind === 'text' ? 'raw' : 'tokens'}${percent === 50 ? '' : `-${percent}`}`,
+    title: `${kind === 'text' ? 'Raw text' : 'Tokens'}, resume at ${percent} % of the epoch: start of the process to the next batch, nothing kept but the state`,
+    kind,
+    measure: 'resume',
+    tokenizers: FAST,
+    resumeShare,
+  };
+}
 
 export const SCENARIOS: readonly Scenario[] = [
   { ...COMMON, name: 'raw', title: 'Raw text → packed batches, first epoch', kind: 'text', measure: 'rate', tokenizers: BOTH },
@@ -92,22 +107,7 @@ export const SCENARIOS: readonly Scenario[] = [
     link: FAULTY,
     tokenizers: FAST,
   },
-  {
-    ...COMMON,
-    name: 'resume-raw',
-    title: 'Raw text, resume at 50 % of the epoch: start of the process to the next batch, nothing kept but the state',
-    kind: 'text',
-    measure: 'resume',
-    tokenizers: FAST,
-  },
-  {
-    ...COMMON,
-    name: 'resume-tokens',
-    title: 'Tokens, resume at 50 % of the epoch: start of the process to the next batch, nothing kept but the state',
-    kind: 'tokens',
-    measure: 'resume',
-    tokenizers: FAST,
-  },
+  ...[0.5, 0.1, 0.9].flatMap((share) => [resume('text', share), resume('tokens', share)]),
 ];
 
 export const QUICK = ['raw', 'tokens'];

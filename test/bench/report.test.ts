@@ -77,6 +77,20 @@ describe('the report', () => {
     expect(table).toContain('| 7, 3.00 |');
   });
 
+  it('counts what was ready at the first batch in a rate of its own, where one epoch is timed', () => {
+    const title = '… all tokens, since the imports';
+    expect(tableOf(raw, [own])).toContain('| headrace | 5.00 (4.00–6.00) | 4.00 (3.20–4.80) |');
+    expect(tableOf(raw, [own])).toContain(title);
+    const second = SCENARIOS.find(({ epochs }) => epochs === 2)!;
+    expect(tableOf(second, [own])).not.toContain(title);
+  });
+
+  it('has no CPU time of a loader whose processes end without an account', () => {
+    const hidden = tableOf(raw, [{ ...own, entry: entryNamed('ray + fastokens') }]);
+    expect(tableOf(raw, [own])).toMatch(/\| 0\.417 [^|]*\| 0\.833 /);
+    expect(hidden).toMatch(/\| 4\.00 \(3\.20–4\.80\) \| – \| – \| 512/);
+  });
+
   it('gives a loader that did not pass its gate no figure and no bar', () => {
     const table = tableOf(raw, [own, wrong]);
     expect(table).toContain('| mds + fastokens | no figure: 3 documents missing |');

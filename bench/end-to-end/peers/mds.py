@@ -65,7 +65,7 @@ def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Calla
 
 def _dataset(request: dict[str, Any], layout: str, batch_size: int) -> StreamingDataset:
     clean_stale_shared_memory()
-    return StreamingDataset(
+    dataset = StreamingDataset(
         remote=f"s3://{request['bucket']}/{request['prefix']}/{layout}",
         local=os.path.join(request["dir"], "mds"),
         shuffle=True,
@@ -73,3 +73,9 @@ def _dataset(request: dict[str, Any], layout: str, batch_size: int) -> Streaming
         num_canonical_nodes=1,
         batch_size=batch_size,
     )
+    # The index was fetched here, and its client lives on. Workers are forks: all of them would speak through the one open connection of that client,
+    # and read each other's responses: waits of 30 s, IndexError or UnicodeDecodeError from mixed up shards. Without it each makes a client of its own,
+    # as it does where workers are spawned.
+    for stream in dataset.streams:
+        stream._downloader.clean_up()
+    return dataset
