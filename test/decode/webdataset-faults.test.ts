@@ -139,6 +139,11 @@ describe('odd and hostile tars', () => {
     }
   });
 
+  it('a NUL in the name of a PAX header is damage, and ends no name', async () => {
+    const bytes = tarOf([{ name: 'cut', body: 'x', pax: { path: 'a\0b.txt' } }]);
+    await expect(readBytes(bytes)).rejects.toMatchObject({ code: 'SHARD_INVALID', message: expect.stringContaining('NUL') });
+  });
+
   it('a line end in the name of a directory that has a dot makes it a name of no sample, as webdataset has it', async () => {
     const pax = (path: string): TarMember => ({ name: 'cut', body: path, pax: { path } });
     expect((await readBytes(tarOf([pax('a.b\nc/d.txt'), pax('a\nb/c.txt'), pax('d/e\nf.txt')]))).texts).toEqual([

@@ -250,6 +250,8 @@ function readPax(body: Buffer, header: number, place: TarPlace): PaxAttributes {
     if (!/^\d{1,9}$/.test(digits) || end > body.length || equals < 0 || equals >= end || body[end - 1] !== 0x0a) throw wrong();
     const key = body.toString('latin1', space + 1, equals);
     const value = body.subarray(equals + 1, end - 1);
+    // no path has one: what follows it would be lost
+    if (key === 'path' && value.includes(0)) throw tarInvalid(place, header, 'has a PAX header whose name holds a NUL');
     if (key === 'path') attributes = { ...attributes, path: textOf(value, 0, value.length) };
     else if (key === 'size') {
       const text = value.toString('latin1');

@@ -115,7 +115,12 @@ class Sample:
 
 def samples_of(file: str) -> list:
     found: list[Sample] = []
-    for own in tar_file_iterator(io.BytesIO(packed.content(file))):
+    data = packed.content(file)
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        list(tar)
+        if any(data[tar.offset : tar.offset + 512]):
+            raise ValueError(f"a header at byte {tar.offset} cannot be read")  # where the reader ends without a word
+    for own in tar_file_iterator(io.BytesIO(data)):
         key, member = base_plus_ext(own["fname"])
         if key is None:
             continue
