@@ -17,7 +17,6 @@ import { buildBatch } from '../src/batch/batch.js';
 import { deriveKey } from '../src/core/keyed-random.js';
 import { createPermutation } from '../src/core/permutation.js';
 import { sequenceOfChunk } from '../src/core/sequence.js';
-import { Xxh64 } from '../src/decode/compressed/xxh64.js';
 import { concatPacker } from '../src/pack/concat.js';
 import { SequenceWriter } from '../src/pack/sequence-writer.js';
 import { chooseSource, sharesOfWeights } from '../src/plan/mixture.js';
@@ -118,14 +117,6 @@ const MICROS: Readonly<Record<string, Micro>> = {
       const permutation = createPermutation(deriveKey('micro', 1), 1_000_003);
       let at = 0;
       return repeated(50_000, () => permutation.at(at++ % 1_000_003));
-    },
-  },
-  xxh64: {
-    unit: 'byte',
-    prepare: () => {
-      const hash = new Xxh64();
-      const bytes = new Uint8Array(4 * 2 ** 20).fill(7);
-      return { units: bytes.length, run: () => hash.update(bytes) };
     },
   },
 };

@@ -27,11 +27,8 @@ async function openZstd(): Promise<Zstd> {
     const own = zlib.zstdDecompressSync as (frames: Uint8Array, options: PieceOptions) => Uint8Array;
     return (frames, size) => own(frames, inOnePiece(size));
   }
-  const { ZSTDDecoder } = await import('zstddec');
-  const decoder = new ZSTDDecoder();
-  await decoder.init();
-  // the size says that nothing is to be found out from the frames, so it is never 0
-  return (frames, size) => decoder.decode(frames, Math.max(1, size));
+  const { decompressFrames } = await import('./zstd-module.js');
+  return decompressFrames;
 }
 
 /** Exactly `size` bytes. Throws an Error that says what is wrong. */

@@ -145,6 +145,23 @@ describe.skipIf(PYTHON === undefined)('files of token ids', () => {
     });
   });
 
+  it.each([
+    ["'<u2'", "'<u2", 'SHARD_INVALID'],
+    ['(5003,)', '(5003) ', 'SHARD_INVALID'],
+    ["'descr'", "'descs'", 'SHARD_INVALID'],
+    ['{', ' ', 'SHARD_INVALID'],
+    [', }', ', "', 'SHARD_INVALID'],
+    ['  \n', '  \0', 'SHARD_INVALID'],
+    ["'fortran_order': False, ", "'shape': (5003,),       ", 'SHARD_INVALID'],
+    ['\x01\0v', '\x01\x95v', 'SHARD_UNSUPPORTED'],
+  ])('a header in which %j is %j is refused, as NumPy refuses it', async (right, wrong, code) => {
+    const bytes = readFileSync(place('stream.npy'));
+    const header = bytes.toString('latin1', 0, 128);
+    expect(header).toContain(right);
+    const damaged = Buffer.concat([Buffer.from(header.replace(right, wrong.padEnd(right.length)), 'latin1'), bytes.subarray(128)]);
+    await expect(indexShard(memoryStore('memory://m/', { 'a.npy': damaged }), 'a.npy', npy(), request())).rejects.toMatchObject({ code });
+  });
+
   it('a source that expects text, or names a column, is told what to write', async () => {
     for (const [name, decoder] of [
       ['stream.npy', npy()],

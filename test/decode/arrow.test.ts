@@ -1,4 +1,7 @@
+import { Footer } from 'apache-arrow/fb/footer';
+import { MessageHeader } from 'apache-arrow/fb/message-header';
 import fc from 'fast-check';
+import { ByteBuffer } from 'flatbuffers';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -202,6 +205,84 @@ describe.skipIf(PYTHON === undefined)('Arrow written by pyarrow', () => {
         else expect(name).toBe('stream.arrows');
       }
     }
+  });
+
+  const read = async (bytes: Uint8Array, column = 'string'): Promise<Value[]> => {
+    const own = memoryStore('memory://m/', { f: bytes });
+    const shard = await indexShard(own, 'f', createArrowDecoder(), request(column, 'text'));
+    return (await readShard(own, shard, createArrowDecoder(), { sliceRows: 300 })).values;
+  };
+
+  /** Of each message of a stream, where its metadata starts. */
+  const messagesOf = (bytes: Buffer): number[] => {
+    const starts: number[] = [];
+    for (let at = bytes.indexOf('ffffffff', 0, 'hex'); at >= 0; at = bytes.indexOf('ffffffff', at + 8, 'hex')) {
+      const length = bytes.readInt32LE(at + 4);
+      if (at % 8 === 0 && length > 0 && length % 8 === 0 && at + length < bytes.length) starts.push(at);
+    }
+    return starts;
+  };
+
+  it('a stream that seems to end before its last byte is damaged, and no shorter one', async () => {
+    const bytes = readFileSync(place('stream.arrows'));
+    const starts = messagesOf(bytes);
+    for (const start of starts.slice(1)) {
+      const zeroed = Buffer.from(bytes);
+      zeroed.fill(0, start + 4, start + 8);
+      await expect(read(zeroed)).rejects.toMatchObject({ code: 'SHARD_INVALID', message: expect.stringContaining('bytes follow') });
+    }
+    await expect(read(Buffer.concat([bytes, bytes]))).rejects.toMatchObject({ code: 'SHARD_INVALID' });
+    expect(await read(Buffer.concat([bytes, Buffer.alloc(4)]))).toEqual(expected.string);
+  });
+
+  const RECORD_BATCH: number = MessageHeader.RecordBatch;
+
+  it('a message of another type or version than a stream has is damage, and no message to leave out', async () => {
+    const bytes = readFileSync(place('stream.arrows'));
+    const start = messagesOf(bytes).at(-1)!;
+    const types = Array.from({ length: 64 }, (_, i) => start + 8 + i).filter((at) => bytes[at] === RECORD_BATCH);
+    const codes = [];
+    for (const at of types) {
+      for (const type of [MessageHeader.NONE, MessageHeader.DictionaryBatch, MessageHeader.Tensor]) {
+        const changed = Buffer.from(bytes);
+        changed[at] = type;
+        codes.push(await read(changed).catch((error: unknown) => (error as HeadraceError).code));
+      }
+    }
+    expect(codes.length).toBeGreaterThan(0);
+    expect(new Set(codes)).toEqual(new Set(['SHARD_INVALID']));
+  });
+
+  it('a footer that names fewer record batches than the file has is damage', async () => {
+    const bytes = readFileSync(place('file.arrow'));
+    const footerBytes = bytes.readInt32LE(bytes.length - 10);
+    const footer = Footer.getRootAsFooter(new ByteBuffer(bytes.subarray(bytes.length - 10 - footerBytes, bytes.length - 10)));
+    const batches = footer.recordBatchesLength();
+    expect(batches).toBeGreaterThan(1);
+    // the vector of blocks, 24 bytes each, begins with its length
+    const first = footer.recordBatches(0)!;
+    const at = bytes.length - 10 - footerBytes + first.bb_pos - 4;
+    expect(bytes.readInt32LE(at)).toBe(batches);
+    for (const count of [0, batches - 1]) {
+      const changed = Buffer.from(bytes);
+      changed.writeInt32LE(count, at);
+      await expect(read(changed)).rejects.toMatchObject({ code: 'SHARD_INVALID', message: expect.stringContaining('names no message') });
+    }
+  });
+
+  it('a view that says other first bytes than its text has is damage', async () => {
+    const bytes = readFileSync(place('file.arrow'));
+    const text = (expected.string as (string | null)[]).find((own) => own !== null && Buffer.byteLength(own) > 12)!;
+    const view = Buffer.alloc(8);
+    view.writeInt32LE(Buffer.byteLength(text));
+    view.write(text.slice(0, 4), 4);
+    const at = bytes.indexOf(view);
+    expect(at).toBeGreaterThan(0);
+    bytes[at + 4] ^= 1;
+    await expect(read(bytes, 'views')).rejects.toMatchObject({
+      code: 'SHARD_INVALID',
+      message: expect.stringContaining('as its view says'),
+    });
   });
 
   it.each(['file.arrow', 'lz4.arrow', 'zstd.arrow', 'stream.arrows', 'delta.arrows'])(

@@ -12,7 +12,7 @@ import { createWebDatasetDecoder } from '../../src/decode/webdataset/block-reade
 import { fileStore } from '../../src/store/file.js';
 import { memoryStore } from '../../src/store/memory.js';
 import type { Store } from '../../src/store/store.js';
-import { tarOf, withChecksum } from '../support/tar.js';
+import { tarOf, withChecksum, type TarMember } from '../support/tar.js';
 import { decodeSlice, sliceOf } from '../support/slices.js';
 
 const signal = new AbortController().signal;
@@ -115,6 +115,41 @@ describe('odd and hostile tars', () => {
       await expect(readBytes(tarOf([odd])), JSON.stringify(odd)).rejects.toMatchObject({ code: 'SHARD_UNSUPPORTED' });
     }
     expect((await readBytes(tarOf([{ name: 'g', type: 'g', body: '13 comment=x\n' }, ...SAMPLES]))).texts).toEqual(['first', 'second']);
+  });
+
+  it('two names, or two sizes, for one member are damage: the member of the first one was lost', async () => {
+    const long = (name: string): TarMember => ({ name: '././@LongLink', type: 'L', body: `${name}\0` });
+    expect((await readBytes(tarOf([long('a.txt'), { name: 'cut', body: 'x' }]))).texts).toEqual(['x']);
+    for (const members of [
+      [long('a.txt'), long('b.txt'), { name: 'cut', body: 'x' }],
+      [long('a.txt'), { name: 'cut', body: 'x', pax: { path: 'b.txt' } }],
+      [
+        { name: 'p', type: 'x', body: '14 path=a.txt\n' },
+        { name: 'cut', body: 'x', pax: { path: 'b.txt' } },
+      ],
+      [
+        { name: 'p', type: 'x', body: '9 size=1\n' },
+        { name: 'a.txt', body: 'x', pax: { size: '1' } },
+      ],
+    ]) {
+      await expect(readBytes(tarOf(members)), JSON.stringify(members)).rejects.toMatchObject({
+        code: 'SHARD_INVALID',
+        message: expect.stringContaining('for one member'),
+      });
+    }
+  });
+
+  it('a NUL in the name of a PAX header is damage, and ends no name', async () => {
+    const bytes = tarOf([{ name: 'cut', body: 'x', pax: { path: 'a\0b.txt' } }]);
+    await expect(readBytes(bytes)).rejects.toMatchObject({ code: 'SHARD_INVALID', message: expect.stringContaining('NUL') });
+  });
+
+  it('a line end in the name of a directory that has a dot makes it a name of no sample, as webdataset has it', async () => {
+    const pax = (path: string): TarMember => ({ name: 'cut', body: path, pax: { path } });
+    expect((await readBytes(tarOf([pax('a.b\nc/d.txt'), pax('a\nb/c.txt'), pax('d/e\nf.txt')]))).texts).toEqual([
+      'a\nb/c.txt',
+      'd/e\nf.txt',
+    ]);
   });
 
   it('a checksum that is wrong is damage at a byte', async () => {

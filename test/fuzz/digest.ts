@@ -32,7 +32,8 @@ export class RowsDigest {
   #part(part: Part): void {
     if (part === null) this.#hash.update('n');
     else if (typeof part === 'boolean') this.#hash.update(part ? 'b1' : 'b0');
-    else if (typeof part === 'number') this.#hash.update('d').update(new Uint8Array(Float64Array.of(part).buffer));
+    else if (typeof part === 'number')
+      this.#hash.update('d').update(new Uint8Array(Float64Array.of(Number.isNaN(part) ? NaN : part).buffer));
     else if (part instanceof Uint8Array) this.#value('t', part.length, part);
     else if ('row' in part) this.#json(part.row);
     else this.#value('i', part.length, new Uint8Array(BigInt64Array.from(Array.from<number | bigint, bigint>(part, idOf)).buffer));

@@ -1,4 +1,5 @@
 /** Ways to damage a file, each a pure function of a seed. */
+import type { FuzzedFormat } from './formats.js';
 
 /** A generator of numbers below `below`. Algorithm: mulberry32 (Tommy Ettinger, public domain). */
 export type Random = (below: number) => number;
@@ -19,17 +20,26 @@ export interface Mutated {
   readonly what: string;
 }
 
-/** `cuts`: where parts of the file begin (pages, records, lines), ascending; headers follow them, and what lies between two can be swapped. */
-export function mutate(original: Uint8Array, cuts: readonly number[], random: Random): Mutated {
-  const mutation = MUTATIONS[random(MUTATIONS.length)];
+export function mutate(
+  original: Uint8Array,
+  cuts: readonly number[],
+  { fragments, mend }: Pick<FuzzedFormat, 'fragments' | 'mend'>,
+  random: Random,
+): Mutated {
+  const mutations = fragments === undefined ? MUTATIONS : [...MUTATIONS, ...fragmentMutations(fragments)];
+  const mutation = mutations[random(mutations.length)];
   const bytes = original.slice();
   const place = (): number => placeIn(bytes.length, cuts, random);
-  return mutation({ bytes, cuts, random, place });
+  const mutated = mutation({ bytes, cuts, random, place });
+  if (mend === undefined || random(2) === 0) return mutated;
+  mend(mutated.bytes);
+  return { ...mutated, what: `${mutated.what}, and its checks made right` };
 }
 
 interface Case {
   /** A copy, which may be written into. */
   readonly bytes: Uint8Array;
+  /** Where parts of the file begin, ascending; headers follow them, and what lies between two can be swapped. */
   readonly cuts: readonly number[];
   readonly random: Random;
   readonly place: () => number;
@@ -122,3 +132,28 @@ const MUTATIONS: readonly ((own: Case) => Mutated)[] = [
     return { bytes, what: `the part at ${a} repeated over that at ${b}` };
   },
 ];
+
+/** As many of all ways as a format that is mostly grammar needs: about every third. */
+function fragmentMutations(fragments: readonly string[]): readonly ((own: Case) => Mutated)[] {
+  const fragment = (random: Random): Uint8Array => Buffer.from(fragments[random(fragments.length)]);
+  const shown = (own: Uint8Array): string => JSON.stringify(Buffer.from(own).toString());
+  const putIn = ({ bytes, random, place }: Case): Mutated => {
+    const own = fragment(random);
+    const at = place();
+    return { bytes: Buffer.concat([bytes.subarray(0, at), own, bytes.subarray(at)]), what: `${shown(own)} put in at ${at}` };
+  };
+  const putOver = ({ bytes, random, place }: Case): Mutated => {
+    const own = fragment(random);
+    const at = place();
+    // as long, which keeps the place of what follows, or not
+    const end = Math.min(bytes.length, at + (random(2) === 0 ? own.length : 1 + random(2 * own.length)));
+    return { bytes: Buffer.concat([bytes.subarray(0, at), own, bytes.subarray(end)]), what: `${shown(own)} for bytes ${at} to ${end}` };
+  };
+  /** Several are needed to open something and close it again. */
+  const putSeveral = (own: Case): Mutated => {
+    const first = putIn(own);
+    const second = putOver({ ...own, bytes: first.bytes });
+    return { bytes: second.bytes, what: `${first.what}, ${second.what}` };
+  };
+  return [putIn, putIn, putOver, putOver, putSeveral];
+}

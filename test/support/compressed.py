@@ -1,9 +1,12 @@
 """Compressed files as Python's own writers make them. Run by the TypeScript tests.
 
 contents DIR    files of several codecs and shapes, each with the same content in NAME.plain beside it
+damaged DIR     frames without checksums, each with some byte changed; prints of each what libzstd makes of it, by name: a digest, or null
 """
 
 import gzip
+import hashlib
+import json
 import random
 import struct
 import sys
@@ -84,5 +87,20 @@ def contents() -> None:
     (DIRECTORY / "dictionary.zst").write_bytes(zstandard.ZstdCompressor(dict_data=dictionary).compress(large))
 
 
+def damaged() -> None:
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    content, rng = text(3, 20_000), random.Random(4)
+    verdicts = {}
+    for i in range(300):
+        frame = bytearray(zstd(content, rng.choice([1, 3, 19])))
+        frame[rng.randrange(len(frame))] ^= 1 << rng.randrange(8)
+        (DIRECTORY / f"{i}.zst").write_bytes(frame)
+        try:
+            verdicts[f"{i}.zst"] = hashlib.sha256(zstandard.ZstdDecompressor().decompress(bytes(frame), max_output_size=2**20)).hexdigest()
+        except zstandard.ZstdError:
+            verdicts[f"{i}.zst"] = None
+    print(json.dumps(verdicts))
+
+
 if __name__ == "__main__":
-    {"contents": contents}[sys.argv[1]]()
+    {"contents": contents, "damaged": damaged}[sys.argv[1]]()

@@ -24,8 +24,8 @@ export function readNpyHeader(head: Uint8Array, size: number): NpyHeaderResult {
   const unsupported = (problem: string): NpyHeaderResult => ({ kind: 'unsupported', problem });
   const text = Buffer.from(head.buffer, head.byteOffset, head.length);
   if (text.toString('latin1', 0, 6) !== MAGIC || head.length < 10) return damaged('it does not start with \\x93NUMPY');
-  const version = head[6];
-  if (version < 1 || version > 3) return unsupported(`it has version ${version} of the format`);
+  const [version, minor] = head.subarray(6, 8);
+  if (version < 1 || version > 3 || minor !== 0) return unsupported(`it has version ${version}.${minor} of the format`);
   const lengthBytes = version === 1 ? 2 : 4;
   const start = 8 + lengthBytes;
   if (head.length < start) return damaged('its header ends early');
@@ -34,18 +34,33 @@ export function readNpyHeader(head: Uint8Array, size: number): NpyHeaderResult {
   if (dataByte > size) return damaged(`its header claims ${headerBytes} bytes of ${size}`);
   if (dataByte > head.length) return unsupported(`its header has ${headerBytes} bytes`);
   const header = text.toString(version === 3 ? 'utf8' : 'latin1', start, dataByte);
-  const order = /'fortran_order':\s*(True|False)/.exec(header)?.[1];
-  const shape = /'shape':\s*\(([\d,\s]*)\)/.exec(header)?.[1];
-  if (order === undefined || shape === undefined) return damaged('its header cannot be read');
+  const items = itemsOf(header);
+  const [order, shape] = [items?.get('fortran_order'), items?.get('shape')];
+  if (items?.size !== 3 || !items.has('descr') || order === undefined || shape === undefined) return damaged('its header cannot be read');
   return {
     kind: 'header',
-    descr: /'descr':\s*'([^']*)'/.exec(header)?.[1],
+    descr: /^'(.*)'$/.exec(items.get('descr') ?? '')?.[1],
     isFortran: order === 'True',
-    shape: shape
-      .split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== '')
-      .map(Number),
+    shape: (shape.match(/\d+/g) ?? []).map(Number),
     dataByte,
   };
+}
+
+/** Of one type, by its name in quotes; of records a list, which is looked into no further. */
+const ITEM =
+  /^[ \t\r\n]*(?:'(descr)'[ \t]*:[ \t]*('[^'\\\r\n]*'|\[.*\])|'(fortran_order)'[ \t]*:[ \t]*(True|False)|'(shape)'[ \t]*:[ \t]*(\([ \t]*\)|\([ \t]*\d+[ \t]*,[ \t]*(?:\d+[ \t]*,[ \t]*)*(?:\d+[ \t]*)?\)))[ \t\r\n]*(?:,|$)/;
+
+/** Of the whole header, a dictionary as Python writes it: an array behind a header that is damaged anywhere may be another one. `undefined`: it is none. */
+function itemsOf(header: string): ReadonlyMap<string, string> | undefined {
+  const items = new Map<string, string>();
+  let rest = /^[ \t]*\{([^]*)\}[ \t\r\n]*$/.exec(header)?.[1];
+  while (rest !== undefined && /[^ \t\r\n]/.test(rest)) {
+    const found: readonly (string | undefined)[] | null = ITEM.exec(rest);
+    if (found === null) return undefined;
+    const [whole, name, value] = found.filter((part) => part !== undefined);
+    if (items.has(name)) return undefined;
+    items.set(name, value);
+    rest = rest.slice(whole.length);
+  }
+  return items;
 }

@@ -89,6 +89,7 @@ function viewsOf(slice: EncodedArrow): TextRows {
   if (views.length < 16 * (skipRows + count)) throw new Error('a buffer has fewer views than rows');
   const valid = validityOf(slice);
   const view = new DataView(views.buffer, views.byteOffset, views.length);
+  const dataViews = data.map(({ buffer, byteOffset, length }) => new DataView(buffer, byteOffset, length));
   const textAt = (row: number): Uint8Array => {
     if (valid?.[row] === 0) return NO_BYTES;
     const at = 16 * (skipRows + row);
@@ -98,6 +99,9 @@ function viewsOf(slice: EncodedArrow): TextRows {
     const offset = view.getInt32(at + 12, true);
     if (!(length > 0 && buffer !== undefined && view.getInt32(at + 8, true) >= 0 && offset >= 0 && offset + length <= buffer.length)) {
       throw new Error(`row ${row} of a slice lies outside its buffers`);
+    }
+    if (view.getInt32(at + 4, true) !== dataViews[view.getInt32(at + 8, true)].getInt32(offset, true)) {
+      throw new Error(`row ${row} of a slice does not begin as its view says`);
     }
     return buffer.subarray(offset, offset + length);
   };

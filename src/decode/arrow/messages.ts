@@ -38,6 +38,10 @@ export interface ArrowVisitor {
 
 const MAGIC = 'ARROW1';
 const CONTINUATION = 0xffffffff;
+/** Of messages and bodies, in bytes. */
+const ALIGNMENT = 8;
+/** Between messages, and before the footer: the end of a stream, and what fills up to the widest alignment that writers have. No message is as short. */
+const GAP_BYTES_MAX = 64 + ALIGNMENT;
 
 /** Throws `ArrowMetadataError`, `ArrowUnsupported`. Errors: those of `Store.read`, `SHARD_UNSUPPORTED`. */
 export async function visitMessages(object: PinnedObject, size: number, visitor: ArrowVisitor, signal: AbortSignal): Promise<string> {
@@ -50,11 +54,17 @@ export async function visitMessages(object: PinnedObject, size: number, visitor:
       hint: 'Write it anew with pyarrow.feather.write_feather, which writes the Arrow IPC format.',
     });
   }
-  return magic.startsWith(MAGIC) ? visitFile(object, size, visitor, signal) : visitStream(object, size, head, visitor, signal);
+  return magic.startsWith(MAGIC) ? visitFile(object, size, head, visitor, signal) : visitStream(object, size, head, visitor, signal);
 }
 
 /** Messages are read by many at a time, and visited in order. */
-async function visitFile(object: PinnedObject, size: number, visitor: ArrowVisitor, signal: AbortSignal): Promise<string> {
+async function visitFile(
+  object: PinnedObject,
+  size: number,
+  head: Uint8Array,
+  visitor: ArrowVisitor,
+  signal: AbortSignal,
+): Promise<string> {
   const tailBytes = MAGIC.length + 4;
   if (size < 8 + tailBytes) throw new ArrowMetadataError(`it has only ${size} bytes`);
   const guess = Math.min(size, LIMITS.footerGuessBytes);
@@ -71,6 +81,7 @@ async function visitFile(object: PinnedObject, size: number, visitor: ArrowVisit
       ? tail.slice(guess - tailBytes - footerBytes, guess - tailBytes)
       : await readPinned(object, { startByte: endByte - footerBytes, endByte }, signal);
   const { schema, dictionaries, batches } = readFooter(footer);
+  checkCoverage([...dictionaries, ...batches], schemaEnd(head), endByte - footerBytes);
   visitor.schema(schema);
   const content = createHash('sha256').update(footer);
   for (const places of [dictionaries, batches]) {
@@ -96,6 +107,27 @@ async function visitFile(object: PinnedObject, size: number, visitor: ArrowVisit
     }
   }
   return content.digest('hex');
+}
+
+/** Of the message that a file begins with. */
+function schemaEnd(head: Uint8Array): number {
+  const { prefixBytes, metadataBytes } = prefixOf(head.subarray(ALIGNMENT));
+  return ALIGNMENT + prefixBytes + metadataBytes;
+}
+
+/**
+ * A file is a stream between its magic and its footer: what lies in it and is not in the footer's list, a damaged list has lost. Throws `ArrowMetadataError`.
+ */
+function checkCoverage(places: readonly ArrowPlace[], startByte: number, endByte: number): void {
+  let end = startByte;
+  const check = (next: number): void => {
+    if (next - end > GAP_BYTES_MAX) throw new ArrowMetadataError(`its footer names no message between bytes ${end} and ${next}`);
+  };
+  for (const place of [...places].sort((a, b) => a.startByte - b.startByte)) {
+    check(place.startByte);
+    end = Math.max(end, place.startByte + place.metadataBytes + place.bodyBytes);
+  }
+  check(endByte);
 }
 
 /** Reads ranges by many at a time; what is asked for and not among them is read then. */
@@ -150,7 +182,10 @@ async function visitStream(
       throw new ArrowMetadataError(`it ends at byte ${size}, in the middle of a message`);
     }
     const { prefixBytes, metadataBytes } = prefixOf(await read(at, at + 8));
-    if (metadataBytes === 0 && hasSchema) break;
+    if (metadataBytes === 0 && hasSchema) {
+      await checkEnd(at + prefixBytes, size, read);
+      break;
+    }
     const bodyByte = at + prefixBytes + metadataBytes;
     const isNone = metadataBytes === 0 || metadataBytes > LIMITS.arrowMetadataBytesMax;
     if (isNone && !hasSchema) throw new ArrowMetadataError('it is neither an Arrow file nor a stream');
@@ -168,11 +203,20 @@ async function visitStream(
       hasSchema = true;
       visitor.schema(message.schema);
     } else if (!hasSchema) throw new ArrowMetadataError('it does not start with a schema');
-    else if (message.kind !== 'other') await visitor.message({ message, bodyByte }, read);
+    else if (message.kind === 'other')
+      throw new ArrowMetadataError(`the message at byte ${at} is neither of a dictionary nor of a record batch`);
+    else await visitor.message({ message, bodyByte }, read);
     at = bodyByte + message.bodyBytes;
   }
   if (!hasSchema) throw new ArrowMetadataError('it is empty');
   return content.digest('hex');
+}
+
+/** The length of a message that was zeroed says that the stream ends here: rows behind it are not left out in silence. Up to eight bytes are filled up. */
+async function checkEnd(endByte: number, size: number, read: ReadBytes): Promise<void> {
+  const rest = size - endByte;
+  if (rest < ALIGNMENT && (await read(endByte, size)).every((byte) => byte === 0)) return;
+  throw new ArrowMetadataError(`it ends at byte ${endByte}, and ${rest} bytes follow: a part of it was zeroed, or streams were joined`);
 }
 
 /** Reads on where bodies are small, and leaps over large ones. Answers views that hold until the next call. */

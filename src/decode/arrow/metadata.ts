@@ -127,6 +127,7 @@ export function readMessage(bytes: Uint8Array): ArrowMessage {
   return checked((): ArrowMessage => {
     const message = Message.getRootAsMessage(new ByteBuffer(bytes));
     const bodyBytes = whole(message.bodyLength());
+    checkVersion(message.version());
     switch (message.headerType()) {
       case MessageHeader.Schema: {
         const schema = message.header(new Schema()) as Schema | null;
@@ -147,8 +148,7 @@ export function readMessage(bytes: Uint8Array): ArrowMessage {
 }
 
 function schemaOf(schema: Schema, version: MetadataVersion): ArrowSchema {
-  if (version < MetadataVersion.V4) throw new ArrowUnsupported(`it has version ${version + 1} of Arrow's metadata, from before Arrow 0.8`);
-  if (version > MetadataVersion.V5) throw new ArrowUnsupported(`it has version ${version + 1} of Arrow's metadata`);
+  checkVersion(version);
   if (schema.endianness() !== Endianness.Little) throw new ArrowUnsupported('it is big-endian');
   let left = LIMITS.arrowFieldsMax;
   const fieldOf = (field: Field | null, depth: number): ArrowField => {
@@ -175,6 +175,12 @@ function schemaOf(schema: Schema, version: MetadataVersion): ArrowSchema {
     fields: list(schema.fieldsLength(), left, (i) => fieldOf(schema.fields(i), 0)),
     unionsHaveBitmaps: version < MetadataVersion.V5,
   };
+}
+
+/** Nothing else of an older one, or of a newer one, is where it is looked for. */
+function checkVersion(version: MetadataVersion): void {
+  if (version < MetadataVersion.V4) throw new ArrowUnsupported(`it has version ${version + 1} of Arrow's metadata, from before Arrow 0.8`);
+  if (version > MetadataVersion.V5) throw new ArrowUnsupported(`it has version ${version + 1} of Arrow's metadata`);
 }
 
 function scalarOf(field: Field): ArrowScalar | undefined {

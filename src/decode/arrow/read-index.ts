@@ -155,6 +155,9 @@ class IndexBuilder {
   async message({ message, bodyByte }: FoundMessage, read: ReadBytes): Promise<void> {
     const body: Body = { batch: message.batch, bodyByte, bodyBytes: message.bodyBytes, read };
     if (message.kind === 'dictionary') {
+      // what says so may be a record batch that is read as one
+      if (!hasDictionary((this.#schema as ArrowSchema).fields, message.id))
+        throw new ArrowMetadataError(`it has a dictionary ${message.id}, which its schema has not`);
       for (const array of (this.#wanted as Wanted).arrays) {
         if (array.path.at(-1)?.dictionary?.id === message.id) await addDictionary(array, body, message.isDelta);
       }
@@ -247,6 +250,10 @@ class IndexBuilder {
     });
     this.#rows += rows;
   }
+}
+
+function hasDictionary(fields: readonly ArrowField[], id: bigint): boolean {
+  return fields.some(({ dictionary, children }) => dictionary?.id === id || hasDictionary(children, id));
 }
 
 /** Of lists, until the last record batch is known. */

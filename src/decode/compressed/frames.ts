@@ -19,10 +19,7 @@ export interface ZstdFrameHeader {
 /** What has just ended. */
 export type FrameElement =
   | { readonly kind: 'header'; readonly header: ZstdFrameHeader }
-  /** `isLast`: of its frame; a checksum may follow. */
-  | { readonly kind: 'block'; readonly isLast: boolean }
-  /** The low 32 bits of XXH64 of the frame's content. */
-  | { readonly kind: 'checksum'; readonly value: number }
+  | { readonly kind: 'block' }
   /** The frame, with all that belongs to it. `contentBytes`: as the frame says; `undefined`: it does not. */
   | { readonly kind: 'frame'; readonly contentBytes: number | undefined };
 
@@ -150,9 +147,9 @@ function* walkZstd(): Walk {
       const size = (block[0] >> 3) | (block[1] << 5) | (block[2] << 13);
       if (size > Math.min(BLOCK_BYTES_MAX, header.windowBytes)) throw new FrameError('a zstd block is larger than any may be');
       yield { skip: type === BLOCK_RLE ? 1 : size };
-      yield { element: { kind: 'block', isLast } };
+      yield { element: { kind: 'block' } };
     }
-    if (header.hasChecksum) yield { element: { kind: 'checksum', value: u32(yield { take: 4 }, 0) } };
+    if (header.hasChecksum) yield { skip: 4 };
     yield { element: { kind: 'frame', contentBytes: header.contentBytes } };
   }
 }

@@ -20,6 +20,7 @@ function serve(): void {
   port.on('message', (request: ZstdRequest) => {
     const { stream } = request;
     if (request.type === 'close') {
+      decoders.get(stream)?.close();
       decoders.delete(stream);
       return;
     }

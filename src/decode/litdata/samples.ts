@@ -91,9 +91,13 @@ function* contentOf(stored: Uint8Array, bytesMax: number): Generator<Uint8Array,
     return;
   }
   const decoder = new ZstdDecoder();
-  decoder.push(stored);
-  for (let piece = decoder.next(); piece !== undefined; piece = decoder.next()) yield piece;
-  decoder.finish();
+  try {
+    decoder.push(stored);
+    for (let piece = decoder.next(); piece !== undefined; piece = decoder.next()) yield piece;
+    decoder.finish();
+  } finally {
+    decoder.close();
+  }
 }
 
 function decompressFrame(stored: Uint8Array, contentBytes: number): Uint8Array {

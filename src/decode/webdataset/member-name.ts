@@ -18,8 +18,9 @@ export function memberName(name: string): MemberName | undefined {
   const slash = name.lastIndexOf('/') + 1;
   const dot = name.indexOf('.', slash);
   if (dot < 0) return undefinedUnlessOdd(name);
-  // the usual case, without the pattern: a base name that starts with no dot
-  if (dot > slash) return { key: name.slice(0, dot), member: name.slice(dot + 1).toLowerCase() };
+  // the usual case, without the pattern: a base name that starts with no dot, in a directory without a line end
+  if (dot > slash && (slash === 0 || !name.slice(0, slash).includes('\n')))
+    return { key: name.slice(0, dot), member: name.slice(dot + 1).toLowerCase() };
   return undefinedUnlessOdd(name);
 }
 

@@ -51,7 +51,6 @@ export function tarBytes({ buffer, byteOffset, length }: Uint8Array): TarBytes {
 /** Of the entry that starts at `at`. Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
 export function readTarEntry({ bytes, view }: TarBytes, at: number, place: TarPlace): TarStep {
   let header = at;
-  let longName: string | undefined;
   let attributes: PaxAttributes = {};
   for (;;) {
     if (header + BLOCK_BYTES > bytes.length) return 'more';
@@ -66,7 +65,7 @@ export function readTarEntry({ bytes, view }: TarBytes, at: number, place: TarPl
     if (!isExtension(type)) {
       refuseOddTypes(type, attributes, header, place);
       const size = hasBody(type) ? (attributes.size ?? numberAt(bytes, header, SIZE_AT, SIZE_BYTES, place)) : 0;
-      const name = longName ?? attributes.path ?? nameOf(bytes, header);
+      const name = attributes.path ?? nameOf(bytes, header);
       const isFile = isRegular(type) && !(type === 0 && name.endsWith('/')); // version 7 had no type for directories
       return { startByte: at, bodyByte, size, endByte: padded(bodyByte + size), isFile, name };
     }
@@ -81,9 +80,14 @@ export function readTarEntry({ bytes, view }: TarBytes, at: number, place: TarPl
     }
     if (next > bytes.length) return 'more';
     const body = bytes.subarray(bodyByte, bodyByte + size);
-    if (type === GNU_LONG_NAME) longName = textOf(body, 0, size);
-    else if (type === PAX_GLOBAL) refuseGlobals(readPax(body, header, place), header, place);
-    else if (type !== GNU_LONG_LINK) attributes = { ...attributes, ...readPax(body, header, place) };
+    if (type === PAX_GLOBAL) refuseGlobals(readPax(body, header, place), header, place);
+    else if (type !== GNU_LONG_LINK) {
+      const said: PaxAttributes = type === GNU_LONG_NAME ? { path: textOf(body, 0, size) } : readPax(body, header, place);
+      // the member of the first one was lost; readers differ in which of the two they take
+      if (said.path !== undefined && attributes.path !== undefined) throw tarInvalid(place, header, 'has a second name for one member');
+      if (said.size !== undefined && attributes.size !== undefined) throw tarInvalid(place, header, 'has a second size for one member');
+      attributes = { ...attributes, ...said };
+    }
     header = next;
   }
 }
@@ -246,6 +250,8 @@ function readPax(body: Buffer, header: number, place: TarPlace): PaxAttributes {
     if (!/^\d{1,9}$/.test(digits) || end > body.length || equals < 0 || equals >= end || body[end - 1] !== 0x0a) throw wrong();
     const key = body.toString('latin1', space + 1, equals);
     const value = body.subarray(equals + 1, end - 1);
+    // no path has one: what follows it would be lost
+    if (key === 'path' && value.includes(0)) throw tarInvalid(place, header, 'has a PAX header whose name holds a NUL');
     if (key === 'path') attributes = { ...attributes, path: textOf(value, 0, value.length) };
     else if (key === 'size') {
       const text = value.toString('latin1');

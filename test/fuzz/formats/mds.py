@@ -4,16 +4,13 @@ MDS by its own writer: the fixtures of the decoder's tests, since the package ne
 The reference reader is written here, from what the package's MDSReader does: struct, numpy and json on the bytes of a shard.
 """
 
-import gzip
 import json
 import os
 import shutil
 import struct
 
 import numpy as np
-import pyarrow as pa
-
-from formats import served
+from formats import packed, served
 
 FIXTURES = os.path.join(os.path.dirname(__file__), "../../decode/mds/fixtures")
 FIELDS = ["text", "body", "digits", "raw", "int", "int8", "uint16", "uint32", "float16", "float32", "float64", "fixed", "square", "embedding", "floats"]
@@ -32,15 +29,6 @@ def make(directory: str) -> list:
         ]
         found.append({"file": name, "requests": [{"column": "text", "kind": "text"}, *(plain if name.endswith(".mds") else [{"column": "tokens", "kind": "tokens"}])]})
     return found
-
-
-def content(file: str) -> bytes:
-    data = open(file, "rb").read()
-    if file.endswith(".gz"):
-        return gzip.decompress(data)
-    if file.endswith(".zstd"):
-        return pa.input_stream(pa.py_buffer(data), compression="zstd").read()
-    return data
 
 
 def samples(data: bytes):
@@ -118,7 +106,7 @@ def compared(encoding: str, data: bytes) -> object:
 
 def rows(file: str, request: dict) -> object:
     column, kind = request["column"], request["kind"]
-    for sample in samples(content(file)):
+    for sample in samples(packed.content(file)):
         parts = []
         if kind == "text":
             parts.append(sample[column][1])

@@ -59,7 +59,7 @@ def rows(file: str, request: dict) -> object:
     if request["kind"] in ("text", "tokens"):
         columns.append([None if isinstance(value, list) and None in value else value for value in read(reader, request["column"])])
     if request["kind"] == "records":
-        columns.append(records({name: read(reader, name) for name in request["columns"]}))
+        columns.append(served.records({name: read(reader, name) for name in request["columns"]}))
     if "id" in request:
         columns.append([None if value is None else str(value).encode() for value in read(reader, request["id"])])
     columns += [[field(value, *own[1:]) for value in read(reader, own[0])] for own in FIELDS if "fields" in request]
@@ -82,20 +82,6 @@ def read(reader: pq.ParquetFile, path: str) -> list:
             values = values.cast(pa.struct([("body", pa.binary()), ("ids", pa.list_(pa.int64()))]))
         found += values.to_pylist()
     return found
-
-
-def records(columns: dict) -> list:
-    return [{name: plain(value) for name, value in zip(columns, row)} for row in zip(*columns.values(), strict=True)]
-
-
-def plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return served.text(value)
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return served.exact(value)
 
 
 def field(value: object, size: int | None = None) -> bytes | None:
