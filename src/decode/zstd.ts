@@ -1,8 +1,10 @@
 /**
  * Whole zstd frames in one call: Node's own decompressor where it has one (≥ 22.15), else zstd compiled to WebAssembly, which is as fast; both are ten times
- * as fast as one in JavaScript. Imported in workers only: what it imports is ready when it is.
+ * as fast as one in JavaScript, which takes the frames that are so large that WebAssembly should not have to keep room for them. Imported in workers only: what it imports is ready when it is.
  */
 import * as zlib from 'node:zlib';
+import { LIMITS } from '../config/limits.js';
+import { ZstdDecoder } from './compressed/zstd-decoder.js';
 
 interface PieceOptions {
   readonly maxOutputLength: number;
@@ -31,7 +33,27 @@ async function openZstd(): Promise<Zstd> {
   const decoder = new ZSTDDecoder();
   await decoder.init();
   // the size says that nothing is to be found out from the frames, so it is never 0
-  return (frames, size) => decoder.decode(frames, Math.max(1, size));
+  return (frames, size) => (size > LIMITS.keptPageBytesMax ? decompressInPieces(frames, size) : decoder.decode(frames, Math.max(1, size)));
+}
+
+/** Stored bytes at a time: with what they decompress to, some MiB. */
+const STORED_PIECE_BYTES = 64 * 2 ** 10;
+
+/** Into one array, which is the only one of its size. */
+function decompressInPieces(frames: Uint8Array, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  const decoder = new ZstdDecoder();
+  let length = 0;
+  for (let at = 0; at < frames.length; at += STORED_PIECE_BYTES) {
+    decoder.push(frames.subarray(at, at + STORED_PIECE_BYTES));
+    for (let piece = decoder.next(); piece !== undefined; piece = decoder.next()) {
+      if (length + piece.length > size) throw new Error(`zstd frames decode to more than ${size} bytes`);
+      bytes.set(piece, length);
+      length += piece.length;
+    }
+  }
+  decoder.finish();
+  return bytes.subarray(0, length);
 }
 
 /** Exactly `size` bytes. Throws an Error that says what is wrong. */
