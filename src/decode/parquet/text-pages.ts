@@ -207,6 +207,11 @@ function countThere(levels: Int32Array, levelMax: number): number {
   return count;
 }
 
+/** Room that is made before it is known to be needed: of a slice of four of the default's windows. */
+const ROOM_BYTES_MAX = 64 * 2 ** 20;
+/** Pages differ. */
+const ROOM_FACTOR = 1.1;
+
 /** The rows [skip, skip + count) of those that are added. */
 class TextWriter {
   readonly #skip: number;
@@ -266,7 +271,7 @@ class TextWriter {
       const own = ends[value] - starts[value];
       if (own <= valueBytesMax) length += own;
     }
-    this.#grow(length);
+    this.#grow(length, end - first);
     for (let row = first; row < end; row++) {
       const index = this.#row + row - this.#skip;
       if (levels !== undefined && levels[row] !== levelMax) {
@@ -285,12 +290,17 @@ class TextWriter {
     this.#row += rows;
   }
 
-  /** Many rows may mean one value of a dictionary: what they come to is bounded before it is allocated. */
-  #grow(bytes: number): void {
+  /**
+   * Many rows may mean one value of a dictionary: what they come to is bounded before it is allocated. The first of them say about how much room the others
+   * will need: to grow by doubling costs more than to decode.
+   */
+  #grow(bytes: number, rows: number): void {
     const wanted = this.#length + bytes;
     if (wanted > LIMITS.pageBytesMax) throw new Error(`the rows of a slice have ${wanted} bytes of text`);
     if (wanted <= this.#bytes.length) return;
-    const grown = new Uint8Array(Buffer.allocUnsafeSlow(this.#length === 0 ? wanted : Math.max(wanted, 2 * this.#bytes.length)).buffer); // no time to fill it with zeros
+    const ofAll = rows >= this.#count ? wanted : Math.min(ROOM_BYTES_MAX, Math.ceil((wanted / rows) * this.#count * ROOM_FACTOR));
+    const room = Math.max(wanted, this.#length === 0 ? ofAll : 2 * this.#bytes.length);
+    const grown = new Uint8Array(Buffer.allocUnsafeSlow(room).buffer); // no time to fill it with zeros
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
   }
