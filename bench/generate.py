@@ -51,15 +51,15 @@ def spark(directory: str, megabytes: str) -> dict[str, int]:
     return {"shards": shard}
 
 
-def document(directory: str, megabytes: str) -> dict[str, int]:
-    """One of so many MB, in a page of its own, among small ones."""
+def document(directory: str, megabytes: str, codec: str = "zstd") -> dict[str, int]:
+    """One of so many MB among small ones, in a page with as many others as pyarrow writes at a time."""
     small = ["about the length of a word or so " * 200] * 20_000
     long = "about the length of a word or so " * (int(megabytes) * 1_000_000 // 33)
     table = pa.table({"text": pa.array([*small, long, *small], pa.large_string())})
-    pq.write_table(table, f"{directory}/document.parquet", compression="zstd", row_group_size=5000, use_dictionary=False)
+    pq.write_table(table, f"{directory}/document.parquet", compression=codec, row_group_size=5000, use_dictionary=False)
     return {"rows": table.num_rows}
 
 
 if __name__ == "__main__":
-    Path(sys.argv[-2] if sys.argv[1] != "text" else sys.argv[3]).mkdir(parents=True, exist_ok=True)
+    Path(sys.argv[3] if sys.argv[1] == "text" else sys.argv[2]).mkdir(parents=True, exist_ok=True)
     print(json.dumps({"text": text, "tokens": tokens, "spark": spark, "document": document}[sys.argv[1]](*sys.argv[2:])))

@@ -3,6 +3,7 @@
  *
  *   row-groups   text in Parquet row groups of 128 MB without a page index, mixed with a token column, from disk
  *   tar          a tar of 20 GB over HTTP (`--tar 20`), which is passed over once and then streamed: images and texts of 31 KB
+ *   whole-tar    the same to its end, in one epoch, every sample counted: some minutes, and only where it is named
  *   documents    of 1 GB each, among small ones: in JSON lines, plain and gzip, in a text file, in a tar, and in Parquet; bad rows are left out
  *
  * The text is tokenized by whole words, so that the bytes, not the tokenizer, are what takes the time. What comes over HTTP is computed when it is asked for.
@@ -62,6 +63,10 @@ interface Scenario {
   readonly sources: (dir: string, url: (name: string) => string) => Sources;
   /** Bytes to be read; left out: an epoch, to its end. */
   readonly bytesWanted?: number;
+  /** About as many are read to the end, for the lines of the table. */
+  readonly bytesExpected?: number;
+  /** That an epoch must deliver. */
+  readonly samples?: number;
   /** Rows are served as they are, and no text is tokenized. */
   readonly isSamples?: boolean;
 }
@@ -82,14 +87,12 @@ const SCENARIOS: Readonly<Record<string, () => Scenario>> = {
     bytesWanted: WANTED,
   }),
   tar: () => {
-    const sampleBytes = tarSamples(1, 0, TEXT, 24_000).size;
-    const tar = joined(tarSamples(Math.ceil((Number(options.tar) * GIGABYTE) / sampleBytes), 0, TEXT, 24_000), TAR_END);
-    return {
-      objects: new Map([['corpus.tar', tar]]),
-      sources: (_dir, url) => ({ tar: { uri: url('corpus.tar'), fields: { image: 'jpg', caption: 'txt' } } }),
-      bytesWanted: tar.size + WANTED,
-      isSamples: true,
-    };
+    const { tar, ...scenario } = largeTar();
+    return { ...scenario, bytesWanted: tar.size + WANTED };
+  },
+  'whole-tar': () => {
+    const { tar, samples, ...scenario } = largeTar();
+    return { ...scenario, samples, bytesExpected: 2 * tar.size };
   },
   'document-jsonl': () => lines('corpus.jsonl', (object) => object),
   'document-gzip': () => lines('corpus.jsonl.gz', (object) => bytesObject(gzipSync(allOf(object), { level: 1 }))),
@@ -110,14 +113,36 @@ const SCENARIOS: Readonly<Record<string, () => Scenario>> = {
     ]),
     sources: (_dir, url) => ({ tar: { uri: url('corpus.tar'), text: 'txt' } }),
   }),
-  'document-parquet': () => ({
+  'document-parquet': () => parquet('zstd'),
+  'document-snappy': () => parquet('snappy'),
+  // as stored as it is decoded
+  'document-plain': () => parquet('none'),
+};
+
+/** Too long for a look at all of them. */
+const ON_DEMAND: readonly string[] = ['whole-tar'];
+
+function largeTar(): Scenario & { readonly tar: ComputedObject; readonly samples: number } {
+  const samples = Math.ceil((Number(options.tar) * GIGABYTE) / tarSamples(1, 0, TEXT, 24_000).size);
+  const tar = joined(tarSamples(samples, 0, TEXT, 24_000), TAR_END);
+  return {
+    tar,
+    samples,
+    objects: new Map([['corpus.tar', tar]]),
+    sources: (_dir, url) => ({ tar: { uri: url('corpus.tar'), fields: { image: 'jpg', caption: 'txt' } } }),
+    isSamples: true,
+  };
+}
+
+function parquet(codec: string): Scenario {
+  return {
     objects: new Map(),
     sources: (dir) => {
-      generate('document', path.join(dir, 'document'), '1000');
+      generate('document', path.join(dir, 'document'), '1000', codec);
       return { text: { uri: './document/' } };
     },
-  }),
-};
+  };
+}
 
 function longText(): ComputedObject {
   return repeated(Buffer.from(WORDS), Math.ceil(GIGABYTE / WORDS.length));
@@ -146,7 +171,7 @@ async function main(): Promise<void> {
   const all = Object.keys(SCENARIOS);
   const wanted =
     positionals.length === 0
-      ? all
+      ? all.filter((name) => !ON_DEMAND.includes(name))
       : all.filter((name) => positionals.some((one) => name === one || name.startsWith(`${one.replace(/s$/, '')}-`)));
   if (wanted.length === 0) throw new Error(`no scenario is called ${positionals.join(' or ')}: there are ${all.join(', ')}`);
   for (const name of wanted) {
@@ -160,8 +185,8 @@ async function main(): Promise<void> {
 }
 
 async function run(name: string, scenario: Scenario, dir: string): Promise<void> {
-  console.log(`\n${name}\n\n| GB read | step | resident MiB |\n| --- | --- | --- |`);
-  const watch = new Watch((scenario.bytesWanted ?? 1.2 * GIGABYTE) / 12);
+  console.log(`\n${name}\n\n| GB read | step | seconds | resident MiB |\n| --- | --- | --- | --- |`);
+  const watch = new Watch((scenario.bytesWanted ?? scenario.bytesExpected ?? 1.2 * GIGABYTE) / 12);
   const origin = await startComputedOrigin(scenario.objects, (sent) => watch.read(sent));
   const tokenizer = path.join(dir, 'tokenizer.json');
   await writeFile(tokenizer, JSON.stringify(WORD_TOKENIZER));
@@ -171,7 +196,7 @@ async function run(name: string, scenario: Scenario, dir: string): Promise<void>
     ...(scenario.isSamples === true ? { sequence: 'none' as const } : { tokenizer: { file: tokenizer, eos: '</s>' } }),
     cache: { dir: './cache', ranges: false },
     badRows: 'skip',
-    ...(scenario.bytesWanted === undefined && { epochs: 1 }),
+    ...(scenario.bytesWanted === undefined && { epochs: 1, last: 'pad' as const }),
     serve: { metrics },
   };
   const configFile = path.join(dir, 'memory.yaml');
@@ -197,13 +222,23 @@ async function run(name: string, scenario: Scenario, dir: string): Promise<void>
     return Number(new RegExp(`^${of} (\\d+)$`, 'm').exec(text)?.[1]);
   };
   const bytesWanted = scenario.bytesWanted ?? Infinity;
+  let samples = 0;
+  const started = performance.now();
+  const sentBefore = origin.sent;
   for await (const batch of connect({ address })) {
     watch.step = batch.step;
+    if (scenario.samples !== undefined) samples += batch.lossMask.reduce((sum, one) => sum + one, 0);
     if (batch.step % 20 !== 0) continue;
     if (scenario.objects.size === 0) watch.read(await counter('headrace_store_read_bytes_total'));
     if (watch.bytes >= bytesWanted) break;
   }
   await watch.report(`end: ${(watch.bytes / GIGABYTE).toFixed(2)}`);
+  const seconds = (performance.now() - started) / 1000;
+  if (scenario.samples !== undefined) {
+    const rate = (origin.sent - sentBefore) / seconds / 1e6;
+    console.log(`\n${samples} of ${scenario.samples} samples in ${seconds.toFixed(0)} s, ${rate.toFixed(0)} MB/s of the archive`);
+    if (samples !== scenario.samples) process.exitCode = 1;
+  }
   console.log(`\npeak: ${(await peakMiB(child.pid!)).toFixed(0)} MiB; rows left out: ${await counter('headrace_rows_skipped_total')}`);
   child.kill('SIGTERM');
   await exited;
@@ -216,6 +251,7 @@ class Watch {
   step = 0;
   pid: number | undefined;
   readonly #step: number;
+  readonly #started = performance.now();
   #next: number;
 
   constructor(step: number) {
@@ -233,9 +269,10 @@ class Watch {
   async report(label: string): Promise<void> {
     if (this.pid === undefined) return;
     const resident = await residentMiB(this.pid);
-    console.log(`| ${label} | ${this.step} | ${resident.toFixed(0)} |`);
+    const seconds = (performance.now() - this.#started) / 1000;
+    console.log(`| ${label} | ${this.step} | ${seconds.toFixed(0)} | ${resident.toFixed(0)} |`);
   }
 }
 
 await main();
-process.exit();
+process.exit(process.exitCode);

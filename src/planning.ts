@@ -234,12 +234,13 @@ function ends({ epochs, maxTokens }: SourceConfig): boolean {
 
 /** What documents are made of and with: the template by its content, with the tokens that it is given, and the transform by its content. */
 function recordEntries(
-  { name, kind, columns = [] }: SourceConfig,
+  { name, kind, hasIds, columns = [] }: SourceConfig,
   chat: ChatFacts | undefined,
   transform: TransformFacts | undefined,
 ): [string, string][] {
   const entries: [string, string][] = [];
   if (kind === 'records') entries.push([`sources.${name}.columns`, canonicalJson(columns)]);
+  if (kind === 'records' && hasIds) entries.push([`sources.${name}.makes`, 'tokens']);
   if (chat !== undefined) {
     const { template, specialTokens, loss } = chat;
     entries.push([`sources.${name}.template`, fingerprint({ template, specialTokens })], [`sources.${name}.loss`, loss]);

@@ -16,6 +16,9 @@ export interface LoadedTransform {
   readonly sha256: string;
 }
 
+/** What rows have their ids under where no column is named. */
+const IDS_NAME = 'tokens';
+
 /** By name of the source. Errors: those of stores, `TRANSFORM_INVALID`. */
 export async function readTransforms(
   config: Config,
@@ -31,7 +34,7 @@ export async function readTransforms(
 
 async function readTransform(
   { tokenizer }: Config,
-  { name, column, columns = [], chat }: SourceConfig,
+  { name, column, columns = [], chat, hasIds }: SourceConfig,
   uri: string,
   stores: StoreSet,
   signal?: AbortSignal,
@@ -53,9 +56,10 @@ async function readTransform(
       file,
       code: Buffer.from(bytes).toString('utf8'),
       makes: {
-        column,
+        // files of ids alone name no column
+        column: column === '' ? IDS_NAME : column,
         columns: columns.map((own) => (own === column ? own : variableName(own))),
-        kind: chat === undefined ? 'text' : 'messages',
+        kind: chat !== undefined ? 'messages' : hasIds ? 'ids' : 'text',
         invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
       },
     },

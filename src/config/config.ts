@@ -26,6 +26,8 @@ export interface SourceConfig {
   /** '' where there is none. */
   readonly column: string;
   readonly kind: SourceKind;
+  /** `column` holds token ids, alone or in records: nothing is tokenized. */
+  readonly hasIds: boolean;
   /** Of records: all columns that are read. */
   readonly columns: readonly string[] | undefined;
   /** Of records whose `column` has chat messages. */
@@ -160,7 +162,6 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       index: source.index === undefined ? undefined : absoluteUri(source.index, baseDir),
       format: source.format,
       ...(isColumnless(name, source) ? ofArray(source, sequence) : ofColumn(source, isSamples)),
-      columns: columnsOf(source),
       chat:
         source.messages === undefined ? undefined : { template: templateOf(source.template, baseDir), loss: source.loss ?? 'assistant' },
       transform: source.transform === undefined ? undefined : transformOf(name, source.transform, baseDir),
@@ -175,7 +176,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     }));
   checkFields(parsed, sources, isSamples);
   for (const source of sources) checkVariables(source);
-  const untokenized = sources.find(({ kind }) => kind === 'text' || kind === 'records');
+  const untokenized = sources.find(({ kind, hasIds }) => kind !== 'none' && !hasIds);
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(
       `sources.${untokenized.name} has text, so tokenizer.file is needed (if it has token ids, name their column in \`tokens\`, or set \`format\` to ${COLUMNLESS_FORMATS.join(' or ')})`,
@@ -240,11 +241,6 @@ type ParsedSource = ParsedConfig['sources'][string];
 
 const TEXT_COLUMN = 'text';
 
-/** Of records. */
-function columnsOf({ text = TEXT_COLUMN, messages, transform, columns = [] }: ParsedSource): SourceConfig['columns'] {
-  return messages === undefined && transform === undefined ? undefined : [...new Set([messages ?? text, ...columns])];
-}
-
 /** Errors: `CONFIG_INVALID`. */
 function transformOf(name: string, transform: string, baseDir: string): string {
   if (/\.m?js$/.test(transform)) return absoluteUri(transform, baseDir);
@@ -258,22 +254,27 @@ function transformOf(name: string, transform: string, baseDir: string): string {
 }
 
 /** Samples may have neither text nor tokens. */
-function ofColumn(source: ParsedSource, isSamples: boolean): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
-  const { text, tokens, messages, transform } = source;
-  if (messages !== undefined) return { column: messages, kind: 'records', options: optionsOf(source) };
-  if (transform !== undefined) return { column: text ?? TEXT_COLUMN, kind: 'records', options: optionsOf(source) };
-  const kind = tokens !== undefined ? 'tokens' : isSamples && text === undefined ? 'none' : 'text';
-  return { column: tokens ?? text ?? (isSamples ? '' : TEXT_COLUMN), kind, options: optionsOf(source) };
+function ofColumn(source: ParsedSource, isSamples: boolean): ColumnFacts {
+  const { text, tokens, messages, transform, columns = [] } = source;
+  const own = { hasIds: tokens !== undefined, options: optionsOf(source), columns: undefined };
+  // ids alone are read as they always are, whatever a transform makes of them: as values of records they would cost several times as much
+  const hasRecords = messages !== undefined || (transform !== undefined && (tokens === undefined || columns.length > 0));
+  const column = messages ?? tokens ?? text ?? (isSamples && transform === undefined ? '' : TEXT_COLUMN);
+  if (hasRecords) return { ...own, column, kind: 'records', columns: [...new Set([column, ...columns])] };
+  return { ...own, column, kind: tokens !== undefined ? 'tokens' : column === '' ? 'none' : 'text' };
 }
 
+type ColumnFacts = Pick<SourceConfig, 'column' | 'kind' | 'hasIds' | 'columns' | 'options'>;
+
 /** With `packing: none` only whole rows fit. */
-function ofArray({ array }: ParsedSource, { length, packing }: SequenceConfig): Pick<SourceConfig, 'column' | 'kind' | 'options'> {
+function ofArray({ array }: ParsedSource, { length, packing }: SequenceConfig): ColumnFacts {
   const given = Object.fromEntries(Object.entries(array ?? {}).filter(([, value]) => value !== undefined));
-  return { column: '', kind: 'tokens', options: { rowTokens: length, wholeRows: packing === 'none', ...given } };
+  const options = { rowTokens: length, wholeRows: packing === 'none', ...given };
+  return { column: '', kind: 'tokens', hasIds: true, columns: undefined, options };
 }
 
 /** Whether the shards hold token ids and nothing else, as far as the configuration says. Errors: `CONFIG_INVALID` where it says so, and names columns. */
-function isColumnless(name: string, { uri, format, array, text, tokens, messages, transform, id }: ParsedSource): boolean {
+function isColumnless(name: string, { uri, format, array, text, tokens, messages, columns, id }: ParsedSource): boolean {
   const formats = format === undefined ? [uri].flat().map(formatOfPath) : [format];
   const columnless = formats.every((own) => own !== undefined && COLUMNLESS_FORMATS.includes(own));
   const field = `sources.${name}.array`;
@@ -290,12 +291,7 @@ function isColumnless(name: string, { uri, format, array, text, tokens, messages
       field,
     });
   }
-  if (transform !== undefined) {
-    throw invalid(`sources.${name} has files of token ids (${COLUMNLESS_FORMATS.join(', ')}), and a transform makes text or messages`, {
-      field: `sources.${name}.transform`,
-    });
-  }
-  const [key] = Object.entries({ text, tokens, messages, id }).find(([, value]) => value !== undefined) ?? [];
+  const [key] = Object.entries({ text, tokens, messages, columns, id }).find(([, value]) => value !== undefined) ?? [];
   if (key === undefined) return true;
   throw invalid(
     `sources.${name}.${key} names a column, and files of token ids (${COLUMNLESS_FORMATS.join(', ')}) have none: leave it out`,
@@ -338,17 +334,15 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
     const at = `sources.${source.name}`;
     if (!isSamples) {
       if (source.fields === undefined) continue;
-      throw invalid(`${at}.fields are of samples: set sequence: none, or sequence.packing: samples with a length for text`, {
-        field: `${at}.fields`,
+      const field = `${at}.fields`;
+      throw new HeadraceError('CONFIG_INVALID', `${field} are of samples, and sequences are packed (${packingName(sequence)})`, {
+        detail: { field },
+        hint: 'A packed sequence has several rows, and parts of rows, so that no one value of a field is its own. Set `sequence: {packing: samples, length: 77}`, which gives each row a sequence to itself, or `sequence: none` for fields alone; `segments` say the shard and row of all that is packed.',
       });
     }
-    if (source.chat !== undefined) {
-      throw invalid(`${at} has messages, of which sequences are made, and no samples; use another packing`, { field: `${at}.messages` });
-    }
     if (sequence === 'none' && source.kind !== 'none') {
-      const what = source.transform === undefined ? source.kind : 'transform';
-      const problem = what === 'transform' ? 'a transform, which makes text' : what;
-      throw invalid(`${at} has ${problem}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`, {
+      const what = madeOf(source);
+      throw invalid(`${at} has ${what}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`, {
         field: `${at}.${what}`,
       });
     }
@@ -367,6 +361,16 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
       );
     }
   }
+}
+
+function packingName(sequence: ParsedConfig['sequence']): string {
+  return sequence === 'none' ? sequence : `packing: ${sequence.packing}`;
+}
+
+/** The key that says what a source's tokens are made of. */
+function madeOf({ chat, hasIds, transform }: SourceConfig): 'messages' | 'tokens' | 'transform' | 'text' {
+  if (chat !== undefined) return 'messages';
+  return hasIds ? 'tokens' : transform === undefined ? 'text' : 'transform';
 }
 
 /** A row has one value of a name; what a chat is rendered from is always `messages`. */
@@ -419,7 +423,7 @@ function packingOf({ packing: kind, length, packingTokens, long }: SequenceConfi
     case 'pad':
       return { kind, long: long ?? 'split' };
     case 'none': {
-      const text = sources.find((source) => source.kind !== 'tokens');
+      const text = sources.find((source) => !source.hasIds);
       if (text === undefined) return { kind };
       throw invalid(
         `sequence.packing is none, which passes rows of exactly ${length} ids through, and sources.${text.name} has text: documents of text have any number of tokens`,

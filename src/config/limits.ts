@@ -71,6 +71,8 @@ export const LIMITS = {
   recordDepthMax: 32,
   /** One page, compressed or not: writers make 1 MiB; 1 GiB is more than a worker can hold twice. */
   pageBytesMax: 2 ** 30,
+  /** A page that is larger is decompressed into memory that is given back, and slower: WebAssembly keeps what it ever had. */
+  keptPageBytesMax: 64 * 2 ** 20,
   /** Pages whose places are remembered over all row groups (40 bytes each): 256 Ki pages are 256 GiB of data at 1 MiB a page, 10 MiB of memory. */
   surveyedPagesMax: 256 * 1024,
 

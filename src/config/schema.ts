@@ -171,7 +171,7 @@ const sourceSchema = z
       .min(1)
       .optional()
       .describe(
-        'A module (`.js`, `.mjs`; a path or URI) that makes of each row the rows that are taken: `export default (row, ctx) => row | rows | null`, for cleaning, templating and splitting. The row has the column of `text` or `messages`, and `columns`; a chat template comes after it. Part of the plan by content. See docs/transforms.md.',
+        'A module (`.js`, `.mjs`; a path or URI) that makes of each row the rows that are taken: `export default (row, ctx) => row | rows | null`, for cleaning, templating and splitting. The row has the column of `text`, `tokens` or `messages`, and `columns`; a chat template comes after it. Part of the plan by content. See docs/transforms.md.',
       ),
     id: z
       .string()
@@ -236,11 +236,6 @@ const sourceSchema = z
     message: 'columns are variables of the template of messages, or of the rows of a transform: name the one or the other',
     path: ['columns'],
   })
-  .refine((source) => source.transform === undefined || source.tokens === undefined, {
-    message:
-      'a transform makes text or messages, and answers with no token ids: name the column that it makes text of as `text`, or leave the transform out and make the ids beforehand',
-    path: ['transform'],
-  })
   .refine(({ whenUsedUp, epochs: own, maxTokens }) => whenUsedUp !== 'repeat' || (own === undefined && maxTokens === undefined), {
     message: 'a source that repeats has no end: give it neither epochs nor maxTokens',
     path: ['whenUsedUp'],
@@ -292,7 +287,7 @@ const sequenceSchema = z.strictObject({
     .enum(['concat', 'best-fit', 'pad', 'none', 'samples'])
     .default('concat')
     .describe(
-      'How documents become sequences (docs/packing.md). `concat`: joined and cut at `length`; a document that is cut goes on in the next sequence; only the last sequence of a window is padded. `best-fit`: fitted together so that only documents longer than `length` are cut. `pad`: one document a sequence. `none`: rows of a token column that have exactly `length` ids pass through; a row of another length is a bad one (see `badRows`). `samples`: a row is a sample with its `fields`, `batch.size` of them a step; the tokens of its `text` or `tokens`, where it has any, are padded, or cut at `length`.',
+      'How documents become sequences (docs/packing.md). `concat`: joined and cut at `length`; a document that is cut goes on in the next sequence; only the last sequence of a window is padded. `best-fit`: fitted together so that only documents longer than `length` are cut. `pad`: one document a sequence. `none`: rows of a token column that have exactly `length` ids pass through; a row of another length is a bad one (see `badRows`). `samples`: a row is a sample with its `fields`, `batch.size` of them a step; the tokens of its `text`, `tokens` or `messages`, where it has any, are padded, or cut at `length`.',
     ),
   packingTokens: z
     .int()

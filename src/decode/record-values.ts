@@ -1,12 +1,31 @@
 /** Decoded arrays as JSON values, row by row: what records are made of, whatever format they come from. */
 import { isUtf8 } from 'node:buffer';
+import { LIMITS } from '../config/limits.js';
 import type { JsonValue } from '../core/canonical-json.js';
+import type { DecodedRecord, Row } from './decoder.js';
 
 /** Told of text that is no valid UTF-8. */
 export type OnInvalidUtf8 = () => void;
 
 /** The value at an index of an array. */
 export type Values = (index: number, onInvalidUtf8: OnInvalidUtf8) => JsonValue;
+
+/** A text that no document may be as long as, and that may be longer than any string. Its message is the rest of a sentence about the row. */
+class TextTooLong extends Error {
+  override readonly name = 'TextTooLong';
+}
+
+/** A record that is made of such values: a bad one where a text in it is too long. */
+export function decodedRecord(make: (onInvalidUtf8: OnInvalidUtf8) => Row): DecodedRecord {
+  let isValidUtf8 = true;
+  try {
+    const row = make(() => (isValidUtf8 = false));
+    return { row, isValidUtf8 };
+  } catch (error) {
+    if (error instanceof TextTooLong) return { problem: error.message };
+    throw error;
+  }
+}
 
 export function orNull(isValid: (index: number) => boolean, values: Values): Values {
   return (index, onInvalidUtf8) => (isValid(index) ? values(index, onInvalidUtf8) : null);
@@ -26,10 +45,13 @@ export function listValues(bounds: Int32Array, items: Values): Values {
     Array.from({ length: bounds[index + 1] - bounds[index] }, (_, i) => items(bounds[index] + i, onInvalidUtf8));
 }
 
+/** Throws what `decodedRecord` makes a bad row of. */
 export function textValues(bounds: Int32Array, bytes: Uint8Array): Values {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return (index, onInvalidUtf8) => {
     const own = text.subarray(bounds[index], bounds[index + 1]);
+    if (own.length > LIMITS.documentBytesMax)
+      throw new TextTooLong(`has ${own.length} bytes of text; a document has at most ${LIMITS.documentBytesMax}`);
     if (!isUtf8(own)) onInvalidUtf8();
     return own.toString('utf8');
   };

@@ -3,16 +3,19 @@
  * into those of several, which keep its place. Rows are transformed a little ahead of the packer, since code that may never end runs under a time limit.
  *
  *   row ──transform──▶ rows ──encode──▶ ids, and where each document ends
+ *
+ * A row of token ids alone comes as what any format has for ids, and is made a row here.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
 import { variableName } from '../core/variable-name.js';
-import type { Row } from '../decode/decoder.js';
+import type { Row, SliceRows } from '../decode/decoder.js';
 import type { DocumentSource } from '../pack/packer.js';
 import { ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
 import { createRowContext } from '../transform/context.js';
 import { runInTime } from '../transform/time-limit.js';
-import { transformRow, type Transform, type TransformedRow } from '../transform/transform.js';
+import { int32sOf, transformRow, type RowOfValues, type Transform, type TransformedRow } from '../transform/transform.js';
 import type { WindowPayload } from './messages.js';
 import type { EncodedRecord, EncodeRecords } from './record-encoders.js';
 import type { DeliveredTokens, DocumentOptions } from './window-documents.js';
@@ -35,10 +38,15 @@ export interface SourceTransform extends Transform {
 
 /** What is found at a document's place, before anything of it is counted. */
 type Found =
-  | { readonly kind: 'rows'; readonly rows: readonly Row[]; readonly bytes: number }
+  | { readonly kind: 'rows'; readonly rows: readonly RowOfValues[]; readonly bytes: number }
   | { readonly kind: 'rejected' }
   | { readonly kind: 'left-out'; readonly fate: number }
-  | { readonly kind: 'problem'; readonly problem: string; readonly code: 'BAD_ROW' | 'TRANSFORM_FAILED'; readonly isDefect: boolean };
+  | { readonly kind: 'problem'; readonly problem: string; readonly code: RejectCode; readonly isDefect: boolean };
+
+type RejectCode = 'BAD_ROW' | 'TOKEN_OUT_OF_RANGE' | 'TRANSFORM_FAILED';
+
+/** A row as a template or a transform has it. */
+type ReadRow = { readonly row: RowOfValues } | { readonly problem: string };
 
 interface MadeDocument {
   readonly ids: Int32Array;
@@ -46,7 +54,7 @@ interface MadeDocument {
 }
 
 const LEFT_OUT: MadeDocument = { ids: new Int32Array(0), ends: undefined };
-const NO_ROWS: readonly Row[] = [];
+const NO_ROWS: readonly RowOfValues[] = [];
 
 export class RecordDocuments implements DocumentSource {
   readonly rows: WindowRows;
@@ -70,6 +78,7 @@ export class RecordDocuments implements DocumentSource {
 
   close(): void {
     this.#ahead = [];
+    for (const rows of this.rows.decoded) if (rows.kind === 'tokens') rows.release?.();
   }
 
   tokens(document: number): Int32Array {
@@ -116,7 +125,7 @@ export class RecordDocuments implements DocumentSource {
   #settle(document: number, found: Found, encoded: EncodedRecord): MadeDocument {
     switch (found.kind) {
       case 'rows':
-        return 'problem' in encoded ? this.#reject(document, encoded.problem, 'BAD_ROW', false) : encoded;
+        return 'problem' in encoded ? this.#reject(document, encoded.problem, encoded.code ?? 'BAD_ROW', false) : encoded;
       case 'problem':
         return this.#reject(document, found.problem, found.code, found.isDefect);
       case 'rejected':
@@ -155,17 +164,32 @@ export class RecordDocuments implements DocumentSource {
     if (rows.kind === 'rejected') return { kind: 'rejected' };
     const fate = this.rows.fate(document);
     if (fate !== ROW_TAKEN) return { kind: 'left-out', fate };
-    if (rows.kind !== 'records') throw new Error('a window of one source with two kinds of rows');
-    const record = rows.at(index);
-    if ('problem' in record) return badRow(record.problem);
-    if (!record.isValidUtf8 && this.#options.invalidUtf8 === 'error') return badRow('is not valid UTF-8');
+    const read = this.#read(rows, index);
+    if ('problem' in read) return badRow(read.problem);
     const { transform } = this.#options;
-    if (transform === undefined) return { kind: 'rows', rows: [this.#named(record.row)], bytes: 0 };
-    const made = this.#transformed(transform, document, this.#named(record.row), () => this.#named((rows.at(index) as typeof record).row));
+    if (transform === undefined) return { kind: 'rows', rows: [read.row], bytes: 0 };
+    const made = this.#transformed(transform, document, read.row, () => (this.#read(rows, index) as typeof read).row);
     if ('problem' in made) {
       return { kind: 'problem', problem: made.problem, code: 'TRANSFORM_FAILED', isDefect: made.isDefect ?? false };
     }
     return made.rows.length === 0 ? { kind: 'left-out', fate: ROW_FILTERED } : { kind: 'rows', ...made };
+  }
+
+  /** Made anew with each call. */
+  #read(rows: SliceRows, index: number): ReadRow {
+    const { column, invalidUtf8, transform } = this.#options;
+    if (rows.kind === 'tokens') {
+      if (rows.valid?.[index] === 0) return { problem: rows.problems?.get(index) ?? 'is null, or holds a null' };
+      return rowOfIds({}, column, rows.ids.subarray(rows.bounds[index], rows.bounds[index + 1]));
+    }
+    if (rows.kind !== 'records') throw new Error('a window of one source with two kinds of rows');
+    const record = rows.at(index);
+    if ('problem' in record) return record;
+    if (!record.isValidUtf8 && invalidUtf8 === 'error') return { problem: 'is not valid UTF-8' };
+    const row = this.#named(record.row);
+    if (transform?.makes.kind !== 'ids') return { row };
+    const ids = row[column];
+    return Array.isArray(ids) ? rowOfIds(row, column, ids) : { problem: `has no list of token ids under ${column}` };
   }
 
   /** As templates and transforms call its columns. */
@@ -180,7 +204,7 @@ export class RecordDocuments implements DocumentSource {
   }
 
   /** The first of a window is asked for twice: a transform that does not depend on the row alone makes another stream with each resume. */
-  #transformed(transform: SourceTransform, document: number, row: Row, rowAnew: () => Row): TransformedRow {
+  #transformed(transform: SourceTransform, document: number, row: RowOfValues, rowAnew: () => RowOfValues): TransformedRow {
     const place = {
       source: transform.source,
       seed: transform.seed,
@@ -192,12 +216,12 @@ export class RecordDocuments implements DocumentSource {
     if (this.#isCompared) return made;
     this.#isCompared = true;
     const again = transformRow(transform, rowAnew(), createRowContext(place));
-    if (JSON.stringify(again) === JSON.stringify(made)) return made;
+    if (isDeepStrictEqual(again, made)) return made;
     const problem = `is transformed by ${transform.file} to something else when it is transformed again: it must depend on its arguments only`;
     return { problem, isDefect: true };
   }
 
-  #reject(document: number, problem: string, code: 'BAD_ROW' | 'TRANSFORM_FAILED', isDefect: boolean): MadeDocument {
+  #reject(document: number, problem: string, code: RejectCode, isDefect: boolean): MadeDocument {
     const { uri } = this.rows.sliceOf(document).encoded;
     const row = this.rows.row(document);
     const message = `row ${row} of ${uri} ${problem}`;
@@ -212,6 +236,11 @@ export class RecordDocuments implements DocumentSource {
     this.rows.skip(document, message);
     return LEFT_OUT;
   }
+}
+
+function rowOfIds(row: RowOfValues, column: string, values: ArrayLike<unknown>): ReadRow {
+  const ids = int32sOf(values);
+  return 'wrong' in ids ? { problem: `holds what is no token id of 32 bits, at ${ids.wrong}` } : { row: { ...row, [column]: ids.ids } };
 }
 
 function badRow(problem: string): Found {

@@ -1,29 +1,55 @@
-/** From records to token ids, in a worker: text as it is, or chats by their template. A record is one row, or those that a transform has made of it: each is a document. */
+/**
+ * From records to token ids, in a worker: text as it is, chats by their template, or ids that a transform has made. A record is one row, or those that a
+ * transform has made of it: each is a document.
+ */
 import type { EncodedRow } from '../chat/chat.js';
 import type { Row } from '../decode/decoder.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
+import type { RowOfValues } from '../transform/transform.js';
+import { firstOutOfRange } from './token-range.js';
 
 export type EncodedRecord =
   /** `ends`: of several documents, as of `DocumentSource`. The caller owns both. */
-  { readonly ids: Int32Array; readonly ends: Int32Array | undefined } | { readonly problem: string };
+  { readonly ids: Int32Array; readonly ends: Int32Array | undefined } | { readonly problem: string; readonly code?: 'TOKEN_OUT_OF_RANGE' };
 
 /** Of each record. */
-export type EncodeRecords = (records: readonly (readonly Row[])[]) => EncodedRecord[];
+export type EncodeRecords = (records: readonly (readonly RowOfValues[])[]) => EncodedRecord[];
 
-export function chatRecords(encode: (row: Row) => EncodedRow): EncodeRecords {
+/** `keepEmpty`: of all of these, a row without a token is a document as well. */
+export function chatRecords(encode: (row: Row) => EncodedRow, keepEmpty = false): EncodeRecords {
   return (records) =>
     records.map((rows) => {
       const parts: Int32Array[] = [];
       for (const row of rows) {
-        const encoded = encode(row);
+        const encoded = encode(row as Row); // only rows of ids have what JSON does not
         if ('problem' in encoded) return encoded;
         parts.push(encoded.ids);
       }
-      return joined(parts);
+      return joined(parts, keepEmpty);
     });
 }
 
-/** Rows whose `column` is text. `appendId`: follows each document. `keepEmpty`: one without a token is a document as well. */
+/** Rows whose `column` is token ids. `idsEnd`: they are below this. `rowTokens`: each row has exactly this many; `undefined`: any number. */
+export function idRecords(column: string, idsEnd: number, rowTokens: number | undefined, keepEmpty = false): EncodeRecords {
+  return (records) =>
+    records.map((rows) => {
+      const parts = rows.map((row) => row[column] as Int32Array);
+      for (const ids of parts) {
+        if (rowTokens !== undefined && ids.length !== rowTokens) {
+          return { problem: `has ${ids.length} ids after its transform; with \`packing: none\` every row has the sequence's ${rowTokens}` };
+        }
+        const wrong = firstOutOfRange(ids, idsEnd);
+        if (wrong < 0) continue;
+        return {
+          problem: `has the token id ${ids[wrong]} after its transform, and ids are from 0 to ${idsEnd - 1}`,
+          code: 'TOKEN_OUT_OF_RANGE',
+        };
+      }
+      return joined(parts, keepEmpty);
+    });
+}
+
+/** Rows whose `column` is text. `appendId`: follows each document. */
 export function textRecords(column: string, encoder: DocumentEncoder, appendId: number | undefined, keepEmpty = false): EncodeRecords {
   return (records) => {
     const texts = records.flat().map((row) => Buffer.from(row[column] as string));

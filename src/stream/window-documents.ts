@@ -9,6 +9,7 @@ import { ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import { releaseRows } from './decode-window.js';
 import type { WindowPayload } from './messages.js';
+import { firstOutOfRange } from './token-range.js';
 import { WindowRows, type RowFacts } from './window-rows.js';
 
 export interface DocumentOptions extends RowFacts {
@@ -188,14 +189,9 @@ export class WindowDocuments implements DocumentSource {
     }
     const narrow = ids instanceof Int32Array ? ids.subarray(start, end) : Int32Array.from(ids.subarray(start, end), narrowed);
     if (idsBelow !== undefined && idsBelow <= idsEnd) return narrow;
-    // without a branch an id: the sign bit of `bad` is set by any id below 0 or above the last
-    let bad = 0;
-    for (let i = 0; i < narrow.length; i++) bad |= narrow[i] | (idsEnd - 1 - narrow[i]);
-    if (bad < 0) {
-      const at = narrow.findIndex((id) => id < 0 || id >= idsEnd);
-      return this.reject(document, `holds the token id ${ids[start + at]}, and ids are from 0 to ${idsEnd - 1}`, 'TOKEN_OUT_OF_RANGE');
-    }
-    return narrow;
+    const wrong = firstOutOfRange(narrow, idsEnd);
+    if (wrong < 0) return narrow;
+    return this.reject(document, `holds the token id ${ids[start + wrong]}, and ids are from 0 to ${idsEnd - 1}`, 'TOKEN_OUT_OF_RANGE');
   }
 
   /** A row that cannot be delivered: fails the run or leaves the row out, as the configuration says. One that nobody wants may be as it is. */

@@ -18,7 +18,7 @@ import { WindowDamaged } from './damage.js';
 import { decodeWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WindowSlice, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import { RecordDocuments, type SourceTransform } from './record-documents.js';
-import { chatRecords, textRecords, type EncodeRecords } from './record-encoders.js';
+import { chatRecords, idRecords, textRecords, type EncodeRecords } from './record-encoders.js';
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
 import { WindowSamples } from './window-samples.js';
@@ -72,7 +72,7 @@ async function createChatRecords(settings: WorkerSettings): Promise<(EncodeRecor
   const tokenizers = openChatTokenizers(settings);
   if (tokenizers === undefined) return [];
   const { createChatEncoder } = await import('../chat/chat.js'); // most runs have no chats, and need no Jinja
-  return settings.chats.map((chat) => chat && chatRecords(createChatEncoder(chat, tokenizers)));
+  return settings.chats.map((chat) => chat && chatRecords(createChatEncoder(chat, tokenizers), isOfSamples(settings)));
 }
 
 function openChatTokenizers({ chatTokenizers, tokenizer }: WorkerSettings): ChatTokenizers | undefined {
@@ -118,11 +118,13 @@ function openDocuments({ payload: fetched, decoder }: OpenWindow, tools: Tools):
     decode,
     decodeBeside,
   };
-  if (packing.kind === 'samples') {
-    const documents = payload.kind === 'records' ? recordDocuments(payload, options, tools) : new WindowDocuments(payload, options);
-    return new WindowSamples(payload, documents, options, settings.optionalFields[payload.sourceIndex]);
+  const { sourceIndex } = payload;
+  const isMade = tools.chats[sourceIndex] !== undefined || tools.transforms[sourceIndex] !== undefined;
+  if (isOfSamples(settings)) {
+    const documents = isMade ? recordDocuments(payload, options, tools) : new WindowDocuments(payload, options);
+    return new WindowSamples(payload, documents, options, settings.optionalFields[sourceIndex]);
   }
-  if (payload.kind === 'records') return recordDocuments(payload, options, tools);
+  if (isMade) return recordDocuments(payload, options, tools);
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
 }
@@ -130,15 +132,24 @@ function openDocuments({ payload: fetched, decoder }: OpenWindow, tools: Tools):
 function recordDocuments(payload: WindowPayload, options: DocumentOptions, tools: Tools): RecordDocuments {
   const transform = sourceTransform(payload, tools);
   const column = tools.settings.chats[payload.sourceIndex]?.column ?? transform?.makes.column ?? '';
-  return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, tools), column, transform });
+  return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, options, tools), column, transform });
 }
 
-function recordEncoder({ sourceIndex }: WindowPayload, { settings, encoder, chats, transforms }: Tools): EncodeRecords {
+function recordEncoder(
+  { sourceIndex }: WindowPayload,
+  { idsEnd, rowTokens }: DocumentOptions,
+  { settings, encoder, chats, transforms }: Tools,
+): EncodeRecords {
   const chat = chats[sourceIndex];
   if (chat !== undefined) return chat;
-  const transform = transforms[sourceIndex];
-  if (transform === undefined || encoder === undefined) throw new Error('a window of records, of which nothing says what becomes of them');
-  return textRecords(transform.makes.column, encoder, settings.tokenizer?.appendId, settings.packing.kind === 'samples');
+  const makes = transforms[sourceIndex]?.makes;
+  if (makes?.kind === 'ids') return idRecords(makes.column, idsEnd, rowTokens, isOfSamples(settings));
+  if (makes === undefined || encoder === undefined) throw new Error('a window of records, of which nothing says what becomes of them');
+  return textRecords(makes.column, encoder, settings.tokenizer?.appendId, isOfSamples(settings));
+}
+
+function isOfSamples({ packing }: WorkerSettings): boolean {
+  return packing.kind === 'samples';
 }
 
 /** Validation does not depend on the seed of training. */

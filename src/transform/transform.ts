@@ -7,7 +7,6 @@
  */
 import { LIMITS } from '../config/limits.js';
 import type { JsonValue } from '../core/canonical-json.js';
-import type { Row } from '../decode/decoder.js';
 import type { RowContext } from './context.js';
 import { describeThrown } from './thrown.js';
 
@@ -25,20 +24,23 @@ export interface TransformSettings {
 /** What the function's rows are made into. */
 export interface MadeColumn {
   readonly column: string;
-  /** `text`: text; all else of the rows is of no use. `messages`: whatever a template of chats reads. */
-  readonly kind: 'text' | 'messages';
+  /** `text`, `ids`: text, or token ids; all else of the rows is of no use. `messages`: whatever a template of chats reads. */
+  readonly kind: 'text' | 'ids' | 'messages';
   /** By their names in a row: columns that are null where the function's rows have none. */
   readonly columns: readonly string[];
   /** `replace`: half a surrogate pair becomes U+FFFD; `error`: its row is a bad one, as text that is no valid UTF-8. */
   readonly invalidUtf8: 'error' | 'replace';
 }
 
+/** A row as JSON has it, but that a column of token ids is an array of its own. */
+export type RowOfValues = Readonly<Record<string, JsonValue | Int32Array>>;
+
 /** What a module exports: see docs/transforms.md. */
-export type TransformFunction = (row: Row, context: RowContext) => unknown;
+export type TransformFunction = (row: RowOfValues, context: RowContext) => unknown;
 
 export type TransformedRow =
   /** None: the row is left out. `bytes`: about what they take. */
-  | { readonly rows: readonly Row[]; readonly bytes: number }
+  | { readonly rows: readonly RowOfValues[]; readonly bytes: number }
   /** Goes on a sentence that begins with the row. `isDefect`: of the function, whatever the row, so that no row may be left out for it. */
   | { readonly problem: string; readonly isDefect?: boolean };
 
@@ -48,7 +50,7 @@ export interface Transform extends Omit<TransformSettings, 'code'> {
 }
 
 /** Never throws. */
-export function transformRow({ transform, file, makes }: Transform, row: Row, context: RowContext): TransformedRow {
+export function transformRow({ transform, file, makes }: Transform, row: RowOfValues, context: RowContext): TransformedRow {
   try {
     const answer = transform(row, context);
     if (isPromise(answer)) return { problem: `is transformed by ${file} to a promise, and a transform cannot wait`, isDefect: true };
@@ -60,29 +62,47 @@ export function transformRow({ transform, file, makes }: Transform, row: Row, co
 }
 
 /** `problem`: what it is instead. */
-type Made = { readonly rows: readonly Row[]; readonly bytes: number } | { readonly problem: string };
+type Made = { readonly rows: readonly RowOfValues[]; readonly bytes: number } | { readonly problem: string };
 
 const NONE: Made = { rows: [], bytes: 0 };
+/** Ids as they are must pass: no file of them has a longer row. */
+const ID_BYTES_MAX = LIMITS.arrayRowIdsMax * Int32Array.BYTES_PER_ELEMENT;
+const BYTES_MAX: Readonly<Record<MadeColumn['kind'], number>> = {
+  text: LIMITS.documentBytesMax,
+  messages: LIMITS.documentBytesMax,
+  ids: ID_BYTES_MAX,
+};
 
 function rowsOf(answers: readonly unknown[], makes: MadeColumn): Made {
   if (answers.length > LIMITS.transformRowsMax) return { problem: `${answers.length} rows; it may be ${LIMITS.transformRowsMax}` };
-  const rows: Row[] = [];
+  const rows: RowOfValues[] = [];
   let bytes = 0;
   for (const [index, answer] of answers.entries()) {
     const made = rowOf(answer, makes);
     if ('problem' in made) return { problem: `a list whose item ${index} is ${made.problem}` };
     rows.push(...made.rows);
     bytes += made.bytes;
-    if (bytes > LIMITS.documentBytesMax) return { problem: `more than ${LIMITS.documentBytesMax} bytes` };
+    if (bytes > BYTES_MAX[makes.kind]) return { problem: `more than ${BYTES_MAX[makes.kind]} bytes` };
   }
   return { rows, bytes };
 }
 
 function rowOf(answer: unknown, makes: MadeColumn): Made {
   if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) return { problem: `${kindOf(answer)}, not to a row` };
-  const made = makes.kind === 'text' ? rowOfText(answer, makes) : rowOfMessages(answer, makes);
-  if ('problem' in made || made.bytes <= LIMITS.documentBytesMax) return made;
-  return { problem: `a row of ${made.bytes} bytes; it may have ${LIMITS.documentBytesMax}` };
+  const made = madeRow(answer, makes);
+  if ('problem' in made || made.bytes <= BYTES_MAX[makes.kind]) return made;
+  return { problem: `a row of ${made.bytes} bytes; it may have ${BYTES_MAX[makes.kind]}` };
+}
+
+function madeRow(answer: object, makes: MadeColumn): Made {
+  switch (makes.kind) {
+    case 'text':
+      return rowOfText(answer, makes);
+    case 'ids':
+      return rowOfIds(answer, makes);
+    case 'messages':
+      return rowOfMessages(answer, makes);
+  }
 }
 
 /** With the text alone: what else the function has in its row would be held for nothing. */
@@ -91,6 +111,34 @@ function rowOfText(answer: object, { column, invalidUtf8 }: MadeColumn): Made {
   if (typeof text !== 'string') return { problem: `a row whose ${column} is ${kindOf(text)}, not text` };
   if (invalidUtf8 === 'error' && !isWellFormed(text)) return { problem: `a row whose ${column} has half a surrogate pair` };
   return { rows: [{ [column]: text }], bytes: Buffer.byteLength(text) };
+}
+
+/** In a copy: the function may use its array again for the next row. That ids are of the vocabulary, whoever takes them checks. */
+function rowOfIds(answer: object, { column }: MadeColumn): Made {
+  const value = (answer as Readonly<Record<string, unknown>>)[column];
+  if (!isListOfValues(value)) return { problem: `a row whose ${column} is ${kindOf(value)}, not a list of token ids` };
+  const bytes = value.length * Int32Array.BYTES_PER_ELEMENT;
+  if (bytes > ID_BYTES_MAX) return { problem: `a row of ${value.length} token ids; it may have ${LIMITS.arrayRowIdsMax}` };
+  const ids = int32sOf(value);
+  if ('wrong' in ids) return { problem: `a row whose ${column} holds what is no token id, at ${ids.wrong}` };
+  return { rows: [{ [column]: ids.ids }], bytes };
+}
+
+function isListOfValues(value: unknown): value is ArrayLike<unknown> {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+}
+
+/** A copy of integers that 32 bits hold, or the place of the first value that is none. */
+export function int32sOf(values: ArrayLike<unknown>): { readonly ids: Int32Array } | { readonly wrong: number } {
+  if (values instanceof Int32Array) return { ids: values.slice() };
+  const ids = new Int32Array(values.length);
+  for (let i = 0; i < ids.length; i++) {
+    const value = values[i];
+    ids[i] = Number(value); // modulo 2^32, and 0 of what is no number
+    // eslint-disable-next-line eqeqeq -- an integer of 64 bits equals its number
+    if ((typeof value !== 'number' && typeof value !== 'bigint') || ids[i] != value) return { wrong: i };
+  }
+  return { ids };
 }
 
 /** As JSON has it, so that nothing of the function's own objects comes to the template. */

@@ -1,4 +1,4 @@
-import { connect, labelsOf, openPipeline, showStep, type Batch, type ConfigInput, type Cursor } from 'headrace';
+import { connect, fieldOfRow, labelsOf, openPipeline, showStep, type Batch, type ConfigInput, type Cursor } from 'headrace';
 import { execFile } from 'node:child_process';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
 import { stepHashes } from '../support/global-hash.js';
 import { startSidecar } from '../support/sidecar.js';
-import { runPipeline } from '../support/streams.js';
+import { expectExactResumes, runPipeline } from '../support/streams.js';
 import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 import { tokenizerPath } from '../tokenize/tokenizers.js';
 
@@ -203,11 +203,42 @@ describe.skipIf(PYTHON === undefined)('chats', () => {
     expect(rows.size).toBeLessThan(480);
   }, 60_000);
 
+  it('as samples have the fields of their rows beside their ids and masks, cut at the length, exact from every tenth step on', async () => {
+    const samples = (fields?: Record<string, string>): ConfigInput =>
+      config({ sequence: { length: LENGTH, packing: 'samples' } }, { fields });
+    const input = samples({ id: 'id', raw: 'json' });
+    const whole = await collect(input);
+    const places = new Set<string>();
+    for (const { rows, inputIds, lossMask, segments, cuSeqlens, fields } of whole) {
+      for (let row = 0; row < rows; row++) {
+        const [source, shard, inShard] = segments.subarray([...cuSeqlens].indexOf(row * LENGTH) * SEGMENT_FIELDS);
+        if (source === SOURCE_PADDING) continue;
+        const place = `${shard}:${inShard}`;
+        const { ids, mask } = expected.get(place)!;
+        const taken = Math.min(LENGTH, ids.length);
+        expect([...inputIds.subarray(row * LENGTH, row * LENGTH + taken)], place).toEqual(ids.slice(0, taken));
+        const padding = new Array<number>(LENGTH - taken).fill(0);
+        expect([...lossMask.subarray(row * LENGTH, (row + 1) * LENGTH)], place).toEqual([...mask.slice(0, taken), ...padding]);
+        expect(fieldOfRow(fields!.id, row)).toBe(`${shard}-${inShard}`);
+        expect(JSON.parse(fieldOfRow(fields!.raw, row) as string)).toEqual(spec.chats[(shard * 7 + inShard * 3) % spec.chats.length]);
+        places.add(place);
+      }
+    }
+    expect(places).toEqual(new Set(expected.keys()));
+    await expectExactResumes(input, whole);
+    // the same sequences as without fields
+    const alone = await collect(samples());
+    expect(alone.map(({ inputIds }) => [...inputIds])).toEqual(whole.map(({ inputIds }) => [...inputIds]));
+  }, 60_000);
+
   it('chats where none can be read are refused by name', async () => {
-    const samples = config({ sequence: { length: LENGTH, packing: 'samples' } }, { fields: { id: 'id' } });
-    await expect(openPipeline(samples)).rejects.toMatchObject({
+    await expect(openPipeline(config({ sequence: 'none' }))).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
-      message: expect.stringContaining('sources.chats has messages'),
+      message: expect.stringContaining('sources.chats has messages, and sequence is none'),
+    });
+    await expect(openPipeline(config({}, { fields: { id: 'id' } }))).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      hint: expect.stringContaining('A packed sequence has several rows'),
     });
     await writeFile(workspace.path('chats.txt'), '{"messages": []}\n');
     await expect(openPipeline(config({}, { uri: workspace.path('chats.txt') }))).rejects.toMatchObject({ code: 'SHARD_UNSUPPORTED' });

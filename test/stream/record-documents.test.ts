@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { EncodedSlice, Row } from '../../src/decode/decoder.js';
+import type { EncodedSlice } from '../../src/decode/decoder.js';
 import type { WindowPayload } from '../../src/stream/messages.js';
 import { RecordDocuments, type SourceTransform } from '../../src/stream/record-documents.js';
 import type { EncodeRecords } from '../../src/stream/record-encoders.js';
@@ -59,7 +59,7 @@ function open(
 }
 
 /** "a b" becomes two rows, "-" none, "!" an exception. */
-const split: TransformFunction = (row: Row) => {
+const split: TransformFunction = (row) => {
   const text = row.text as string;
   if (text === '!') throw new Error('loud');
   return text === '-' ? null : text.split(' ').map((part) => ({ text: part }));

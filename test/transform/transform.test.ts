@@ -14,7 +14,52 @@ function made(transform: TransformFunction, makes = TEXT, row: Readonly<Record<s
   return transformRow({ transform, source: 'web', file: 'clean.js', makes }, row, createRowContext(PLACE));
 }
 
+const IDS: MadeColumn = { column: 'ids', columns: ['ids'], kind: 'ids', invalidUtf8: 'error' };
+
 describe('an answer of a transform', () => {
+  it.each([
+    ['a list', [1, 2]],
+    ['an array of 16 bits', Uint16Array.of(1, 2)],
+    ['an array of 64 bits', BigInt64Array.of(1n, 2n)],
+    ['a part of an array', Int32Array.of(0, 1, 2, 3).subarray(1, 3)],
+  ])('that is %s of token ids is a row of its own', (_, ids) => {
+    const answer = made(() => ({ ids, rest: 'x' }), IDS);
+    expect(answer).toEqual({ rows: [{ ids: Int32Array.of(1, 2) }], bytes: 8 });
+  });
+
+  it('may be the same array, filled anew for each row', () => {
+    const ids = new Int32Array(1);
+    const rows = [1, 2, 3].map((id) => {
+      const answer = made(() => {
+        ids[0] = id;
+        return { ids };
+      }, IDS);
+      return 'rows' in answer ? answer.rows[0].ids : undefined;
+    });
+    expect(rows).toEqual([1, 2, 3].map((id) => Int32Array.of(id)));
+  });
+
+  it.each([
+    ['no ids', {}, 'undefined, not a list of token ids'],
+    ['text as ids', { ids: '12' }, 'the text "12", not a list of token ids'],
+  ])('of %s is a problem', (_, answer, problem) =>
+    expect(made(() => answer, IDS)).toEqual({ problem: `is transformed by clean.js to a row whose ids is ${problem}` }),
+  );
+
+  it.each([
+    ['a fraction', [1, 2.5]],
+    ['text', [1, '2']],
+    ['null', [1, null]],
+    ['what 32 bits do not hold', [1, 2 ** 31]],
+    ['what 32 bits do not hold, in 64', BigInt64Array.of(1n, 2n ** 32n)],
+    ['no number', [1, NaN]],
+    ['a hole', Array.from({ length: 3 }).fill(1, 0, 1)],
+  ])('of ids with %s is told by the place', (_, ids) =>
+    expect(made(() => ({ ids }), IDS)).toEqual({
+      problem: 'is transformed by clean.js to a row whose ids holds what is no token id, at 1',
+    }),
+  );
+
   it.each([
     ['a row', () => ({ body: 'a', html: 'b'.repeat(1000) }), { rows: [{ body: 'a' }], bytes: 1 }],
     ['several rows', () => [{ body: 'a' }, { body: 'é' }], { rows: [{ body: 'a' }, { body: 'é' }], bytes: 3 }],

@@ -4,6 +4,7 @@ import type { ColumnValue } from '../../core/filter/operand.js';
 import type { DocumentIds, FieldRows, FilterColumn, RecordRows, Rows } from '../decoder.js';
 import { listField, nullsOf, scalarField, type StoredValues } from '../field-rows.js';
 import { tokenIds } from '../integers.js';
+import { decodedRecord } from '../record-values.js';
 import { andBits, boundsOf, decompress, numbersOf, textOf, validityOf } from './arrays.js';
 import { bytesOfItems } from './column.js';
 import { storedNumberOf } from './column-types.js';
@@ -52,11 +53,7 @@ export function decodeArrowRecords({ rows: count, columns }: EncodedArrowRecords
   return {
     kind: 'records',
     count,
-    at: (row) => {
-      let isValidUtf8 = true;
-      const found = recordAt(row, () => (isValidUtf8 = false));
-      return { row: found, isValidUtf8 };
-    },
+    at: (row) => decodedRecord((onInvalidUtf8) => recordAt(row, onInvalidUtf8)),
   };
 }
 

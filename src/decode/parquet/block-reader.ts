@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard } from '../../core/shard.js';
+import { copyUnlessSame } from '../../store/resumable-read.js';
 import type { ByteRange, Store } from '../../store/store.js';
 import { allOrNone } from '../all-or-none.js';
 import { hasBeside } from '../beside.js';
@@ -176,24 +177,25 @@ class ChunkReader {
       this.#read(first.startByte, endRow < block.endRow ? wantedEnd : last.endByte, signal),
     ] as const;
     await Promise.allSettled(reads);
-    const [dictionary, bytes] = await Promise.all(reads);
+    const [dictionary] = await Promise.all(reads);
+    // the last page may hold rows of the next slice
+    const lastStart = pages.findLast(({ continued }) => !continued) ?? first;
+    const keptByte = endRow - unitStartRow < last.endRow ? lastStart.startByte : last.endByte;
+    const { ranges } = this;
     const slice: EncodedChunk = {
       format: 'parquet',
       uri: shard.uri,
       dictionary: dictionary.slice(),
       dictionaryByte: map.dictionary?.startByte ?? layout.startByte,
-      pages: bytes.slice(0, last.endByte - first.startByte),
+      pages: this.#take(first.startByte, last.endByte, keptByte),
       pagesByte: first.startByte,
-      ranges: this.ranges,
+      ranges,
       pageRows: last.endRow - first.startRow,
       skipRows: startRow - unitStartRow - first.startRow,
       rows: endRow - startRow,
       unit: { codec: layout.codec, encodings: layout.encodings, type: layout.type, path: layout.path },
       schema,
     };
-    // the last page may hold rows of the next slice
-    const lastStart = pages.findLast(({ continued }) => !continued) ?? first;
-    this.#dropBefore(endRow - unitStartRow < last.endRow ? lastStart.startByte : last.endByte);
     return slice;
   }
 
@@ -215,10 +217,10 @@ class ChunkReader {
       const heldEnd = this.#startByte + this.#bytes.length;
       if (startByte >= this.#startByte && startByte < heldEnd) {
         this.#ranges.push({ startByte: heldEnd, endByte });
-        const rest = await this.#fetch(heldEnd, endByte, signal);
         const joined = new Uint8Array(endByte - startByte);
+        const rest = joined.subarray(heldEnd - startByte);
+        copyUnlessSame(await this.#fetch(heldEnd, endByte, signal, rest), rest);
         joined.set(this.#bytes.subarray(startByte - this.#startByte));
-        joined.set(rest, heldEnd - startByte);
         this.#bytes = joined;
       } else {
         this.#ranges = [{ startByte, endByte }];
@@ -229,8 +231,9 @@ class ChunkReader {
     return this.#view(startByte, endByte);
   }
 
-  #fetch(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array> {
-    return this.#parts.store.read(this.#parts.path, { startByte, endByte }, { ifMatch: this.#parts.shard.etag, signal });
+  #fetch(startByte: number, endByte: number, signal: AbortSignal, into?: Uint8Array): Promise<Uint8Array> {
+    const { store, path, shard } = this.#parts;
+    return store.read(path, { startByte, endByte }, { ifMatch: shard.etag, signal, ...(into && { into }) });
   }
 
   #holds(startByte: number, endByte: number): boolean {
@@ -239,6 +242,15 @@ class ChunkReader {
 
   #view(startByte: number, endByte: number): Uint8Array {
     return this.#bytes.subarray(startByte - this.#startByte, endByte - this.#startByte);
+  }
+
+  /** Bytes [startByte, endByte) to be given away; those from `keptByte` on stay. Where none stay, nothing is copied: a page may be as large as a gigabyte. */
+  #take(startByte: number, endByte: number, keptByte: number): Uint8Array<ArrayBuffer> {
+    const held = this.#bytes;
+    const isAll = startByte === this.#startByte && endByte - startByte === held.length && held.length === held.buffer.byteLength;
+    const taken = isAll && keptByte === endByte ? held : this.#view(startByte, endByte).slice();
+    this.#dropBefore(keptByte);
+    return taken as Uint8Array<ArrayBuffer>; // stores allocate what can be transferred
   }
 
   /** Copies, so that a few kept bytes do not hold a large buffer. */

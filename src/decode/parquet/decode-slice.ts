@@ -1,4 +1,5 @@
 /** The worker's half of the Parquet decoder: pages in, rows out. */
+import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { DocumentIds, FilterColumn, RecordRows, Rows } from '../decoder.js';
 import { decodeFilterColumnWithArrow, decodeIdsWithArrow, decodeLeafWithArrow, decodeWithArrow } from './arrow-slice.js';
@@ -9,6 +10,7 @@ import type {
   EncodedParquetRecords,
   EncodedParquetSlice,
 } from './encoded-slice.js';
+import { decodedRecord } from '../record-values.js';
 import { decodeLists } from './list-kernel.js';
 import { nameOfColumn } from './column.js';
 import { checkPage, PageChecksumError, pagesOf } from './pages.js';
@@ -21,7 +23,8 @@ const HINT_LZ4 = 'It may be whole: of the older LZ4, pages with several blocks a
 
 /** Errors: `SHARD_INVALID`. */
 export function decodeParquetSlice(slice: EncodedParquetSlice): Rows {
-  return decodeChunk(slice, () => (slice.kind === 'text' ? decodeTexts(slice) : decodeLists(slice)) ?? decodeWithArrow(slice));
+  const decode = (): Rows | undefined => (slice.kind === 'text' ? decodeTexts(slice, LIMITS.documentBytesMax) : decodeLists(slice));
+  return decodeChunk(slice, () => decode() ?? decodeWithArrow(slice));
 }
 
 /** Errors: `SHARD_INVALID`. */
@@ -30,11 +33,7 @@ export function decodeParquetRecords({ rows: count, leaves }: EncodedParquetReco
   return {
     kind: 'records',
     count,
-    at: (row) => {
-      let isValidUtf8 = true;
-      const found = decodedRow(leaves[0], row, () => recordAt(row, () => (isValidUtf8 = false)));
-      return { row: found, isValidUtf8 };
-    },
+    at: (row) => decodedRow(leaves[0], row, () => decodedRecord((onInvalidUtf8) => recordAt(row, onInvalidUtf8))),
   };
 }
 

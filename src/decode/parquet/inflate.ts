@@ -1,8 +1,10 @@
 /** The bodies of pages, decompressed: of the codecs that writers use today. Others are left to parquet-wasm. */
 import { gunzipSync } from 'node:zlib';
+import { LIMITS } from '../../config/limits.js';
 import { releaseBuffer } from '../../core/raw-memory.js';
 import { ensureMemory, kernelRuns, loadKernel, type KernelMemory } from '../../core/kernel.js';
 import { decompressZstd, inOnePiece } from '../zstd.js';
+import { snappyPrefix } from './snappy-prefix.js';
 
 /** Exactly `size` bytes, which are read before the next call. Throws an Error that says what is wrong. */
 export type Inflate = (body: Uint8Array, size: number) => Uint8Array;
@@ -25,7 +27,7 @@ let last: Uint8Array | undefined;
 /** What came before has been read: its memory is given back, unless it is a part of what others use. */
 function inTurn(bytes: Uint8Array): Uint8Array {
   if (last !== undefined && last.buffer instanceof ArrayBuffer && last.buffer.byteLength > Buffer.poolSize) releaseBuffer(last.buffer);
-  last = bytes;
+  last = bytes.length > LIMITS.keptPageBytesMax ? undefined : bytes; // the collector has such a one before another page comes
   return bytes;
 }
 
@@ -46,6 +48,8 @@ const SLACK = 64;
 let kernel: SnappyKernel | undefined;
 
 function unsnap(body: Uint8Array, size: number): Uint8Array {
+  // one byte more is asked for, so that a page that has more is seen to
+  if (size > LIMITS.keptPageBytesMax) return sized(snappyPrefix(body, size + 1), size);
   kernel ??= loadKernel('parquet-lists') as SnappyKernel;
   const from = kernel.heapStart();
   const end = from + body.length;

@@ -1,8 +1,9 @@
 /**
- * Decodes flat columns of text without Arrow and its libraries: the values of a page are walked where they were decompressed, and each is copied once.
+ * Decodes flat columns of text or bytes without Arrow and its libraries: the values of a page are walked where they were decompressed, and each is copied once.
  * PLAIN and dictionary pages of BYTE_ARRAY columns, nullable at any level, of the codecs of inflate.ts; every other column is left to parquet-wasm.
  * Source: Apache Parquet format, "Data Pages", "Plain", "Dictionary Encoding".
  */
+import { crc32 } from 'node:zlib';
 import { LIMITS } from '../../config/limits.js';
 import { releaseBuffer } from '../../core/raw-memory.js';
 import type { Rows } from '../decoder.js';
@@ -20,8 +21,11 @@ interface Values {
   readonly ends: Int32Array;
 }
 
-/** Throws an Error that says what is damaged; `undefined` where the slice is not of the kind that is decoded here. */
-export function decodeTexts(slice: EncodedChunk): TextRows | undefined {
+/**
+ * `valueBytesMax`: a longer value is a row without one, whose problem says so: nothing of it is copied, and where it has a page to itself that is not even
+ * decompressed. Throws an Error that says what is damaged; `undefined` where the slice is not of the kind that is decoded here.
+ */
+export function decodeTexts(slice: EncodedChunk, valueBytesMax = Infinity): TextRows | undefined {
   const { unit, schema, skipRows, rows: count, pageRows } = slice;
   const inflate = unit.type === 'BYTE_ARRAY' ? inflateOf(unit.codec) : undefined;
   const repetitions = schema.slice(1).map((element) => element.repetition_type);
@@ -35,8 +39,11 @@ export function decodeTexts(slice: EncodedChunk): TextRows | undefined {
   if (valueCount !== pageRows) throw new Error(`the pages hold ${valueCount} values where the metadata says ${pageRows} rows`);
   // a column of texts that are all different has a dictionary of its first megabyte, which most slices do not need
   const dictionary = pages.every(({ header }) => encodingOf(header) === 'PLAIN') ? undefined : dictionaryOf(slice, inflate);
-  const out = new TextWriter(skipRows, count);
-  for (const page of pages) readPage(page, { inflate, levelMax, dictionary, out });
+  const out = new TextWriter(skipRows, count, valueBytesMax);
+  for (const page of pages) {
+    const key = page.header.uncompressed_page_size > LIMITS.keptPageBytesMax ? keyOf(slice, page, valueBytesMax) : undefined;
+    readPage(page, { inflate, levelMax, dictionary, out, key });
+  }
   return out.rows();
 }
 
@@ -72,6 +79,36 @@ function dictionaryOf({ uri, dictionary, dictionaryByte, unit }: EncodedChunk, i
   return values;
 }
 
+/**
+ * A page of a gigabyte may have rows of many slices, which come one after the other, from several blocks: it is decompressed for the first of them, and its
+ * values are kept but for those that are too long, which are most of it as a rule.
+ */
+let large: { readonly key: string; readonly values: Values; readonly levels: Int32Array | undefined } | undefined;
+
+function keyOf({ uri, pagesByte }: EncodedChunk, { header, offset, body }: Page, valueBytesMax: number): string {
+  return [pagesByte + offset, header.uncompressed_page_size, body.length, crc32(body), valueBytesMax, uri].join(' ');
+}
+
+/** The bytes of values that are not too long, in an array of their own; `undefined`: they are too many to be kept. The others have their lengths only. */
+function withoutTooLong({ bytes, starts, ends }: Values, valueBytesMax: number): Values | undefined {
+  const isKept = (i: number): boolean => ends[i] - starts[i] <= valueBytesMax;
+  let length = 0;
+  for (let i = 0; i < starts.length; i++) if (isKept(i)) length += ends[i] - starts[i];
+  if (length > KEPT_BYTES_MAX) return undefined;
+  const kept = new Uint8Array(length);
+  const keptStarts = new Int32Array(starts.length);
+  const keptEnds = new Int32Array(starts.length);
+  let at = 0;
+  for (let i = 0; i < starts.length; i++) {
+    keptStarts[i] = at;
+    keptEnds[i] = at + ends[i] - starts[i];
+    if (!isKept(i)) continue;
+    kept.set(bytes.subarray(starts[i], ends[i]), at);
+    at = keptEnds[i];
+  }
+  return { bytes: kept, starts: keptStarts, ends: keptEnds };
+}
+
 function plainValues(bytes: Uint8Array, at: number, end: number, count: number): Values {
   // each takes the 4 bytes of its length
   if (!(count >= 0 && 4 * count <= end - at)) throw new Error(`${end - at} bytes that claim ${count} values`);
@@ -98,11 +135,25 @@ interface Steps {
   readonly levelMax: number;
   readonly dictionary: Values | undefined;
   readonly out: TextWriter;
+  /** Of a large page. */
+  readonly key: string | undefined;
 }
 
-function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out }: Steps): void {
+/** What a page has beside the bytes of its only value: two lengths, and a level, which writers put into a few bytes. */
+const ONE_LEVEL_BYTES_MAX = 64;
+
+function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out, key }: Steps): void {
   const { data_page_header: v1, data_page_header_v2: v2, uncompressed_page_size: size } = header;
   const count = countOf(header);
+  const isPlain = encodingOf(header) === 'PLAIN';
+  if (isPlain && count === 1 && size > out.valueBytesMax + ONE_LEVEL_BYTES_MAX) {
+    out.addTooLong(`lies in a page of ${size} bytes by itself`);
+    return;
+  }
+  if (isPlain && key !== undefined && large?.key === key) {
+    out.add(large.values, undefined, large.levels, levelMax, count);
+    return;
+  }
   const levelWidth = levelMax === 0 ? 0 : 32 - Math.clz32(levelMax);
   let levels: Int32Array | undefined;
   let bytes: Uint8Array;
@@ -131,8 +182,11 @@ function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out }
     at = 0;
   }
   const there = levels === undefined ? count : countThere(levels, levelMax);
-  if (encodingOf(header) === 'PLAIN') {
-    out.add(plainValues(bytes, at, bytes.length, there), undefined, levels, levelMax, count);
+  if (isPlain) {
+    const values = plainValues(bytes, at, bytes.length, there);
+    const kept = key === undefined ? undefined : withoutTooLong(values, out.valueBytesMax);
+    if (key !== undefined && kept !== undefined) large = { key, values: kept, levels };
+    out.add(kept ?? values, undefined, levels, levelMax, count);
     return;
   }
   if (dictionary === undefined) throw new Error('a page without its dictionary');
@@ -159,20 +213,42 @@ function countThere(levels: Int32Array, levelMax: number): number {
   return count;
 }
 
+/** Room that is made before it is known to be needed: of a slice of four of the default's windows. */
+const ROOM_BYTES_MAX = 64 * 2 ** 20;
+/** Pages differ. */
+const ROOM_FACTOR = 1.1;
+
 /** The rows [skip, skip + count) of those that are added. */
 class TextWriter {
   readonly #skip: number;
   readonly #count: number;
+  readonly valueBytesMax: number;
   readonly #bounds: Int32Array;
   #bytes = new Uint8Array(0);
   #valid: Uint8Array | undefined;
+  readonly #problems = new Map<number, string>();
   #row = 0;
   #length = 0;
 
-  constructor(skip: number, count: number) {
+  constructor(skip: number, count: number, valueBytesMax: number) {
     this.#skip = skip;
     this.#count = count;
+    this.valueBytesMax = valueBytesMax;
     this.#bounds = new Int32Array(count + 1);
+  }
+
+  /** One row whose value nobody looked at. `problem`: the beginning of a sentence about it. */
+  addTooLong(problem: string): void {
+    const index = this.#row++ - this.#skip;
+    if (index < 0 || index >= this.#count) return;
+    this.#leaveOut(index, problem);
+    this.#bounds[index + 1] = this.#length;
+  }
+
+  #leaveOut(index: number, problem?: string): void {
+    this.#valid ??= new Uint8Array(this.#count).fill(1);
+    this.#valid[index] = 0;
+    if (problem !== undefined) this.#problems.set(index, `${problem}; a document has at most ${this.valueBytesMax}`);
   }
 
   /** `indices`: of the values that are there; `undefined`: one after the other. `levels`: by row; one below the highest has no value. */
@@ -193,34 +269,44 @@ class TextWriter {
       if (!(value >= 0 && value < starts.length)) throw new Error('a value points outside its dictionary');
       return value;
     };
+    const { valueBytesMax } = this;
     let length = 0;
     for (let row = first, place = next; row < end; row++) {
       if (levels !== undefined && levels[row] !== levelMax) continue;
       const value = valueOf(place++);
-      length += ends[value] - starts[value];
+      const own = ends[value] - starts[value];
+      if (own <= valueBytesMax) length += own;
     }
-    this.#grow(length);
+    this.#grow(length, end - first);
     for (let row = first; row < end; row++) {
       const index = this.#row + row - this.#skip;
       if (levels !== undefined && levels[row] !== levelMax) {
-        this.#valid ??= new Uint8Array(this.#count).fill(1);
-        this.#valid[index] = 0;
+        this.#leaveOut(index);
       } else {
         const value = valueOf(next++);
-        this.#bytes.set(bytes.subarray(starts[value], ends[value]), this.#length);
-        this.#length += ends[value] - starts[value];
+        const own = ends[value] - starts[value];
+        if (own > valueBytesMax) this.#leaveOut(index, `has ${own} bytes of text`);
+        else {
+          this.#bytes.set(bytes.subarray(starts[value], ends[value]), this.#length);
+          this.#length += own;
+        }
       }
       this.#bounds[index + 1] = this.#length;
     }
     this.#row += rows;
   }
 
-  /** Many rows may mean one value of a dictionary: what they come to is bounded before it is allocated. */
-  #grow(bytes: number): void {
+  /**
+   * Many rows may mean one value of a dictionary: what they come to is bounded before it is allocated. The first of them say about how much room the others
+   * will need: to grow by doubling costs more than to decode.
+   */
+  #grow(bytes: number, rows: number): void {
     const wanted = this.#length + bytes;
     if (wanted > LIMITS.pageBytesMax) throw new Error(`the rows of a slice have ${wanted} bytes of text`);
     if (wanted <= this.#bytes.length) return;
-    const grown = new Uint8Array(Buffer.allocUnsafeSlow(this.#length === 0 ? wanted : Math.max(wanted, 2 * this.#bytes.length)).buffer); // no time to fill it with zeros
+    const ofAll = rows >= this.#count ? wanted : Math.min(ROOM_BYTES_MAX, Math.ceil((wanted / rows) * this.#count * ROOM_FACTOR));
+    const room = Math.max(wanted, this.#length === 0 ? ofAll : 2 * this.#bytes.length);
+    const grown = new Uint8Array(Buffer.allocUnsafeSlow(room).buffer); // no time to fill it with zeros
     grown.set(this.#bytes.subarray(0, this.#length));
     releaseBuffer(this.#bytes.buffer);
     this.#bytes = grown;
@@ -228,13 +314,8 @@ class TextWriter {
 
   rows(): TextRows {
     const bytes = this.#bytes;
-    return {
-      kind: 'text',
-      count: this.#count,
-      bounds: this.#bounds,
-      bytes: bytes.subarray(0, this.#length),
-      valid: this.#valid,
-      release: () => releaseBuffer(bytes.buffer),
-    };
+    const own = { count: this.#count, bounds: this.#bounds, bytes: bytes.subarray(0, this.#length), valid: this.#valid };
+    const release = (): void => releaseBuffer(bytes.buffer);
+    return { kind: 'text', ...own, ...(this.#problems.size > 0 && { problems: this.#problems }), release };
   }
 }
