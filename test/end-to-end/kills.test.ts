@@ -190,7 +190,8 @@ describe('kills', () => {
         const streams = trainers.map(({ saved }) => Array.from({ length: end - first }, (_, i) => saved.get(first + i)!.batch as Batch));
         hashes.push(...(end > first ? stepHashes(streams) : []));
         expect(hashes, `steps ${first} to ${end}, ${worldSize} ranks`).toEqual(expected.slice(0, end));
-        if (!restart) {
+        // ranks that were killed between their last step and their end have nothing left to do
+        if (!restart || end === expected.length) {
           expect(sha256(hashes), 'the global stream').toBe(sha256(expected));
           for (const { saved } of trainers) expect(Math.max(...saved.keys())).toBe(expected.length - 1);
           [hashes, cursors] = [[], []];

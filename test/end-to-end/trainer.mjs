@@ -9,6 +9,11 @@ import { connect } from '../../dist/src/client/client.js';
 
 const [address, rank, worldSize, cursorFile, stepsEnd] = process.argv.slice(2);
 const cursor = JSON.parse(readFileSync(cursorFile, 'utf8'));
+const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+if (cursor.at(0)?.step === Number(stepsEnd)) {
+  say('end');
+  process.exit();
+}
 const client = connect({
   address,
   rank: Number(rank),
@@ -19,7 +24,6 @@ const client = connect({
   verify: true,
 });
 const base64 = ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength).toString('base64');
-const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 for await (const { step, rows, length, inputIds, segments, cuSeqlens, cursor: after } of client) {
   say({ step, rows, length, inputIds: base64(inputIds), segments: base64(segments), cuSeqlens: base64(cuSeqlens), cursor: after });

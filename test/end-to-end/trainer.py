@@ -8,11 +8,6 @@ import time
 import headrace
 
 address, rank, world_size, cursor_file, steps_end = sys.argv[1:]
-loader = headrace.DataLoader(address=address, rank=int(rank), world_size=int(world_size), prefetch=2, timeout=120.0, tensors="numpy", verify=True)
-with open(cursor_file) as file:
-    cursors = json.load(file)
-if cursors:
-    loader.load_state_dict(cursors)
 
 
 def say(line):
@@ -20,6 +15,14 @@ def say(line):
     sys.stdout.flush()
 
 
+with open(cursor_file) as file:
+    cursors = json.load(file)
+if cursors and cursors[0]["step"] == int(steps_end):
+    say("end")
+    sys.exit()
+loader = headrace.DataLoader(address=address, rank=int(rank), world_size=int(world_size), prefetch=2, timeout=120.0, tensors="numpy", verify=True)
+if cursors:
+    loader.load_state_dict(cursors)
 for batch in loader:
     state = loader.state_dict()
     step = state["step"] - 1
