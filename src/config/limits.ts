@@ -61,6 +61,8 @@ export const LIMITS = {
   smallUnitBytes: 2 ** 20,
   /** Requests of a block's reader are at least this large (where the column chunk has as much left): smaller ones cost more CPU than bytes. */
   readAheadBytes: 2 ** 20,
+  /** A column chunk that is read whole by every block of its row group: each holds as much, of the few that a small data set is cut into. */
+  wholeChunkBytes: 4 * 2 ** 20,
   /** Requests while only page headers are wanted: as large as an object store likes (8–16 MiB). */
   surveyBytes: 8 * 2 ** 20,
   /** The longest chat templates that models ship have 20,000 characters. */

@@ -171,6 +171,7 @@ class ChunkReader {
     const last = pages[pages.length - 1];
     // a request may as well bring what the block's next slices will want
     const wantedEnd = Math.max(last.endByte, Math.min(layout.endByte, first.startByte + LIMITS.readAheadBytes));
+    if (this.#isReadWhole(first.startByte)) await readBytes(first.startByte, last.endByte);
     // both at once: one round trip, and one request where the pages follow the dictionary. What fails waits for the other, which writes here
     const reads = [
       this.#readDictionary(signal),
@@ -196,6 +197,7 @@ class ChunkReader {
       unit: { codec: layout.codec, encodings: layout.encodings, type: layout.type, path: layout.path },
       schema,
     };
+    if (endRow === block.endRow) this.#dropBefore(layout.endByte); // what follows is of other blocks
     return slice;
   }
 
@@ -213,6 +215,12 @@ class ChunkReader {
 
   /** Bytes [startByte, endByte), of which only those not yet held are fetched. The view is valid until the next call. */
   async #read(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array> {
+    if (!this.#holds(startByte, endByte) && this.#isReadWhole(startByte)) {
+      const { startByte: first, endByte: end } = this.#parts.layout;
+      this.#ranges = [{ startByte: first, endByte: end }];
+      this.#bytes = await this.#fetch(first, end, signal);
+      this.#startByte = first;
+    }
     if (!this.#holds(startByte, endByte)) {
       const heldEnd = this.#startByte + this.#bytes.length;
       if (startByte >= this.#startByte && startByte < heldEnd) {
@@ -229,6 +237,18 @@ class ChunkReader {
       this.#startByte = startByte;
     }
     return this.#view(startByte, endByte);
+  }
+
+  /**
+   * Only a worker can say where the rows of a list are, from all pages before them: blocks of one row group would each read what the others have read. A
+   * small chunk is always read whole by them, so that the cache has that very range.
+   */
+  #isReadWhole(byte: number): boolean {
+    const { layout, map, block, shard } = this.#parts;
+    const { startByte, endByte, offsetIndex } = layout;
+    if (!map.counts || offsetIndex !== undefined || endByte - startByte > LIMITS.wholeChunkBytes) return false;
+    const isPart = block.endRow - block.startRow < shard.units[block.unit].rows;
+    return isPart && byte >= startByte && byte < endByte;
   }
 
   #fetch(startByte: number, endByte: number, signal: AbortSignal, into?: Uint8Array): Promise<Uint8Array> {

@@ -68,6 +68,11 @@ export class PageMap {
     this.#nextByte = layout.startByte;
   }
 
+  /** Whether the rows of its pages are counted, where no offset index says them. */
+  get counts(): boolean {
+    return this.#repetitions > 0;
+  }
+
   /** Pages known so far. */
   get length(): number {
     return this.#pages.length;
