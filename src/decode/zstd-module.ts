@@ -2,7 +2,8 @@
  * libzstd in WebAssembly, for versions of Node that have none of their own (before 22.15): as fast, and as strict with damage. Imported in workers and in
  * the thread of zstd only, and ready when it is.
  *
- * The package's own methods pass over what libzstd says is wrong; so its functions are called here, as zstd.h describes them.
+ * The package's own methods pass over what libzstd says is wrong; so its functions are called here, as zstd.h describes them. They are got at by a method that
+ * it does not promise, for which its version is pinned.
  */
 import { ZSTDDecoder } from 'zstddec/stream';
 

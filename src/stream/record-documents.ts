@@ -16,6 +16,7 @@ import { ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
 import { createRowContext } from '../transform/context.js';
 import { runInTime } from '../transform/time-limit.js';
 import { int32sOf, transformRow, type RowOfValues, type Transform, type TransformedRow } from '../transform/transform.js';
+import { releaseRows } from './decode-window.js';
 import type { WindowPayload } from './messages.js';
 import type { EncodedRecord, EncodeRecords } from './record-encoders.js';
 import type { DeliveredTokens, DocumentOptions } from './window-documents.js';
@@ -78,7 +79,7 @@ export class RecordDocuments implements DocumentSource {
 
   close(): void {
     this.#ahead = [];
-    for (const rows of this.rows.decoded) if (rows.kind === 'tokens') rows.release?.();
+    for (const rows of this.rows.decoded) releaseRows(rows);
   }
 
   tokens(document: number): Int32Array {
