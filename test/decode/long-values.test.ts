@@ -61,6 +61,14 @@ describe('a value longer than any document', () => {
     ]);
   });
 
+  it.each(['UNCOMPRESSED', 'SNAPPY'] as const)(
+    'in a page that the footer has no room for is looked at, because its header may be damaged (%s)',
+    async (codec) => {
+      const slice = await pageOf(['y'.repeat(5000)], codec);
+      expect(textsOf({ ...slice, decodedBytes: 4000 })).toEqual([`has 5000 bytes of text; a document has at most ${CAP}`]);
+    },
+  );
+
   it('is a bad row of records', () => {
     const values = textValues(Int32Array.of(0, 1, LIMITS.documentBytesMax + 2), new Uint8Array(LIMITS.documentBytesMax + 2).fill(97));
     expect(decodedRecord((onInvalidUtf8) => ({ text: values(0, onInvalidUtf8) }))).toEqual({ row: { text: 'a' }, isValidUtf8: true });

@@ -41,6 +41,7 @@ const textSlice = (change: Partial<EncodedParquetSlice>, codec = 'SNAPPY'): Enco
   pageRows: 1,
   skipRows: 0,
   rows: 1,
+  decodedBytes: 2 ** 40,
   unit: { codec, encodings: ['PLAIN'], type: 'BYTE_ARRAY', path: ['text'] },
   schema: [
     { name: 'schema', num_children: 1 },

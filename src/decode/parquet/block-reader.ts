@@ -194,6 +194,7 @@ class ChunkReader {
       pageRows: last.endRow - first.startRow,
       skipRows: startRow - unitStartRow - first.startRow,
       rows: endRow - startRow,
+      decodedBytes: shard.units[block.unit].decodedBytes,
       unit: { codec: layout.codec, encodings: layout.encodings, type: layout.type, path: layout.path },
       schema,
     };

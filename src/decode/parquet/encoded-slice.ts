@@ -23,6 +23,8 @@ export interface EncodedChunk {
   readonly skipRows: number;
   readonly rows: number;
   readonly unit: Pick<ParquetChunkLayout, 'codec' | 'encodings' | 'type' | 'path'>;
+  /** Of the row group, without the columns that are not read, as the footer says: no page of it has more. */
+  readonly decodedBytes: number;
   readonly schema: ParquetShardLayout['schema'];
 }
 

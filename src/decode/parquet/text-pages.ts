@@ -41,8 +41,9 @@ export function decodeTexts(slice: EncodedChunk, valueBytesMax = Infinity): Text
   const dictionary = pages.every(({ header }) => encodingOf(header) === 'PLAIN') ? undefined : dictionaryOf(slice, inflate);
   const out = new TextWriter(skipRows, count, valueBytesMax);
   for (const page of pages) {
-    const key = page.header.uncompressed_page_size > LIMITS.keptPageBytesMax ? keyOf(slice, page, valueBytesMax) : undefined;
-    readPage(page, { inflate, levelMax, dictionary, out, key });
+    const size = page.header.uncompressed_page_size;
+    const key = size > LIMITS.keptPageBytesMax ? keyOf(slice, page, valueBytesMax) : undefined;
+    readPage(page, { inflate, levelMax, dictionary, out, key, isSizeKnown: size <= slice.decodedBytes });
   }
   return out.rows();
 }
@@ -137,16 +138,18 @@ interface Steps {
   readonly out: TextWriter;
   /** Of a large page. */
   readonly key: string | undefined;
+  /** Whether the footer, too, has room for the page's size: a damaged header alone would make a row too long that is not. */
+  readonly isSizeKnown: boolean;
 }
 
 /** What a page has beside the bytes of its only value: two lengths, and a level, which writers put into a few bytes. */
 const ONE_LEVEL_BYTES_MAX = 64;
 
-function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out, key }: Steps): void {
+function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out, key, isSizeKnown }: Steps): void {
   const { data_page_header: v1, data_page_header_v2: v2, uncompressed_page_size: size } = header;
   const count = countOf(header);
   const isPlain = encodingOf(header) === 'PLAIN';
-  if (isPlain && count === 1 && size > out.valueBytesMax + ONE_LEVEL_BYTES_MAX) {
+  if (isPlain && isSizeKnown && count === 1 && size > out.valueBytesMax + ONE_LEVEL_BYTES_MAX) {
     out.addTooLong(`lies in a page of ${size} bytes by itself`);
     return;
   }
