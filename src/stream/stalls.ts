@@ -7,6 +7,7 @@
  *
  * Threads serve several lanes. While a lane waits for them, whose turn it is does not matter: the time is split as their work was that came back meanwhile.
  */
+import { systemClock, type Clock } from '../core/clock.js';
 import type { PipelineStats } from './stats.js';
 
 const WORK_CAUSES = ['decode', 'tokenize', 'pack'] as const;
@@ -23,11 +24,13 @@ export const NO_STALLS: StallTimes = { store: 0, decode: 0, tokenize: 0, pack: 0
 
 export class Stalls {
   readonly #work: WorkTimes;
+  readonly #clock: Pick<Clock, 'now'>;
   readonly #times: Record<StallCause, number> = { ...NO_STALLS };
 
   /** `work`: read whenever a wait begins and ends. */
-  constructor(work: WorkTimes) {
+  constructor(work: WorkTimes, clock: Pick<Clock, 'now'> = systemClock) {
     this.#work = work;
+    this.#clock = clock;
   }
 
   get times(): StallTimes {
@@ -40,10 +43,10 @@ export class Stalls {
 
   /** A lane begins to wait. What it answers is told of the end, and when (`performance.now`) the bytes of the window were there. */
   begin(): (loadedMs: number) => void {
-    const fromMs = performance.now();
+    const fromMs = this.#clock.now();
     const before = workOf(this.#work);
     return (loadedMs) => {
-      const untilMs = performance.now();
+      const untilMs = this.#clock.now();
       const loaded = Math.min(untilMs, Math.max(fromMs, loadedMs));
       this.#times.store += loaded - fromMs;
       const done = workOf(this.#work).map((ms, i) => ms - before[i]);
