@@ -21,7 +21,7 @@ import { concatPacker } from '../src/pack/concat.js';
 import { SequenceWriter } from '../src/pack/sequence-writer.js';
 import { chooseSource, sharesOfWeights } from '../src/plan/mixture.js';
 import { parseTokenizer } from '../src/tokenize/load-tokenizer.js';
-import { batchOfFrames, framesOfBatch } from '../src/wire/batch-frames.js';
+import { batchesOfFrames, framesOfBatch, shapeOfBatches } from '../src/wire/batch-frames.js';
 import { decodeMessage, headerText } from '../src/wire/messages.js';
 import { decodeAll, indexOf, type BenchFile } from './decode-rows.js';
 
@@ -99,7 +99,7 @@ const MICROS: Readonly<Record<string, Micro>> = {
       const message = [Buffer.from(headerText(header)), ...frames];
       return repeated(200, () => {
         const decoded = decodeMessage(message);
-        if (decoded.message.type === 'BATCH') batchOfFrames(decoded.message, decoded.frames);
+        if (decoded.message.type === 'BATCHES') batchesOfFrames(decoded.message, decoded.frames);
       });
     },
   },
@@ -157,12 +157,16 @@ function sequencesOf(count: number): ReturnType<typeof sequenceOfChunk>[] {
 
 function batchMessage(): { readonly header: Parameters<typeof headerText>[0]; readonly frames: readonly Uint8Array[] } {
   const batch = buildBatch(sequencesOf(ROWS), LENGTH);
-  const { arrays, frames } = framesOfBatch(batch);
-  const { rows, length, tokens, digest } = batch;
+  const { head, frames } = framesOfBatch(batch);
   const position: [number, number, number, number, number, number] = [3, 17, 1042, 311, 48_113_000, -1_048_576];
   const lanes = Object.fromEntries(Array.from({ length: ROWS }, (_, lane) => [String(lane), { web: position }]));
   return {
-    header: { type: 'BATCH', session: 1, step: 48_113, rows, length, tokens, digest, cursor: { step: 48_114, mixture: [], lanes }, arrays },
+    header: {
+      type: 'BATCHES',
+      session: 1,
+      ...shapeOfBatches(batch),
+      batches: [{ step: 48_113, ...head, cursor: { step: 48_114, mixture: [], lanes } }],
+    },
     frames,
   };
 }

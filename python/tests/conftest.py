@@ -64,26 +64,27 @@ class FakeSidecar:
 
     def send_batch(self, identity: bytes, step: int) -> None:
         rows = self.rows
+        # in the order in which they are packed
         arrays = {
             "input_ids": np.array([[step, step + 1, 7, 0]] * rows, dtype="<i4"),
-            "loss_mask": np.array([[1, 1, 1, 0]] * rows, dtype="u1"),
             "cu_seqlens": np.array([0] + [4 * row + end for row in range(rows) for end in (2, 3, 4)], dtype="<i4"),
             "segments": np.array([[0, 0, step, 0, 2, 3], [0, 0, step + 1, 0, 1, 1], [-1, 0, 0, 0, 1, 0]] * rows, dtype="<i4"),
+            "loss_mask": np.array([[1, 1, 1, 0]] * rows, dtype="u1"),
         }
         digest = batch_digest(arrays)
         if step == self.damaged_step:
             arrays["input_ids"] = arrays["input_ids"] ^ 1
-        header = {
-            "session": self.session,
+        batch = {
             "step": step,
-            "rows": rows,
-            "length": 4,
             "tokens": 3 * rows,
             "digest": digest,
             "cursor": {key: cursor(step + 1, rows)[key] for key in ("step", "mixture", "lanes")},
-            "arrays": [{"name": name, "dtype": "uint8" if name == "loss_mask" else "int32", "shape": list(array.shape)} for name, array in arrays.items()],
+            "segments": 3 * rows,
+            "masked": True,
+            "arrays": [],
         }
-        self.send(identity, "BATCH", header, tuple(array.tobytes() for array in arrays.values()))
+        header = {"session": self.session, "rows": rows, "length": 4, "ids": True, "batches": [batch]}
+        self.send(identity, "BATCHES", header, (b"".join(array.tobytes() for array in arrays.values()),))
 
     def _run(self) -> None:
         while not self._stop.is_set():

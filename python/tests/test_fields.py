@@ -18,17 +18,17 @@ from .conftest import GOLDEN
 
 
 def golden(images: Images | None = None, replaced: dict[str, Any] | None = None) -> Batch:
-    entry = next(entry for entry in GOLDEN["messages"] if entry["name"] == "BATCH of samples")
+    entry = next(entry for entry in GOLDEN["messages"] if entry["name"] == "BATCHES of samples")
     message = wire.decode([bytes.fromhex(frame) for frame in entry["frames"]])
-    header = message.header
-    arrays = {**message.arrays, **(replaced or {})}
+    header, [wired] = message.header, message.batches
+    arrays = {**wired.arrays, **(replaced or {})}
     for field in header["fields"]:
         check_field(field["name"], field["kind"], arrays, header["rows"])
     return Batch(
         arrays,
-        step=header["step"],
-        tokens=header["tokens"],
-        digest=header["digest"],
+        step=wired.step,
+        tokens=wired.tokens,
+        digest=wired.digest,
         cursor={},
         convert=_Numpy(),
         length=header["length"],
@@ -68,8 +68,8 @@ def test_parts_have_their_rows_of_the_fields() -> None:
 
 
 def test_a_changed_byte_of_a_field_is_found() -> None:
-    entry = next(entry for entry in GOLDEN["messages"] if entry["name"] == "BATCH of samples")
-    image = np.array(entry["values"]["fields.image"], dtype=np.uint8) ^ 1
+    entry = next(entry for entry in GOLDEN["messages"] if entry["name"] == "BATCHES of samples")
+    image = np.array(entry["values"][0]["fields.image"], dtype=np.uint8) ^ 1
     with pytest.raises(HeadraceError) as raised:
         golden(replaced={"fields.image": image}).verify()
     assert raised.value.code == "DIGEST_MISMATCH"

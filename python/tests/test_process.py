@@ -137,7 +137,7 @@ def test_an_interrupt_while_it_starts_ends_it(tmp_path: Path) -> None:
     keeper = Keeper("a config.yaml", "ipc:///nowhere", command_of(tmp_path, script), 20.0)
     with pytest.raises(KeyboardInterrupt):
         keeper.ensure()
-    assert await_end(int(pid_file.read_text()), 2.0)
+    assert await_end(int(pid_file.read_text()))
 
 
 def test_a_sidecar_that_dies_again_and_again_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

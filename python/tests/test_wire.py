@@ -22,45 +22,61 @@ def test_writes_and_reads_the_golden_frames(entry: dict[str, Any]) -> None:
     message = wire.decode(frames)
     assert message.type == entry["message"]["type"]
     assert message.header == header
-    for name, array in message.arrays.items():
-        assert array.ravel().tolist() == entry["values"][name]
+    for batch, values in zip(message.batches, entry.get("values", [])):
+        assert batch.arrays.keys() == values.keys() - {"labels", "position_ids"}
+        for name, array in batch.arrays.items():
+            assert array.ravel().tolist() == values[name]
+        for described in next(one for one in header["batches"] if one["step"] == batch.step)["arrays"]:
+            assert list(batch.arrays[described["name"]].shape) == described["shape"]
+
+
+def golden_batches(name: str = "BATCHES") -> tuple[dict[str, Any], list[wire.WireBatch]]:
+    entry = next(entry for entry in GOLDEN["messages"] if entry["name"] == name)
+    return entry, wire.decode([bytes.fromhex(frame) for frame in entry["frames"]]).batches
 
 
 def test_labels_positions_and_digest_of_the_golden_batch() -> None:
-    entry = next(entry for entry in GOLDEN["messages"] if entry["message"]["type"] == "BATCH")
-    message = wire.decode([bytes.fromhex(frame) for frame in entry["frames"]])
-    header = message.header
-    batch = Batch(message.arrays, step=12, tokens=header["tokens"], digest=header["digest"], cursor={}, convert=_Numpy())
-    assert batch.labels.ravel().tolist() == entry["values"]["labels"]
-    assert batch["position_ids"].ravel().tolist() == entry["values"]["position_ids"]
+    entry, [wired] = golden_batches()
+    [values] = entry["values"]
+    batch = Batch(wired.arrays, step=12, tokens=wired.tokens, digest=wired.digest, cursor={}, convert=_Numpy())
+    assert batch.labels.ravel().tolist() == values["labels"]
+    assert batch["position_ids"].ravel().tolist() == values["position_ids"]
     assert batch.max_seqlen == 3
-    assert batch_digest(message.arrays) == header["digest"]
+    assert batch_digest(wired.arrays) == wired.digest
     batch.verify()
-    changed = {**message.arrays, "input_ids": message.arrays["input_ids"] + 1}
-    tampered = Batch(changed, step=12, tokens=7, digest=header["digest"], cursor={}, convert=_Numpy())
+    changed = {**wired.arrays, "input_ids": wired.arrays["input_ids"] + 1}
+    tampered = Batch(changed, step=12, tokens=7, digest=wired.digest, cursor={}, convert=_Numpy())
     with pytest.raises(HeadraceError) as raised:
         tampered.verify()
     assert raised.value.code == "DIGEST_MISMATCH"
 
 
+def test_a_message_has_several_batches_with_masks_where_they_say_something() -> None:
+    _, [masked, full] = golden_batches("BATCHES of two steps")
+    assert ("loss_mask" in masked.arrays, "loss_mask" in full.arrays) == (True, False)
+    assert (full.step, full.tokens, full.cursor["step"]) == (13, 8, 14)
+    assert batch_digest(full.arrays) == full.digest
+    assert full.arrays["segments"].tolist() == [[0, 0, 2, 0, 4, 3], [0, 1, 9, 4, 4, 0]]
+
+
 def test_arrays_are_views_of_what_was_received() -> None:
-    entry = next(entry for entry in GOLDEN["messages"] if entry["message"]["type"] == "BATCH")
+    entry, _ = golden_batches()
     frames = [bytes.fromhex(frame) for frame in entry["frames"]]
-    array = wire.decode(frames).arrays["input_ids"]
-    assert np.shares_memory(array, np.frombuffer(frames[1], dtype=np.uint8))
-    assert not array.flags.writeable
+    for array in wire.decode(frames).batches[0].arrays.values():
+        assert np.shares_memory(array, np.frombuffer(frames[1], dtype=np.uint8))
+        assert not array.flags.writeable
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2, 3])
 def test_arrays_are_read_only_and_aligned_wherever_the_frame_lies(offset: int) -> None:
-    entry = next(entry for entry in GOLDEN["messages"] if entry["message"]["type"] == "BATCH")
+    entry, [expected] = golden_batches()
     frames: list[wire.Buffer] = []
     for frame in entry["frames"]:
         # a zmq frame's memory is writable, and a small one's may start anywhere
         memory = bytearray(bytes(offset) + bytes.fromhex(frame))
         frames.append(memoryview(memory)[offset:])
-    for name, array in wire.decode(frames).arrays.items():
-        assert array.tolist() == wire.decode([bytes.fromhex(frame) for frame in entry["frames"]]).arrays[name].tolist()
+    for name, array in wire.decode(frames).batches[0].arrays.items():
+        assert array.tolist() == expected.arrays[name].tolist()
         assert array.flags.aligned, name
         assert not array.flags.writeable, name
         with pytest.raises(ValueError, match="read-only"):

@@ -152,14 +152,14 @@ export class Server {
     }
   }
 
-  #credit(session: Session, { credits, waitsMs = [] }: MessageOf<'CREDIT'>): void {
+  #credit(session: Session, { credits, step, waitsMs = [] }: MessageOf<'CREDIT'>): void {
     if (session.credits + credits > LIMITS.creditsMax) {
       this.counters.badMessages++;
       this.#fail(session, badMessage(`it asked for ${session.credits + credits} batches at once, and may ask for ${LIMITS.creditsMax}`));
       return;
     }
     for (const waitMs of waitsMs) this.#onWait?.(session.options.rank, waitMs);
-    session.addCredits(credits, waitsMs);
+    session.addCredits(credits, step, waitsMs);
   }
 
   #hello(identity: Buffer, hello: MessageOf<'HELLO'>): void {

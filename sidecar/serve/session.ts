@@ -1,8 +1,12 @@
-/** One trainer's session: sends a batch for every credit, in order, until the stream ends or fails. */
+/**
+ * One trainer's session: sends a batch for every credit, in order, until the stream ends or fails.
+ *
+ *   credits ──▶ stream.next() ──▶ gathered: what is ready in one turn of the event loop ──▶ one message ──▶ sent: until the trainer says that it took them
+ */
 import { toErrorRecord, type ErrorRecord } from '../../src/core/errors.js';
 import type { Batch, RankStream } from '../../src/stream/rank-stream.js';
-import { framesOfBatch } from '../../src/wire/batch-frames.js';
-import { headerText } from '../../src/wire/messages.js';
+import { framesOfBatch, shapeOfBatches } from '../../src/wire/batch-frames.js';
+import { batchesText, batchText, headerText } from '../../src/wire/messages.js';
 import type { Frame } from './socket.js';
 import { TrainerAccount, type TrainerWaits } from './trainer-waits.js';
 
@@ -23,6 +27,22 @@ export interface SessionOptions {
   readonly onGone: () => void;
 }
 
+/**
+ * Batches that are ready together travel together up to here. A message wakes four threads on its way, which costs as much as a MiB; a trainer that waits
+ * for the first of them waits half a millisecond longer for so much.
+ */
+const MESSAGE_BYTES_MAX = 2 ** 20;
+/** Of a character of a header in UTF-8, at most: a header has its bound, too (`LIMITS.headerBytesMax`). */
+const CHARACTER_BYTES = 3;
+
+/** What the next message holds. */
+interface Gathered {
+  readonly batches: Batch[];
+  readonly texts: string[];
+  readonly frames: Frame[];
+  bytes: number;
+}
+
 /** How long a session waited, and for whom. */
 export interface SessionWaits {
   /** For the pipeline, with a credit in hand. */
@@ -37,6 +57,10 @@ export class Session {
   readonly options: SessionOptions;
   readonly #account: TrainerAccount;
   #credits: number;
+  #gathered = nothingGathered();
+  #flushing: NodeJS.Immediate | undefined;
+  /** Sent, and not yet known to be taken. */
+  readonly #sent: Batch[] = [];
   #pumping = false;
   #closed = false;
   #ended = false;
@@ -86,8 +110,12 @@ export class Session {
     this.#heardMs = performance.now();
   }
 
-  /** `waitsMs`: how long the trainer waited for batches since the last time. */
-  addCredits(credits: number, waitsMs: readonly number[] = []): void {
+  /** `step`: all batches before it were taken. `waitsMs`: how long the trainer waited for batches since the last time. */
+  addCredits(credits: number, step: number, waitsMs: readonly number[] = []): void {
+    while (this.#sent.length > 0 && this.#sent[0].step < step) {
+      const taken = this.#sent.shift();
+      if (taken !== undefined) this.options.stream.giveBack(taken);
+    }
     if (waitsMs.length > 0) {
       const waitedMs = waitsMs.reduce((sum, ms) => sum + ms, 0);
       this.#account.add(waitedMs, this.options.stream.stalls);
@@ -101,15 +129,22 @@ export class Session {
   pump(): void {
     if (this.#pumping || this.#closed || this.#ended) return;
     this.#pumping = true;
-    this.#run().catch((error: unknown) => {
-      if (!this.#closed) this.options.onFailure(toErrorRecord(error));
-    });
+    this.#run().catch((error: unknown) => this.#fail(error));
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearImmediate(this.#flushing);
     this.options.stream.close();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#closed) return;
+    // what was made before it is the trainer's
+    void this.#flush().finally(() => {
+      if (!this.#closed) this.options.onFailure(toErrorRecord(error));
+    });
   }
 
   async #run(): Promise<void> {
@@ -126,33 +161,57 @@ export class Session {
 
   /** Answers whether more may follow. */
   async #sendNext(): Promise<boolean> {
-    const { id, identity, stream, send, onBatch, onGone } = this.options;
+    const { id, identity, stream, send } = this.options;
     const started = performance.now();
     const batch = await stream.next();
     this.#pipelineMs += performance.now() - started;
     if (this.#closed) return false;
     if (batch === undefined) {
+      await this.#flush();
       this.#ended = true;
       await send(identity, [headerText({ type: 'END', session: id, step: this.#nextStep })]);
       return false;
     }
     this.#credits--;
     this.#nextStep = batch.step + 1;
-    if (!(await send(identity, this.#frames(batch)))) {
-      onGone();
-      return false;
-    }
-    this.#sentMs = performance.now();
-    onBatch(batch);
+    await this.#gather(batch);
     return true;
   }
 
-  #frames(batch: Batch): Frame[] {
-    const { arrays, frames, fields } = framesOfBatch(batch);
-    const { step, rows, length, tokens, digest } = batch;
+  async #gather(batch: Batch): Promise<void> {
+    const { head, frames } = framesOfBatch(batch);
     const { mixture, lanes } = batch.cursor;
-    const cursor = { step: batch.cursor.step, mixture, lanes };
-    const session = this.options.id;
-    return [headerText({ type: 'BATCH', session, step, rows, length, tokens, digest, cursor, arrays, fields }), ...frames];
+    const text = batchText({ ...head, step: batch.step, cursor: { step: batch.cursor.step, mixture, lanes } });
+    const bytes = frames.reduce((sum, { byteLength }) => sum + byteLength, CHARACTER_BYTES * text.length);
+    if (this.#gathered.bytes + bytes > MESSAGE_BYTES_MAX) await this.#flush();
+    this.#gathered.batches.push(batch);
+    this.#gathered.texts.push(text);
+    this.#gathered.frames.push(...frames);
+    this.#gathered.bytes += bytes;
+    // what is ready is got without leaving this turn of the event loop
+    this.#flushing ??= setImmediate(() => {
+      this.#flush().catch((error: unknown) => this.#fail(error));
+    });
   }
+
+  /** Sends what was gathered. */
+  async #flush(): Promise<void> {
+    const { id, identity, send, onBatch, onGone } = this.options;
+    clearImmediate(this.#flushing);
+    this.#flushing = undefined;
+    const { batches, texts, frames } = this.#gathered;
+    if (batches.length === 0 || this.#closed) return;
+    this.#gathered = nothingGathered();
+    this.#sent.push(...batches);
+    if (!(await send(identity, [batchesText({ session: id, ...shapeOfBatches(batches[0]) }, texts), ...frames]))) {
+      onGone();
+      return;
+    }
+    this.#sentMs = performance.now();
+    for (const batch of batches) onBatch(batch);
+  }
+}
+
+function nothingGathered(): Gathered {
+  return { batches: [], texts: [], frames: [], bytes: 0 };
 }

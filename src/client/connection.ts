@@ -9,8 +9,8 @@ import { parseCursor, type Cursor, type PlanRecord } from '../plan/cursor.js';
 import type { Split } from '../select/selection.js';
 import type { Batch } from '../stream/rank-stream.js';
 import { batchDigest } from '../wire/batch-digest.js';
-import { batchOfFrames } from '../wire/batch-frames.js';
-import { decodeMessage, encodeHeader, type DecodedMessage, type Message, type MessageOf } from '../wire/messages.js';
+import { batchesOfFrames } from '../wire/batch-frames.js';
+import { decodeMessage, encodeHeader, type DecodedMessage, type Message, type MessageOf, type WireBatch } from '../wire/messages.js';
 
 export interface ConnectionOptions {
   readonly address: string;
@@ -55,6 +55,8 @@ export class Connection {
   /** After the last batch received: where a new session goes on. */
   #received: Cursor | undefined;
   #sending: Promise<void> = Promise.resolve();
+  /** The first step that the consumer has not taken. */
+  #takenStep = 0;
   /** Received, and not yet counted as taken. */
   #waiting = 0;
   /** Below zero: batches too many were asked for, and are paid back with the next that are taken. */
@@ -103,6 +105,7 @@ export class Connection {
     this.#waitsMs.push(Math.round(this.#waitedMs * 1000) / 1000);
     this.#waitedMs = 0;
     this.#waiting--;
+    this.#takenStep = batch.cursor.step;
     this.#creditsOwed++;
     if (this.#creditsOwed >= Math.max(1, Math.floor(this.#options.credits / CREDIT_PARTS))) this.#flushCredits();
     this.#onRoom?.();
@@ -216,7 +219,7 @@ export class Connection {
         throw defect(`the stream ended at step ${message.step} where step ${due} was due`, { step: message.step, due });
       return 'ended';
     }
-    if (message.type === 'BATCH') this.#accept(message, frames);
+    if (message.type === 'BATCHES') this.#acceptAll(message, frames);
     return undefined;
   }
 
@@ -232,20 +235,22 @@ export class Connection {
     this.#flushCredits();
   }
 
-  #accept(message: MessageOf<'BATCH'>, frames: readonly Uint8Array[]): void {
-    const { step, rows, length } = message;
+  #acceptAll(message: MessageOf<'BATCHES'>, frames: readonly Uint8Array[]): void {
+    const { rows, length, batches } = message;
+    const shape = this.#shape;
+    if (shape?.rows !== rows || shape.length !== length)
+      throw defect(`batches of ${rows} × ${length} came where ${shape?.rows} × ${shape?.length} was due`, { rows, length });
+    for (const [index, arrays] of batchesOfFrames(message, frames).entries()) this.#accept(batches[index], arrays);
+  }
+
+  #accept({ step, cursor: after }: WireBatch, arrays: BatchArrays): void {
     const before = this.#received;
     const due = this.#stepDue();
     if (before === undefined || step !== due) throw defect(`step ${step} came where step ${due} was due`, { step, due });
-    if (message.cursor.step !== step + 1) throw defect(`the cursor after step ${step} says step ${message.cursor.step}`, { step });
-    const shape = this.#shape;
-    if (shape?.rows !== rows || shape.length !== length)
-      throw defect(`a batch of ${rows} × ${length} came where ${shape?.rows} × ${shape?.length} was due`, { rows, length });
-    const arrays = batchOfFrames(message, frames);
+    if (after.step !== step + 1) throw defect(`the cursor after step ${step} says step ${after.step}`, { step });
     if (this.#options.verify) checkDigest(arrays, step);
     if (this.#waiting > this.#options.credits) throw defect('the sidecar sent more batches than it was asked for', { step });
-    const { mixture } = message.cursor;
-    const cursor: Cursor = { ...before, step: message.cursor.step, mixture, lanes: { ...before.lanes, ...message.cursor.lanes } };
+    const cursor: Cursor = { ...before, ...after, lanes: { ...before.lanes, ...after.lanes } };
     this.#received = cursor;
     this.#waiting++;
     this.#batches.offer(Object.assign(arrays, { step, cursor }));
@@ -300,7 +305,7 @@ export class Connection {
       const credits = Math.min(this.#creditsOwed, LIMITS.creditsMax);
       this.#creditsOwed -= credits;
       const waitsMs = this.#waitsMs.splice(0, LIMITS.creditsMax);
-      await this.#socket?.send(encodeHeader({ type: 'CREDIT', session: this.#session, credits, waitsMs }));
+      await this.#socket?.send(encodeHeader({ type: 'CREDIT', session: this.#session, credits, step: this.#takenStep, waitsMs }));
     });
   }
 

@@ -6,8 +6,13 @@
  */
 
 /** With whatever was in memory: every element is written before one is read. */
+export function rawBytes(byteLength: number): ArrayBuffer {
+  return Buffer.allocUnsafeSlow(byteLength).buffer;
+}
+
+/** As `rawBytes`. */
 export function rawInt32(length: number): Int32Array<ArrayBuffer> {
-  return new Int32Array(Buffer.allocUnsafeSlow(4 * length).buffer);
+  return new Int32Array(rawBytes(4 * length));
 }
 
 /** Views of the buffer are empty afterwards. Of one that was released, or transferred, nothing is left to release. */

@@ -1,5 +1,7 @@
 /** The streams of ranks over shared assemblers: a rank gets its slots of each step, wherever another rank stands. */
+import { BatchMemory } from '../batch/batch-memory.js';
 import { buildBatch } from '../batch/batch.js';
+import { LIMITS } from '../config/limits.js';
 import type { BatchArrays } from '../core/batch-arrays.js';
 import { paddingOfField, type Field } from '../core/fields.js';
 import { SEGMENT_FIELDS, SEGMENT_LENGTH, SOURCE_PADDING, type Sequence } from '../core/sequence.js';
@@ -24,6 +26,8 @@ export interface RankStream {
   readonly start: Cursor;
   /** The next batch; undefined after the last. One call at a time. Errors: those of reading, decoding and tokenizing, named. */
   next(): Promise<Batch | undefined>;
+  /** For whoever has a batch sent or copied and reads it no more: a later one is made in its memory. Batches that are not given back are the caller's. */
+  giveBack(batch: Batch): void;
   /** What its steps waited for, so far: with other ranks of the same lanes they are made once. From 0 again where it has fallen behind these. */
   readonly stalls: StallTimes;
   /** Frees what only this stream needs. A pending `next` rejects or resolves, it does not hang. */
@@ -106,6 +110,7 @@ export class StreamHub {
     let cursor: Cursor = { version: CURSOR_VERSION, step, plan, mixture, lanes };
     let shared = this.#join(cursor, computed, stepsEnd);
     let closed = false;
+    const memory = new BatchMemory(LIMITS.creditsMax);
 
     // as a call, so that the compiler does not think that waiting changes nothing
     const isClosed = (): boolean => closed;
@@ -125,7 +130,7 @@ export class StreamHub {
       const { slots: sequences, lanesAfter, mixtureAfter } = made;
       const own = slots.flatMap((slot) => sequences.get(slot) ?? []);
       cursor = { version: CURSOR_VERSION, step: cursor.step + 1, plan, mixture: mixtureAfter, lanes: lanesAfter };
-      return Object.assign(buildBatch(own, length, samples?.fields), { step: made.step, cursor });
+      return Object.assign(buildBatch(own, length, { fields: samples?.fields, memory }), { step: made.step, cursor });
     };
     const close = (): void => {
       if (!closed) this.#leave(shared);
@@ -134,6 +139,7 @@ export class StreamHub {
     return {
       start: cursor,
       next,
+      giveBack: ({ inputIds }) => memory.giveBack(inputIds.buffer),
       close,
       get stalls() {
         return shared.stalls.times;

@@ -1,40 +1,46 @@
-/** A batch as wire arrays, and back: one table for both directions. */
+/** Batches as frames, and back: one table for both directions. */
 import { withMask, type BatchArrays } from '../core/batch-arrays.js';
 import { HeadraceError } from '../core/errors.js';
 import { numbersOf, type BatchFields, type FieldArrays } from '../core/fields.js';
-import { SEGMENT_FIELDS } from '../core/sequence.js';
-import type { MessageOf, WireArray } from './messages.js';
+import { packedBytes, packedShapeOf, packedViews } from '../core/packed-arrays.js';
+import type { MessageOf, WireArray, WireBatch } from './messages.js';
 
-export interface FramedArrays {
-  readonly arrays: WireArray[];
+export interface FramedBatch {
+  /** Of its entry in the header. */
+  readonly head: Pick<WireBatch, 'tokens' | 'digest' | 'segments' | 'masked' | 'arrays'>;
+  /** The arrays that every batch has in one frame, then those of fields. */
   readonly frames: Uint8Array[];
-  /** Of samples. */
-  readonly fields?: { name: string; kind: FieldArrays['kind'] }[];
 }
 
 interface NamedArray extends WireArray {
   readonly array: ArrayBufferView;
 }
 
-/** The arrays of a batch in the specification's order. The frames are views of the batch. A mask of ones only is a fifth of the bytes, and is not sent. */
-export function framesOfBatch(batch: BatchArrays): FramedArrays {
-  const { rows, length } = batch;
-  const segments = batch.segments.length / SEGMENT_FIELDS;
-  const fields = batch.fields && Object.entries(batch.fields);
-  const all: NamedArray[] = [
-    // samples may have none
-    ...(batch.inputIds.length < rows * length
-      ? []
-      : [{ name: 'input_ids', dtype: 'int32', shape: [rows, length], array: batch.inputIds } satisfies NamedArray]),
-    ...(batch.isMasked ? [{ name: 'loss_mask', dtype: 'uint8', shape: [rows, length], array: batch.lossMask } satisfies NamedArray] : []),
-    { name: 'cu_seqlens', dtype: 'int32', shape: [segments + 1], array: batch.cuSeqlens },
-    { name: 'segments', dtype: 'int32', shape: [segments, SEGMENT_FIELDS], array: batch.segments },
-    ...(fields ?? []).flatMap(([name, field]) => arraysOfField(`fields.${name}`, field, rows)),
-  ];
+/** The frames are views of the batch. A mask of ones only is a fifth of the bytes, and is not sent. */
+export function framesOfBatch(batch: BatchArrays): FramedBatch {
+  const { rows, tokens, digest } = batch;
+  const { segments, isMasked } = packedShapeOf(batch);
+  const named = Object.entries(batch.fields ?? {}).flatMap(([name, field]) => arraysOfField(`fields.${name}`, field, rows));
   return {
-    arrays: all.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })),
-    frames: all.map(({ array }) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)),
-    ...(fields && { fields: fields.map(([name, { kind }]) => ({ name, kind })) }),
+    head: {
+      tokens,
+      digest,
+      segments,
+      masked: isMasked,
+      arrays: named.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })),
+    },
+    frames: [packedBytes(batch), ...named.map(({ array }) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength))],
+  };
+}
+
+/** What a message of batches says of all of them. */
+export function shapeOfBatches(batch: BatchArrays): Pick<MessageOf<'BATCHES'>, 'rows' | 'length' | 'ids' | 'fields'> {
+  const { rows, length, fields } = batch;
+  return {
+    rows,
+    length,
+    ids: packedShapeOf(batch).hasIds,
+    ...(fields && { fields: Object.entries(fields).map(([name, { kind }]) => ({ name, kind })) }),
   };
 }
 
@@ -50,49 +56,47 @@ function arraysOfField(name: string, field: FieldArrays, rows: number): NamedArr
   ];
 }
 
-/** Without padding every token counts. */
-function isFull({ rows, length, tokens }: { readonly rows: number; readonly length: number; readonly tokens: number }): boolean {
-  return tokens === rows * length;
+/** `frames`: as `decodeMessage` gave them. The arrays are views of those that are aligned. Errors: `BAD_MESSAGE`, where a batch is not in itself what it says. */
+export function batchesOfFrames(message: MessageOf<'BATCHES'>, frames: readonly Uint8Array[]): BatchArrays[] {
+  let at = 0;
+  return message.batches.map((batch) => {
+    const own = frames.slice(at, at + 1 + batch.arrays.length);
+    at += own.length;
+    return batchOfFrames(message, batch, own);
+  });
 }
 
-/** The arrays are views of the frames where these are aligned. Errors: `BAD_MESSAGE` where one is missing, or of another type or shape. */
-export function batchOfFrames(message: MessageOf<'BATCH'>, frames: readonly Uint8Array[]): BatchArrays {
-  const { rows, length, tokens, digest } = message;
-  const bytesOf = (name: string, dtype: WireArray['dtype'], shape: readonly (number | undefined)[]): Uint8Array<ArrayBuffer> => {
-    const index = message.arrays.findIndex((array) => array.name === name && array.dtype === dtype && fits(array.shape, shape));
+function batchOfFrames(message: MessageOf<'BATCHES'>, batch: WireBatch, [packed, ...frames]: readonly Uint8Array[]): BatchArrays {
+  const { rows, length, ids, fields } = message;
+  const { step, tokens, digest, segments, masked } = batch;
+  const { buffer, byteOffset } = aligned(packed);
+  const { lossMask, ...arrays } = packedViews(buffer, byteOffset, { rows, length, segments, hasIds: ids, isMasked: masked });
+  const bytesOf: BytesOf = (name, dtype, shape) => {
+    const index = batch.arrays.findIndex((array) => array.name === name && array.dtype === dtype && fits(array.shape, shape));
     if (index >= 0) return aligned(frames[index]);
-    throw new HeadraceError(
-      'BAD_MESSAGE',
-      `a batch came without the ${dtype} array ${name} of shape [${shape.map((size) => size ?? 'any').join(', ')}]`,
-      {
-        hint: 'Both sides must run compatible versions of headrace.',
-      },
-    );
+    const wanted = shape.map((size) => size ?? 'any').join(', ');
+    throw badBatch(`the batch of step ${step} came without the ${dtype} array ${name} of shape [${wanted}]`);
   };
-  const int32 = (name: string, shape: readonly (number | undefined)[]): Int32Array<ArrayBuffer> => {
-    const bytes = bytesOf(name, 'int32', shape);
-    return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  };
-  const segments = int32('segments', [undefined, SEGMENT_FIELDS]);
-  const hasIds = message.fields === undefined || message.arrays.some(({ name }) => name === 'input_ids');
-  const isUnmasked = isFull(message) && !message.arrays.some(({ name }) => name === 'loss_mask');
-  return withMask(isUnmasked ? undefined : bytesOf('loss_mask', 'uint8', [rows, length]), {
+  return withMask(lossMask, {
     rows,
     length,
     tokens,
     digest,
-    inputIds: hasIds ? int32('input_ids', [rows, length]) : new Int32Array(0),
-    cuSeqlens: int32('cu_seqlens', [segments.length / SEGMENT_FIELDS + 1]),
-    segments,
-    ...(message.fields && { fields: fieldsOfFrames(message.fields, message, bytesOf) }),
+    ...arrays,
+    ...(fields && { fields: fieldsOfFrames(fields, rows, batch.arrays, bytesOf) }),
   });
+}
+
+function badBatch(problem: string): HeadraceError {
+  return new HeadraceError('BAD_MESSAGE', problem, { hint: 'Both sides must run compatible versions of headrace.' });
 }
 
 type BytesOf = (name: string, dtype: WireArray['dtype'], shape: readonly (number | undefined)[]) => Uint8Array<ArrayBuffer>;
 
 function fieldsOfFrames(
-  fields: NonNullable<MessageOf<'BATCH'>['fields']>,
-  { rows, arrays }: MessageOf<'BATCH'>,
+  fields: NonNullable<MessageOf<'BATCHES'>['fields']>,
+  rows: number,
+  arrays: readonly WireArray[],
   bytesOf: BytesOf,
 ): BatchFields {
   const fieldOf = (name: string, kind: FieldArrays['kind']): FieldArrays => {
@@ -102,13 +106,11 @@ function fieldsOfFrames(
       const bytes = bytesOf(name, 'uint8', [undefined]);
       const ascending = bounds.every((bound, row) => bound >= (row === 0 ? 0n : bounds[row - 1]));
       if (ascending && bounds[0] === 0n && bounds[rows] === BigInt(bytes.length)) return { kind, bounds, bytes };
-      throw new HeadraceError('BAD_MESSAGE', `the bounds of ${name} do not fit its ${bytes.length} bytes`, {
-        hint: 'Both sides must run compatible versions of headrace.',
-      });
+      throw badBatch(`the bounds of ${name} do not fit its ${bytes.length} bytes`);
     }
     const { dtype, shape } = arrays.find((array) => array.name === name) ?? { dtype: 'float32', shape: [rows] };
     const size = shape.at(1) ?? null;
-    if (dtype === 'uint16') throw new HeadraceError('BAD_MESSAGE', `${name} came as ${dtype}`);
+    if (dtype === 'uint16') throw badBatch(`${name} came as ${dtype}`);
     const { buffer, byteOffset } = bytesOf(name, dtype, size === null ? [rows] : [rows, size]);
     return { kind, dtype, size, values: numbersOf(dtype, buffer, byteOffset, rows * (size ?? 1)) };
   };

@@ -2,8 +2,9 @@
 import * as z from 'zod';
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
+import { packedLayout } from '../core/packed-arrays.js';
 
-export const WIRE_VERSION = 2;
+export const WIRE_VERSION = 3;
 const MAGIC_0 = 0x48;
 const MAGIC_1 = 0x52;
 const PRELUDE_BYTES = 4;
@@ -22,6 +23,16 @@ const arraySchema = z.object({
   name: z.string(),
   dtype: z.enum(['int32', 'uint8', 'uint16', 'int64', 'float32', 'float64']),
   shape: z.array(count),
+});
+
+const batchSchema = z.object({
+  step: count,
+  tokens: count,
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  cursor: z.object({ step: count, mixture: changes, lanes }),
+  segments: count,
+  masked: z.boolean(),
+  arrays: z.array(arraySchema),
 });
 
 const SCHEMAS = {
@@ -49,17 +60,15 @@ const SCHEMAS = {
   CREDIT: z.object({
     session,
     credits: z.int().min(1).max(LIMITS.creditsMax),
+    step: count,
     waitsMs: z.array(z.number().min(0)).max(LIMITS.creditsMax).optional(),
   }),
-  BATCH: z.object({
+  BATCHES: z.object({
     session,
-    step: count,
     rows: z.int().min(1),
     length: z.int().min(1),
-    tokens: count,
-    digest: z.string().regex(/^[0-9a-f]{64}$/),
-    cursor: z.object({ step: count, mixture: changes, lanes }),
-    arrays: z.array(arraySchema),
+    ids: z.boolean(),
+    batches: z.array(batchSchema).min(1),
     fields: z.array(z.object({ name: z.string(), kind: z.enum(['bytes', 'text', 'numbers']) })).optional(),
   }),
   END: z.object({ session, step: count }),
@@ -76,12 +85,13 @@ export type MessageType = keyof Schemas;
 export type MessageOf<T extends MessageType> = { readonly type: T } & Readonly<z.output<Schemas[T]>>;
 export type Message = { readonly [T in MessageType]: MessageOf<T> }[MessageType];
 export type WireArray = Readonly<z.output<typeof arraySchema>>;
+export type WireBatch = Readonly<z.output<typeof batchSchema>>;
 
 const TYPE_BYTES: Readonly<Record<MessageType, number>> = {
   HELLO: 1,
   WELCOME: 2,
   CREDIT: 3,
-  BATCH: 4,
+  BATCHES: 4,
   END: 5,
   ERROR: 6,
   PING: 7,
@@ -118,27 +128,53 @@ export function headerText(message: Unsent<Message>): string {
   return PRELUDES[message.type] + JSON.stringify(ordered);
 }
 
-/** A message and its array frames. Errors: `BAD_MESSAGE`. */
+/** A batch's entry in `BATCHES`, for `batchesText`. */
+export function batchText({ step, tokens, digest, cursor, segments, masked, arrays }: Unsent<WireBatch>): string {
+  return JSON.stringify({ step, tokens, digest, cursor, segments, masked, arrays });
+}
+
+/** `headerText` of `BATCHES`, whose entries were written one by one. */
+export function batchesText(message: Unsent<Omit<MessageOf<'BATCHES'>, 'type' | 'batches'>>, batches: readonly string[]): string {
+  const { session, rows, length, ids, fields } = message;
+  const ofAll = JSON.stringify({ session, rows, length, ids }).slice(0, -1);
+  return `${PRELUDES.BATCHES}${ofAll},"batches":[${batches.join(',')}]${fields === undefined ? '' : `,"fields":${JSON.stringify(fields)}`}}`;
+}
+
+/** A message, and the frames after its header. */
 export interface DecodedMessage {
   readonly message: Message;
-  /** One view a wire array, in the header's order; empty but for `BATCH`. */
+  /** Of `BATCHES`: for each batch its core, then one view a wire array, in the header's order. Empty of the others. */
   readonly frames: readonly Uint8Array[];
 }
 
+/** Errors: `BAD_MESSAGE`. */
 export function decodeMessage(frames: readonly Uint8Array[]): DecodedMessage {
   const header = frames.at(0);
   if (header === undefined) throw badMessage('it has no frame');
   const message = decodeHeader(header);
-  const arrays = message.type === 'BATCH' ? message.arrays : [];
   const bodies = frames.slice(1);
-  if (bodies.length !== arrays.length)
-    throw badMessage(`${message.type} has ${bodies.length} array frames where its header names ${arrays.length}`);
-  for (const [index, { name, dtype, shape }] of arrays.entries()) {
-    const bytes = shape.reduce((product, size) => product * size, BYTES_OF_DTYPE[dtype]);
+  const due = message.type === 'BATCHES' ? message.batches.flatMap((batch) => framesDue(message, batch)) : [];
+  if (bodies.length !== due.length)
+    throw badMessage(`${message.type} has ${bodies.length} frames of arrays where its header names ${due.length}`);
+  for (const [index, { name, bytes }] of due.entries()) {
     if (bodies[index].byteLength !== bytes)
-      throw badMessage(`array ${name} has ${bodies[index].byteLength} bytes where its header says ${bytes}`);
+      throw badMessage(`${name} has ${bodies[index].byteLength} bytes where the header says ${bytes}`);
   }
   return { message, frames: bodies };
+}
+
+/** What a batch's frames are, and their sizes. */
+function framesDue(message: MessageOf<'BATCHES'>, batch: WireBatch): { readonly name: string; readonly bytes: number }[] {
+  const { rows, length, ids } = message;
+  const { step, tokens, segments, masked, arrays } = batch;
+  if (!masked && tokens !== rows * length) throw badMessage(`the batch of step ${step} has padding, and no mask`);
+  return [
+    { name: `step ${step}`, bytes: packedLayout({ rows, length, segments, hasIds: ids, isMasked: masked }).bytes },
+    ...arrays.map(({ name, dtype, shape }) => ({
+      name: `array ${name} of step ${step}`,
+      bytes: shape.reduce((product, size) => product * size, BYTES_OF_DTYPE[dtype]),
+    })),
+  ];
 }
 
 function decodeHeader(header: Uint8Array): Message {

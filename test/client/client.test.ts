@@ -141,7 +141,7 @@ describe('the Node client', () => {
   });
 
   it.each([
-    [{ rows: 2 }, 'a batch of 2 × 4 came where 1 × 4 was due'],
+    [{ rows: 2 }, 'batches of 2 × 4 came where 1 × 4 was due'],
     [{ cursor: { step: 9, mixture: [], lanes: {} } }, 'the cursor after step 1 says step 9'],
     [{ step: 17 }, 'step 17 came where step 1 was due'],
   ])('refuses a batch with %j', async (over, message) => {

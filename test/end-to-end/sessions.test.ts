@@ -237,7 +237,7 @@ describe('sessions', () => {
       raw.connect(address);
       await raw.send(helloOf(5));
       expect(decodeMessage(await raw.receive()).message.type).toBe('WELCOME');
-      expect(decodeMessage(await raw.receive()).message.type).toBe('BATCH');
+      expect(decodeMessage(await raw.receive()).message.type).toBe('BATCHES');
       if (isDead) raw.close();
       const slow = connect({ address, consumer: 'slow', prefetch: 1 });
       const steps = [(await slow.next())!.step];
@@ -258,7 +258,7 @@ describe('sessions', () => {
     raw.connect(address);
     await raw.send(helloOf(5));
     expect(decodeMessage(await raw.receive()).message.type).toBe('WELCOME');
-    expect(decodeMessage(await raw.receive()).message.type).toBe('BATCH');
+    expect(decodeMessage(await raw.receive()).message.type).toBe('BATCHES');
     const began = Date.now();
     const ended = sidecar.end('SIGTERM');
     await delay(100);

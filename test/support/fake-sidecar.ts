@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { Router } from 'zeromq';
 import type { BatchArrays } from '../../src/core/batch-arrays.js';
 import type { Cursor } from '../../src/plan/cursor.js';
-import { framesOfBatch } from '../../src/wire/batch-frames.js';
-import { decodeMessage, encodeHeader, type Message, type MessageOf } from '../../src/wire/messages.js';
+import { framesOfBatch, shapeOfBatches } from '../../src/wire/batch-frames.js';
+import { decodeMessage, encodeHeader, type Message, type MessageOf, type WireBatch } from '../../src/wire/messages.js';
 
 const PLAN = { seed: 17, 'sequence.length': 4 };
 
@@ -74,8 +74,7 @@ export class FakeSidecar {
     this.#sending = this.#sending.then(() => this.#router.send([peer, ...frames])).catch(() => undefined);
   }
 
-  sendBatch(step: number, over: Partial<MessageOf<'BATCH'>> = {}): void {
-    const { rows = 1 } = this.#options;
+  sendBatch(step: number, { rows = this.#options.rows ?? 1, ...over }: Partial<WireBatch> & { readonly rows?: number } = {}): void {
     const inEachRow = (values: readonly number[]): number[] => Array.from({ length: rows }, () => values).flat();
     const batch: BatchArrays = {
       rows,
@@ -92,18 +91,18 @@ export class FakeSidecar {
         [-1, 0, 0, 0, 1, 0],
       ].flat())), // prettier-ignore
     };
-    const { arrays, frames } = framesOfBatch(batch);
     const sha256 = (...parts: readonly Uint8Array[]): Buffer =>
       parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
     const digests = Array.from({ length: rows }, (_, row) =>
-      sha256(frames[0].subarray(16 * row, 16 * (row + 1)), frames[3].subarray(72 * row, 72 * (row + 1))),
+      sha256(Buffer.from(batch.inputIds.buffer, 16 * row, 16), Buffer.from(batch.segments.buffer, 72 * row, 72)),
     );
     const digest = sha256(...digests).toString('hex');
     if (step === this.damagedStep) batch.inputIds[0] ^= 1;
     const { lanes } = cursorOf(step + 1, rows);
     const cursor = { step: step + 1, mixture: [], lanes };
-    const header = { session: this.session, step, rows, length: 4, tokens: 3 * rows, digest, cursor, arrays };
-    this.send({ type: 'BATCH', ...header, ...over }, frames);
+    const { head, frames } = framesOfBatch({ ...batch, digest });
+    const header = { session: this.session, ...shapeOfBatches(batch), batches: [{ step, ...head, cursor, ...over }] };
+    this.send({ type: 'BATCHES', ...header }, frames);
   }
 
   /** What a sidecar does. */

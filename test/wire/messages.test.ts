@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { buildBatch } from '../../src/batch/batch.js';
 import { rowsOf } from '../../src/batch/rows.js';
+import type { BatchArrays } from '../../src/core/batch-arrays.js';
 import { fieldOfRow } from '../../src/core/fields.js';
 import { sequenceDigest } from '../../src/pack/sequence-writer.js';
 import { batchDigest } from '../../src/wire/batch-digest.js';
-import { batchOfFrames, framesOfBatch } from '../../src/wire/batch-frames.js';
-import { decodeMessage, encodeHeader, type Message, type MessageOf } from '../../src/wire/messages.js';
+import { batchesOfFrames, framesOfBatch, shapeOfBatches } from '../../src/wire/batch-frames.js';
+import { batchesText, batchText, decodeMessage, encodeHeader, type Message, type MessageOf } from '../../src/wire/messages.js';
 import golden from '../spec/wire.json' with { type: 'json' };
 
 const bytesOf = (hex: readonly string[]): Uint8Array[] => hex.map((frame) => Buffer.from(frame, 'hex'));
@@ -21,13 +22,12 @@ describe('wire messages', () => {
   });
 
   it('reads the arrays of the golden batch, and builds them again with the same digest', () => {
-    const { frames, values } = golden.messages.find((entry) => entry.message.type === 'BATCH')!;
-    const decoded = decodeMessage(bytesOf(frames));
-    const batch = batchOfFrames(decoded.message as MessageOf<'BATCH'>, decoded.frames);
-    expect([...batch.inputIds]).toEqual(values!.input_ids);
-    expect([...batch.lossMask]).toEqual(values!.loss_mask);
-    expect([...batch.cuSeqlens]).toEqual(values!.cu_seqlens);
-    expect([...batch.segments]).toEqual(values!.segments);
+    const { batches, bodies, values } = goldenBatches('BATCHES');
+    const [batch] = batches;
+    expect([...batch.inputIds]).toEqual(values[0].input_ids);
+    expect([...batch.lossMask]).toEqual(values[0].loss_mask);
+    expect([...batch.cuSeqlens]).toEqual(values[0].cu_seqlens);
+    expect([...batch.segments]).toEqual(values[0].segments);
     const sequences = [0, 1].map((row) => {
       const ids = batch.inputIds.subarray(4 * row, 4 * row + 4);
       const segments = batch.segments.subarray(12 * row, 12 * row + 12);
@@ -35,30 +35,48 @@ describe('wire messages', () => {
     });
     const built = buildBatch(sequences, 4);
     expect(built).toEqual(batch);
-    expect(framesOfBatch(built).frames.map((frame) => Buffer.from(frame).toString('hex'))).toEqual(frames.slice(1));
+    expect(hex(framesOfBatch(built).frames)).toEqual(hex(bodies));
+  });
+
+  it('reads several batches of one message, with masks where they say something, and writes them again', () => {
+    const { header, message, batches, bodies, values } = goldenBatches('BATCHES of two steps');
+    expect(batches.map(({ isMasked }) => isMasked)).toEqual([true, false]);
+    expect([...batches[1].lossMask]).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
+    for (const [index, batch] of batches.entries()) {
+      expect([...batch.inputIds]).toEqual(values[index].input_ids);
+      expect([...batch.cuSeqlens]).toEqual(values[index].cu_seqlens);
+      expect([...batch.segments]).toEqual(values[index].segments);
+      expect(batchDigest(batch)).toBe(batch.digest);
+    }
+    const texts = batches.map((batch, index) => {
+      const { step, cursor } = message.batches[index];
+      return batchText({ ...framesOfBatch(batch).head, step, cursor });
+    });
+    expect(batchesText({ session: message.session, ...shapeOfBatches(batches[0]) }, texts)).toBe(header);
+    expect(hex(batches.flatMap((batch) => framesOfBatch(batch).frames))).toEqual(hex(bodies));
   });
 
   it('reads the fields of the golden samples, and builds them again with the same digest', () => {
-    const { frames } = golden.messages.find((entry) => entry.name === 'BATCH of samples')!;
-    const decoded = decodeMessage(bytesOf(frames));
-    const message = decoded.message as MessageOf<'BATCH'>;
-    const batch = batchOfFrames(message, decoded.frames);
+    const { header, message, batches, bodies } = goldenBatches('BATCHES of samples');
+    const [batch] = batches;
     const { caption, emb, image, label, score } = batch.fields!;
     expect([0, 1, 2].map((row) => fieldOfRow(caption, row))).toEqual(['a cat', '', '']);
     expect(fieldOfRow(emb, 1)).toEqual(Float32Array.of(3, 4));
     expect(fieldOfRow(image, 0)).toEqual(Uint8Array.of(0xff, 0xd8, 1));
     expect([fieldOfRow(label, 0), fieldOfRow(score, 0)]).toEqual([2n ** 40n, 0.1]);
     expect([batch.inputIds.length, batchDigest(batch)]).toEqual([0, batch.digest]);
-    expect(framesOfBatch(batch).frames.map((frame) => Buffer.from(frame).toString('hex'))).toEqual(frames.slice(1));
+    const { head, frames } = framesOfBatch(batch);
+    expect(hex(frames)).toEqual(hex(bodies));
+    const { step, cursor } = message.batches[0];
+    expect(batchesText({ session: message.session, ...shapeOfBatches(batch) }, [batchText({ ...head, step, cursor })])).toBe(header);
     const part = rowsOf(batch, 1, 3);
     expect([fieldOfRow(part.fields!.image, 0), fieldOfRow(part.fields!.label, 0), part.tokens]).toEqual([new Uint8Array(2), -5n, 1]);
-    const short = decoded.frames.map((frame, i) =>
-      message.arrays[i].name === 'fields.image.bounds' ? new Uint8Array(frame.length).fill(9) : frame,
-    );
-    expect(() => batchOfFrames(message, short)).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
+    const bounds = message.batches[0].arrays.findIndex(({ name }) => name === 'fields.image.bounds');
+    const odd = bodies.map((frame, i) => (i === 1 + bounds ? new Uint8Array(frame.length).fill(9) : frame));
+    expect(() => batchesOfFrames(message, odd)).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
   });
 
-  it('a mask of ones only is not sent, and is there on the other side; without one, a batch with padding is refused', () => {
+  it('packs the arrays of a batch that was made of several', () => {
     const full = {
       rows: 1,
       length: 4,
@@ -70,34 +88,49 @@ describe('wire messages', () => {
       cuSeqlens: Int32Array.of(0, 4),
       segments: Int32Array.of(0, 0, 0, 0, 4, 3),
     };
-    const { arrays, frames: sent } = framesOfBatch(full);
-    expect(arrays.map(({ name }) => name)).toEqual(['input_ids', 'cu_seqlens', 'segments']);
-    const message = { ...full, arrays } as unknown as MessageOf<'BATCH'>;
-    expect(batchOfFrames(message, sent).lossMask).toEqual(full.lossMask);
-    expect(() => batchOfFrames({ ...message, tokens: 3 }, sent)).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
-    expect(framesOfBatch({ ...full, tokens: 3, isMasked: true }).arrays.map(({ name }) => name)).toContain('loss_mask');
+    const numbers = (frame: Uint8Array): number[] => [...new Int32Array(frame.slice().buffer, 0, 12)];
+    const packed = [1, 2, 3, 4, 0, 4, 0, 0, 0, 0, 4, 3];
+    const unmasked = framesOfBatch(full).frames[0];
+    expect([unmasked.length, numbers(unmasked)]).toEqual([48, packed]);
+    const masked = framesOfBatch({ ...full, tokens: 3, isMasked: true, lossMask: Uint8Array.of(1, 1, 1, 0) }).frames[0];
+    expect([masked.length, numbers(masked), ...masked.subarray(48)]).toEqual([52, packed, 1, 1, 1, 0]);
   });
 
   it('reads frames that lie at any place of a shared buffer, as small ones do', () => {
-    const { frames, values } = golden.messages.find((entry) => entry.message.type === 'BATCH')!;
-    const decoded = decodeMessage(bytesOf(frames));
+    const { message, bodies, values } = goldenBatches('BATCHES');
     for (let offset = 0; offset < 8; offset++) {
-      const moved = decoded.frames.map((frame) => {
+      const moved = bodies.map((frame) => {
         const shared = Buffer.alloc(frame.byteLength + 8);
         shared.set(frame, offset);
         return shared.subarray(offset, offset + frame.byteLength);
       });
-      const batch = batchOfFrames(decoded.message as MessageOf<'BATCH'>, moved);
-      expect([...batch.inputIds]).toEqual(values!.input_ids);
-      expect([...batch.segments]).toEqual(values!.segments);
+      const [batch] = batchesOfFrames(message, moved);
+      expect([...batch.inputIds]).toEqual(values[0].input_ids);
+      expect([...batch.segments]).toEqual(values[0].segments);
       expect(batchDigest(batch)).toBe(batch.digest);
     }
   });
 
-  it('refuses a batch whose arrays have other shapes than its rows', () => {
-    const { frames, message } = golden.messages.find((entry) => entry.message.type === 'BATCH')!;
-    expect(() => batchOfFrames({ ...message, rows: 3 } as unknown as MessageOf<'BATCH'>, bytesOf(frames.slice(1)))).toThrow(
-      expect.objectContaining({ code: 'BAD_MESSAGE' }),
-    );
+  it('refuses a batch whose frame has another size than its rows ask for', () => {
+    const { message, bodies } = goldenBatches('BATCHES');
+    const other = encodeHeader({ ...message, rows: 3 });
+    expect(() => decodeMessage([other, ...bodies])).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
   });
 });
+
+const hex = (frames: readonly Uint8Array[]): string[] => frames.map((frame) => Buffer.from(frame).toString('hex'));
+
+interface GoldenBatches {
+  readonly header: string;
+  readonly message: MessageOf<'BATCHES'>;
+  readonly bodies: readonly Uint8Array[];
+  readonly batches: readonly BatchArrays[];
+  readonly values: readonly Partial<Record<'input_ids' | 'loss_mask' | 'cu_seqlens' | 'segments', number[]>>[];
+}
+
+function goldenBatches(name: string): GoldenBatches {
+  const { frames, values = [] } = golden.messages.find((entry) => entry.name === name)!;
+  const { message, frames: bodies } = decodeMessage(bytesOf(frames));
+  if (message.type !== 'BATCHES') throw new Error(`${name} is ${message.type}`);
+  return { header: Buffer.from(frames[0], 'hex').toString(), message, bodies, batches: batchesOfFrames(message, bodies), values };
+}

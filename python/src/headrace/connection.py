@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import queue
 import socket
@@ -53,17 +54,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Received:
-    """A batch, and where the stream stands after it."""
+    """A batch, where the stream stands after it, and what all batches of the stream have."""
 
-    message: wire.Message
+    batch: wire.WireBatch
     cursor: Cursor
+    # tokens of a row
+    length: int
+    fields: Sequence[Mapping[str, str]]
 
 
 class _End:
     """What the queue holds after the last batch."""
 
 
-_Item = Union[Received, _End, HeadraceError]
+# what came in one message, or how the stream ended
+_Item = Union["list[Received]", _End, HeadraceError]
 _ConversationEnd = Literal["lost", "ended", "closed"]
 
 
@@ -75,7 +80,11 @@ class Connection:
         # orders this client among others that ask for the same rank: the younger one wins
         self._incarnation = time.time_ns() // 1000
         self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._outcome: _Item | None = None
+        # of the last item, what the consumer has not taken
+        self._ready: collections.deque[Received] = collections.deque()
+        self._outcome: _End | HeadraceError | None = None
+        # the first step that the consumer has not taken
+        self._taken_step = 0
         self._lock = threading.Lock()
         self._credits_owed = 0
         # for each batch that was taken since the last credits: what the consumer waited; and for the next one, in calls that were in vain
@@ -113,23 +122,30 @@ class Connection:
 
         Errors: ``TIMEOUT`` (call again to go on waiting), ``ABORTED`` after close(), and whatever ended the stream.
         """
-        if self._outcome is None:
+        while not self._ready and self._outcome is None:
             item = self._get(on_wait)
-            if isinstance(item, Received):
-                waited_ms = round(self._waited_s * 1000, 3)
-                self._waited_s = 0.0
-                with self._lock:
-                    self._waits_ms.append(waited_ms)
-                    self._waiting -= 1
-                    self._credits_owed += 1
-                    is_due = self._awaits_room or self._credits_owed >= self._credits_together
-                if is_due:
-                    self._wake()
-                return item
-            self._outcome = item
+            if isinstance(item, list):
+                self._ready.extend(item)
+            else:
+                self._outcome = item
+        if self._ready:
+            return self._taken(self._ready.popleft())
         if isinstance(self._outcome, HeadraceError):
             raise self._outcome.with_traceback(None)  # it may be raised often: tracebacks must not pile up
         return None
+
+    def _taken(self, received: Received) -> Received:
+        waited_ms = round(self._waited_s * 1000, 3)
+        self._waited_s = 0.0
+        with self._lock:
+            self._waits_ms.append(waited_ms)
+            self._waiting -= 1
+            self._credits_owed += 1
+            self._taken_step = received.cursor["step"]
+            is_due = self._awaits_room or self._credits_owed >= self._credits_together
+        if is_due:
+            self._wake()
+        return received
 
     def close(self) -> None:
         """Ends the session. The sidecar hears of it, and whoever waits in take(). May be called again, and from any thread."""
@@ -275,34 +291,29 @@ class Connection:
                 if header["step"] != self._step_due():
                     raise _defect(f"the stream ended at step {header['step']} where step {self._step_due()} was due")
                 return "ended"
-            if message.type == "BATCH":
+            if message.type == "BATCHES":
                 self._accept(message)
         return "on"
 
     def _accept(self, message: wire.Message) -> None:
-        header, before, due = message.header, self._received, self._step_due()
-        if before is None or header["step"] != due:
-            raise _defect(f"step {header['step']} came where step {due} was due")
-        rows, length = header["rows"], header["length"]
-        shapes = {name: array.shape for name, array in message.arrays.items()}
-        segments = shapes.get("segments", (0,))[0]
-        wanted = {"input_ids": (rows, length), "loss_mask": (rows, length), "segments": (segments, 6), "cu_seqlens": (segments + 1,)}
-        if header["tokens"] == rows * length and "loss_mask" not in shapes:
-            del wanted["loss_mask"]  # all of it is 1
-        if "fields" in header and "input_ids" not in shapes:
-            del wanted["input_ids"]  # samples without tokens
-        for field in header.get("fields", []):
-            check_field(field["name"], field["kind"], message.arrays, rows)
-        for name, shape in wanted.items():
-            if shapes.get(name) != shape:
-                raise _defect(f"array {name} has shape {shapes.get(name)} where {shape} was due")
+        """All batches of a message at once: each hand-over to the consumer may wake it."""
+        header = message.header
+        fields = header.get("fields", [])
+        received = []
+        for batch in message.batches:
+            before, due = self._received, self._step_due()
+            if before is None or batch.step != due:
+                raise _defect(f"step {batch.step} came where step {due} was due")
+            for field in fields:
+                check_field(field["name"], field["kind"], batch.arrays, header["rows"])
+            self._received = after(before, batch.cursor)
+            received.append(Received(batch, self._received, header["length"], fields))
         with self._lock:
-            self._waiting += 1
+            self._waiting += len(received)
             too_many = self._waiting > self._request.credits + 1
         if too_many:
             raise _defect("the sidecar sent more batches than it was asked for")
-        self._received = after(before, header["cursor"])
-        self._items.put(Received(message, self._received))
+        self._items.put(received)
 
     def _step_due(self) -> int:
         """The step that a stream goes on with: after what was received, or after what was asked for."""
@@ -359,8 +370,9 @@ class Connection:
             if credits <= 0:
                 return
             self._credits_owed -= credits
+            step = self._taken_step
             waits_ms, self._waits_ms = self._waits_ms[: wire.CREDITS_MAX], self._waits_ms[wire.CREDITS_MAX :]
-        self._send(dealer, "CREDIT", {"session": self._session, "credits": credits, "waitsMs": waits_ms})
+        self._send(dealer, "CREDIT", {"session": self._session, "credits": credits, "step": step, "waitsMs": waits_ms})
 
     def _send(self, dealer: zmq.Socket[bytes], message_type: str, header: Mapping[str, Any]) -> None:
         # a connecting socket queues a few messages; a full queue means that nobody is there, which the deadline covers

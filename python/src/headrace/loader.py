@@ -279,19 +279,19 @@ class DataLoader:
         return None if self._held.keeper is None else self._held.keeper.pid
 
     def _batch_of(self, received: Received) -> Batch:
-        header = received.message.header
-        fields = received_fields(header.get("fields", []), received.message.arrays)
+        wired = received.batch
+        fields = received_fields(received.fields, wired.arrays)
         self._images.check(fields)
         batch = Batch(
-            received.message.arrays,
-            step=header["step"],
-            tokens=header["tokens"],
-            digest=header["digest"],
+            wired.arrays,
+            step=wired.step,
+            tokens=wired.tokens,
+            digest=wired.digest,
             cursor=received.cursor,
             convert=self._convert,
             mask_boundaries=self._mask_boundaries,
             position_ids=self._position_ids,
-            length=header["length"],
+            length=received.length,
             fields=fields,
             images=self._images,
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import HeadraceError
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"HR"
 SPLITS = ("train", "validation")
 CREDITS_MAX = 64
@@ -24,8 +24,8 @@ HEADER_BYTES_MAX = 1 << 20
 MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "HELLO": (1, ("client", "consumer", "incarnation", "rank", "worldSize", "credits", "expect", "cursors", "split")),
     "WELCOME": (2, ("session", "server", "heartbeatMs", "rows", "length", "padId", "vocabSize", "cursor")),
-    "CREDIT": (3, ("session", "credits", "waitsMs")),
-    "BATCH": (4, ("session", "step", "rows", "length", "tokens", "digest", "cursor", "arrays", "fields")),
+    "CREDIT": (3, ("session", "credits", "step", "waitsMs")),
+    "BATCHES": (4, ("session", "rows", "length", "ids", "batches", "fields")),
     "END": (5, ("session", "step")),
     "ERROR": (6, ("session", "code", "message", "hint", "detail")),
     "PING": (7, ("session",)),
@@ -38,23 +38,40 @@ MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
 _OPTIONAL = frozenset({"split", "fields", "waitsMs"})
 FIELD_KINDS = ("bytes", "text", "numbers")
 _NAMES = {number: name for name, (number, _) in MESSAGES.items()}
-_STRINGS = frozenset({"client", "consumer", "server", "digest", "code", "message", "hint"})
+_STRINGS = frozenset({"client", "consumer", "server", "code", "message", "hint"})
 _OBJECTS = frozenset({"expect", "cursor", "detail", "weights"})
-_LISTS = frozenset({"cursors", "arrays", "fields", "waitsMs"})
+_LISTS = frozenset({"cursors", "batches", "fields", "waitsMs"})
 # what the specification allows beside its own sizes: at least one
 _POSITIVE = frozenset({"heartbeatMs", "rows", "length", "credits"})
 _DTYPES = {name: np.dtype(code) for name, code in (("int32", "<i4"), ("uint8", "|u1"), ("uint16", "<u2"), ("int64", "<i8"), ("float32", "<f4"), ("float64", "<f8"))}
+
+_INT32 = _DTYPES["int32"]
+# source, shard, row, token_start, length, flags
+SEGMENT_FIELDS = 6
 
 Buffer = Union[bytes, memoryview]
 
 
 @dataclass(frozen=True)
+class WireBatch:
+    """A batch of BATCHES. Arrays are read-only and aligned: views of the frames, or copies of small ones."""
+
+    step: int
+    # what is no padding
+    tokens: int
+    digest: str
+    # of the cursor after it, what it says
+    cursor: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
 class Message:
-    """A decoded message: its type's name, the JSON of its header, and the arrays of a BATCH (read-only and aligned: views of the frames, or copies of small ones)."""
+    """A decoded message: its type's name, the JSON of its header, and what a BATCHES holds."""
 
     type: str
     header: dict[str, Any]
-    arrays: dict[str, NDArray[Any]]
+    batches: list[WireBatch]
 
 
 def encode_header(message_type: str, header: Mapping[str, Any]) -> bytes:
@@ -69,11 +86,55 @@ def decode(frames: Sequence[Buffer]) -> Message:
     if not frames:
         raise _bad("it has no frame")
     message_type, header = _decode_header(bytes(frames[0][: HEADER_BYTES_MAX + 1]))
-    described = header["arrays"] if message_type == "BATCH" else []
-    if len(frames) - 1 != len(described):
-        raise _bad(f"{message_type} has {len(frames) - 1} array frames where its header names {len(described)}")
-    arrays = dict(_decode_array(entry, frame) for entry, frame in zip(described, frames[1:]))
-    return Message(message_type, header, arrays)
+    if message_type == "BATCHES":
+        return Message(message_type, header, _decode_batches(header, frames[1:]))
+    if len(frames) > 1:
+        raise _bad(f"{message_type} has {len(frames) - 1} frames after its header")
+    return Message(message_type, header, [])
+
+
+def _decode_batches(header: Mapping[str, Any], frames: Sequence[Buffer]) -> list[WireBatch]:
+    entries = header["batches"]
+    if not entries:
+        raise _bad("BATCHES has no batch")
+    if not all(map(_is_batch, entries)):
+        raise _bad("an entry of BATCHES.batches lacks a key, or has one of the wrong type")
+    due = sum(1 + len(entry["arrays"]) for entry in entries)
+    if len(frames) != due:
+        raise _bad(f"BATCHES has {len(frames)} frames of arrays where its header names {due}")
+    batches, at = [], 0
+    for entry in entries:
+        arrays = _unpack(entry, frames[at], header["rows"], header["length"], header["ids"])
+        own = entry["arrays"]
+        if own:
+            arrays.update(_decode_array(described, frame) for described, frame in zip(own, frames[at + 1 : at + 1 + len(own)]))
+        at += 1 + len(own)
+        batches.append(WireBatch(entry["step"], entry["tokens"], entry["digest"], entry["cursor"], arrays))
+    return batches
+
+
+def _unpack(entry: Mapping[str, Any], frame: Buffer, rows: int, length: int, has_ids: bool) -> dict[str, NDArray[Any]]:
+    """The arrays that every batch has, of the one frame that they lie in."""
+    segments, is_masked = entry["segments"], entry["masked"]
+    if not is_masked and entry["tokens"] != rows * length:
+        raise _bad(f"the batch of step {entry['step']} has padding, and no mask")
+    bounds_at = rows * length if has_ids else 0
+    segments_at = bounds_at + segments + 1
+    mask_at = segments_at + segments * SEGMENT_FIELDS
+    expected = mask_at * _INT32.itemsize + (rows * length if is_masked else 0)
+    if len(frame) != expected:
+        raise _bad(f"the batch of step {entry['step']} has {len(frame)} bytes where its header says {expected}")
+    data = memoryview(frame).toreadonly()
+    numbers = _aligned(np.frombuffer(data, _INT32, mask_at))
+    arrays = {
+        "cu_seqlens": numbers[bounds_at:segments_at],
+        "segments": numbers[segments_at:mask_at].reshape(segments, SEGMENT_FIELDS),
+    }
+    if has_ids:
+        arrays["input_ids"] = numbers[:bounds_at].reshape(rows, length)
+    if is_masked:
+        arrays["loss_mask"] = np.frombuffer(data, np.uint8, offset=mask_at * _INT32.itemsize).reshape(rows, length)
+    return arrays
 
 
 def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
@@ -96,16 +157,30 @@ def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
         value = header.get(key, _MISSING)
         if not (fits(value) or (value is _MISSING and key in _OPTIONAL) or (message_type == "MIX" and value is None)):
             raise _bad(f"{message_type}.{key} is missing or of the wrong type")
-    if message_type == "BATCH" and not _is_delta(header["cursor"]):
-        raise _bad("BATCH.cursor has no step, mixture and lanes")
-    if message_type == "BATCH" and not all(_is_field(entry) for entry in header.get("fields", [])):
-        raise _bad("an entry of BATCH.fields has no name, or an unknown kind")
+    if message_type == "BATCHES" and not all(_is_field(entry) for entry in header.get("fields", [])):
+        raise _bad("an entry of BATCHES.fields has no name, or an unknown kind")
     return message_type, header
 
 
-def _is_delta(cursor: Mapping[str, Any]) -> bool:
-    step, lanes = cursor.get("step"), cursor.get("lanes")
-    return isinstance(step, int) and not isinstance(step, bool) and isinstance(lanes, dict) and isinstance(cursor.get("mixture"), list)
+def _is_batch(entry: object) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    get = entry.get
+    return (
+        all(_is_count(get(key)) for key in ("step", "tokens", "segments"))
+        and isinstance(get("digest"), str)
+        and isinstance(get("masked"), bool)
+        and isinstance(get("arrays"), list)
+        and _is_delta(get("cursor"))
+    )
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0  # which a bool is not
+
+
+def _is_delta(cursor: object) -> bool:
+    return isinstance(cursor, dict) and _is_count(cursor.get("step")) and isinstance(cursor.get("lanes"), dict) and isinstance(cursor.get("mixture"), list)
 
 
 def _is_field(entry: object) -> bool:
@@ -118,6 +193,8 @@ def _check_of(key: str) -> Callable[[object], bool]:
     for keys, kind in ((_STRINGS, str), (_OBJECTS, dict), (_LISTS, list)):
         if key in keys:
             return _kind_check(kind)
+    if key == "ids":
+        return _kind_check(bool)
     if key in ("rank", "worldSize"):
         return lambda value: type(value) is int
     least = 1 if key in _POSITIVE else 0
@@ -145,11 +222,17 @@ def _decode_array(entry: object, frame: Buffer) -> tuple[str, NDArray[Any]]:
     expected = math.prod(shape, start=dtype.itemsize)
     if len(frame) != expected:
         raise _bad(f"array {name} has {len(frame)} bytes where its header says {expected}")
-    array: NDArray[Any] = np.frombuffer(memoryview(frame).toreadonly(), dtype=dtype)
-    if not array.flags.aligned:  # libzmq receives small frames in one buffer, wherever they come to lie
-        array = array.copy()
-        array.setflags(write=False)
+    array = _aligned(np.frombuffer(memoryview(frame).toreadonly(), dtype))
     return name, array if len(shape) == 1 else array.reshape(shape)
+
+
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Itself, or a copy: libzmq receives small frames in one buffer, wherever they come to lie."""
+    if array.flags.aligned:
+        return array
+    copy = array.copy()
+    copy.setflags(write=False)
+    return copy
 
 
 def _bad(problem: str) -> HeadraceError:
