@@ -12,7 +12,7 @@
  * bench/README.md says how to read it.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
@@ -20,8 +20,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startMinio, type Minio } from '../test/support/minio.js';
 import { CONTESTANTS, entriesOf, type Contestant, type Entry, type TokenizerName } from './end-to-end/contestants.js';
-import { makeCorpus, upload, type MadeCorpus } from './end-to-end/corpus.js';
-import { contentFault, LENGTH, orderFault, resumeFault, tallyFault, type Delivery } from './end-to-end/gates.js';
+import { makeCorpus, makeImages, upload, type MadeCorpus, type MadeImages } from './end-to-end/corpus.js';
+import { contentFault, LENGTH, orderFault, resumeFault, samplesFault, tallyFault, type Delivery } from './end-to-end/gates.js';
 import { plotOf, tableOf, type Row } from './end-to-end/report.js';
 import { QUICK, SCENARIOS, type Scenario } from './end-to-end/scenarios.js';
 import { runTrainer, type TrainerRun } from './end-to-end/trainer-run.js';
@@ -82,6 +82,8 @@ function chosen<T extends { readonly name: string }>(list: string | undefined, k
 interface Bench {
   readonly python: string;
   readonly corpus: MadeCorpus;
+  /** Where a scenario asks for them. */
+  readonly images: MadeImages | undefined;
   readonly minio: Minio;
   readonly dir: string;
   readonly indexFile: string | undefined;
@@ -120,27 +122,29 @@ async function main(): Promise<void> {
     throw new Error('the benchmark needs python3 (3.10 or newer), in which its peers run');
   const { cache, python } = JSON.parse(process.env.HEADRACE_BENCH_LOADERS) as { cache: string; python: string };
   const corpus = makeCorpus({ root: ROOT, cacheDir: cache, python, tokenizerFile: TOKENIZER_FILE, megabytes, shards: SHARDS });
+  const hasImages = scenarios.some(({ kind }) => kind === 'images');
+  const images = hasImages ? makeImages({ root: ROOT, cacheDir: cache, python, megabytes, shards: SHARDS }) : undefined;
   const dir = await mkdtemp(path.join(tmpdir(), 'headrace-e2e-'));
   const minio = await startMinio();
   const rows: Row[] = [];
   const versions: Record<string, string> = {};
   let sizes: Record<string, number> = {};
   try {
-    sizes = await upload(corpus, minio, PREFIX);
+    sizes = { ...(await upload(corpus, minio, PREFIX)), ...(images && (await upload(images, minio, PREFIX))) };
     const indexFile = scenarios.some(({ start }) => start === 'index') ? writeIndex(dir, minio) : undefined;
-    const bench: Bench = { python, corpus, minio, dir, indexFile };
+    const bench: Bench = { python, corpus, images, minio, dir, indexFile };
     const gates = new Map<string, Gate>();
     for (const scenario of scenarios) {
       const measured = await measureScenario(bench, scenario, gates);
       rows.push(...measured);
       for (const { runs } of measured) for (const run of runs) Object.assign(versions, run.versions);
-      writeReport(corpus, sizes, versions, rows); // what was measured stays, also where a later scenario fails
+      writeReport({ corpus, images }, sizes, versions, rows); // what was measured stays, also where a later scenario fails
     }
   } finally {
     await minio.stop();
     await rm(dir, { recursive: true, force: true });
   }
-  const file = writeReport(corpus, sizes, versions, rows);
+  const file = writeReport({ corpus, images }, sizes, versions, rows);
   console.log(`\n${readFileSync(`${file}.md`, 'utf8')}\nwritten: ${path.relative(ROOT, file)}.md, .json, -SCENARIO.svg`);
 }
 
@@ -182,7 +186,7 @@ async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<stri
           const run = await measureOnce(bench, scenario, state.entry, endpoint, own);
           state.runs.push(run);
           if (scenario.measure === 'resume') state.refused = resumeFault(run);
-          if (run.isWhole === true) state.refused = tallyFault(run, bench.corpus, scenario.epochs);
+          if (run.isWhole === true) state.refused = tallyFault(run, tallyOf(bench, scenario), scenario.epochs);
         } catch (error) {
           state.refused = failure(error);
         } finally {
@@ -227,7 +231,10 @@ async function passGate(bench: Bench, scenario: Scenario, entry: Entry): Promise
     const request = { ...requestOf(bench, scenario, entry, proxy.endpoint, dir), gateFile };
     const run = await runTrainer({ ...processOf(bench, proxy.endpoint, dir), request, timeoutMs: timeoutMsOf(gateSecondsMax) });
     const fetched = await proxy.counts();
-    const fault = contentFault(readDelivery(gateFile), bench.corpus, entry.contestant.units[scenario.kind], scenario.epochs);
+    const fault =
+      scenario.kind === 'images'
+        ? samplesFault(new BigUint64Array(readWhole(gateFile)), imagesOf(bench).hashes)
+        : contentFault(readDelivery(gateFile), bench.corpus, entry.contestant.units[scenario.kind], scenario.epochs);
     return fault === undefined ? { digest: run.digest, fetched } : { fault };
   } catch (error) {
     return { fault: failure(error) };
@@ -238,11 +245,24 @@ async function passGate(bench: Bench, scenario: Scenario, entry: Entry): Promise
 }
 
 function readDelivery(gateFile: string): Delivery {
-  const asInts = (file: string): Int32Array => {
-    const bytes = readFileSync(file);
-    return new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-  };
-  return { ids: asInts(gateFile), streams: asInts(`${gateFile}.streams`) };
+  return { ids: new Int32Array(readWhole(gateFile)), streams: new Int32Array(readWhole(`${gateFile}.streams`)) };
+}
+
+function readWhole(file: string): ArrayBuffer {
+  const bytes = readFileSync(file);
+  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+}
+
+function imagesOf({ images }: Bench): MadeImages {
+  if (images === undefined) throw new Error('a scenario with images, and none were made');
+  return images;
+}
+
+/** What a whole epoch has: of images, samples and their bytes. */
+function tallyOf(bench: Bench, { kind }: Scenario): { readonly tokens: number; readonly tokenSum: number } {
+  if (kind !== 'images') return bench.corpus;
+  const { samples, bytes } = imagesOf(bench);
+  return { tokens: samples, tokenSum: bytes };
 }
 
 async function measureOnce(bench: Bench, scenario: Scenario, entry: Entry, endpoint: string, dir: string): Promise<TrainerRun> {
@@ -275,8 +295,12 @@ async function measureOnce(bench: Bench, scenario: Scenario, entry: Entry, endpo
   }
 }
 
-function requestOf({ corpus, minio, indexFile }: Bench, scenario: Scenario, entry: Entry, endpoint: string, dir: string): object {
-  const names = (layout: string): string[] => readdirSync(path.join(corpus.dir, `${layout}-${scenario.kind}`)).sort();
+function requestOf(bench: Bench, scenario: Scenario, entry: Entry, endpoint: string, dir: string): object {
+  const { corpus, images, minio, indexFile } = bench;
+  const names = (layout: string): string[] => {
+    const own = [corpus.dir, images?.dir ?? corpus.dir].map((root) => path.join(root, `${layout}-${scenario.kind}`)).find(existsSync);
+    return own === undefined ? [] : readdirSync(own).sort();
+  };
   return {
     module: entry.contestant.module,
     scenario: scenario.kind,
@@ -285,7 +309,7 @@ function requestOf({ corpus, minio, indexFile }: Bench, scenario: Scenario, entr
     workers: entry.contestant.workers,
     cores: availableParallelism(),
     epochs: scenario.epochs,
-    tokensAnEpoch: corpus.tokens,
+    tokensAnEpoch: tallyOf(bench, scenario).tokens,
     secondsMax,
     endpoint,
     bucket: minio.bucket,
@@ -352,7 +376,12 @@ function commandOf(scenario: Scenario, { contestant, tokenizer }: Entry): string
 const started = new Date().toISOString().replace(/[:.]/g, '-');
 
 /** Answers with the path without its ending. */
-function writeReport(corpus: MadeCorpus, sizes: Record<string, number>, versions: Record<string, string>, rows: readonly Row[]): string {
+function writeReport(
+  { corpus, images }: Pick<Bench, 'corpus' | 'images'>,
+  sizes: Record<string, number>,
+  versions: Record<string, string>,
+  rows: readonly Row[],
+): string {
   mkdirSync(RESULTS, { recursive: true });
   const file = path.join(RESULTS, `end-to-end-${started}`);
   const machine = `${cpus()[0].model}, ${availableParallelism()} cores shared with MinIO, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`;
@@ -363,6 +392,9 @@ function writeReport(corpus: MadeCorpus, sizes: Record<string, number>, versions
     '',
     `machine: ${machine}; ${software}`,
     `corpus: ${text}; ${corpus.source}, grown (${(100 * corpus.newWordShare).toFixed(2)} % new words); ${SHARDS} shards`,
+    ...(images === undefined
+      ? []
+      : [`images: ${images.samples} samples of ${(images.bytes / images.samples / 1e3).toFixed(0)} kB on average; ${SHARDS} shards`]),
     `layouts, MB: ${Object.entries(sizes)
       .sort()
       .map(([name, size]) => `${name} ${(size / 1e6).toFixed(1)}`)
@@ -387,6 +419,7 @@ function writeReport(corpus: MadeCorpus, sizes: Record<string, number>, versions
     software,
     versions,
     corpus: { documents: corpus.documents, bytes: corpus.bytes, tokens: corpus.tokens, sizes },
+    ...(images && { images: { samples: images.samples, bytes: images.bytes } }),
     repeats,
     arguments: process.argv.slice(2),
     rows,

@@ -1,7 +1,7 @@
 /** Who runs, how each is configured, and what each claims; bench/README.md says why. */
 import type { Unit } from './gates.js';
 
-export type Kind = 'text' | 'tokens';
+export type Kind = 'text' | 'tokens' | 'images';
 export type TokenizerName = 'own' | 'tokenizers' | 'fastokens';
 
 export interface Contestant {
@@ -17,7 +17,9 @@ export interface Contestant {
   readonly isOrdered: boolean;
   /** Where it has a state to resume from, with text that is packed while streaming and with tokens. */
   readonly resumes: readonly Kind[];
-  readonly units: Readonly<Record<Kind, Unit>>;
+  readonly units: Readonly<Record<'text' | 'tokens', Unit>>;
+  /** Serves samples of images and captions. */
+  readonly images?: true;
   /** Ends processes without an account: what they used is in no sum. */
   readonly hidesCpu?: true;
   readonly how: string;
@@ -30,6 +32,7 @@ export const CONTESTANTS: readonly Contestant[] = [
   {
     name: 'headrace',
     module: 'headrace_loader',
+    images: true,
     tokenizers: ['own'],
     workers: 0,
     shuffles: true,
@@ -41,6 +44,7 @@ export const CONTESTANTS: readonly Contestant[] = [
   {
     name: 'mds',
     module: 'mds',
+    images: true,
     tokenizers: BOTH,
     workers: 2,
     shuffles: true,
@@ -52,6 +56,7 @@ export const CONTESTANTS: readonly Contestant[] = [
   {
     name: 'litdata',
     module: 'litdata_loader',
+    images: true,
     tokenizers: BOTH,
     workers: 1,
     shuffles: true,
@@ -63,6 +68,7 @@ export const CONTESTANTS: readonly Contestant[] = [
   {
     name: 'litdata-inprocess',
     module: 'litdata_loader',
+    images: true,
     tokenizers: BOTH,
     workers: 0,
     shuffles: true,
@@ -74,6 +80,7 @@ export const CONTESTANTS: readonly Contestant[] = [
   {
     name: 'webdataset',
     module: 'wds',
+    images: true,
     tokenizers: BOTH,
     workers: 2,
     shuffles: true,
@@ -138,7 +145,8 @@ export interface Entry {
 
 export function entriesOf(contestants: readonly Contestant[], kind: Kind, wanted: readonly TokenizerName[]): Entry[] {
   return contestants.flatMap((contestant): Entry[] => {
-    if (kind === 'tokens') return [{ contestant, tokenizer: undefined, label: contestant.name }];
+    if (kind === 'images' && contestant.images !== true) return [];
+    if (kind !== 'text') return [{ contestant, tokenizer: undefined, label: contestant.name }];
     return contestant.tokenizers
       .filter((tokenizer) => tokenizer === 'own' || wanted.includes(tokenizer))
       .map((tokenizer) => ({ contestant, tokenizer, label: tokenizer === 'own' ? contestant.name : `${contestant.name} + ${tokenizer}` }));

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ SEED = 17
 
 # a batch [ROWS, LENGTH] of int32, and the stream that each of its rows belongs to: rows of one stream, in order, are joined documents
 Delivered = tuple[Any, Any]
+# of image-text: samples a batch, each an image (anything with its bytes) and a caption
+SAMPLES = 64
+Samples = Sequence[tuple[Any, Any]]
 Encode = Callable[[list[str]], "np.ndarray[Any, Any]"]
 
 
@@ -69,6 +73,25 @@ def with_eos(ids: np.ndarray[Any, Any], bounds: np.ndarray[Any, Any]) -> np.ndar
     joined[ends] = EOS
     joined[of_text] = ids
     return joined
+
+
+def sample_hash(image: Any, caption: Any) -> int:
+    text = caption.encode() if isinstance(caption, str) else bytes(caption)
+    digest = hashlib.blake2b(image, digest_size=8)
+    digest.update(len(text).to_bytes(8, "little") + text)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def in_batches(samples: Iterable[tuple[Any, Any]]) -> Iterator[Samples]:
+    """The last one has what is left."""
+    held: list[tuple[Any, Any]] = []
+    for sample in samples:
+        held.append(sample)
+        if len(held) == SAMPLES:
+            yield held
+            held = []
+    if held:
+        yield held
 
 
 def encoded(documents: Iterable[str], encode: Encode) -> Iterator[np.ndarray[Any, Any]]:

@@ -12,6 +12,10 @@ import type { Corpus } from './gates.js';
 const VERSION = 2;
 const UPLOADS_AT_ONCE = 4;
 const LAYOUT = /^(?:parquet|tar|mds|litdata)-/;
+/** Raise it when images.py writes something else. */
+const IMAGES_VERSION = 1;
+/** Images of so many bytes for each of text: the smallest corpus that lasts as long. */
+const IMAGES_A_TEXT = 5;
 
 export interface MadeCorpus extends Corpus {
   readonly dir: string;
@@ -63,8 +67,35 @@ export function makeCorpus({ root, cacheDir, python, tokenizerFile, megabytes, s
   return { ...facts, dir, ids, source: text.info.source, newWordShare: text.info.newWordShare };
 }
 
+export interface MadeImages {
+  readonly dir: string;
+  readonly samples: number;
+  /** Of images and captions. */
+  readonly bytes: number;
+  /** Of each sample, ascending. */
+  readonly hashes: BigUint64Array;
+}
+
+export function makeImages({ root, cacheDir, python, megabytes, shards }: Omit<CorpusRequest, 'tokenizerFile'>): MadeImages {
+  const size = IMAGES_A_TEXT * megabytes;
+  const dir = path.join(cacheDir, 'end-to-end', `images-${IMAGES_VERSION}-${size}-${shards}`);
+  if (!existsSync(path.join(dir, 'images.json'))) {
+    console.log(`writing ${size} MB of images in every layout …`);
+    const making = `${dir}.${process.pid}`;
+    mkdirSync(making, { recursive: true });
+    const script = path.join(root, 'bench', 'end-to-end', 'images.py');
+    const made = execFileSync(python, [script, making, String(size), String(shards)], { encoding: 'utf8' });
+    writeFileSync(path.join(making, 'images.json'), made.trim().split('\n').at(-1)!);
+    rmSync(dir, { recursive: true, force: true });
+    renameSync(making, dir);
+  }
+  const facts = JSON.parse(readFileSync(path.join(dir, 'images.json'), 'utf8')) as Pick<MadeImages, 'samples' | 'bytes'>;
+  const stored = readFileSync(path.join(dir, 'images.hashes'));
+  return { ...facts, dir, hashes: new BigUint64Array(stored.buffer.slice(stored.byteOffset, stored.byteOffset + stored.byteLength)) };
+}
+
 /** Below `prefix`; answers with the bytes of each layout. */
-export async function upload(corpus: MadeCorpus, minio: Minio, prefix: string): Promise<Record<string, number>> {
+export async function upload(corpus: { readonly dir: string }, minio: Minio, prefix: string): Promise<Record<string, number>> {
   const sizes: Record<string, number> = {};
   const files = readdirSync(corpus.dir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && LAYOUT.test(path.relative(corpus.dir, entry.parentPath)))

@@ -35,6 +35,22 @@ export function contentFault(delivery: Delivery, corpus: Corpus, unit: Unit, epo
   return faults.length === 0 ? undefined : faults.join(', ');
 }
 
+/** As `contentFault`, of image-text: `hashes` of the samples as they came, and of all samples, ascending. */
+export function samplesFault(delivered: BigUint64Array, expected: BigUint64Array): string | undefined {
+  const counts = new Map<number, number>();
+  const ordinals = new Map<bigint, number>();
+  const ordinal = (hash: bigint): number => {
+    const known = ordinals.get(hash) ?? ordinals.size;
+    ordinals.set(hash, known);
+    return known;
+  };
+  const wanted = new Map<number, number>();
+  for (const hash of expected) add(wanted, ordinal(hash));
+  for (const hash of delivered) add(counts, ordinal(hash));
+  const faults = [...difference(counts, wanted, 1, 'samples')];
+  return faults.length === 0 ? undefined : faults.join(', ');
+}
+
 /** Why runs of a loader that claims one order are no such; undefined where they agree. */
 export function orderFault(digests: readonly string[]): string | undefined {
   const distinct = new Set(digests).size;
@@ -115,7 +131,7 @@ function* difference(
   found: ReadonlyMap<number, number>,
   expected: ReadonlyMap<number, number>,
   epochs: number,
-  unit: Unit,
+  unit: Unit | 'samples',
 ): Generator<string> {
   let missing = 0;
   let repeated = 0;

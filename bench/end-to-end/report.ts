@@ -36,10 +36,22 @@ const CPU: Column = {
 const CPU_WHOLE: Column = { title: '… start and imports included', values: (run) => run.cpuSecondsWhole / (run.tokens / 1e6) };
 const CPUS: readonly Column[] = [CPU, CPU_WHOLE];
 const PSS: Column = { title: 'peak PSS, MiB', values: (run) => run.pssPeakMiB };
+const SAMPLES: Column = { title: 'samples/s', values: (run) => (run.tokensTimed ?? NaN) / (run.seconds ?? NaN) };
+/** Of samples, `tokens` counts them, and `tokenSum` their bytes. */
+const MEGABYTES: Column = { title: 'MB/s', values: (run) => (SAMPLES.values(run) * run.tokenSum) / run.tokens / 1e6 };
+const MEGABYTES_AFTER_IMPORTS: Column = {
+  title: '… all samples, since the imports',
+  values: (run) => run.tokenSum / ((run.firstBatchAfterImports ?? NaN) + (run.seconds ?? NaN)) / 1e6,
+};
+const CPU_OF_SAMPLES: Column = {
+  title: 'CPU-s a GB (whole tree, first batch to last)',
+  values: (run) => ((run.cpuSeconds ?? NaN) * 1e9) / (((run.tokensTimed ?? NaN) * run.tokenSum) / run.tokens),
+};
 const FIRST: Column = { title: 's, process start to first batch', values: (run) => run.firstBatchSeconds ?? NaN };
 const FIRST_AFTER: Column = { title: '… after imports', values: (run) => run.firstBatchAfterImports ?? NaN };
 const wait = (title: string, of: (waits: readonly number[]) => number): Column => ({ title, values: (run) => of(run.waitsMs ?? []) });
 
+const OF_IMAGES = [SAMPLES, MEGABYTES, MEGABYTES_AFTER_IMPORTS, CPU_OF_SAMPLES, PSS, FIRST];
 const COLUMNS: Readonly<Record<Scenario['measure'], readonly Column[]>> = {
   rate: [RATE, RATE_AFTER_IMPORTS, CPU, CPU_WHOLE, PSS, FIRST],
   'first-batch': [FIRST, FIRST_AFTER, PSS],
@@ -55,12 +67,17 @@ const COLUMNS: Readonly<Record<Scenario['measure'], readonly Column[]>> = {
 
 /** The figure that a scenario is about: what is plotted, and compared. */
 function leading(scenario: Scenario): Column {
-  return COLUMNS[scenario.measure][0];
+  return columnsOf(scenario)[0];
+}
+
+function columnsOf({ measure, kind, epochs }: Scenario): readonly Column[] {
+  if (kind === 'images') return OF_IMAGES;
+  // with two epochs only the second is timed
+  return COLUMNS[measure].filter((column) => epochs === 1 || column !== RATE_AFTER_IMPORTS);
 }
 
 export function tableOf(scenario: Scenario, rows: readonly Row[]): string {
-  // with two epochs only the second is timed
-  const columns = COLUMNS[scenario.measure].filter((column) => scenario.epochs === 1 || column !== RATE_AFTER_IMPORTS);
+  const columns = columnsOf(scenario);
   const own = rows.find(({ entry }) => entry.contestant.name === 'headrace');
   const hasRequests = rows.some(({ fetched }) => fetched !== undefined);
   const titles = [

@@ -30,7 +30,7 @@ const FAULTY: ProxyOptions = { ...FAR, faults: { seed: 1, refused: 0.01, resets:
 
 const COMMON = { epochs: 1, start: 'cold' } as const;
 
-function resume(kind: Kind, resumeShare: number): Scenario {
+function resume(kind: 'text' | 'tokens', resumeShare: number): Scenario {
   const percent = Math.round(100 * resumeShare);
   return {
     ...COMMON,
@@ -46,6 +46,14 @@ function resume(kind: Kind, resumeShare: number): Scenario {
 export const SCENARIOS: readonly Scenario[] = [
   { ...COMMON, name: 'raw', title: 'Raw text → packed batches, first epoch', kind: 'text', measure: 'rate', tokenizers: BOTH },
   { ...COMMON, name: 'tokens', title: 'Token column → packed batches', kind: 'tokens', measure: 'rate', tokenizers: FAST },
+  {
+    ...COMMON,
+    name: 'images',
+    title: 'Images and captions of WebDataset → batches of 64 samples, bytes as they are stored',
+    kind: 'images',
+    measure: 'rate',
+    tokenizers: FAST,
+  },
   {
     ...COMMON,
     name: 'second-epoch',

@@ -21,7 +21,7 @@ from typing import Any
 STARTED = time.monotonic()
 
 import numpy as np  # noqa: E402
-from contract import BATCH_TOKENS, PAD, ROWS  # noqa: E402
+from contract import BATCH_TOKENS, PAD, ROWS, sample_hash  # noqa: E402
 from process_tree import tree_cpu_seconds  # noqa: E402
 
 DIGEST_FACTOR = 1_000_003
@@ -50,13 +50,34 @@ class Tally:
         return array
 
 
+class SampleTally(Tally):
+    """Of image-text: samples in place of tokens, and their bytes in place of the tokens' sum."""
+
+    def add(self, batch: Any) -> Any:
+        own = 0
+        for image, caption in batch:
+            # what a trainer reads first; all of them would be decoding, which costs more than any loader
+            own += len(image) + len(caption.encode() if isinstance(caption, str) else caption)
+            self.digest = (self.digest * DIGEST_FACTOR + len(image) + image[2]) & DIGEST_BITS
+        self.batches += 1
+        self.tokens += len(batch)
+        self.token_sum += own
+        return batch
+
+
 def main(request: dict[str, Any]) -> dict[str, Any]:
     contestant = importlib.import_module(f"peers.{request['module']}")
     imported = time.monotonic()
-    tally = Tally()
+    has_images = request["scenario"] == "images"
+    tally = SampleTally() if has_images else Tally()
     answer: dict[str, Any] = {"versions": contestant.VERSIONS, "importSeconds": imported - STARTED}
-    stream = iter(()) if "resume" in request else contestant.batches(request)
-    if "gateFile" in request:
+    # as (batch, streams of its rows), which samples have none of
+    stream = iter(()) if "resume" in request else ((batch, None) for batch in contestant.samples(request)) if has_images else contestant.batches(request)
+    if "gateFile" in request and has_images:
+        with open(request["gateFile"], "wb") as hashes:
+            for batch, _ in stream:
+                hashes.write(np.array([sample_hash(*sample) for sample in tally.add(batch)], "<u8"))
+    elif "gateFile" in request:
         with open(request["gateFile"], "wb") as rows, open(f"{request['gateFile']}.streams", "wb") as streams:
             for batch, of_rows in stream:
                 rows.write(np.ascontiguousarray(tally.add(batch)))

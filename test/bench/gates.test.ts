@@ -7,6 +7,7 @@ import {
   orderFault,
   PAD,
   resumeFault,
+  samplesFault,
   tallyFault,
   type Corpus,
   type Delivery,
@@ -146,5 +147,22 @@ describe('the gates of runs', () => {
     expect(orderFault(['a', 'a', 'a'])).toBeUndefined();
     expect(orderFault([])).toBeUndefined();
     expect(orderFault(['a', 'b', 'a'])).toBe('claims one order, but 3 runs had 2');
+  });
+});
+
+describe('the gate of samples', () => {
+  const hashes = BigUint64Array.of(3n, 5n, 5n, 2n ** 63n + 9n);
+
+  it('takes each sample once, in any order', () => {
+    expect(samplesFault(BigUint64Array.from([...hashes].reverse()), hashes)).toBeUndefined();
+  });
+
+  it.each([
+    [[3n, 5n, 5n], '1 samples missing'],
+    [[3n, 5n, 2n ** 63n + 9n], '1 samples missing'],
+    [[...hashes, 5n], '1 samples too many'],
+    [[3n, 5n, 5n, 2n ** 63n + 10n], '1 samples missing, 1 samples that are not in the corpus'],
+  ])('finds what is wrong with %s: %s', (delivered, fault) => {
+    expect(samplesFault(BigUint64Array.from(delivered), hashes)).toBe(fault);
   });
 });

@@ -98,6 +98,14 @@ describe('the report', () => {
     expect(plotOf(raw, [own, wrong])).not.toContain('mds');
   });
 
+  it('counts samples and their bytes where there are images', () => {
+    const images = SCENARIOS.find(({ kind }) => kind === 'images')!;
+    const run = { ...runOf(500), tokens: 1000, tokenSum: 60_000_000 }; // 500 samples a second of 60 kB, in 2 s
+    const table = tableOf(images, [{ ...own, scenario: images, runs: [run] }]);
+    expect(table).toMatch(/samples\/s \| MB\/s \|/);
+    expect(table).toContain('| headrace | 500 | 30.0 | 24.0 | 66.7 | 512 |');
+  });
+
   it('has no plot where nobody passed', () => {
     expect(plotOf(raw, [wrong])).toBeUndefined();
   });

@@ -11,7 +11,7 @@ from typing import Any
 import headrace
 import numpy as np
 import torch  # every trainer here has it
-from contract import LENGTH, PAD, ROWS, SEED, Delivered
+from contract import LENGTH, PAD, ROWS, SAMPLES, SEED, Delivered, Samples
 
 VERSIONS = {"headrace": headrace.__version__, "torch": torch.__version__}
 
@@ -51,6 +51,14 @@ def batches(request: dict[str, Any]) -> Iterator[Delivered]:
             yield batch["input_ids"], rows.streams(batch) if "gateFile" in request else unknown
 
 
+def samples(request: dict[str, Any]) -> Iterator[Samples]:
+    with _loader(request) as loader:
+        for batch in loader:
+            fields = batch.fields
+            # samples without tokens count as one each; what fills up the last batch is behind them
+            yield list(zip(fields["image"], fields["caption"]))[: batch.tokens]
+
+
 def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Callable[[], Any]]:
     loader = _loader(request)
     if state is not None:
@@ -60,16 +68,13 @@ def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Calla
 
 def _loader(request: dict[str, Any]) -> headrace.DataLoader:
     bucket = f"s3://{request['bucket']}/{request['prefix']}"
-    is_text = request["scenario"] == "text"
-    source = {"uri": f"{bucket}/parquet-text/"} if is_text else {"uri": f"{bucket}/parquet-tokens/", "tokens": "input_ids"}
+    source, rest = _of_scenario(bucket, request)
     if "index" in request:
         source["index"] = request["index"]
     config = {
         "seed": SEED,
         "sources": {"data": source},
-        **({"tokenizer": {"file": request["tokenizerFile"]}} if is_text else {}),
-        "sequence": {"length": LENGTH, "padId": PAD},
-        "batch": {"size": ROWS, "lanes": ROWS},
+        **rest,
         "epochs": request["epochs"],
         "last": "pad",
         "storage": {"s3": {"endpoint": request["endpoint"], "forcePathStyle": True}},
@@ -82,3 +87,14 @@ def _loader(request: dict[str, Any]) -> headrace.DataLoader:
         json.dump(config, out)  # which is YAML
     # numpy: int32 as it was sent, like the peers' batches; as torch tensors ids are int64
     return headrace.DataLoader(file, rank=0, world_size=1, command=request["sidecar"], prefetch=16, tensors="numpy")
+
+
+def _of_scenario(bucket: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The source, and what the configuration says beside it."""
+    packed = {"sequence": {"length": LENGTH, "padId": PAD}, "batch": {"size": ROWS, "lanes": ROWS}}
+    if request["scenario"] == "text":
+        return {"uri": f"{bucket}/parquet-text/"}, {"tokenizer": {"file": request["tokenizerFile"]}, **packed}
+    if request["scenario"] == "tokens":
+        return {"uri": f"{bucket}/parquet-tokens/", "tokens": "input_ids"}, packed
+    source = {"uri": f"{bucket}/tar-images/", "fields": {"image": "jpg", "caption": "txt"}}
+    return source, {"sequence": "none", "batch": {"size": SAMPLES}}

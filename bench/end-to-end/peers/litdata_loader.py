@@ -11,7 +11,7 @@ os.environ["AWS_ALLOW_HTTP"] = "true"  # before obstore looks
 import litdata  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from contract import LENGTH, MESSAGE_BATCHES, PAD, ROWS, SEED, Delivered, delivered, packed  # noqa: E402
+from contract import LENGTH, MESSAGE_BATCHES, PAD, ROWS, SAMPLES, SEED, Delivered, Samples, delivered, in_batches, packed  # noqa: E402
 from litdata import StreamingDataLoader, StreamingDataset, TokensLoader  # noqa: E402
 from torch_workers import ids_of  # noqa: E402
 
@@ -95,6 +95,18 @@ def batches(request: dict[str, Any]) -> Iterator[Delivered]:
             streams = np.full(ROWS, int(worker), np.int32)
             for batch in message:
                 yield batch, streams
+
+
+def samples(request: dict[str, Any]) -> Iterator[Samples]:
+    dataset = _dataset(StreamingDataset, request)
+    if request["workers"] == 0:
+        yield from in_batches((item["image"], item["caption"]) for item in dataset)
+        return
+    yield from StreamingDataLoader(dataset, batch_size=SAMPLES, collate_fn=_as_pairs, num_workers=request["workers"], prefetch_factor=4)
+
+
+def _as_pairs(items: list[Any]) -> Samples:
+    return [(item["image"], item["caption"]) for item in items]
 
 
 def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Callable[[], Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from contract import ROWS, SEED, Delivered
+from contract import ROWS, SAMPLES, SEED, Delivered, Samples
 from torch_workers import through_workers
 
 
@@ -53,6 +53,15 @@ def batches(request: dict[str, Any]) -> Iterator[Delivered]:
 
     for _ in range(request["epochs"]):
         yield from through_workers(parts, request)
+
+
+def samples(request: dict[str, Any]) -> Iterator[Samples]:
+    loader = StreamingDataLoader(_dataset(request, "mds-images", SAMPLES), batch_size=SAMPLES, num_workers=request["workers"], collate_fn=_as_pairs)
+    yield from loader
+
+
+def _as_pairs(items: list[Any]) -> Samples:
+    return [(item["image"], item["caption"]) for item in items]
 
 
 def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Callable[[], Any]]:
