@@ -44,7 +44,7 @@ export function buildBatch(sequences: readonly Sequence[], length: number, { fie
     inputIds,
     cuSeqlens,
     segments,
-    ...(fields && { fields: buildFields(sequences, fields) }),
+    ...(fields && { fields: buildFields(sequences, fields, memory) }),
   });
 }
 

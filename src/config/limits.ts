@@ -234,6 +234,11 @@ export const LIMITS = {
   /** … and their bytes. */
   retainedBytesMax: 128 * 2 ** 20,
 
+  /** Memory of a stream's sent batches that waits for later ones: what sixteen batches of images in flight come back as. */
+  batchMemoryBytesMax: 64 * 2 ** 20,
+  /** … in so many pieces: of as many batches as a client may have asked for, with some fields each. */
+  batchMemoryBuffersMax: 256,
+
   /** Byte ranges kept on disk: the text column of 100 GB of Parquet, and a small part of a node's NVMe. */
   cacheBytesDefault: '50GiB',
 

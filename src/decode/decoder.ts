@@ -105,9 +105,14 @@ export interface WorkerHalf<Slice extends FetchedSlice = FetchedSlice, Beside ex
   beside(beside: Beside): BesideColumns;
 }
 
-/** A field of the rows of a slice, decoded: of each row the bytes that are served. Arrays are views that the caller may read until it drops them. */
+/**
+ * A field of the rows of a slice, decoded: of each row the bytes that are served (`valueOfRow`). Arrays are views that the caller may read until the slice's
+ * memory is given back.
+ */
 export interface FieldRows {
   readonly name: string;
+  /** By row, where values are large and lie apart: there is nothing in `bytes` then. */
+  readonly values?: readonly Uint8Array[] | undefined;
   readonly bytes: Uint8Array;
   /** [rows + 1] byte positions into `bytes`; `undefined`: each row has `rowBytes`. */
   readonly bounds: Int32Array | undefined;

@@ -9,6 +9,12 @@ import type { FieldRows } from './decoder.js';
 import type { StoredNumber } from './field-types.js';
 import { halfValue } from './half-float.js';
 
+/** A view of the row's value. */
+export function valueOfRow({ values, bytes, bounds, rowBytes }: FieldRows, row: number): Uint8Array {
+  if (values !== undefined) return values[row];
+  return bounds === undefined ? bytes.subarray(row * rowBytes, (row + 1) * rowBytes) : bytes.subarray(bounds[row], bounds[row + 1]);
+}
+
 /** As they are served; `size` of lists, null: no list. */
 export interface NumberField {
   readonly name: string;

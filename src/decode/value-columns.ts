@@ -9,6 +9,7 @@ import { bytesOfNumbers, describeField, numbersOf, type FieldDtype, type FieldNu
 import { columnsOf, truthsOf, TRUE, type Filter, type Operand } from '../core/filter/filter.js';
 import type { ColumnType, ColumnValue } from '../core/filter/operand.js';
 import { HeadraceError } from '../core/errors.js';
+import { rawBytes } from '../core/raw-memory.js';
 import { checkComparable } from './comparable.js';
 import type { FieldRows, FilterColumn } from './decoder.js';
 
@@ -27,10 +28,24 @@ export interface BadRow {
 
 type Numbers = Extract<FieldType, { kind: 'numbers' }>;
 
-/** The field of `rows` rows. Numbers are exact, or their row is a bad one; floats are rounded to what their type holds. */
-export function fieldRowsOf(name: string, type: FieldType, rows: number, valueAt: (row: number) => RowValue): FieldRows {
-  return type.kind === 'numbers' ? numberRows(name, type, rows, valueAt) : byteRows(name, rows, valueAt);
+export interface FieldRowsOptions {
+  /** Values in bytes are views of the slice, which need not be copied while its memory is there. */
+  readonly areViews?: boolean;
 }
+
+/** The field of `rows` rows. Numbers are exact, or their row is a bad one; floats are rounded to what their type holds. */
+export function fieldRowsOf(
+  name: string,
+  type: FieldType,
+  rows: number,
+  valueAt: (row: number) => RowValue,
+  { areViews = false }: FieldRowsOptions = {},
+): FieldRows {
+  return type.kind === 'numbers' ? numberRows(name, type, rows, valueAt) : byteRows(name, rows, valueAt, areViews);
+}
+
+/** Of larger values on average, views of them are less than a copy. */
+const COPIED_BYTES_MAX = 1024;
 
 /** Marks rows that cannot be served, and keeps what is wrong with those that say it. */
 class BadRows {
@@ -56,7 +71,7 @@ class BadRows {
   }
 }
 
-function byteRows(name: string, rows: number, valueAt: (row: number) => RowValue): FieldRows {
+function byteRows(name: string, rows: number, valueAt: (row: number) => RowValue, areViews: boolean): FieldRows {
   const bounds = new Int32Array(rows + 1);
   const parts: Uint8Array[] = [];
   const bad = new BadRows(rows);
@@ -64,25 +79,31 @@ function byteRows(name: string, rows: number, valueAt: (row: number) => RowValue
     const value = valueAt(row);
     const bytes = bytesOfText(value);
     if (bytes === undefined) bad.add(row, value);
-    else parts.push(bytes);
+    parts.push(bytes ?? NO_BYTES);
     bounds[row + 1] = bounds[row] + (bytes?.length ?? 0);
   }
-  const bytes = new Uint8Array(bounds[rows]);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
+  const isLeft = areViews && bounds[rows] > COPIED_BYTES_MAX * rows;
   return {
     name,
-    bytes,
-    bounds,
+    ...(isLeft ? { values: parts, bytes: NO_BYTES, bounds: undefined } : { bytes: joined(parts, bounds[rows]), bounds }),
     rowBytes: 0,
     valid: bad.valid,
     nulls: bad.nulls,
     problem: 'is missing, null, or no text',
     problems: bad.problems,
   };
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+function joined(parts: readonly Uint8Array[], total: number): Uint8Array {
+  const bytes = new Uint8Array(rawBytes(total));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }
 
 function numberRows(name: string, type: Numbers, rows: number, valueAt: (row: number) => RowValue): FieldRows {
@@ -208,14 +229,12 @@ export function filterColumnOf({ column, as }: ComparedColumn, valueAt: (row: nu
   };
 }
 
-const NO_TEXT = new Uint8Array(0);
-
 const COMPARED: Readonly<Record<ComparedColumn['as'], (value: RowValue) => ColumnValue>> = {
   text: (value) => bytesOfText(value) ?? null,
   number: (value) => (typeof value === 'number' || typeof value === 'bigint' ? Number(value) : null),
   boolean: (value) => (typeof value === 'boolean' ? value : null),
   // whatever it is, it is not null
-  any: (value) => (value === undefined || value === null || isBad(value) ? null : NO_TEXT),
+  any: (value) => (value === undefined || value === null || isBad(value) ? null : NO_BYTES),
 };
 
 const NUMERAL = /^[ \t]*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*$/;

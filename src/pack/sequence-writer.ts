@@ -1,6 +1,6 @@
 /** Collects packed sequences into the arrays that cross from a worker to the main thread. */
 import { createHash } from 'node:crypto';
-import { rawInt32 } from '../core/raw-memory.js';
+import { rawBytes, rawInt32 } from '../core/raw-memory.js';
 import {
   DIGEST_BYTES,
   SEGMENT_FIELDS,
@@ -154,7 +154,7 @@ export class SequenceWriter {
 
 function joinFields(samples: readonly (readonly Uint8Array[])[], total: number): ChunkFields {
   const count = samples[0].length;
-  const bytes = new Uint8Array(total);
+  const bytes = new Uint8Array(rawBytes(total));
   const bounds = new Float64Array(samples.length * count + 1);
   let at = 0;
   let next = 1;

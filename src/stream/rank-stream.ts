@@ -1,6 +1,7 @@
 /** The streams of ranks over shared assemblers: a rank gets its slots of each step, wherever another rank stands. */
 import { BatchMemory } from '../batch/batch-memory.js';
 import { buildBatch } from '../batch/batch.js';
+import { buffersOfFields } from '../batch/fields.js';
 import { LIMITS } from '../config/limits.js';
 import type { BatchArrays } from '../core/batch-arrays.js';
 import { paddingOfField, type Field } from '../core/fields.js';
@@ -110,7 +111,7 @@ export class StreamHub {
     let cursor: Cursor = { version: CURSOR_VERSION, step, plan, mixture, lanes };
     let shared = this.#join(cursor, computed, stepsEnd);
     let closed = false;
-    const memory = new BatchMemory(LIMITS.creditsMax);
+    const memory = new BatchMemory(LIMITS.batchMemoryBuffersMax, LIMITS.batchMemoryBytesMax);
 
     // as a call, so that the compiler does not think that waiting changes nothing
     const isClosed = (): boolean => closed;
@@ -139,7 +140,9 @@ export class StreamHub {
     return {
       start: cursor,
       next,
-      giveBack: ({ inputIds }) => memory.giveBack(inputIds.buffer),
+      giveBack: ({ inputIds, fields = {} }) => {
+        for (const buffer of [inputIds.buffer, ...buffersOfFields(fields)]) memory.giveBack(buffer);
+      },
       close,
       get stalls() {
         return shared.stalls.times;

@@ -1,5 +1,6 @@
 /** The rows of one window as samples, in a worker: their tokens, where the source serves any, and the bytes of their fields. */
 import type { FieldRows } from '../decode/decoder.js';
+import { valueOfRow } from '../decode/field-rows.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
 import type { WindowPayload } from './messages.js';
 import type { RecordDocuments } from './record-documents.js';
@@ -54,15 +55,11 @@ export class WindowSamples implements DocumentSource {
   }
 
   #valuesOf(field: FieldRows, index: number): readonly Uint8Array[] {
-    if (!this.#optional.has(field.name)) return [bytesOfRow(field, index)];
-    return this.#isAbsent(field, index) ? [new Uint8Array(field.rowBytes), ABSENT] : [bytesOfRow(field, index), PRESENT];
+    if (!this.#optional.has(field.name)) return [valueOfRow(field, index)];
+    return this.#isAbsent(field, index) ? [new Uint8Array(field.rowBytes), ABSENT] : [valueOfRow(field, index), PRESENT];
   }
 
   tokens(document: number): Int32Array {
     return this.#documents.tokens(document);
   }
-}
-
-function bytesOfRow({ bytes, bounds, rowBytes }: FieldRows, row: number): Uint8Array {
-  return bounds === undefined ? bytes.subarray(row * rowBytes, (row + 1) * rowBytes) : bytes.subarray(bounds[row], bounds[row + 1]);
 }

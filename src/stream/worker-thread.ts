@@ -2,6 +2,8 @@
 import { parentPort } from 'node:worker_threads';
 import { LIMITS } from '../config/limits.js';
 import { toErrorRecord } from '../core/errors.js';
+import { releaseBuffer } from '../core/raw-memory.js';
+import { buffersOf } from '../decode/buffers.js';
 import { scanBytes } from '../decode/scan.js';
 import { loadSliceDecoder, type SliceDecoder } from '../decode/slice-decoder.js';
 import { createPacker } from '../pack/create-packer.js';
@@ -192,6 +194,13 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   };
 }
 
+/** What was made of its bytes has been copied, and sent. */
+function closeWindow(window: OpenWindow | undefined): void {
+  if (window === undefined) return;
+  window.documents?.close();
+  for (const { encoded, beside } of window.payload.slices) for (const buffer of buffersOf(encoded, beside)) releaseBuffer(buffer);
+}
+
 function serve(): void {
   const port = parentPort;
   if (port === null) throw new Error('worker-thread.js runs in a worker thread only');
@@ -241,7 +250,7 @@ function serve(): void {
         if (request.payload.kind === 'tokens') setImmediate(decodeAhead, request.window, tools);
         return;
       case 'close':
-        windows.get(request.window)?.documents?.close();
+        closeWindow(windows.get(request.window));
         windows.delete(request.window);
         return;
       case 'scan':

@@ -12,6 +12,7 @@ import type { Filter } from '../../src/core/filter/filter.js';
 import type { Shard } from '../../src/core/shard.js';
 import { createArrowDecoder } from '../../src/decode/arrow/block-reader.js';
 import type { BlockReader, ColumnRequest, Decoder, FieldRows } from '../../src/decode/decoder.js';
+import { valueOfRow } from '../../src/decode/field-rows.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
 import { fatesOf, ROW_TAKEN, type RowSelection } from '../../src/select/selection.js';
@@ -96,11 +97,11 @@ describe.skipIf(PYTHON === undefined)(`one table as Parquet and as Arrow, by pya
     return found;
   }
 
-  function rowsOf({ bytes, bounds, rowBytes, valid, problem }: FieldRows, rows: number): (string | null)[] {
-    return Array.from({ length: rows }, (_, row) => {
-      const [start, end] = bounds === undefined ? [row * rowBytes, (row + 1) * rowBytes] : [bounds[row], bounds[row + 1]];
-      return valid?.[row] === 0 ? `null: ${problem}` : Buffer.from(bytes.subarray(start, end)).toString('hex');
-    });
+  function rowsOf(field: FieldRows, rows: number): (string | null)[] {
+    const { valid, problem } = field;
+    return Array.from({ length: rows }, (_, row) =>
+      valid?.[row] === 0 ? `null: ${problem}` : Buffer.from(valueOfRow(field, row)).toString('hex'),
+    );
   }
 
   it('fields have the same types and bytes', async () => {

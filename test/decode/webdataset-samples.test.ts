@@ -9,6 +9,7 @@ import { HeadraceError } from '../../src/core/errors.js';
 import { describeField, type FieldRequest } from '../../src/core/fields.js';
 import type { Block, Shard } from '../../src/core/shard.js';
 import type { ColumnRequest, FieldRows, RecordRows } from '../../src/decode/decoder.js';
+import { valueOfRow } from '../../src/decode/field-rows.js';
 import { scanHere } from '../../src/decode/scan.js';
 import { createWebDatasetDecoder } from '../../src/decode/webdataset/block-reader.js';
 import { decodeTarFields, decodeTarFilter, decodeTarSlice } from '../../src/decode/webdataset/decode-slice.js';
@@ -61,10 +62,8 @@ async function slicesOf(store: Store, shard: Shard, sliceRows: number): Promise<
   return slices;
 }
 
-function valueOf({ bytes, bounds, rowBytes, valid }: FieldRows, row: number): string | null {
-  if (valid?.[row] === 0) return null;
-  const [start, end] = bounds === undefined ? [row * rowBytes, (row + 1) * rowBytes] : [bounds[row], bounds[row + 1]];
-  return Buffer.from(bytes.subarray(start, end)).toString('base64');
+function valueOf(field: FieldRows, row: number): string | null {
+  return field.valid?.[row] === 0 ? null : Buffer.from(valueOfRow(field, row)).toString('base64');
 }
 
 /** By row the values of its fields, in base64; null where it has none. */

@@ -4,6 +4,7 @@ import { canonicalJson, type JsonValue } from '../../src/core/canonical-json.js'
 import { numbersOf, type FieldType } from '../../src/core/fields.js';
 import type { ColumnValue } from '../../src/core/filter/operand.js';
 import type { BesideColumns, FieldRows, FilterColumn, SliceRows } from '../../src/decode/decoder.js';
+import { valueOfRow } from '../../src/decode/field-rows.js';
 
 type Part = null | boolean | number | Uint8Array | ArrayLike<number | bigint> | { readonly row: JsonValue };
 
@@ -75,11 +76,14 @@ function textOf(text: string | null): Part {
 }
 
 /** All that is no number is the same one: conversions may keep its bits, or not. */
-function fieldOf({ bytes, bounds, rowBytes, valid }: FieldRows, type: FieldType, row: number): Part {
+function fieldOf(field: FieldRows, type: FieldType, row: number): Part {
+  const { bytes, bounds, rowBytes, valid } = field;
   if (valid?.[row] === 0) return null;
-  const [start, end] = bounds === undefined ? [row * rowBytes, (row + 1) * rowBytes] : [bounds[row], bounds[row + 1]];
-  if (!(end >= start && end <= bytes.length)) throw new Error(`a field of ${end - start} bytes`);
-  const own = bytes.slice(start, end);
+  if (field.values === undefined) {
+    const [start, end] = bounds === undefined ? [row * rowBytes, (row + 1) * rowBytes] : [bounds[row], bounds[row + 1]];
+    if (!(end >= start && end <= bytes.length)) throw new Error(`a field of ${end - start} bytes`);
+  }
+  const own = new Uint8Array(valueOfRow(field, row));
   if (type.kind !== 'numbers' || !type.dtype.startsWith('float')) return own;
   const numbers = numbersOf(type.dtype, own.buffer);
   for (const [i, number] of numbers.entries()) if (Number.isNaN(number)) numbers[i] = NaN;

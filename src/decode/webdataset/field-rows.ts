@@ -18,7 +18,7 @@ export function decodeFieldRows(samples: TarSamples, { name, column, type }: Tar
   const field =
     type.kind === 'numbers' && choices.every(({ form }) => form === 'npy')
       ? arrayRows(name, type, samples, valueAt)
-      : fieldRowsOf(name, type, samples.count, (row) => fieldValue(valueAt(row), type, samples, row));
+      : fieldRowsOf(name, type, samples.count, (row) => fieldValue(valueAt(row), type, samples, row), { areViews: true });
   return withKeys(field, samples, choices);
 }
 
