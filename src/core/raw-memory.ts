@@ -10,6 +10,11 @@ export function rawInt32(length: number): Int32Array<ArrayBuffer> {
   return new Int32Array(Buffer.allocUnsafeSlow(4 * length).buffer);
 }
 
+/** As `rawInt32`. The only view of its buffer. */
+export function rawBytes(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+}
+
 /** Views of the buffer are empty afterwards. Of one that was released, or transferred, nothing is left to release. */
 export function releaseBuffer(buffer: ArrayBuffer): void {
   if (buffer.byteLength === 0) return;
