@@ -92,7 +92,6 @@ async function openRanges({ minio }: Context, endpoint: string): Promise<RangeBe
   const counters = createStoreCounters();
   const store = decorated(s3Store({ bucket, endpoint, forcePathStyle: true, credentials }), counters);
   const { etag } = await store.head('ranges/0');
-  const agent = new Agent({ keepAlive: true });
   return {
     store: (rangeBytes, atOnce, bytes) => ({
       name: 'store',
@@ -100,21 +99,30 @@ async function openRanges({ minio }: Context, endpoint: string): Promise<RangeBe
     }),
     plain: (rangeBytes, atOnce, bytes) => ({
       name: 'plain requests (node:http)',
-      measure: () => measureReads(plainReads(`${endpoint}/${bucket}`, agent), rangeBytes, atOnce, bytes),
+      measure: async () => {
+        // of its own, as a server may close connections that lie idle while the others measure: plain requests are not tried again
+        const agent = new Agent({ keepAlive: true });
+        try {
+          return await measureReads(plainReads(`${endpoint}/${bucket}`, agent), rangeBytes, atOnce, bytes);
+        } finally {
+          agent.destroy();
+        }
+      },
     }),
-    close: async () => {
-      agent.destroy();
-      await store.close();
-    },
+    close: () => store.close(),
   };
 }
 
-const filled = new WeakSet<Minio>();
+const filled = new WeakMap<Minio, Promise<void>>();
 
 /** Once a server. Plain requests are not signed, so the bucket is public. All objects have the same bytes, and so the same ETag. */
-async function putObjects(minio: Minio): Promise<void> {
-  if (filled.has(minio)) return;
-  filled.add(minio);
+function putObjects(minio: Minio): Promise<void> {
+  const filling = filled.get(minio) ?? fill(minio);
+  filled.set(minio, filling);
+  return filling;
+}
+
+async function fill(minio: Minio): Promise<void> {
   const { endpoint, credentials, bucket } = minio;
   const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
   const statement = { Effect: 'Allow', Principal: '*', Action: ['s3:GetObject'], Resource: [`arn:aws:s3:::${bucket}/*`] };
