@@ -1,7 +1,7 @@
 /**
  * The byte layer alone: ranges from a MinIO on this machine, directly and through a proxy that is as slow and as unreliable as a store far away;
  * the way to the first batch; and the local cache.
- * `npm run bench -- storage [--quick] [--repeats 5] [--link 400] [--only raw,far,faults,first-batch,economy,cache]`; `--link`: MB/s to a store far away. Contestants take turns, and who begins changes
+ * `npm run bench -- storage [--quick] [--repeats 5] [--link 400] [--only raw,far,faults,first-batch,economy,cache,entries]`; `--link`: MB/s to a store far away. Contestants take turns, and who begins changes
  * with each repeat.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -15,11 +15,12 @@ import { spread } from './processes.js';
 import { cachedReads } from './storage/cached-reads.js';
 import { economy, firstBatch } from './storage/first-batch.js';
 import { farThroughput, faultyThroughput, rawThroughput } from './storage/range-throughput.js';
+import { manyEntries } from './storage/many-entries.js';
 import type { Case, Context, Sample, Section } from './storage/section.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const RESULTS = path.join(ROOT, 'bench', 'results');
-const SECTIONS: readonly Section[] = [rawThroughput, farThroughput, faultyThroughput, firstBatch, economy, cachedReads];
+const SECTIONS: readonly Section[] = [rawThroughput, farThroughput, faultyThroughput, firstBatch, economy, cachedReads, manyEntries];
 
 const { values: options } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, repeats: { type: 'string' }, link: { type: 'string' }, only: { type: 'string' } },
