@@ -1,7 +1,7 @@
 /**
  * The byte layer alone: ranges from a MinIO on this machine, directly and through a proxy that is as slow and as unreliable as a store far away;
  * the way to the first batch; and the local cache.
- * `npm run bench -- storage [--quick] [--repeats 5] [--only raw,far,faults,first-batch,economy,cache]`. Contestants take turns, and who begins changes
+ * `npm run bench -- storage [--quick] [--repeats 5] [--link 400] [--only raw,far,faults,first-batch,economy,cache,entries]`; `--link`: MB/s to a store far away. Contestants take turns, and who begins changes
  * with each repeat.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -15,15 +15,17 @@ import { spread } from './processes.js';
 import { cachedReads } from './storage/cached-reads.js';
 import { economy, firstBatch } from './storage/first-batch.js';
 import { farThroughput, faultyThroughput, rawThroughput } from './storage/range-throughput.js';
+import { manyEntries } from './storage/many-entries.js';
 import type { Case, Context, Sample, Section } from './storage/section.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const RESULTS = path.join(ROOT, 'bench', 'results');
-const SECTIONS: readonly Section[] = [rawThroughput, farThroughput, faultyThroughput, firstBatch, economy, cachedReads];
+const SECTIONS: readonly Section[] = [rawThroughput, farThroughput, faultyThroughput, firstBatch, economy, cachedReads, manyEntries];
 
 const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, repeats: { type: 'string' }, only: { type: 'string' } },
+  options: { quick: { type: 'boolean', default: false }, repeats: { type: 'string' }, link: { type: 'string' }, only: { type: 'string' } },
 });
+const context = { quick: options.quick, linkBytesPerSecond: Number(options.link ?? 400) * 1e6 };
 const repeats = Number(options.repeats ?? (options.quick ? 2 : 5));
 
 interface Measured {
@@ -43,7 +45,7 @@ async function main(): Promise<void> {
   Object.assign(process.env, minio.env);
   const measured: Measured[] = [];
   try {
-    for (const section of sections) measured.push(...(await measureSection(section, { minio, dir, quick: options.quick })));
+    for (const section of sections) measured.push(...(await measureSection(section, { minio, dir, ...context })));
   } finally {
     await minio.stop();
     await rm(dir, { recursive: true });
@@ -73,7 +75,7 @@ function chosenSections(): readonly Section[] {
 
 async function measureSection(section: Section, context: Context): Promise<Measured[]> {
   const { cases, close } = await section.open(context);
-  const command = `npm run bench -- storage --only ${section.name}${context.quick ? ' --quick' : ''} --repeats ${repeats}`;
+  const command = `npm run bench -- storage --only ${section.name}${context.quick ? ' --quick' : ''}${options.link === undefined ? '' : ` --link ${options.link}`} --repeats ${repeats}`;
   const measured = cases.map(({ label, unit, hasRatio, contestants }): Measured => {
     return { section, label, unit, hasRatio, command, results: contestants.map(({ name }) => ({ name, samples: [] })) };
   });

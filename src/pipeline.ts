@@ -39,6 +39,7 @@ import { buildManifests, fieldsOfSamples, readAllExclusions } from './manifests.
 import type { MixtureChange } from './plan/mixture-changes.js';
 import { checkRank, type Rank } from './plan/slots.js';
 import {
+  groupClocks,
   firstStates,
   lanesCanEnd,
   mayBeWeightless,
@@ -73,7 +74,7 @@ import type { Stalls } from './stream/stalls.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
 import { createTokenLookup, type TokenLookup } from './stream/token-cache.js';
 import { idBytesOf } from './stream/token-entry.js';
-import { WindowLoader } from './stream/window-loader.js';
+import { WindowLoader, type NeedOfGroup } from './stream/window-loader.js';
 import { WorkerPool } from './stream/worker-pool.js';
 import { findEosId, readyTokenizer, type CompiledForms } from './tokenize/load-tokenizer.js';
 import type { PreparedTokenizer } from './tokenize/prepared.js';
@@ -296,6 +297,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const ofTraining = planSplit(parts, 'train');
   const ofValidation = config.validation && planSplit(parts, 'validation');
   const { sources, plan } = ofTraining;
+  const clocks = cache && groupClocks(sources);
   const lengths = await lengthsOf(config, plan, stores, parts.options.signal);
   const { ledger, shared, log } = await openRun(config, plan, parts.options);
   const budget = new ByteBudget(config.limits.fetchBytesMax);
@@ -325,6 +327,8 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       work: stats,
       openLane: (lane, state, stepsWanted, stalls) =>
         openLane({ lane, state, stepsWanted }, sources, parts, {
+          // validation reads on another clock, whenever a trainer asks for it
+          clocks: planned === ofTraining ? clocks : undefined,
           budget,
           stats,
           stalls,
@@ -522,13 +526,15 @@ interface LaneSurroundings {
   readonly onSkip: SkipReporter;
   readonly lengths: Lengths | undefined;
   readonly onTaken: PipelineOptions['onTaken'];
+  /** By source; `undefined` where nothing is kept by need. */
+  readonly clocks: ReturnType<typeof groupClocks> | undefined;
 }
 
 function openLane(
   { lane, state, stepsWanted }: LaneRequest,
   sources: readonly PlannedSource[],
   parts: PipelineParts,
-  { budget, stats, stalls, onSkip, lengths, onTaken }: LaneSurroundings,
+  { budget, stats, stalls, onSkip, lengths, onTaken, clocks }: LaneSurroundings,
 ): Lane {
   const { config, pool, decoders } = parts;
   const { badBlocks } = config;
@@ -538,7 +544,9 @@ function openLane(
       const { plan, manifest, config: source, selection } = planned;
       const decoder = decoders.of(manifest.format);
       const tokens = tokenLookup(parts, sourceIndex, selection);
-      const loader = new WindowLoader({ source: planned, sourceIndex, decoder, budget, stats, tokens, badBlocks });
+      const clock = clocks?.[sourceIndex];
+      const needOf: NeedOfGroup | undefined = clock && ((group, nextGroup) => ({ at: clock(group), next: clock(nextGroup) }));
+      const loader = new WindowLoader({ source: planned, sourceIndex, decoder, budget, stats, tokens, needOf, badBlocks });
       const open = (at: SourcePosition): SequenceSource =>
         new SourceLane(
           {

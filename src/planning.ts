@@ -83,6 +83,24 @@ export function planSplit(parts: PlanParts, split: Split): PlannedSplit {
   return { config, sources: planSources(config, parts, split), plan: planRecord(config, parts, split) };
 }
 
+/**
+ * When a source's groups are read, on one clock for all sources: an epoch takes as long as its decoded bytes, at the weight's share. The longest epoch is
+ * the unit. Weights change and bytes are no tokens, so that it is an estimate, good enough for what a cache keeps.
+ */
+export function groupClocks(sources: readonly PlannedSource[]): ((group: number) => number)[] {
+  const lengths = sources.map(({ manifest, config }) => decodedBytes(manifest) / Math.max(config.weight, Number.EPSILON));
+  const longest = Math.max(...lengths);
+  return sources.map(
+    ({ plan }, i) =>
+      (group) =>
+        longest > 0 ? (group / plan.groupsPerEpoch) * (lengths[i] / longest) : 0,
+  );
+}
+
+function decodedBytes({ table }: SourceManifest): number {
+  return Array.from(table.columns.unitDecodedBytes).reduce((sum, unit) => sum + unit, 0);
+}
+
 /** Without the record, which needs a tokenizer. `config`: as it holds for the split. */
 export function planSources(
   config: Config,

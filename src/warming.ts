@@ -16,14 +16,14 @@ import { HeadraceError } from './core/errors.js';
 import type { Decoder, ReadEstimate } from './decode/decoder.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
 import { buildManifests, readAllExclusions } from './manifests.js';
-import { planSources, type PlannedSource } from './planning.js';
+import { groupClocks, planSources, type PlannedSource } from './planning.js';
 import { windowsByNeed, type NeededWindow } from './plan/need-order.js';
 import { needsIds } from './select/selection.js';
 import { createStoreSet, isLocalUri } from './store/open-store.js';
 import type { StoreCounters } from './store/with-counters.js';
 import { ByteBudget } from './stream/byte-budget.js';
 import { createPipelineStats } from './stream/stats.js';
-import { WindowLoader } from './stream/window-loader.js';
+import { WindowLoader, type NeedOfGroup } from './stream/window-loader.js';
 import { WorkerPool } from './stream/worker-pool.js';
 
 export interface WarmingOptions {
@@ -229,11 +229,14 @@ async function* loadAll(
   const { badBlocks } = config;
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const stats = createPipelineStats();
+  const clocks = groupClocks(sources);
   const loaders = sources.map((source, sourceIndex) => {
     const decoder = decoders.of(source.manifest.format);
+    // the next reading is that of the run: where not all of it fits, what it needs first stays
+    const needOf: NeedOfGroup = (group) => ({ at: 0, next: clocks[sourceIndex](group) });
     return Array.from(
       { length: lanes },
-      () => new WindowLoader({ source, sourceIndex, decoder, budget, stats, tokens: undefined, badBlocks }),
+      () => new WindowLoader({ source, sourceIndex, decoder, budget, stats, tokens: undefined, needOf, badBlocks }),
     );
   });
   const ending = new AbortController();

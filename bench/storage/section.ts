@@ -6,6 +6,8 @@ export interface Context {
   /** For whatever a section writes; removed at the end. */
   readonly dir: string;
   readonly quick: boolean;
+  /** Of the link to a store far away, all streams together. A machine that others keep busy carries less than the default. */
+  readonly linkBytesPerSecond: number;
 }
 
 export interface Sample {

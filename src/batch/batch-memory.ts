@@ -2,7 +2,7 @@
  * The memory of batches that were sent, for later ones. A step of 64 KiB comes a thousand times a second, or images fill some MiB: left to the collector, such
  * arrays alone would make it go over the whole heap several times a second.
  */
-import { rawBytes } from '../core/raw-memory.js';
+import { rawBuffer } from '../core/raw-memory.js';
 
 /** Batches of one stream differ in their segments only, and those of samples not by much: a few per cent more let the memory of one serve another. */
 const HEADROOM = 1 / 16;
@@ -29,7 +29,7 @@ export class BatchMemory {
       const fits = byteLength >= bytes && byteLength <= WASTE_MAX * bytes;
       if (fits && (best < 0 || byteLength < this.#free[best].byteLength)) best = index;
     }
-    if (best < 0) return rawBytes(Math.ceil(bytes * (1 + HEADROOM)));
+    if (best < 0) return rawBuffer(Math.ceil(bytes * (1 + HEADROOM)));
     const [taken] = this.#free.splice(best, 1);
     this.#freeBytes -= taken.byteLength;
     return taken;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { withMask, type BatchArrays } from '../core/batch-arrays.js';
 import type { Field } from '../core/fields.js';
 import { packedLayout, packedViews } from '../core/packed-arrays.js';
-import { rawBytes } from '../core/raw-memory.js';
+import { rawBuffer } from '../core/raw-memory.js';
 import { SEGMENT_FIELDS, SEGMENT_LENGTH, SOURCE_PADDING, type Sequence } from '../core/sequence.js';
 import type { BatchMemory } from './batch-memory.js';
 import { buildFields } from './fields.js';
@@ -23,7 +23,7 @@ export function buildBatch(sequences: readonly Sequence[], length: number, { fie
   const isMasked = tokens < rows * length || sequences.some(({ lossMask }) => lossMask?.includes(0));
   const shape = { rows, length, segments: segmentCount, hasIds: sequences.every(({ ids }) => ids.length > 0), isMasked };
   const { bytes } = packedLayout(shape);
-  const { inputIds, cuSeqlens, segments, lossMask } = packedViews(memory?.take(bytes) ?? rawBytes(bytes), 0, shape);
+  const { inputIds, cuSeqlens, segments, lossMask } = packedViews(memory?.take(bytes) ?? rawBuffer(bytes), 0, shape);
   const digest = createHash('sha256');
   let segment = 0;
   cuSeqlens[0] = 0;

@@ -1,6 +1,6 @@
 /** The fields of a batch, from those of its samples. */
 import { bytesOfNumbers, numbersOf, type BatchFields, type Field, type FieldArrays } from '../core/fields.js';
-import { rawBytes } from '../core/raw-memory.js';
+import { rawBuffer } from '../core/raw-memory.js';
 import type { Sequence } from '../core/sequence.js';
 import type { BatchMemory } from './batch-memory.js';
 
@@ -17,7 +17,7 @@ export function buffersOfFields(fields: BatchFields): ArrayBuffer[] {
 function buildField(samples: readonly Sequence[], field: Field, index: number, memory: BatchMemory | undefined): FieldArrays {
   const parts = samples.map(({ fields = [] }) => fields[index]);
   const total = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const bytes = new Uint8Array(memory?.take(total) ?? rawBytes(total), 0, total);
+  const bytes = new Uint8Array(memory?.take(total) ?? rawBuffer(total), 0, total);
   const bounds = new BigInt64Array(parts.length + 1);
   let at = 0;
   for (const [row, part] of parts.entries()) {

@@ -1,11 +1,12 @@
-/** The entries on disk, bounded: what was used longest ago makes room for what is written. The directory is the truth; the index in memory follows it. */
+/** The entries on disk, bounded: what is needed last, as far as the plan says, makes room for what is written. The directory is the truth; the index in memory follows it. */
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import { mapConcurrent } from '../core/map-concurrent.js';
+import type { Need } from '../core/need.js';
 import type { CacheCounters } from './counters.js';
 import { diskCode, noSpace, unlessMissing, type Disk } from './disk.js';
 import { entryOfFile, hashOf, readEntry, writeEntry, type Entry } from './entry.js';
+import { createEvictionOrder } from './eviction-order.js';
 import { claimsDir, entriesNamed, entryFile, listEntries, sweep, temporaryDir, temporaryFile } from './layout.js';
 import { CACHE_LIMITS } from './limits.js';
 import type { Troubles } from './troubles.js';
@@ -20,12 +21,12 @@ export interface EntriesOptions {
 }
 
 export interface Entries {
-  /** The data of an entry, checked; undefined where there is none. A damaged one is deleted. Errors: those of the disk. */
-  read(entry: Entry): Promise<Uint8Array | undefined>;
+  /** The data of an entry, checked; undefined where there is none. A damaged one is deleted. `need`: as the run's plan has it. Errors: those of the disk. */
+  read(entry: Entry, need?: Need): Promise<Uint8Array | undefined>;
   /** As `read`, of an entry whose length only its name says. */
-  find(key: string): Promise<Uint8Array | undefined>;
+  find(key: string, need?: Need): Promise<Uint8Array | undefined>;
   /** Makes room and writes. Errors: those of the disk; then there is no entry, and no part of one. */
-  write(entry: Entry, data: Uint8Array): Promise<void>;
+  write(entry: Entry, data: Uint8Array, need?: Need): Promise<void>;
   /** Deletes an entry, if it is there. Errors: those of the disk. */
   remove(name: string): Promise<void>;
   /** Makes the directories, and sweeps what dead processes left. Lookups need not wait for it. Errors: those of the disk. */
@@ -36,12 +37,6 @@ export interface Entries {
   settled(): Promise<void>;
 }
 
-interface Known {
-  readonly fileBytes: number;
-  /** The last look at the directory that found it. */
-  seenBy: number;
-}
-
 /** Names of a listing that are handled before the event loop runs: 1 µs each. */
 const NAMES_A_TURN = 4096;
 
@@ -49,14 +44,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
   const victims: string[] = [];
   /** Given up since the directory was last begun to be looked through: a listing may still have them. */
   const gone = new Set<string>();
-  const index = new LRUCache<string, Known>({
-    maxSize: bytesMax,
-    sizeCalculation: ({ fileBytes }) => fileBytes,
-    dispose: (_, name, reason) => {
-      gone.add(name);
-      if (reason === 'evict') victims.push(name);
-    },
-  });
+  const index = createEvictionOrder(bytesMax);
   /** Written, or being written, since the directory was last begun to be looked through: a listing may not have them. */
   const added = new Set<string>();
   const writing = new Set<string>();
@@ -68,10 +56,26 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
   let deleting: Promise<void> = Promise.resolve();
   let background: Promise<unknown> = Promise.resolve();
 
-  const remember = (name: string, fileBytes: number): void => {
+  const forget = (name: string): boolean => {
+    gone.add(name);
+    return index.delete(name);
+  };
+  /** Gives up entries until so many bytes fit. */
+  const makeRoom = (bytes: number): void => {
+    while (index.bytes + bytes > bytesMax) {
+      const name = index.pop();
+      if (name === undefined) return;
+      gone.add(name);
+      victims.push(name);
+    }
+  };
+  const remember = (name: string, fileBytes: number, need: Need | undefined): void => {
+    index.delete(name);
+    makeRoom(fileBytes);
+    if (fileBytes > bytesMax) return;
     added.add(name);
     gone.delete(name);
-    index.set(name, { fileBytes, seenBy: looks });
+    index.set(name, { fileBytes, seenBy: looks }, need);
   };
 
   const deleteNow = async (): Promise<void> => {
@@ -102,15 +106,20 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
         const known = index.peek(name);
         if (known !== undefined) known.seenBy = look;
         else if (fileBytes > bytesMax) victims.push(name);
-        else if (!gone.has(name)) index.set(name, { fileBytes, seenBy: look });
+        else if (!gone.has(name)) {
+          makeRoom(fileBytes);
+          // what is there at the start may be of a run that is long over
+          if (look === 1) index.set(name, { fileBytes, seenBy: look }, undefined);
+          else index.setOther(name, { fileBytes, seenBy: look });
+        }
       }
     }
     let turn = 0;
     // from the oldest on, and not from a copy, which would stop a million entries' process for long; what is used meanwhile is there
-    for (const name of index.rkeys()) {
+    for (const name of index.names()) {
       if (++turn % NAMES_A_TURN === 0) await setImmediate();
       const known = index.peek(name);
-      if (known !== undefined && known.seenBy < look && !added.has(name) && index.delete(name)) counters.lost++;
+      if (known !== undefined && known.seenBy < look && !added.has(name) && forget(name)) counters.lost++;
     }
     await deleteVictims();
   };
@@ -138,9 +147,9 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
     }));
 
   const evict = async (bytes: number): Promise<number> => {
-    const before = index.calculatedSize;
-    while (before - index.calculatedSize < bytes && index.size > 0) index.pop();
-    const freed = before - index.calculatedSize;
+    const before = index.bytes;
+    if (before > 0) makeRoom(bytesMax - before + bytes);
+    const freed = before - index.bytes;
     await deleteVictims();
     return freed;
   };
@@ -166,11 +175,11 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
     }
   };
 
-  const write = async (entry: Entry, data: Uint8Array): Promise<void> => {
+  const write = async (entry: Entry, data: Uint8Array, need?: Need): Promise<void> => {
     await ready();
     await firstLook(); // without it, nobody knows how much is there
     writing.add(entry.name);
-    remember(entry.name, entry.fileBytes); // first, so that entries and temporary files together keep the bound
+    remember(entry.name, entry.fileBytes, need); // first, so that entries and temporary files together keep the bound
     try {
       await deleteVictims();
       await leaveFreeShare(entry.fileBytes);
@@ -184,7 +193,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
       // evicted by others' writes before it was there to be deleted
       if (!index.has(entry.name)) await unlessMissing(disk.remove(entryFile(dir, entry.name)));
     } catch (error) {
-      index.delete(entry.name);
+      forget(entry.name);
       throw error;
     } finally {
       writing.delete(entry.name);
@@ -194,33 +203,33 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
     if (unseenBytes > bytesMax * CACHE_LIMITS.unseenShareMax) inBackground(lookOnce);
   };
 
-  const read = async (entry: Entry): Promise<Uint8Array | undefined> => {
+  const read = async (entry: Entry, need?: Need): Promise<Uint8Array | undefined> => {
     const file = entryFile(dir, entry.name);
     const found = await readEntry(disk, file, entry);
     switch (found.kind) {
       case 'whole':
-        if (index.get(entry.name) === undefined) {
-          remember(entry.name, entry.fileBytes); // another process's
+        if (index.use(entry.name, need) === undefined) {
+          remember(entry.name, entry.fileBytes, need); // another process's
           if (victims.length > 0) inBackground(deleteVictims);
         }
         return found.data;
       case 'missing':
-        if (index.delete(entry.name)) counters.lost++;
+        if (forget(entry.name)) counters.lost++;
         return undefined;
       case 'damaged':
         counters.corrupt++;
-        index.delete(entry.name);
+        forget(entry.name);
         troubles.noticed('damaged', `an entry of the cache was damaged (${found.why}): it is fetched again`);
         await unlessMissing(disk.remove(file));
         return undefined;
     }
   };
 
-  const find = async (key: string): Promise<Uint8Array | undefined> => {
+  const find = async (key: string, need?: Need): Promise<Uint8Array | undefined> => {
     // one listing a look-up: the index would not know what other processes wrote since it last looked
     for (const { fileBytes } of await entriesNamed(disk, dir, hashOf(key))) {
       const entry = entryOfFile(key, fileBytes);
-      const data = entry && (await read(entry));
+      const data = entry && (await read(entry, need));
       if (data !== undefined) return data;
     }
     return undefined;
@@ -231,12 +240,12 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
     find,
     write,
     remove: async (name) => {
-      index.delete(name);
+      forget(name);
       await unlessMissing(disk.remove(entryFile(dir, name)));
     },
     ready,
     get bytes() {
-      return index.calculatedSize;
+      return index.bytes;
     },
     settled: async () => {
       await Promise.allSettled([opened, looking, background]);

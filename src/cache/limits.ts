@@ -28,6 +28,12 @@ export const CACHE_LIMITS = {
   waitForOtherMsMax: 60_000,
   /** What of `size` one process writes before it looks at the directory again, to learn of other processes' entries: they exceed it by this much each, at most. */
   unseenShareMax: 1 / 64,
+  /** Spans of a run's plan that are told apart when room is made: a hundredth of a per cent of a cache that holds a tenth of an epoch … */
+  spansPerEpoch: 1024,
+  /** … and how many of them a planned reading may be late, as lanes are that run apart, before it is taken for one that does not come. */
+  overdueSpans: 32,
+  /** Needs of entries that are asked for and not there, until they are put: more than the slices of all windows that are under way. */
+  awaitedNeedsMax: 10_000,
   /** Files that are deleted at once: Node has four threads for files, and readers want them too. */
   deletionsMax: 8,
   /** Closing waits so long for writes that are under way: what is left is a temporary file, which the next start sweeps. */

@@ -5,9 +5,11 @@
  *   read ─▶ under way here? ─▶ on disk? ─▶ claim, or wait for the process that has it ─▶ fetch ─▶ reader
  *                                                                                          └────▶ temporary file ─▶ rename
  */
+import { LRUCache } from 'lru-cache';
 import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
+import type { Need } from '../core/need.js';
 import { createClaims, type Claim } from './claims.js';
 import { createCacheCounters, type CacheCounters } from './counters.js';
 import { localDisk, type Disk } from './disk.js';
@@ -33,16 +35,16 @@ export interface RangeCache {
   readonly counters: CacheCounters;
   /**
    * The `dataBytes` bytes that `key` stands for, from the cache or by `fetch`, which is aborted when its last reader leaves. The caller owns the
-   * array; it is the only view of its buffer. Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
+   * array; it is the only view of its buffer. `need`: what room is made by. Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
    */
-  read(key: string, dataBytes: number, fetch: Fetch, signal?: AbortSignal): Promise<Uint8Array>;
+  read(key: string, dataBytes: number, fetch: Fetch, signal?: AbortSignal, need?: Need): Promise<Uint8Array>;
   /**
    * What was put under `key`, of whatever length; undefined where nothing is. No claim is taken: two processes may make the same. The caller owns
-   * the array, as of `read`. Errors: `ABORTED`; a failing disk is no error.
+   * the array, as of `read`. `need` is also that of what is put under the key soon after. Errors: `ABORTED`; a failing disk is no error.
    */
-  get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  get(key: string, signal?: AbortSignal, need?: Need): Promise<Uint8Array | undefined>;
   /** Begins to write `bytes`, which nobody changes any more, under `key`; leaves it where the disk is behind, full or failing. */
-  put(key: string, bytes: Uint8Array): void;
+  put(key: string, bytes: Uint8Array, need?: Need): void;
   /** Deletes the `dataBytes` bytes of `key`; who reads them now fetches them. */
   forget(key: string, dataBytes: number): Promise<void>;
   /** Ends reads with `ABORTED`, and waits for what is being written, up to `closeWaitMs`. */
@@ -74,6 +76,8 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   const loads = new Set<Promise<unknown>>();
   const closing = new AbortController();
   const writes = new Map<string, { readonly bytes: Uint8Array; readonly done: Promise<void> }>();
+  /** By key, of what was not there when it was asked for. */
+  const awaited = new LRUCache<string, Need>({ max: CACHE_LIMITS.awaitedNeedsMax });
   const entryBytesMax = Math.min(CACHE_LIMITS.entryBytesMax, bytesMax);
   let pendingBytes = 0;
 
@@ -98,14 +102,18 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   };
 
   /** The claim of this entry; or its bytes, when another process had fetched them meanwhile; or neither, when it takes too long. */
-  const claimOrWait = async (entry: Entry, signal: AbortSignal): Promise<{ readonly claim?: Claim; readonly found?: Uint8Array }> => {
+  const claimOrWait = async (
+    entry: Entry,
+    signal: AbortSignal,
+    need: Need | undefined,
+  ): Promise<{ readonly claim?: Claim; readonly found?: Uint8Array }> => {
     await entries.ready();
     const deadline = clock.now() + CACHE_LIMITS.waitForOtherMsMax;
     let waited = false;
     // other processes send no event when they are done: this is the one place that polls
     for (let delayMs: number = CACHE_LIMITS.pollMs; ; delayMs = Math.min(2 * delayMs, CACHE_LIMITS.pollMsMax)) {
       const claim = await claims.take(entry.name);
-      const found = await lookUp(() => entries.read(entry)); // after the claim: whoever had it before may just have finished
+      const found = await lookUp(() => entries.read(entry, need)); // after the claim: whoever had it before may just have finished
       if (found !== undefined) await claim?.release();
       if (found !== undefined) return { found };
       if (claim !== undefined) return { claim };
@@ -126,11 +134,11 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
 
   const hasRoom = ({ fileBytes }: Entry): boolean => pendingBytes === 0 || pendingBytes + fileBytes <= CACHE_LIMITS.pendingWriteBytesMax;
 
-  const beginWrite = (entry: Entry, bytes: Uint8Array, claim: Claim | undefined): void => {
+  const beginWrite = (entry: Entry, bytes: Uint8Array, claim: Claim | undefined, need: Need | undefined): void => {
     pendingBytes += entry.fileBytes;
     const write = async (): Promise<void> => {
       try {
-        await entries.write(entry, bytes);
+        await entries.write(entry, bytes, need);
       } catch (error) {
         counters.bypassed++;
         troubles.writeFailed(error);
@@ -143,7 +151,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   };
 
   /** Begins to write; answers when the reader may go on. */
-  const keep = async (entry: Entry, bytes: Uint8Array, claim: Claim): Promise<boolean> => {
+  const keep = async (entry: Entry, bytes: Uint8Array, claim: Claim, need: Need | undefined): Promise<boolean> => {
     while (!hasRoom(entry)) {
       const room = Promise.race([...writes.values()].map(({ done }) => done));
       if (!(await settlesWithin(room, CACHE_LIMITS.writeWaitMs, clock))) {
@@ -153,16 +161,16 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
         return false;
       }
     }
-    beginWrite(entry, bytes, claim);
+    beginWrite(entry, bytes, claim, need);
     return true;
   };
 
-  const load = async (entry: Entry, fetch: Fetch, signal: AbortSignal): Promise<Loaded> => {
-    let found = await lookUp(() => entries.read(entry));
+  const load = async (entry: Entry, fetch: Fetch, signal: AbortSignal, need: Need | undefined): Promise<Loaded> => {
+    let found = await lookUp(() => entries.read(entry, need));
     let claim: Claim | undefined;
     if (found === undefined && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
       try {
-        ({ claim, found } = await claimOrWait(entry, signal));
+        ({ claim, found } = await claimOrWait(entry, signal, need));
       } catch (error) {
         throwIfAborted(signal);
         troubles.writeFailed(error);
@@ -178,14 +186,14 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       await release(claim);
       throw error;
     }
-    if (claim !== undefined) return { bytes, kept: await keep(entry, bytes, claim) };
+    if (claim !== undefined) return { bytes, kept: await keep(entry, bytes, claim, need) };
     counters.bypassed++;
     return { bytes, kept: false };
   };
 
-  const start = (entry: Entry, fetch: Fetch): Flight => {
+  const start = (entry: Entry, fetch: Fetch, need: Need | undefined): Flight => {
     const aborting = new AbortController();
-    const result = load(entry, fetch, aborting.signal).finally(() => {
+    const result = load(entry, fetch, aborting.signal, need).finally(() => {
       leave(entry, flight);
       loads.delete(result);
     });
@@ -201,13 +209,13 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
 
   return {
     counters,
-    read: async (key, dataBytes, fetch, signal) => {
+    read: async (key, dataBytes, fetch, signal, need) => {
       throwIfAborted(signal);
       throwIfAborted(closing.signal);
       const entry = entryOf(key, dataBytes);
       const writing = writes.get(entry.name);
       if (writing !== undefined) return hit(writing.bytes.slice());
-      const flight = flights.get(entry.name) ?? start(entry, fetch);
+      const flight = flights.get(entry.name) ?? start(entry, fetch, need);
       flight.joined++;
       flight.waiting++;
       try {
@@ -220,22 +228,24 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
         }
       }
     },
-    get: (key, signal) =>
+    get: (key, signal, need) =>
       withAnySignal([signal, closing.signal], async (either) => {
         throwIfAborted(either);
         const start = `${hashOf(key)}-`;
         for (const [name, { bytes }] of writes) if (name.startsWith(start)) return hit(bytes.slice());
-        const looking = lookUp(() => entries.find(key)).finally(() => loads.delete(looking));
+        const looking = lookUp(() => entries.find(key, need)).finally(() => loads.delete(looking));
         loads.add(looking);
         const found = await untilAborted(looking, either);
         if (found !== undefined) return hit(found);
         counters.misses++;
+        if (need !== undefined) awaited.set(key, need);
         return undefined;
       }),
-    put: (key, bytes) => {
+    put: (key, bytes, need = awaited.get(key)) => {
+      awaited.delete(key);
       const entry = entryOf(key, bytes.length);
       if (closing.signal.aborted || writes.has(entry.name)) return;
-      if (hasRoom(entry) && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) beginWrite(entry, bytes, undefined);
+      if (hasRoom(entry) && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) beginWrite(entry, bytes, undefined, need);
       else counters.bypassed++;
     },
     forget: async (key, dataBytes) => {

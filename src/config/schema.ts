@@ -463,7 +463,7 @@ export const configSchema = z.strictObject({
       size: size(0, 2 ** 50)
         .prefault(LIMITS.cacheBytesDefault)
         .describe(
-          'Bytes of all byte ranges and tokens; what was used longest ago makes room. 0: none are kept. Whatever it says, 5 % of the disk stay free.',
+          'Bytes of all byte ranges and tokens; what the plan needs last makes room. 0: none are kept. Whatever it says, 5 % of the disk stay free.',
         ),
       fsync: z
         .enum(['never', 'data'])

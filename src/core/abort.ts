@@ -35,16 +35,26 @@ export async function withAnySignal<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const any = new AbortController();
+  return underSignals(any, signals, () => work(any.signal));
+}
+
+/** Runs `work`, and meanwhile aborts `controller`, with the same reason, as soon as one of `signals` does. Nothing stays behind on `signals`. */
+export async function underSignals<T>(
+  controller: AbortController,
+  signals: readonly (AbortSignal | undefined)[],
+  work: () => Promise<T>,
+): Promise<T> {
   const unlinks = signals.map((signal) => {
-    const onAbort = (): void => any.abort(signal?.reason);
-    if (signal?.aborted === true) onAbort();
-    if (signal !== undefined) setMaxListeners(0, signal); // many works share a signal: that is no leak, and Node would warn of one
-    signal?.addEventListener('abort', onAbort, { once: true });
-    return (): void => signal?.removeEventListener('abort', onAbort);
+    if (signal === undefined) return undefined;
+    const onAbort = (): void => controller.abort(signal.reason);
+    if (signal.aborted) onAbort();
+    setMaxListeners(0, signal); // many works share a signal: that is no leak, and Node would warn of one
+    signal.addEventListener('abort', onAbort, { once: true });
+    return (): void => signal.removeEventListener('abort', onAbort);
   });
   try {
-    return await work(any.signal);
+    return await work();
   } finally {
-    for (const unlink of unlinks) unlink();
+    for (const unlink of unlinks) unlink?.();
   }
 }

@@ -4,7 +4,7 @@
  *   input_ids [rows × length] int32 │ cu_seqlens [segments + 1] int32 │ segments [segments × 6] int32 │ loss_mask [rows × length] uint8
  */
 import type { BatchArrays } from './batch-arrays.js';
-import { rawBytes } from './raw-memory.js';
+import { rawBuffer } from './raw-memory.js';
 import { SEGMENT_FIELDS } from './sequence.js';
 
 const INT32_BYTES = 4;
@@ -73,7 +73,7 @@ export function packedBytes(batch: BatchArrays): Uint8Array<ArrayBuffer> {
     (!isMasked || liesAt(batch.lossMask, own.lossMask))
   )
     return new Uint8Array(buffer, byteOffset, bytes);
-  const copy = rawBytes(bytes);
+  const copy = rawBuffer(bytes);
   const views = packedViews(copy, 0, shape);
   if (shape.hasIds) views.inputIds.set(inputIds);
   views.cuSeqlens.set(cuSeqlens);

@@ -12,6 +12,8 @@ export interface Permutation {
   readonly size: number;
   /** The value at `index`; both in [0, size). */
   at(index: number): number;
+  /** The index whose value is `value`: the inverse. */
+  indexOf(value: number): number;
 }
 
 /** Halves of at most 26 bits keep every product exact in a double; 2^52 positions are more than any data set has. */
@@ -44,12 +46,30 @@ export function createPermutation(key: Key, size: number): Permutation {
     } while (value >= size);
     return value;
   };
-  return { size, at };
+  const indexOf = (value: number): number => {
+    if (!(value >= 0 && value < size)) throw new RangeError(`value ${value} of a permutation of ${size}`);
+    let index = value;
+    do {
+      let left = Math.floor(index / rightSize);
+      let right = index - left * rightSize;
+      right ^= mix(left ^ k7) & rightMask;
+      left ^= mix(right ^ k6) & leftMask;
+      right ^= mix(left ^ k5) & rightMask;
+      left ^= mix(right ^ k4) & leftMask;
+      right ^= mix(left ^ k3) & rightMask;
+      left ^= mix(right ^ k2) & leftMask;
+      right ^= mix(left ^ k1) & rightMask;
+      left ^= mix(right ^ k0) & leftMask;
+      index = left * rightSize + right;
+    } while (index >= size);
+    return index;
+  };
+  return { size, at, indexOf };
 }
 
 /** The order without a shuffle. */
 export function identityPermutation(size: number): Permutation {
-  return { size, at: (index) => index };
+  return { size, at: (index) => index, indexOf: (value) => value };
 }
 
 /** Smallest b ≥ 1 with 2^b ≥ size: the domain is less than twice too large, so cycle walking takes less than two rounds on average. */

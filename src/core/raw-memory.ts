@@ -6,13 +6,18 @@
  */
 
 /** With whatever was in memory: every element is written before one is read. */
-export function rawBytes(byteLength: number): ArrayBuffer {
+export function rawBuffer(byteLength: number): ArrayBuffer {
   return Buffer.allocUnsafeSlow(byteLength).buffer;
 }
 
-/** As `rawBytes`. */
+/** As `rawBuffer`, whose only view it is. */
 export function rawInt32(length: number): Int32Array<ArrayBuffer> {
-  return new Int32Array(rawBytes(4 * length));
+  return new Int32Array(rawBuffer(4 * length));
+}
+
+/** As `rawInt32`. */
+export function rawBytes(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(rawBuffer(length));
 }
 
 /** Views of the buffer are empty afterwards. Of one that was released, or transferred, nothing is left to release. */

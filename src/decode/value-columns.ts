@@ -97,7 +97,7 @@ function byteRows(name: string, rows: number, valueAt: (row: number) => RowValue
 const NO_BYTES = new Uint8Array(0);
 
 function joined(parts: readonly Uint8Array[], total: number): Uint8Array {
-  const bytes = new Uint8Array(rawBytes(total));
+  const bytes = rawBytes(total);
   let at = 0;
   for (const part of parts) {
     bytes.set(part, at);

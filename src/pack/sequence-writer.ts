@@ -154,7 +154,7 @@ export class SequenceWriter {
 
 function joinFields(samples: readonly (readonly Uint8Array[])[], total: number): ChunkFields {
   const count = samples[0].length;
-  const bytes = new Uint8Array(rawBytes(total));
+  const bytes = rawBytes(total);
   const bounds = new Float64Array(samples.length * count + 1);
   let at = 0;
   let next = 1;

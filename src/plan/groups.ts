@@ -13,6 +13,8 @@ export interface GroupLayout {
   readonly groups: number;
   /** The positions [start, end) in the epoch's block order that group g consists of. */
   range(group: number): { readonly start: number; readonly end: number };
+  /** The group that has a position of the epoch's block order. */
+  groupAt(position: number): number;
 }
 
 /** K = clamp(⌊blocks ÷ (4 · lanes)⌋, 1, shuffleBlocks); the first `lanes` groups have 1 block, the next `lanes` 2, then 4 … K. */
@@ -34,6 +36,11 @@ export function layoutGroups(blocks: number, lanes: number, shuffleBlocks: numbe
     range: (group) => {
       if (!(group >= 0 && group < groups)) throw new RangeError(`group ${group} of ${groups}`);
       return { start: startOf(group), end: Math.min(blocks, startOf(group + 1)) };
+    },
+    groupAt: (position) => {
+      if (position >= rampBlocks) return rampLevels * lanes + Math.floor((position - rampBlocks) / blocksMax);
+      const level = Math.floor(Math.log2(Math.floor(position / lanes) + 1)); // level l begins at lanes · (2^l − 1)
+      return level * lanes + Math.floor((position - lanes * (2 ** level - 1)) / 2 ** level);
     },
   };
 }

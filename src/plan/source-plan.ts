@@ -42,6 +42,8 @@ export interface SourcePlan {
   firstPlace(lane: number): WindowPlace;
   /** The place after `place` in the same lane: the group's next window, else the lane's next group. */
   nextPlace(place: WindowPlace): WindowPlace;
+  /** Of each block of a group, the next group in which it, or another block of its unit, is read again; `Infinity`: none is left. */
+  nextGroups(group: number): readonly { readonly block: Block; readonly group: number }[];
   /** Whether a place lies past the last epoch. */
   isPastEnd(place: WindowPlace): boolean;
 }
@@ -56,11 +58,39 @@ export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions)
   const blockOrder = (epoch: number): Permutation =>
     shuffled ? createPermutation(deriveKey('blocks', seed, name, epoch), blocks.length) : identityPermutation(blocks.length);
 
-  const blocksOf = (group: number): Block[] => {
+  const indexesOf = (group: number): number[] => {
     const epoch = Math.floor(group / layout.groups);
     const order = blockOrder(epoch);
     const { start, end } = layout.range(group % layout.groups);
-    return Array.from({ length: end - start }, (_, i) => blocks.at(order.at(start + i)));
+    return Array.from({ length: end - start }, (_, i) => order.at(start + i));
+  };
+  const blocksOf = (group: number): Block[] => indexesOf(group).map((index) => blocks.at(index));
+
+  /** The blocks of a unit lie side by side: [first, end). */
+  const unitOf = (index: number): { readonly first: number; readonly end: number } => {
+    const { shard, unit } = blocks.at(index);
+    const isOfUnit = (other: number): boolean => {
+      const block = blocks.at(other);
+      return block.shard === shard && block.unit === unit;
+    };
+    let first = index;
+    while (first > 0 && isOfUnit(first - 1)) first--;
+    let end = index + 1;
+    while (end < blocks.length && isOfUnit(end)) end++;
+    return { first, end };
+  };
+  const nextGroupOf = (index: number, group: number): number => {
+    const epoch = Math.floor(group / layout.groups);
+    const { first, end } = unitOf(index);
+    let next = Infinity;
+    for (const later of [epoch, epoch + 1]) {
+      const order = blockOrder(later);
+      for (let other = first; other < end; other++) {
+        const candidate = later * layout.groups + layout.groupAt(order.indexOf(other));
+        if (candidate > group && candidate < groupsEnd) next = Math.min(next, candidate);
+      }
+    }
+    return next;
   };
 
   const windowCount = (group: number): number => Math.max(...blocksOf(group).map((block) => sliceCount(block, sliceBytes)));
@@ -80,6 +110,7 @@ export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions)
     firstPlace: (lane) => ({ group: lane, window: 0 }),
     nextPlace: ({ group, window }) =>
       window + 1 < windowCount(group) ? { group, window: window + 1 } : { group: group + lanes, window: 0 },
+    nextGroups: (group) => indexesOf(group).map((index) => ({ block: blocks.at(index), group: nextGroupOf(index, group) })),
     isPastEnd: ({ group }) => group >= groupsEnd,
   };
 }

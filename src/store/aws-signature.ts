@@ -4,7 +4,7 @@
  *
  *   canonical request ──SHA-256──▶ string to sign ──HMAC by the key of (secret, day, region, service)──▶ Authorization
  */
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
 
 export interface AwsCredentials {
   readonly accessKeyId: string;
@@ -28,17 +28,17 @@ export interface UnsignedRequest {
 export type Sign = (request: UnsignedRequest, credentials: AwsCredentials, now: Date) => Record<string, string>;
 
 /** SHA-256 of a body that is none. */
-export const NO_BODY_HASH = createHash('sha256').digest('hex');
+export const NO_BODY_HASH = hash('sha256', '');
 
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 
 export function createSigner(region: string, service: string): Sign {
-  let kept: { readonly secret: string; readonly day: string; readonly key: Buffer } | undefined;
+  let kept: { readonly secret: string; readonly day: string; readonly key: KeyObject } | undefined;
   /** A key is good for one day, and all requests of that day. */
-  const keyOf = (secret: string, day: string): Buffer => {
+  const keyOf = (secret: string, day: string): KeyObject => {
     if (kept?.secret !== secret || kept.day !== day) {
       const key = [day, region, service, 'aws4_request'].reduce<Buffer>((above, part) => hmac(above, part), Buffer.from(`AWS4${secret}`));
-      kept = { secret, day, key };
+      kept = { secret, day, key: createSecretKey(key) };
     }
     return kept.key;
   };
@@ -57,7 +57,7 @@ export function createSigner(region: string, service: string): Sign {
     const signedHeaders = names.join(';');
     const canonical = `${method}\n${path}\n${query}\n${lines}\n${signedHeaders}\n${bodyHash}`;
     const scope = `${day}/${region}/${service}/aws4_request`;
-    const toSign = `${ALGORITHM}\n${time}\n${scope}\n${createHash('sha256').update(canonical).digest('hex')}`;
+    const toSign = `${ALGORITHM}\n${time}\n${scope}\n${hash('sha256', canonical)}`;
     const signature = hmac(keyOf(secretAccessKey, day), toSign).toString('hex');
     signed.authorization = `${ALGORITHM} Credential=${accessKeyId}/${scope}, SignedHeaders=${signedHeaders}, Signature=${signature}`;
     return signed;
@@ -71,6 +71,6 @@ export function encodePath(path: string): string {
     .replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
-function hmac(key: Buffer, text: string): Buffer {
+function hmac(key: Buffer | KeyObject, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest();
 }

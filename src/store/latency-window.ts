@@ -17,20 +17,34 @@ export interface LatencyOptions {
 
 /** A size class is a power of two of bytes: what streams twice as long is not slow for it. */
 export function createLatencyWindow({ quantile, samplesMax, samplesMin }: LatencyOptions): LatencyWindow {
-  const classes = new Map<number, number[]>();
+  const classes = new Map<number, { readonly latest: number[]; readonly ascending: number[] }>();
   return {
     slowMs: (bytes) => {
-      const samples = classes.get(classOf(bytes)) ?? [];
-      if (samples.length < samplesMin) return undefined;
-      return Float64Array.from(samples).sort()[Math.ceil(quantile * samples.length) - 1];
+      const { ascending } = classes.get(classOf(bytes)) ?? NO_SAMPLES;
+      return ascending.length < samplesMin ? undefined : ascending[Math.ceil(quantile * ascending.length) - 1];
     },
     add: (bytes, ms) => {
-      const samples = classes.get(classOf(bytes)) ?? [];
+      const samples = classes.get(classOf(bytes)) ?? { latest: [], ascending: [] };
       classes.set(classOf(bytes), samples);
-      samples.push(ms);
-      if (samples.length > samplesMax) samples.shift();
+      const { latest, ascending } = samples;
+      latest.push(ms);
+      ascending.splice(lowerBound(ascending, ms), 0, ms);
+      if (latest.length > samplesMax) ascending.splice(lowerBound(ascending, latest.shift() ?? ms), 1);
     },
   };
+}
+
+const NO_SAMPLES = { ascending: [] as readonly number[] };
+
+/** Of ascending numbers, the index of the first that is not less. */
+function lowerBound(ascending: readonly number[], value: number): number {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ascending[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function classOf(bytes: number): number {

@@ -1,5 +1,5 @@
 /** Reads the body of an answer, cuts one that stalls, and hands on what had arrived of one that broke off. */
-import type { Readable } from 'node:stream';
+import { finished, type Readable } from 'node:stream';
 import { abortError, throwIfAborted } from '../core/abort.js';
 import { HeadraceError, type ErrorDetail } from '../core/errors.js';
 import { nameSilence, reasonOf } from './network-error.js';
@@ -54,16 +54,17 @@ export async function readBody(
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     throwIfAborted(signal);
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      throwIfAborted(signal);
+    await drain(body, (chunk) => {
+      if (signal.aborted) return;
       idle.refresh();
       const from = Math.max(0, plan.skip - received);
       const to = Math.min(chunk.length, end - received);
-      if (to > from) bytes.set(chunk.subarray(from, to), received + from - plan.skip);
+      if (to > from) bytes.set(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to), received + from - plan.skip);
       received += chunk.length;
-      if (received > plan.total) break;
-    }
+      if (received > plan.total) body.destroy();
+    });
   } catch (error) {
+    if (received > plan.total) throw tooMuch(uri, plan, { ...detail, received });
     const named = error instanceof HeadraceError ? error : nameBreak(error, uri, detail);
     const arrived = Math.min(bytes.length, Math.max(0, received - plan.skip));
     throw named instanceof TransientStoreError ? brokenOff(named, { bytes, received: arrived, etag: plan.etag }) : named;
@@ -72,12 +73,30 @@ export async function readBody(
     clearInterval(slow);
     signal.removeEventListener('abort', onAbort);
   }
-  // what is longer than it says may be something else, and have no end: none of it is kept
-  if (received > plan.total)
-    throw transientError('STORE_READ_FAILED', `the body of ${uri} goes on after its ${plan.total} bytes`, { ...detail, received });
+  if (received > plan.total) throw tooMuch(uri, plan, { ...detail, received });
   if (received >= end) return bytes;
   const early = transientError('STORE_READ_FAILED', `the body of ${uri} ended after ${received} of ${end} bytes`, { ...detail, received });
   throw brokenOff(early, { bytes, received: Math.max(0, received - plan.skip), etag: plan.etag });
+}
+
+/**
+ * Hands on the chunks of a body as they come, until it ends or is destroyed. An iteration of it would join the chunks that wait, which copies them all
+ * once more, and make a promise for each.
+ */
+function drain(body: Readable, onChunk: (chunk: Buffer) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    finished(body, { writable: false }, (error) => {
+      body.off('data', onChunk);
+      if (error instanceof Error) reject(error);
+      else resolve();
+    });
+    body.on('data', onChunk);
+  });
+}
+
+/** What is longer than it says may be something else, and have no end: none of it is kept. */
+function tooMuch(uri: string, { total }: BodyPlan, detail: ErrorDetail): TransientStoreError {
+  return transientError('STORE_READ_FAILED', `the body of ${uri} goes on after its ${total} bytes`, detail);
 }
 
 /** Whatever breaks a body after it began may pass, by whichever name an SDK has it, but for a connection that is not secure. */

@@ -1,5 +1,6 @@
 /** From an answer to a ranged request to the bytes of the range: the same for every store that speaks HTTP. */
 import type { Readable } from 'node:stream';
+import { rawBytes } from '../core/raw-memory.js';
 import { checkRange, type RangeAnswer } from './check-range.js';
 import { readBody, type BodyLimits } from './read-body.js';
 import type { ByteRange, ReadOptions } from './store.js';
@@ -16,7 +17,7 @@ export async function readRangeBody(
 ): Promise<Uint8Array> {
   try {
     const plan = checkRange(describe(), uri, range, options);
-    const bytes = options.into ?? new Uint8Array(range.endByte - range.startByte);
+    const bytes = options.into ?? rawBytes(range.endByte - range.startByte);
     return await readBody(body, plan, bytes, uri, range, limits, signal);
   } finally {
     body.destroy(); // frees the socket of a body that was not read to its end

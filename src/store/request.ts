@@ -1,5 +1,5 @@
 /** The life of one request over the network: its deadline, who may end it, and the names of its errors. */
-import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
+import { abortError, throwIfAborted, underSignals, untilAborted, withAnySignal } from '../core/abort.js';
 import { HeadraceError } from '../core/errors.js';
 import { nameSilence } from './network-error.js';
 import { transientError } from './store-error.js';
@@ -11,14 +11,15 @@ export async function answered<T>(
   signal: AbortSignal,
   send: (abortSignal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const late = new AbortController();
+  const ending = new AbortController();
   const timer = setTimeout(
-    () => late.abort(transientError('STORE_UNREACHABLE', `the store of ${uri} did not answer within ${timeoutMs} ms`, { uri, timeoutMs })),
+    () =>
+      ending.abort(transientError('STORE_UNREACHABLE', `the store of ${uri} did not answer within ${timeoutMs} ms`, { uri, timeoutMs })),
     timeoutMs,
   );
   try {
     // not all that the SDK waits for heeds the signal: it may be asking for credentials still
-    return await withAnySignal([signal, late.signal], (either) => untilAborted(send(either), either));
+    return await underSignals(ending, [signal], () => untilAborted(send(ending.signal), ending.signal));
   } finally {
     clearTimeout(timer);
   }

@@ -1,5 +1,7 @@
 /** Where bytes come from: the one interface that files, object stores, memory and every decorator share. */
 
+import type { Need } from '../core/need.js';
+
 /** One object of a store, as a listing or a HEAD request shows it. */
 export interface ObjectInfo {
   /** The object's path inside its store: no leading slash for object stores, absolute for files. */
@@ -25,6 +27,8 @@ export interface ReadOptions {
    * Decorators give it, with `ifMatch` always, so that a range which is read in pieces is written once.
    */
   readonly into?: Uint8Array;
+  /** When the run's plan needs the bytes: caches make room by it. */
+  readonly need?: Need;
   /** Not from a cache; and what a cache has of these ranges, which the bytes were read in before, is forgotten: it was damaged when it was kept. */
   readonly fresh?: { readonly forget: readonly ByteRange[] };
 }

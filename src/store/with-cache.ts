@@ -15,7 +15,7 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
     list: (prefix, options) => store.list(prefix, options),
     head: (path, options) => store.head(path, options),
     read: (path, range, options = {}) => {
-      const { ifMatch, signal } = options;
+      const { ifMatch, signal, need } = options;
       const { startByte, endByte } = range;
       if (ifMatch === undefined || startByte < 0 || endByte <= startByte) return store.read(path, range, options);
       const keyOf = (start: number, end: number): string => JSON.stringify([origin, store.uri, path, ifMatch, start, end]);
@@ -25,12 +25,12 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
         return withAnySignal([signal, closing.signal], async (either) => {
           for (const old of [...forget, range]) await cache.forget(keyOf(old.startByte, old.endByte), old.endByte - old.startByte);
           const bytes = await store.read(path, range, { ifMatch, signal: either });
-          cache.put(key, bytes.slice());
+          cache.put(key, bytes.slice(), need);
           return bytes;
         });
       }
       return withAnySignal([signal, closing.signal], (either) =>
-        cache.read(key, endByte - startByte, (signal) => store.read(path, range, { ifMatch, signal }), either),
+        cache.read(key, endByte - startByte, (signal) => store.read(path, range, { ifMatch, signal }), either, need),
       );
     },
     close: () => {

@@ -61,14 +61,20 @@ export function withCoalescing(store: Store, options: CoalescingOptions): Store 
     }
   };
 
-  const sendAll = (path: string, ifMatch: string | undefined, { waiters }: Group): void => {
+  const sendAll = (path: string, ifMatch: string | undefined, gathered: Group): void => {
     gathering.delete(keyOf(path, ifMatch));
-    for (const { ranges, ...range } of joinRanges([...waiters], options)) {
-      const group: Group = { waiters: new Set(ranges), abandoned: new AbortController() };
-      for (const waiter of ranges) groupOf.set(waiter, group);
+    const joined = joinRanges([...gathered.waiters], options);
+    for (const { ranges, ...range } of joined) {
+      const group = joined.length === 1 ? gathered : groupFrom(ranges);
       counters.coalesced += ranges.length - 1;
       void send(path, ifMatch, range, group);
     }
+  };
+
+  const groupFrom = (waiters: readonly Waiter[]): Group => {
+    const group: Group = { waiters: new Set(waiters), abandoned: new AbortController() };
+    for (const waiter of waiters) groupOf.set(waiter, group);
+    return group;
   };
 
   const groupFor = (path: string, range: ByteRange, ifMatch: string | undefined): Group => {

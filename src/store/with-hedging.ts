@@ -2,7 +2,7 @@
  * Asks a second time for the reads that take longest; the first answer is taken. Source: Dean and Barroso, "The Tail at Scale", 2013:
  * a hedged request, sent once the first has been under way for longer than the 95th percentile; and only as long as enough of them are first.
  */
-import { withAnySignal } from '../core/abort.js';
+import { underSignals } from '../core/abort.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
 import { createHedgeWorth, type HedgeWorthOptions } from './hedge-worth.js';
@@ -45,23 +45,22 @@ export function withHedging(store: Store, options: HedgingOptions): Store {
 
   const ask = (path: string, range: ByteRange, { signal, ...readOptions }: ReadOptions): Try => {
     const abort = new AbortController();
-    const answer = withAnySignal([signal, abort.signal], (either) => store.read(path, range, { ...readOptions, signal: either }));
+    const answer = underSignals(abort, [signal], () => store.read(path, range, { ...readOptions, signal: abort.signal }));
     answer.catch(() => undefined); // whoever wants to know of its failure waits for it
     return { answer, abort };
   };
 
   const race = async (first: Try, slowMs: number, length: number, again: () => Try): Promise<Uint8Array> => {
-    const answered = new AbortController();
-    const slow = clock.sleep(slowMs, answered.signal).then(
+    const slow = clock.sleep(slowMs, first.abort.signal).then(
       () => true,
-      () => false, // the first has answered
+      () => false, // the first has answered, or its caller has left
     );
     const ended = first.answer.then(
       () => false,
       () => false,
     );
     const isSlow = await Promise.race([ended, slow]);
-    answered.abort(ANSWERED);
+    if (!isSlow) first.abort.abort(ANSWERED); // which ends the wait
     if (!isSlow || savedBytes < length || !worth.isWorth()) return first.answer;
     savedBytes -= length;
     counters.hedges++;

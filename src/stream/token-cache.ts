@@ -1,5 +1,6 @@
 /** What the main thread asks the token cache: whether it has the tokens of a slice, and under which key it wants them. */
 import { VERSION } from '../core/version.js';
+import type { Need } from '../core/need.js';
 import type { Shard } from '../core/shard.js';
 import type { SliceTokens } from './messages.js';
 import { readTokenEntry, TOKEN_ENTRY_VERSION } from './token-entry.js';
@@ -7,11 +8,17 @@ import { readTokenEntry, TOKEN_ENTRY_VERSION } from './token-entry.js';
 /** The part of the local cache that it is asked of. */
 export interface KeptBytes {
   /** The caller owns the array, which is the only view of its buffer. Errors: `ABORTED`. */
-  get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  get(key: string, signal?: AbortSignal, need?: Need): Promise<Uint8Array | undefined>;
 }
 
 /** Rows [startRow, endRow) of a shard; undefined: the cache has nothing, and wants nothing. Errors: `ABORTED`. */
-export type TokenLookup = (shard: Shard, startRow: number, endRow: number, signal: AbortSignal) => Promise<SliceTokens | undefined>;
+export type TokenLookup = (
+  shard: Shard,
+  startRow: number,
+  endRow: number,
+  signal: AbortSignal,
+  need?: Need,
+) => Promise<SliceTokens | undefined>;
 
 export interface TokenLookupOptions {
   readonly cache: KeptBytes;
@@ -29,7 +36,7 @@ export interface TokenLookupOptions {
  * release may mend a tokenizer. What is excluded, held out or filtered is not in it: an entry has the tokens of all rows of its slice.
  */
 export function createTokenLookup({ cache, column, tokenizer, invalidUtf8, badRows, wanted }: TokenLookupOptions): TokenLookup {
-  return async ({ uri, etag, contentId }, startRow, endRow, signal) => {
+  return async ({ uri, etag, contentId }, startRow, endRow, signal, need) => {
     const key = JSON.stringify([
       'tokens',
       uri,
@@ -43,7 +50,7 @@ export function createTokenLookup({ cache, column, tokenizer, invalidUtf8, badRo
       TOKEN_ENTRY_VERSION,
       VERSION,
     ]);
-    const entry = await cache.get(key, signal);
+    const entry = await cache.get(key, signal, need);
     const read = entry && readTokenEntry(entry, endRow - startRow);
     // under `fail`, a rejected row ends the run with an error that its text is needed for
     const usable = read !== undefined && (badRows === 'skip' || read.rejectedRows === 0);

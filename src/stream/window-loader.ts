@@ -2,13 +2,15 @@
 import type { Block, Slice, Unit } from '../core/shard.js';
 import { HeadraceError } from '../core/errors.js';
 import type { SourceKind } from '../core/fields.js';
+import type { Need } from '../core/need.js';
 import { hasBeside } from '../decode/beside.js';
 import type { BlockReader, Decoder, EncodedSlice, Wanted } from '../decode/decoder.js';
 import type { PlacedShards } from '../manifest/manifest.js';
 import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import { needsIds, type RowSelection } from '../select/selection.js';
 import type { ByteBudget, WindowsAhead } from './byte-budget.js';
-import type { ByteRange } from '../store/store.js';
+import type { ByteRange, Store } from '../store/store.js';
+import { withNeed } from '../store/with-need.js';
 import { isDamage } from './damage.js';
 import type { DamagedSlice, WindowPayload, WindowSlice } from './messages.js';
 import type { PipelineStats } from './stats.js';
@@ -33,15 +35,21 @@ export interface WindowLoaderOptions {
   readonly stats: PipelineStats;
   /** Of text whose tokens are kept. */
   readonly tokens: TokenLookup | undefined;
+  /** What is read of a group, and read again with another; `undefined`: nobody plans with it. */
+  readonly needOf?: NeedOfGroup | undefined;
   /** `skip`: what is damaged or gone is left out, and its rows keep their places. */
   readonly badBlocks: 'fail' | 'skip';
 }
+
+export type NeedOfGroup = (group: number, nextGroup: number) => Need;
 
 /** One a lane and source: its windows are loaded in order, one at a time. */
 export class WindowLoader {
   readonly #options: WindowLoaderOptions;
   /** By shard and first row. */
   readonly #readers = new Map<string, BlockReader>();
+  /** By shard and first row, of the blocks of the same group: the group that each is read again with. */
+  readonly #nextGroups = new Map<string, number>();
   #readersGroup = -1;
   #previous: Promise<unknown> = Promise.resolve();
 
@@ -63,11 +71,13 @@ export class WindowLoader {
     damaged: readonly DamagedSlice[],
     signal: AbortSignal,
   ): Promise<WindowPayload> {
-    const { source, sourceIndex, budget, stats } = this.#options;
+    const { source, sourceIndex, budget, stats, needOf } = this.#options;
     const { plan, kind, selection } = source;
     if (place.group !== this.#readersGroup) {
       this.#readers.clear();
+      this.#nextGroups.clear();
       this.#readersGroup = place.group;
+      if (needOf !== undefined) for (const { block, group } of plan.nextGroups(place.group)) this.#nextGroups.set(keyOf(block), group);
     }
     const window = plan.window(place);
     const bytes = window.slices.reduce((sum, slice) => sum + this.#bytesOf(slice), 0);
@@ -85,7 +95,7 @@ export class WindowLoader {
     const { block, startRow, endRow } = slice;
     const { stats, tokens: lookUp } = this.#options;
     const { shard } = this.#shards.at(block.shard);
-    const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal));
+    const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal, this.#needOf(block)));
     const isKept = tokens?.kind === 'kept';
     if (isKept) stats.slicesKept++;
     if (tokens?.kind === 'wanted') stats.slicesWanted++;
@@ -134,7 +144,7 @@ export class WindowLoader {
         ranges = reader.ranges;
       }
     }
-    const reader = decoder.reopenBlock(store, path, shard, block, ranges);
+    const reader = decoder.reopenBlock(this.#planned(store, block), path, shard, block, ranges);
     const parts = await read(reader);
     this.#readers.set(keyOf(block), reader); // what the other one holds, and knows of the pages, may be damaged as well
     return { ...parts, again: true };
@@ -165,13 +175,24 @@ export class WindowLoader {
     return this.#options.source.selection?.where === undefined ? undefined : this.#options.decoder.storedFilterBytes?.(unit);
   }
 
+  #needOf(block: Block): Need | undefined {
+    return this.#options.needOf?.(this.#readersGroup, this.#nextGroups.get(keyOf(block)) ?? Infinity);
+  }
+
+  /** Text whose tokens are kept is not read again. */
+  #planned(store: Store, block: Block): Store {
+    const need = this.#needOf(block);
+    if (need === undefined) return store;
+    return withNeed(store, this.#options.tokens === undefined ? need : { ...need, next: Infinity });
+  }
+
   #readerOf(block: Block): BlockReader {
     const { decoder } = this.#options;
     const key = keyOf(block);
     let reader = this.#readers.get(key);
     if (reader === undefined) {
       const { store, path, shard } = this.#shards.at(block.shard);
-      reader = decoder.openBlock(store, path, shard, block);
+      reader = decoder.openBlock(this.#planned(store, block), path, shard, block);
       this.#readers.set(key, reader);
     }
     return reader;

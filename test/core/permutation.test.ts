@@ -16,6 +16,17 @@ describe('createPermutation', () => {
     );
   });
 
+  it('finds the index of each value, beyond 32 bits too', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 2 ** 45 }), fc.nat(), fc.integer(), (size, place, seed) => {
+        const permutation = createPermutation(deriveKey('test', seed), size);
+        const index = place % size;
+        expect(permutation.indexOf(permutation.at(index))).toBe(index);
+      }),
+    );
+    expect(() => createPermutation(deriveKey('test', 1), 5).indexOf(5)).toThrow(RangeError);
+  });
+
   it('keeps its golden order', () => {
     for (const { seed, source, epoch, size, order } of golden) {
       const permutation = createPermutation(deriveKey('blocks', seed, source, epoch), size);

@@ -83,7 +83,7 @@ describe.skipIf(MINIO_BINARY === undefined)('what a run asks of S3', () => {
   });
   afterEach(() => proxy.stop());
 
-  const open = (dir: string, epochs: number, ranges: boolean): Promise<Pipeline> =>
+  const open = (dir: string, epochs: number, ranges: boolean, size?: number): Promise<Pipeline> =>
     openPipeline({
       sources: { prose: { uri: `s3://${minio.bucket}/five/` } },
       tokenizer: { file: TOKENIZER_FILE },
@@ -92,7 +92,7 @@ describe.skipIf(MINIO_BINARY === undefined)('what a run asks of S3', () => {
       epochs,
       last: 'pad',
       storage: { s3: { endpoint: proxy.endpoint, forcePathStyle: true } },
-      cache: { dir: workspace.path(dir), ranges },
+      cache: { dir: workspace.path(dir), ranges, ...(size !== undefined && { size }) },
       limits: { workers: 1 },
     } satisfies ConfigInput);
   const run = async (pipeline: Pipeline): Promise<number> => {
@@ -143,5 +143,15 @@ describe.skipIf(MINIO_BINARY === undefined)('what a run asks of S3', () => {
     expect(await run(await open('two', 2, true))).toBe(2 * tokens);
     expect(bytesOf(proxy.requests)).toBe(first);
     expect(proxy.requests).toHaveLength(count);
+  });
+
+  it('is about half of each later epoch where the cache holds half, since what is needed last makes room', async () => {
+    const EPOCHS = 5;
+    const pipeline = await open('half', EPOCHS, true, Math.ceil(needed.column * 0.52));
+    expect(await run(pipeline)).toBeGreaterThan(EPOCHS * 1e6);
+    expect(pipeline.cacheCounters?.evictions).toBeGreaterThan(0);
+    const fetched = bytesOf(proxy.requests.filter((request) => !isListing(request) && !isFooter(request)));
+    // 0.50 of each; by the order of use alone it is 0.75
+    expect(fetched / needed.column - 1).toBeLessThan((EPOCHS - 1) * 0.68);
   });
 });

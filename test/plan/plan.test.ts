@@ -238,3 +238,26 @@ describe('slots', () => {
     expect(() => checkRank({ rank, worldSize }, 8)).toThrow(expect.objectContaining({ code: 'WORLD_SIZE' }));
   });
 });
+
+it('says of each block of a group when its unit is read next: the soonest of the later groups that have a block of it', () => {
+  fc.assert(
+    fc.property(sizes, (given) => {
+      const plan = planOf(given);
+      if (plan === undefined) return;
+      const end = given.epochs * plan.groupsPerEpoch;
+      const unitsOf = (group: number): string[] => plan.nextGroups(group).map(({ block }) => `${block.shard}:${block.unit}`);
+      const units = Array.from({ length: end }, (_, group) => new Set(unitsOf(group)));
+      for (let group = 0; group < end; group++) {
+        // its blocks are those of its windows
+        const windows = Array.from({ length: plan.windowCount(group) }, (_, window) => plan.window({ group, window }).slices);
+        const read = new Set(windows.flat().map(({ block }) => `${block.shard}:${block.unit}`));
+        expect(units[group]).toEqual(read);
+        for (const { block, group: next } of plan.nextGroups(group)) {
+          const later = units.findIndex((names, other) => other > group && names.has(`${block.shard}:${block.unit}`));
+          expect(next).toBe(later < 0 ? Infinity : later);
+        }
+      }
+    }),
+    { numRuns: 60 },
+  );
+});

@@ -279,6 +279,20 @@ describe('an S3 origin that misbehaves', () => {
       expect(issued).toBe(3);
     });
 
+    it('are renewed before that, once for all reads, and none is refused', async () => {
+      const inOneMinute = new Date(Date.now() + 60_000);
+      const early = async (): Promise<Awaited<ReturnType<typeof credentials>>> => {
+        const given = await credentials();
+        return issued === 2 ? { ...given, expiration: inOneMinute } : given;
+      };
+      await originFor({ credentials: early }, good);
+      await read(); // with those that are good for a minute still, and renewed for whoever comes next
+      await Promise.all(Array.from({ length: 20 }, () => read()));
+      expect(issued).toBe(3);
+      expect(new Set(requests.slice(1).map(keyOf))).toEqual(new Set(['key2']));
+      expect(requests).toHaveLength(21);
+    });
+
     it('are renewed for a head, whose answer does not say why', async () => {
       await originFor({ credentials }, expiring('key2'));
       expect(await store.head('key')).toMatchObject({ size: BODY.length, etag: ETAG });

@@ -1,0 +1,134 @@
+/**
+ * Which entry makes room. What the run's plan says of the next reading of an entry is known for entries that this process has read or written; of the
+ * others nobody knows more than when they were used.
+ *
+ *   goes first                                                                  goes last
+ *   unplanned, used longest ago … used last │ planned, never again … needed last … needed soonest
+ *
+ * Farthest need first is the best that a cache can do (L. A. Belady, "A study of replacement algorithms for a virtual-storage computer", 1966). Of a
+ * data set that is twice the cache, half of each epoch is in it then; by the order of use alone it is a seventh, where epochs are shuffled anew.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Need } from '../core/need.js';
+import { CACHE_LIMITS } from './limits.js';
+
+export interface Known {
+  readonly fileBytes: number;
+  /** The last look at the directory that found it. */
+  seenBy: number;
+}
+
+export interface EvictionOrder {
+  readonly size: number;
+  readonly bytes: number;
+  has(name: string): boolean;
+  peek(name: string): Known | undefined;
+  /** `need` undefined: unplanned, and used last of those. */
+  set(name: string, known: Known, need: Need | undefined): void;
+  /** What another process has just written: planned as if it were this one's latest, since it knows of no plan but its own. */
+  setOther(name: string, known: Known): void;
+  /** It is used. Without a need, what is planned stays so. Undefined: there is none. */
+  use(name: string, need: Need | undefined): Known | undefined;
+  delete(name: string): boolean;
+  /** Takes out the one that goes first; undefined where nothing is left. */
+  pop(): string | undefined;
+  /** May be changed meanwhile. */
+  names(): Generator<string, void>;
+}
+
+/** `bytesMax`: whoever sets keeps it. */
+export function createEvictionOrder(bytesMax: number): EvictionOrder {
+  const unplanned = new LRUCache<string, Known>({ maxSize: bytesMax, sizeCalculation: ({ fileBytes }) => fileBytes });
+  const planned = new Map<string, Known & { readonly span: number }>();
+  /** The names of each span of the plan's clock, from the one used longest ago on. */
+  const spans = new Map<number, Set<string>>();
+  let plannedBytes = 0;
+  let latest: Need | undefined;
+
+  const unplan = (name: string): Known | undefined => {
+    const known = planned.get(name);
+    if (known === undefined) return undefined;
+    planned.delete(name);
+    plannedBytes -= known.fileBytes;
+    const names = spans.get(known.span);
+    names?.delete(name);
+    if (names?.size === 0) spans.delete(known.span);
+    return known;
+  };
+  const take = (name: string): Known | undefined => {
+    const known = unplanned.peek(name);
+    unplanned.delete(name);
+    return known ?? unplan(name);
+  };
+  const plan = (name: string, { fileBytes, seenBy }: Known, need: Need): void => {
+    const span = spanOf(need.next);
+    planned.set(name, { fileBytes, seenBy, span });
+    plannedBytes += fileBytes;
+    const names = spans.get(span);
+    if (names === undefined) spans.set(span, new Set([name]));
+    else names.add(name);
+  };
+  const set = (name: string, known: Known, need: Need | undefined): void => {
+    take(name);
+    if (need === undefined) unplanned.set(name, known);
+    else plan(name, known, need);
+  };
+  /** What was not read when the plan said is not read as planned: it takes its chance among the unplanned. */
+  const unplanOverdue = (): void => {
+    if (latest === undefined) return;
+    const overdue = spanOf(latest.at) - CACHE_LIMITS.overdueSpans;
+    for (const [span, names] of spans) {
+      if (span >= overdue) continue;
+      for (const name of names) {
+        const known = unplan(name);
+        if (known !== undefined) unplanned.set(name, known);
+      }
+    }
+  };
+
+  return {
+    get size() {
+      return unplanned.size + planned.size;
+    },
+    get bytes() {
+      return unplanned.calculatedSize + plannedBytes;
+    },
+    has: (name) => planned.has(name) || unplanned.has(name),
+    peek: (name) => planned.get(name) ?? unplanned.peek(name),
+    set: (name, known, need) => {
+      latest = need ?? latest;
+      set(name, known, need);
+    },
+    setOther: (name, known) => set(name, known, latest),
+    use: (name, need) => {
+      if (need === undefined) return planned.get(name) ?? unplanned.get(name);
+      latest = need;
+      const known = take(name);
+      if (known !== undefined) plan(name, known, need);
+      return known;
+    },
+    delete: (name) => take(name) !== undefined,
+    pop: () => {
+      unplanOverdue();
+      const oldest = unplanned.rkeys().next();
+      const name =
+        oldest.done === true
+          ? spans
+              .get(Math.max(...spans.keys()))
+              ?.values()
+              .next().value
+          : oldest.value;
+      if (name !== undefined) take(name);
+      return name;
+    },
+    names: function* () {
+      yield* unplanned.rkeys();
+      yield* planned.keys();
+    },
+  };
+}
+
+/** So few that the farthest is found by a look at all of them. */
+function spanOf(time: number): number {
+  return Math.floor(time * CACHE_LIMITS.spansPerEpoch);
+}
