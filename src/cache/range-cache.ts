@@ -38,6 +38,8 @@ export interface RangeCache {
    * array; it is the only view of its buffer. `need`: what room is made by. Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
    */
   read(key: string, dataBytes: number, fetch: Fetch, signal?: AbortSignal, need?: Need): Promise<Uint8Array>;
+  /** As `read`, where it is there: undefined where it is not. A miss is not counted: whoever reads it then does. Errors: `ABORTED`. */
+  readKept(key: string, dataBytes: number, signal?: AbortSignal, need?: Need): Promise<Uint8Array | undefined>;
   /**
    * What was put under `key`, of whatever length; undefined where nothing is. No claim is taken: two processes may make the same. The caller owns
    * the array, as of `read`. `need` is also that of what is put under the key soon after. Errors: `ABORTED`; a failing disk is no error.
@@ -99,6 +101,13 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       troubles.readFailed(error);
     }
     return undefined;
+  };
+
+  /** What a read of the disk finds, by somebody who may leave before it does. */
+  const lookedUp = (read: () => Promise<Uint8Array | undefined>, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> => {
+    const looking = lookUp(read).finally(() => loads.delete(looking));
+    loads.add(looking);
+    return untilAborted(looking, signal);
   };
 
   /** The claim of this entry; or its bytes, when another process had fetched them meanwhile; or neither, when it takes too long. */
@@ -228,14 +237,21 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
         }
       }
     },
+    readKept: (key, dataBytes, signal, need) =>
+      withAnySignal([signal, closing.signal], async (either) => {
+        throwIfAborted(either);
+        const entry = entryOf(key, dataBytes);
+        const writing = writes.get(entry.name);
+        if (writing !== undefined) return hit(writing.bytes.slice());
+        const found = await lookedUp(() => entries.read(entry, need), either);
+        return found && hit(found);
+      }),
     get: (key, signal, need) =>
       withAnySignal([signal, closing.signal], async (either) => {
         throwIfAborted(either);
         const start = `${hashOf(key)}-`;
         for (const [name, { bytes }] of writes) if (name.startsWith(start)) return hit(bytes.slice());
-        const looking = lookUp(() => entries.find(key, need)).finally(() => loads.delete(looking));
-        loads.add(looking);
-        const found = await untilAborted(looking, either);
+        const found = await lookedUp(() => entries.find(key, need), either);
         if (found !== undefined) return hit(found);
         counters.misses++;
         if (need !== undefined) awaited.set(key, need);

@@ -119,4 +119,43 @@ describe('withCache', () => {
       code: 'STORE_READ_FAILED',
     });
   });
+
+  it('puts a range together from others that it has', async () => {
+    const ifMatch = await etagOf();
+    await store.read('a', { startByte: 0, endByte: 3 }, { ifMatch });
+    await store.read('a', { startByte: 3, endByte: 8 }, { ifMatch });
+    for (const [startByte, endByte] of [
+      [2, 5],
+      [0, 8],
+      [3, 4],
+      [1, 3],
+    ])
+      // prettier-ignore
+      expect([...(await store.read('a', { startByte, endByte }, { ifMatch }))]).toEqual([0, 1, 2, 3, 4, 5, 6, 7].slice(startByte, endByte));
+    expect(counters).toMatchObject({ requests: 2, bytes: 8 });
+  });
+
+  it('asks the store where one of them is gone, and where they are said to be damaged', async () => {
+    const ifMatch = await etagOf();
+    const [first, second] = [
+      { startByte: 0, endByte: 3 },
+      { startByte: 3, endByte: 8 },
+    ];
+    for (const part of [first, second]) await store.read('a', part, { ifMatch });
+    await cache.close();
+    await rm(dir, { recursive: true });
+    expect(await store.read('a', range, { ifMatch }).catch((error: unknown) => error)).toMatchObject({ code: 'ABORTED' });
+    cache = createRangeCache({ dir, bytesMax: 2 ** 20, fsync: 'never' });
+    store = withCache(withCounters(memory, counters), cache);
+    for (const part of [first, second]) await store.read('a', part, { ifMatch });
+    await cache.forget(JSON.stringify(['', 'memory://x/', 'a', ifMatch, 3, 8]), 5);
+    expect(await store.read('a', range, { ifMatch })).toEqual(Uint8Array.of(2, 3, 4));
+    expect(counters.requests).toBe(5);
+    expect(await store.read('a', { startByte: 2, endByte: 4 }, { ifMatch })).toEqual(Uint8Array.of(2, 3));
+    expect(counters.requests).toBe(5);
+    await store.read('a', range, { ifMatch, fresh: { forget: [first] } });
+    expect(counters.requests).toBe(6);
+    await store.read('a', { startByte: 1, endByte: 3 }, { ifMatch });
+    expect(counters.requests).toBe(7);
+  });
 });

@@ -1,0 +1,80 @@
+/**
+ * Which ranges of which objects are in a cache, as far as this process has seen: a range that nobody read as such may lie in others that were. The pass over
+ * a tar's headers reads most of it, in other cuts than the samples.
+ */
+import type { ByteRange } from './store.js';
+
+export interface HeldLimits {
+  /** Of all objects together; the object that was added to longest ago is forgotten first. */
+  readonly rangesMax: number;
+  /** What is read beside the wanted bytes, at most. */
+  readonly besideBytesMax: number;
+}
+
+export class HeldRanges {
+  readonly #limits: HeldLimits;
+  /** By object and version, in the order in which they were last added to; each ascending, no range within another. */
+  readonly #objects = new Map<string, ByteRange[]>();
+  #count = 0;
+
+  constructor(limits: HeldLimits) {
+    this.#limits = limits;
+  }
+
+  add(object: string, { startByte, endByte }: ByteRange): void {
+    const held = this.#objects.get(object) ?? [];
+    const at = firstNotBefore(held, startByte);
+    const before = held.at(at - 1);
+    const isWithin =
+      (at > 0 && before !== undefined && before.endByte >= endByte) ||
+      (held.at(at)?.startByte === startByte && held[at].endByte >= endByte);
+    if (!isWithin) {
+      let end = at;
+      while (end < held.length && held[end].endByte <= endByte) end++;
+      held.splice(at, end - at, { startByte, endByte });
+      this.#count += 1 - (end - at);
+    }
+    this.#objects.delete(object);
+    this.#objects.set(object, held);
+    for (const [oldest, ranges] of this.#objects) {
+      if (this.#count <= this.#limits.rangesMax) break;
+      this.#objects.delete(oldest);
+      this.#count -= ranges.length;
+    }
+  }
+
+  /** As few ranges as hold all of `wanted` together, ascending; undefined where there are none, or too much is beside it in them. */
+  cover(object: string, wanted: ByteRange): readonly ByteRange[] | undefined {
+    const held = this.#objects.get(object);
+    if (held === undefined) return undefined;
+    const found: ByteRange[] = [];
+    let bytes = 0;
+    for (let covered = wanted.startByte; covered < wanted.endByte;) {
+      // starts and ends ascend alike: the last that starts early enough reaches furthest
+      const next = held.at(firstNotBefore(held, covered + 1) - 1);
+      if (next === undefined || next.startByte > covered || next.endByte <= covered) return undefined;
+      found.push(next);
+      bytes += next.endByte - next.startByte;
+      if (bytes > wanted.endByte - wanted.startByte + this.#limits.besideBytesMax) return undefined;
+      covered = next.endByte;
+    }
+    return found;
+  }
+
+  /** All ranges of an object. */
+  forget(object: string): void {
+    this.#count -= this.#objects.get(object)?.length ?? 0;
+    this.#objects.delete(object);
+  }
+}
+
+/** The first range that does not start before `byte`. */
+function firstNotBefore(ranges: readonly ByteRange[], byte: number): number {
+  let [low, high] = [0, ranges.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ranges[middle].startByte < byte) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
