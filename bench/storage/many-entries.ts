@@ -1,6 +1,7 @@
 /** The start of a cache with very many entries: how soon it gives one, and how soon it can take one, for which it looks through all names first. */
 import { mkdir, open } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { entryFile } from '../../src/cache/layout.js';
 import { createRangeCache } from '../../src/cache/range-cache.js';
 import { mapConcurrent } from '../../src/core/map-concurrent.js';
@@ -8,6 +9,8 @@ import type { Case, Sample, Section } from './section.js';
 
 const ENTRY_BYTES = 1000;
 const FILES_AT_ONCE = 8;
+/** A cache does not say when it has written. */
+const LOOK_AGAIN_MS = 2;
 
 export const manyEntries: Section = {
   name: 'entries',
@@ -41,8 +44,7 @@ export const manyEntries: Section = {
           start(async (cache) => {
             const key = `new ${written++}`;
             await cache.read(key, ENTRY_BYTES, () => give(key));
-            await cache.close(); // which waits for what is being written
-            if (cache.counters.bytesWritten === 0) throw new Error('nothing was written');
+            while (cache.counters.bytesWritten === 0) await delay(LOOK_AGAIN_MS);
           }),
       },
     ];

@@ -101,6 +101,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
     added.clear();
     for (const name of writing) added.add(name);
     const look = ++looks;
+    const hadNone = index.size === 0;
     for await (const entries of listEntries(disk, dir)) {
       for (const { name, fileBytes } of entries) {
         const known = index.peek(name);
@@ -114,6 +115,10 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
         }
       }
     }
+    if (!hadNone) await dropMissing(look);
+    await deleteVictims();
+  };
+  const dropMissing = async (look: number): Promise<void> => {
     let turn = 0;
     // from the oldest on, and not from a copy, which would stop a million entries' process for long; what is used meanwhile is there
     for (const name of index.names()) {
@@ -121,7 +126,6 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
       const known = index.peek(name);
       if (known !== undefined && known.seenBy < look && !added.has(name) && forget(name)) counters.lost++;
     }
-    await deleteVictims();
   };
   const lookOnce = (): Promise<void> =>
     (looking ??= look().finally(() => {

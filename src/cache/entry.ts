@@ -55,8 +55,7 @@ export function entryOfFile(key: string, fileBytes: number): Entry | undefined {
 
 /** Bytes of the file of this name, or undefined where it is no entry's name. */
 export function bytesOfName(name: string): number | undefined {
-  const match = /^[0-9a-f]{32}-([0-9a-z]{1,10})$/.exec(name);
-  return match === null ? undefined : parseInt(match[1], 36);
+  return /^[0-9a-f]{32}-[0-9a-z]{1,10}$/.test(name) ? parseInt(name.slice(33), 36) : undefined;
 }
 
 export type EntryRead =

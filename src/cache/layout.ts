@@ -54,10 +54,12 @@ export async function* listEntries(disk: Disk, dir: string): AsyncGenerator<read
 /** The entries whose names start with `start`, of two digits or more: one listing of one directory. Errors: those of the disk. */
 export async function entriesNamed(disk: Disk, dir: string, start: string): Promise<readonly NamedEntry[]> {
   const names = (await unlessMissing(disk.names(path.join(dir, 'entries', start.slice(0, 2))))) ?? [];
-  return names.flatMap((name) => {
+  const entries: NamedEntry[] = [];
+  for (const name of names) {
     const fileBytes = name.startsWith(start) ? bytesOfName(name) : undefined;
-    return fileBytes === undefined ? [] : [{ name, fileBytes }];
-  });
+    if (fileBytes !== undefined) entries.push({ name, fileBytes });
+  }
+  return entries;
 }
 
 /** Deletes what processes left that ended in the middle: what is of dead ones of this machine, and whatever is silent for a lease. */
