@@ -9,6 +9,17 @@ export interface HeldLimits {
   readonly rangesMax: number;
   /** What is read beside the wanted bytes, at most. */
   readonly besideBytesMax: number;
+  /** Of the wanted bytes, what may lie in no held range. */
+  readonly gapShareMax: number;
+  /** Each is a request. */
+  readonly gapsMax: number;
+}
+
+export interface Cover {
+  /** Ascending. */
+  readonly held: readonly ByteRange[];
+  /** What is in none of them. */
+  readonly gaps: readonly ByteRange[];
 }
 
 export class HeldRanges {
@@ -43,22 +54,33 @@ export class HeldRanges {
     }
   }
 
-  /** As few ranges as hold all of `wanted` together, ascending; undefined where there are none, or too much is beside it in them. */
-  cover(object: string, wanted: ByteRange): readonly ByteRange[] | undefined {
-    const held = this.#objects.get(object);
-    if (held === undefined) return undefined;
-    const found: ByteRange[] = [];
-    let bytes = 0;
+  /** As few ranges as hold what is held of `wanted`; undefined where that is too little, or too much is beside it in them. */
+  cover(object: string, wanted: ByteRange): Cover | undefined {
+    const ranges = this.#objects.get(object);
+    if (ranges === undefined) return undefined;
+    const { besideBytesMax, gapShareMax, gapsMax } = this.#limits;
+    const wantedBytes = wanted.endByte - wanted.startByte;
+    const held: ByteRange[] = [];
+    const gaps: ByteRange[] = [];
+    let heldBytes = 0;
+    let gapBytes = 0;
     for (let covered = wanted.startByte; covered < wanted.endByte;) {
       // starts and ends ascend alike: the last that starts early enough reaches furthest
-      const next = held.at(firstNotBefore(held, covered + 1) - 1);
-      if (next === undefined || next.startByte > covered || next.endByte <= covered) return undefined;
-      found.push(next);
-      bytes += next.endByte - next.startByte;
-      if (bytes > wanted.endByte - wanted.startByte + this.#limits.besideBytesMax) return undefined;
-      covered = next.endByte;
+      const after = firstNotBefore(ranges, covered + 1);
+      const next = after === 0 ? undefined : ranges[after - 1];
+      if (next !== undefined && next.endByte > covered) {
+        held.push(next);
+        heldBytes += next.endByte - next.startByte;
+        covered = next.endByte;
+      } else {
+        const endByte = Math.min(ranges.at(after)?.startByte ?? wanted.endByte, wanted.endByte);
+        gaps.push({ startByte: covered, endByte });
+        gapBytes += endByte - covered;
+        covered = endByte;
+      }
+      if (heldBytes > wantedBytes + besideBytesMax || gapBytes > gapShareMax * wantedBytes || gaps.length > gapsMax) return undefined;
     }
-    return found;
+    return { held, gaps };
   }
 
   /** All ranges of an object. */

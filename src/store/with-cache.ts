@@ -1,19 +1,21 @@
 /**
  * Keeps what a store gives on local disk. Only reads that name a version are kept: nothing says what the others are bytes of. A range that lies in ranges
- * that this process has read is put together from them.
+ * that this process has read, but for gaps, is put together from them.
  */
 import type { RangeCache } from '../cache/range-cache.js';
 import { withAnySignal } from '../core/abort.js';
-import type { Need } from '../core/need.js';
 import { rawBytes } from '../core/raw-memory.js';
 import { storeClosed } from './store-error.js';
-import { HeldRanges } from './held-ranges.js';
+import { HeldRanges, type Cover } from './held-ranges.js';
 import type { ByteRange, Store } from './store.js';
 
 /** 256 GB of a pass over tars, in 10 MB of memory. */
 const HELD_RANGES_MAX = 2 ** 17;
 /** A disk reads so much sooner than an object store answers. */
 const HELD_BESIDE_BYTES_MAX = 8 * 2 ** 20;
+/** Between the reads of a pass over a tar lie ends of bodies, one for each 2 MiB: more gaps, and larger ones, are better read in one request. */
+const GAP_SHARE_MAX = 1 / 8;
+const GAPS_MAX = 8;
 
 /**
  * `origin`: what tells two stores of one URI apart, such as the endpoint of the server. A range of a version that the store no longer has is still
@@ -21,23 +23,31 @@ const HELD_BESIDE_BYTES_MAX = 8 * 2 ** 20;
  */
 export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
   const closing = new AbortController();
-  const held = new HeldRanges({ rangesMax: HELD_RANGES_MAX, besideBytesMax: HELD_BESIDE_BYTES_MAX });
+  const held = new HeldRanges({
+    rangesMax: HELD_RANGES_MAX,
+    besideBytesMax: HELD_BESIDE_BYTES_MAX,
+    gapShareMax: GAP_SHARE_MAX,
+    gapsMax: GAPS_MAX,
+  });
 
-  /** Undefined where not all of it is there any more. */
-  const readHeld = async (
-    parts: readonly ByteRange[],
+  /** Undefined where not all that is held is there any more. */
+  const readCovered = async (
+    { held: parts, gaps }: Cover,
     wanted: ByteRange,
-    keyOf: (part: ByteRange) => string,
-    signal: AbortSignal | undefined,
-    need: Need | undefined,
+    readPart: (part: ByteRange) => Promise<Uint8Array | undefined>,
+    readGap: (gap: ByteRange) => Promise<Uint8Array>,
   ): Promise<Uint8Array | undefined> => {
     const bytes = rawBytes(wanted.endByte - wanted.startByte);
-    for (const part of parts) {
-      const found = await cache.readKept(keyOf(part), part.endByte - part.startByte, signal, need);
-      if (found === undefined) return undefined;
+    const put = (part: ByteRange, found: Uint8Array): void => {
       const startByte = Math.max(part.startByte, wanted.startByte);
       bytes.set(found.subarray(startByte - part.startByte, wanted.endByte - part.startByte), startByte - wanted.startByte);
+    };
+    for (const part of parts) {
+      const found = await readPart(part);
+      if (found === undefined) return undefined;
+      put(part, found);
     }
+    await Promise.all(gaps.map(async (gap) => put(gap, await readGap(gap))));
     return bytes;
   };
 
@@ -62,15 +72,23 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
           return bytes;
         });
       }
-      const parts = held.cover(object, range);
-      const isOwn = parts?.length === 1 && parts[0].startByte === startByte && parts[0].endByte === endByte;
       return withAnySignal([signal, closing.signal], async (either) => {
-        const found = parts === undefined || isOwn ? undefined : await readHeld(parts, range, keyOf, either, need);
+        const readOwn = async (own: ByteRange): Promise<Uint8Array> => {
+          const dataBytes = own.endByte - own.startByte;
+          const bytes = await cache.read(keyOf(own), dataBytes, (signal) => store.read(path, own, { ifMatch, signal }), either, need);
+          held.add(object, own);
+          return bytes;
+        };
+        const cover = held.cover(object, range);
+        const [first] = cover?.held ?? [];
+        const isOwn = cover?.held.length === 1 && first.startByte === startByte && first.endByte === endByte;
+        if (cover === undefined || isOwn) return readOwn(range);
+        const readPart = (part: ByteRange): Promise<Uint8Array | undefined> =>
+          cache.readKept(keyOf(part), part.endByte - part.startByte, either, need);
+        const found = await readCovered(cover, range, readPart, readOwn);
         if (found !== undefined) return found;
-        if (parts !== undefined && !isOwn) held.forget(object); // made room, or were damaged
-        const bytes = await cache.read(key, endByte - startByte, (signal) => store.read(path, range, { ifMatch, signal }), either, need);
-        held.add(object, range);
-        return bytes;
+        held.forget(object); // made room, or were damaged
+        return readOwn(range);
       });
     },
     close: () => {

@@ -4,26 +4,44 @@ import { HeldRanges } from '../../src/store/held-ranges.js';
 
 const range = (startByte: number, endByte: number): { startByte: number; endByte: number } => ({ startByte, endByte });
 
+const LIMITS = { rangesMax: 1000, besideBytesMax: 1000, gapShareMax: 0, gapsMax: 8 };
+const heldOf = (ranges: readonly { startByte: number; endByte: number }[]): { held: typeof ranges; gaps: never[] } => ({
+  held: ranges,
+  gaps: [],
+});
+
 describe('ranges that are held', () => {
   it('cover a range with as few of them as do', () => {
-    const held = new HeldRanges({ rangesMax: 100, besideBytesMax: 1000 });
+    const held = new HeldRanges(LIMITS);
     for (const [start, end] of [[0, 10], [8, 20], [15, 30], [19, 40], [50, 60]]) held.add('a', range(start, end)); // prettier-ignore
-    expect(held.cover('a', range(5, 35))).toEqual([range(0, 10), range(8, 20), range(19, 40)]);
-    expect(held.cover('a', range(20, 40))).toEqual([range(19, 40)]);
+    expect(held.cover('a', range(5, 35))).toEqual(heldOf([range(0, 10), range(8, 20), range(19, 40)]));
+    expect(held.cover('a', range(20, 40))).toEqual(heldOf([range(19, 40)]));
     expect(held.cover('a', range(35, 55))).toBeUndefined();
     expect(held.cover('a', range(59, 61))).toBeUndefined();
     expect(held.cover('b', range(0, 1))).toBeUndefined();
   });
 
   it('are not read for a small part of them', () => {
-    const held = new HeldRanges({ rangesMax: 100, besideBytesMax: 50 });
+    const held = new HeldRanges({ ...LIMITS, besideBytesMax: 50 });
     held.add('a', range(0, 100));
-    expect(held.cover('a', range(10, 60))).toEqual([range(0, 100)]);
+    expect(held.cover('a', range(10, 60))).toEqual(heldOf([range(0, 100)]));
     expect(held.cover('a', range(10, 59))).toBeUndefined();
   });
 
+  it('leave gaps that are few and small', () => {
+    const held = new HeldRanges({ ...LIMITS, gapShareMax: 0.2, gapsMax: 2 });
+    for (const [start, end] of [[0, 40], [45, 80], [85, 100]]) held.add('a', range(start, end)); // prettier-ignore
+    expect(held.cover('a', range(10, 100))).toEqual({
+      held: [range(0, 40), range(45, 80), range(85, 100)],
+      gaps: [range(40, 45), range(80, 85)],
+    });
+    expect(held.cover('a', range(41, 70))).toEqual({ held: [range(45, 80)], gaps: [range(41, 45)] });
+    expect(held.cover('a', range(41, 60))).toBeUndefined();
+    expect(held.cover('a', range(20, 105))).toBeUndefined();
+  });
+
   it('are forgotten with their object, and those of the oldest object when there are too many', () => {
-    const held = new HeldRanges({ rangesMax: 3, besideBytesMax: 50 });
+    const held = new HeldRanges({ ...LIMITS, rangesMax: 3 });
     held.add('a', range(0, 10));
     held.add('b', range(0, 10));
     held.add('a', range(10, 20));
@@ -39,25 +57,27 @@ describe('ranges that are held', () => {
     const bytes = fc.tuple(fc.nat(60), fc.integer({ min: 1, max: 20 })).map(([start, length]) => range(start, start + length));
     fc.assert(
       fc.property(fc.array(bytes, { maxLength: 30 }), bytes, (added, wanted) => {
-        const held = new HeldRanges({ rangesMax: 1000, besideBytesMax: 1e9 });
+        const held = new HeldRanges({ ...LIMITS, gapShareMax: 1, gapsMax: 100 });
         const isHeld = new Set<number>();
         for (const one of added) {
           held.add('a', one);
           for (let byte = one.startByte; byte < one.endByte; byte++) isHeld.add(byte);
         }
-        const expected = Array.from({ length: wanted.endByte - wanted.startByte }, (_, i) => wanted.startByte + i).every((byte) =>
-          isHeld.has(byte),
-        );
         const found = held.cover('a', wanted);
-        expect(found !== undefined).toBe(expected);
-        if (found === undefined) return;
-        let covered = wanted.startByte;
-        for (const { startByte, endByte } of found) {
-          expect(startByte).toBeLessThanOrEqual(covered);
-          expect(added).toContainEqual(range(startByte, endByte));
-          covered = endByte;
+        fc.pre(found !== undefined); // nothing was added
+        const counts = new Map<number, number>();
+        for (const { startByte, endByte } of found.gaps) {
+          expect(endByte).toBeGreaterThan(startByte);
+          for (let byte = startByte; byte < endByte; byte++) counts.set(byte, -1);
         }
-        expect(covered).toBeGreaterThanOrEqual(wanted.endByte);
+        for (const one of found.held) {
+          expect(added).toContainEqual(one);
+          for (let byte = one.startByte; byte < one.endByte; byte++) {
+            expect(counts.get(byte)).not.toBe(-1);
+            counts.set(byte, 1);
+          }
+        }
+        for (let byte = wanted.startByte; byte < wanted.endByte; byte++) expect(counts.get(byte)).toBe(isHeld.has(byte) ? 1 : -1);
       }),
       { numRuns: 2000 },
     );

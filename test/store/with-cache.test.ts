@@ -135,6 +135,16 @@ describe('withCache', () => {
     expect(counters).toMatchObject({ requests: 2, bytes: 8 });
   });
 
+  it('asks the store for the gaps between them only, where these are small, and for each once', async () => {
+    const bytes = Uint8Array.from({ length: 100 }, (_, i) => i);
+    memory.put('b', bytes);
+    const ifMatch = (await memory.head('b')).etag;
+    await store.read('b', { startByte: 0, endByte: 45 }, { ifMatch });
+    await store.read('b', { startByte: 50, endByte: 100 }, { ifMatch });
+    for (let i = 0; i < 2; i++) expect(await store.read('b', { startByte: 10, endByte: 90 }, { ifMatch })).toEqual(bytes.slice(10, 90));
+    expect(counters).toMatchObject({ requests: 3, bytes: 100 });
+  });
+
   it('asks the store where one of them is gone, and where they are said to be damaged', async () => {
     const ifMatch = await etagOf();
     const [first, second] = [
