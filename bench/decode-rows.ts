@@ -1,6 +1,7 @@
 /** A file in memory, indexed and decoded to rows in this thread, as a pipeline does it. */
 import type { FormatName } from '../src/core/format.js';
 import type { Shard } from '../src/core/shard.js';
+import { releaseStored } from '../src/decode/buffers.js';
 import type { ColumnRequest } from '../src/decode/decoder.js';
 import { openDecoders } from '../src/decode/open-decoders.js';
 import { scanHere } from '../src/decode/scan.js';
@@ -37,7 +38,9 @@ export async function decodeAll({ format, file }: BenchFile, bytes: Uint8Array, 
     const started = performance.now();
     const decoded = halves.rows(slice);
     workerMs += performance.now() - started;
-    if (decoded.kind === 'tokens') decoded.release?.(); // as a worker does when it closes a window
+    // as a worker does, when it has decoded a window and when it closes one
+    releaseStored(slice, undefined);
+    if (decoded.kind === 'tokens' || decoded.kind === 'text') decoded.release?.();
   }
   return workerMs;
 }

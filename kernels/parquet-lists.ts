@@ -69,6 +69,23 @@ export function largestId(): u32 {
   return largest;
 }
 
+/** Of literals that are copied here: a call for the others costs as much as some hundred bytes. */
+const INLINE_MAX: usize = 256;
+
+/** Of each tag of a copy: how many bytes are copied, 8 bits; of the offset, the 3 that are in the tag, in their place; how many bytes it has besides, from bit 11 on. */
+const COPIES: usize = memory.data(512, 2);
+
+/** Fills `COPIES`: three kinds of copies are one, and nothing has to be guessed of which comes. Idea: google/snappy, `snappy-internal.h`. */
+function fillCopies(): void {
+  for (let tag: u32 = 0; tag < 256; tag++) {
+    const kind = tag & 3;
+    const long = (tag >> 2) + 1;
+    const copy = kind == 1 ? (((tag >> 2) & 7) + 4) | ((tag >> 5) << 8) | (1 << 11) : kind == 2 ? long | (2 << 11) : long | (4 << 11);
+    store<u16>(COPIES + (<usize>tag << 1), <u16>copy);
+  }
+}
+fillCopies();
+
 /** Decodes a Snappy block of exactly `size` bytes. */
 export function unsnap(from: usize, end: usize, to: usize, size: usize): i32 {
   let length: usize = 0;
@@ -85,57 +102,43 @@ export function unsnap(from: usize, end: usize, to: usize, size: usize): i32 {
   const stop = to + size;
   while (from < end) {
     const tag = <usize>load<u8>(from++);
-    let count: usize;
-    let offset: usize;
-    switch (<i32>(tag & 3)) {
-      case 0: {
-        count = tag >> 2;
-        if (count >= 60) {
-          const extra = count - 59;
-          if (extra > end - from) return BAD_COMPRESSION;
-          count = load<u32>(from) & (0xffffffff >> <u32>((4 - extra) << 3));
-          from += extra;
-        }
-        count++;
-        if (count > end - from || count > stop - to) return BAD_COMPRESSION;
-        if (count <= 64) {
-          for (let copied: usize = 0; copied < count; copied += 16) v128.store(to + copied, v128.load(from + copied));
-        } else memory.copy(to, from, count);
-        from += count;
-        to += count;
-        continue;
+    if ((tag & 3) == 0) {
+      let count = (tag >> 2) + 1;
+      if (count > 60) {
+        const extra = count - 60;
+        if (extra > end - from) return BAD_COMPRESSION;
+        count = <usize>(load<u32>(from) & (0xffffffff >> ((4 - <u32>extra) << 3))) + 1;
+        from += extra;
+        if (count == 0) return BAD_COMPRESSION; // of 4 GiB
       }
-      case 1: {
-        if (from >= end) return BAD_COMPRESSION;
-        count = ((tag >> 2) & 7) + 4;
-        offset = ((tag >> 5) << 8) | <usize>load<u8>(from++);
-        break;
+      if (count > end - from || count > stop - to) return BAD_COMPRESSION;
+      // most have at most 16 bytes: what a loop is asked for its length costs more than to copy too many
+      v128.store(to, v128.load(from));
+      if (count > 16) {
+        if (count <= INLINE_MAX) for (let copied: usize = 16; copied < count; copied += 16) v128.store(to + copied, v128.load(from + copied));
+        else memory.copy(to + 16, from + 16, count - 16);
       }
-      case 2: {
-        if (end - from < 2) return BAD_COMPRESSION;
-        count = (tag >> 2) + 1;
-        offset = <usize>load<u16>(from);
-        from += 2;
-        break;
-      }
-      default: {
-        if (end - from < 4) return BAD_COMPRESSION;
-        count = (tag >> 2) + 1;
-        offset = <usize>load<u32>(from);
-        from += 4;
-      }
+      from += count;
+      to += count;
+      continue;
     }
+    const copy = <usize>load<u16>(COPIES + (tag << 1));
+    const extra = copy >> 11;
+    if (extra > end - from) return BAD_COMPRESSION;
+    const offset = (copy & 0x700) + <usize>(load<u32>(from) & (0xffffffff >> ((4 - <u32>extra) << 3)));
+    const count = copy & 0xff;
+    from += extra;
     if (offset == 0 || offset > to - start || count > stop - to) return BAD_COMPRESSION;
-    const copied = to + count;
-    let match = to - offset;
+    const match = to - offset;
     if (offset >= 16) {
-      for (; to < copied; to += 16, match += 16) v128.store(to, v128.load(match));
+      v128.store(to, v128.load(match));
+      if (count > 16) for (let copied: usize = 16; copied < count; copied += 16) v128.store(to + copied, v128.load(match + copied));
     } else if (offset >= 8) {
-      for (; to < copied; to += 8, match += 8) store<u64>(to, load<u64>(match));
+      for (let copied: usize = 0; copied < count; copied += 8) store<u64>(to + copied, load<u64>(match + copied));
     } else {
-      for (; to < copied; to++, match++) store<u8>(to, load<u8>(match));
+      for (let copied: usize = 0; copied < count; copied++) store<u8>(to + copied, load<u8>(match + copied));
     }
-    to = copied;
+    to += count;
   }
   return to == stop ? OK : BAD_COMPRESSION;
 }

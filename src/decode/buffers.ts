@@ -1,4 +1,5 @@
-/** What is transferred where a slice, and what is beside it, crosses to a worker. */
+/** What is transferred where a slice, and what is beside it, crosses to a worker; and what of it is given back there. */
+import { releaseBuffer } from '../core/raw-memory.js';
 import { arrowBuffers, arrowColumns, arrowRecordBuffers } from './arrow/encoded-slice.js';
 import type { EncodedSlice, FetchedBeside } from './decoder.js';
 import { parquetChunks, type EncodedChunk } from './parquet/encoded-slice.js';
@@ -6,6 +7,17 @@ import { parquetChunks, type EncodedChunk } from './parquet/encoded-slice.js';
 /** Of the same bytes, each once. */
 export function buffersOf(slice: EncodedSlice, beside: FetchedBeside | undefined): ArrayBuffer[] {
   return [...new Set([...sliceBuffers(slice), ...(beside === undefined ? [] : besideBuffers(beside))])];
+}
+
+/**
+ * Gives back the stored bytes of a slice whose rows, and what is beside them, were decoded: of formats whose rows are copies of them. The slice cannot be
+ * decoded again.
+ */
+export function releaseStored(slice: EncodedSlice, beside: FetchedBeside | undefined): void {
+  // the decoder keeps the dictionary, to know the next slice's by it
+  if (slice.format === 'parquet' && slice.kind !== 'records') releaseBuffer(slice.pages.buffer);
+  // records are read where they lie, and so is what is beside rows
+  if (slice.format === 'webdataset' && slice.choice.kind !== 'records' && beside === undefined) sliceBuffers(slice).forEach(releaseBuffer);
 }
 
 function sliceBuffers(slice: EncodedSlice): ArrayBuffer[] {

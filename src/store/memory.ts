@@ -50,7 +50,9 @@ export function memoryStore(uri: string, objects: Readonly<Record<string, Uint8A
       const { bytes, info } = await Promise.resolve(entryOf(path));
       if (options.ifMatch !== undefined && options.ifMatch !== info.etag) throw shardChanged(uri + path, options.ifMatch, info.etag);
       if (startByte < 0 || endByte < startByte || endByte > info.size) throw outsideObject(uri + path, startByte, endByte, info.size);
-      return bytes.slice(startByte, endByte);
+      const own = new Uint8Array(Buffer.allocUnsafeSlow(endByte - startByte).buffer); // `slice` would fill it with zeros first
+      own.set(bytes.subarray(startByte, endByte));
+      return own;
     },
     close: () => Promise.resolve(),
   };

@@ -8,6 +8,7 @@
  *                                         └─▶ damaged ─────▶ an error, or as many rejected rows
  */
 import type { BesideColumns, EncodedSlice, FetchedBeside, SliceRows } from '../decode/decoder.js';
+import { releaseStored } from '../decode/buffers.js';
 import type { SliceDecoder } from '../decode/slice-decoder.js';
 import type { ByteRange } from '../store/store.js';
 import { isDamage, WindowDamaged } from './damage.js';
@@ -20,7 +21,7 @@ export interface DecodedWindow {
   readonly decodeBeside: (beside: FetchedBeside) => BesideColumns;
 }
 
-/** Throws `WindowDamaged`. Errors: `SHARD_INVALID`. */
+/** Gives back what was stored of the slices, where nobody reads it any more: a window is decoded once. Throws `WindowDamaged`. Errors: `SHARD_INVALID`. */
 export function decodeWindow(payload: WindowPayload, decoder: SliceDecoder, badBlocks: 'fail' | 'skip'): DecodedWindow {
   const rows = new Map<EncodedSlice, SliceRows>();
   const columns = new Map<FetchedBeside, BesideColumns>();
@@ -55,11 +56,18 @@ export function decodeWindow(payload: WindowPayload, decoder: SliceDecoder, badB
     for (const decoded of rows.values()) releaseRows(decoded);
     throw new WindowDamaged(damaged);
   }
+  for (const { encoded, beside } of slices) releaseStored(encoded, beside);
   return {
     payload: { ...payload, slices },
-    decode: (slice) => rows.get(slice) ?? decoder.rows(slice),
-    decodeBeside: (beside) => columns.get(beside) ?? decoder.beside(beside),
+    decode: (slice) => valueOf(rows, slice),
+    decodeBeside: (beside) => valueOf(columns, beside),
   };
+}
+
+function valueOf<K, V>(decoded: ReadonlyMap<K, V>, key: K): V {
+  const value = decoded.get(key);
+  if (value === undefined) throw new Error('what is asked for is not of the window that was decoded');
+  return value;
 }
 
 /** Nothing of them may be read afterwards. */

@@ -17,7 +17,7 @@ import { loadTransform } from '../transform/load-transform.js';
 import type { Transform } from '../transform/transform.js';
 import { CachedDocuments } from './cached-documents.js';
 import { WindowDamaged } from './damage.js';
-import { decodeWindow } from './decode-window.js';
+import { decodeWindow, type DecodedWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WindowSlice, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import { RecordDocuments, type SourceTransform } from './record-documents.js';
 import { chatRecords, idRecords, textRecords, type EncodeRecords } from './record-encoders.js';
@@ -30,6 +30,8 @@ type Documents = WindowDocuments | CachedDocuments | WindowSamples | RecordDocum
 interface OpenWindow {
   readonly payload: WindowPayload;
   readonly decoder: SliceDecoder;
+  /** What is stored is given back then: where the documents cannot be opened, it is not decoded again. */
+  decoded: DecodedWindow | undefined;
   /** Text is decoded when its first sequence is wanted: until then a window ahead costs its compressed bytes only. See `decodeAhead`. */
   documents: Documents | undefined;
   /** Time spent on that, until a result says so. */
@@ -106,10 +108,10 @@ function decode(window: OpenWindow, tools: Tools): Documents {
   return window.documents;
 }
 
-function openDocuments({ payload: fetched, decoder }: OpenWindow, tools: Tools): Documents {
+function openDocuments(window: OpenWindow, tools: Tools): Documents {
   const { settings, encoder, onEntry } = tools;
   const { tokenizer, idsEnd, badRows, length, packing } = settings;
-  const { payload, decode, decodeBeside } = decodeWindow(fetched, decoder, settings.badBlocks);
+  const { payload, decode, decodeBeside } = (window.decoded ??= decodeWindow(window.payload, window.decoder, settings.badBlocks));
   const options: DocumentOptions = {
     encoder,
     appendId: tokenizer?.appendId,
@@ -242,6 +244,7 @@ function serve(): void {
         windows.set(request.window, {
           payload: request.payload,
           decoder: await loadSliceDecoder(request.payload.slices.flatMap(formatsOf)),
+          decoded: undefined,
           documents: undefined,
           decodeMs: 0,
           packer: createPacker(tools.settings.packing),

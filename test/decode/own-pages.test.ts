@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { releaseStored } from '../../src/decode/buffers.js';
 import { decodeWithArrow } from '../../src/decode/parquet/arrow-slice.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
@@ -14,7 +15,7 @@ import type { Rows } from '../../src/decode/decoder.js';
 import { decodeTexts } from '../../src/decode/parquet/text-pages.js';
 import { fileStore } from '../../src/store/file.js';
 import { expectEqual } from '../support/equal.js';
-import { sliceOf } from '../support/slices.js';
+import { decodeSlice, sliceOf } from '../support/slices.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
 const SCRIPT = fileURLToPath(new URL('../support/reference.py', import.meta.url));
@@ -103,6 +104,26 @@ describe.skipIf(PYTHON === undefined)('pages that are decoded without Arrow', ()
       }
     }
     expect(taken).toBeGreaterThan(50);
+  });
+
+  it('what was stored is given back when it is decoded, by whomever, and the rows stay', async () => {
+    let decoded = 0;
+    for (const layout of layouts) {
+      for (const [column, kind, valuesOf] of [
+        ['string', 'text', textsOf],
+        ['int32', 'tokens', rowsOf],
+      ] as const) {
+        for (const slice of await slicesOf(path.join(dir, `${layout}.parquet`), column, kind)) {
+          const expected = valuesOf(decodeSlice(structuredClone(slice)) as Rows);
+          const rows = decodeSlice(slice) as Rows;
+          releaseStored(slice, undefined);
+          expect(slice.pages.length).toBe(0);
+          expectEqual(valuesOf(rows), expected);
+          decoded++;
+        }
+      }
+    }
+    expect(decoded).toBeGreaterThan(layouts.length);
   });
 
   it('damaged pages of text end in an error or in rows, and nothing is allocated for what they claim', async () => {

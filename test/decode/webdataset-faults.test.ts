@@ -139,6 +139,16 @@ describe('odd and hostile tars', () => {
     }
   });
 
+  it('a long name that goes on behind its size is damage: readers differ in where it ends', async () => {
+    const long = (name: string): TarMember => ({ name: '././@LongLink', type: 'L', latin1: name });
+    const whole = tarOf([long('d/a.txt'), { name: 'cut', body: 'x' }]); // without a NUL, but for those of its padding
+    expect((await readBytes(whole)).texts).toEqual(['x']);
+    expect((await readBytes(tarOf([long(`${'d'.repeat(506)}/a.txt`), { name: 'cut', body: 'x' }]))).texts).toEqual(['x']); // without padding
+    const damaged = Uint8Array.from(whole);
+    damaged.set(Buffer.from('.json'), 512 + 'd/a.txt'.length);
+    await expect(readBytes(damaged)).rejects.toMatchObject({ code: 'SHARD_INVALID', message: expect.stringContaining('behind its end') });
+  });
+
   it('a NUL in the name of a PAX header is damage, and ends no name', async () => {
     const bytes = tarOf([{ name: 'cut', body: 'x', pax: { path: 'a\0b.txt' } }]);
     await expect(readBytes(bytes)).rejects.toMatchObject({ code: 'SHARD_INVALID', message: expect.stringContaining('NUL') });

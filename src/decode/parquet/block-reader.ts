@@ -14,8 +14,9 @@ import { estimateBlock } from './estimate-block.js';
 import { createFooterSize, type FooterSize } from './footer-size.js';
 import { servedType } from './field-column.js';
 import { readParquetIndex } from './footer.js';
+import { isCuttable, pageOfRows, type PageOfRows } from './large-page.js';
 import { parquetShardLayout, parquetUnitLayout, type ParquetChunkLayout, type ParquetShardLayout } from './layout.js';
-import { PageMap } from './page-map.js';
+import { PageMap, type Page } from './page-map.js';
 
 /** The Parquet decoder's half in the main thread. `scan` runs in a worker. */
 export function createParquetDecoder(scan: Scan): Decoder {
@@ -162,13 +163,15 @@ class ChunkReader {
 
   /** Rows [startRow, endRow) of the shard, after those of the calls before. */
   async read(startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedChunk> {
-    const { shard, block, layout, schema, map, remember, scan } = this.#parts;
+    const { shard, block, layout, map, remember, scan } = this.#parts;
     const unitStartRow = shard.units[block.unit].startRow;
     const readBytes = (start: number, end: number): Promise<Uint8Array> => this.#read(start, end, signal);
     const pages = await map.locate(startRow - unitStartRow, endRow - unitStartRow, readBytes, scan, signal);
     remember();
     const first = pages[0];
     const last = pages[pages.length - 1];
+    const cut = await this.#readCut(pages, startRow - unitStartRow, endRow - unitStartRow, signal);
+    if (cut !== undefined) return cut;
     // a request may as well bring what the block's next slices will want
     const wantedEnd = Math.max(last.endByte, Math.min(layout.endByte, first.startByte + LIMITS.readAheadBytes));
     if (this.#isReadWhole(first.startByte)) await readBytes(first.startByte, last.endByte);
@@ -184,22 +187,70 @@ class ChunkReader {
     const keptByte = endRow - unitStartRow < last.endRow ? lastStart.startByte : last.endByte;
     const { ranges } = this;
     const slice: EncodedChunk = {
-      format: 'parquet',
-      uri: shard.uri,
-      dictionary: dictionary.slice(),
-      dictionaryByte: map.dictionary?.startByte ?? layout.startByte,
+      ...this.#chunkOf(dictionary),
       pages: this.#take(first.startByte, last.endByte, keptByte),
       pagesByte: first.startByte,
       ranges,
       pageRows: last.endRow - first.startRow,
       skipRows: startRow - unitStartRow - first.startRow,
       rows: endRow - startRow,
+    };
+    if (endRow === block.endRow) this.#dropBefore(layout.endByte); // what follows is of other blocks
+    return slice;
+  }
+
+  #chunkOf(dictionary: Uint8Array): Omit<EncodedChunk, 'pages' | 'pagesByte' | 'ranges' | 'pageRows' | 'skipRows' | 'rows'> {
+    const { shard, block, layout, schema, map } = this.#parts;
+    return {
+      format: 'parquet',
+      uri: shard.uri,
+      dictionary: dictionary.slice(),
+      dictionaryByte: map.dictionary?.startByte ?? layout.startByte,
       decodedBytes: shard.units[block.unit].decodedBytes,
       unit: { codec: layout.codec, encodings: layout.encodings, type: layout.type, path: layout.path },
       schema,
     };
-    if (endRow === block.endRow) this.#dropBefore(layout.endByte); // what follows is of other blocks
-    return slice;
+  }
+
+  /** Rows [startRow, endRow) of the unit, of which some are in a large page that can be cut; `undefined`: none are. Nothing is kept for the next slice. */
+  async #readCut(pages: readonly Page[], startRow: number, endRow: number, signal: AbortSignal): Promise<EncodedChunk | undefined> {
+    const { layout, schema, map } = this.#parts;
+    const isLarge = ({ startByte, endByte }: Page): boolean => endByte - startByte > LIMITS.keptPageBytesMax;
+    if (map.counts || !isCuttable(layout) || !pages.some(isLarge)) return undefined;
+    const levelMax = schema.slice(1).filter(({ repetition_type: repetition }) => repetition === 'OPTIONAL').length;
+    const read = (from: number, to: number): Promise<Uint8Array> => this.#fetch(from, to, signal);
+    const parts: (PageOfRows & { readonly startRow: number; readonly rows: number })[] = [];
+    for (const page of pages) {
+      const { startByte, endByte, startRow: pageRow, endRow: pageEnd } = page;
+      const large = isLarge(page) ? await map.openLarge(page, levelMax, read, signal) : undefined;
+      if (large === undefined) parts.push({ head: new Uint8Array(0), startByte, endByte, startRow: pageRow, rows: pageEnd - pageRow });
+      else {
+        const [from, to] = [Math.max(startRow, pageRow), Math.min(endRow, pageEnd)];
+        parts.push({ ...pageOfRows(large, from - pageRow, to - pageRow), startRow: from, rows: to - from });
+      }
+    }
+    if (!parts.some(({ head }) => head.length > 0)) return undefined;
+    this.#dropBefore(pages[pages.length - 1].endByte);
+    const dictionary = await this.#readDictionary(signal);
+    const size = parts.reduce((sum, { head, startByte, endByte }) => sum + head.length + endByte - startByte, 0);
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(size).buffer);
+    let at = 0;
+    for (const { head, startByte, endByte } of parts) {
+      bytes.set(head, at);
+      const into = bytes.subarray(at + head.length, at + head.length + endByte - startByte);
+      if (into.length > 0) copyUnlessSame(await this.#fetch(startByte, endByte, signal, into), into);
+      at += head.length + into.length;
+    }
+    this.#ranges = parts.map(({ startByte, endByte }) => ({ startByte, endByte }));
+    return {
+      ...this.#chunkOf(dictionary),
+      pages: bytes,
+      pagesByte: parts[0].startByte,
+      ranges: this.ranges,
+      pageRows: parts.reduce((sum, { rows }) => sum + rows, 0),
+      skipRows: startRow - parts[0].startRow,
+      rows: endRow - startRow,
+    };
   }
 
   async #readDictionary(signal: AbortSignal): Promise<Uint8Array> {

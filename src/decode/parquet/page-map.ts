@@ -17,6 +17,7 @@ import { HeadraceError, messageOf } from '../../core/errors.js';
 import type { Unit } from '../../core/shard.js';
 import type { Scan } from '../decoder.js';
 import { checkThrift } from './check-thrift.js';
+import { openLargePage, type LargePage } from './large-page.js';
 import type { ParquetChunkLayout } from './layout.js';
 
 /** A data page. Rows are counted in the unit. */
@@ -55,6 +56,8 @@ export class PageMap {
   /** Of the pages so far. */
   #values = 0;
   #work: Promise<void> = Promise.resolve();
+  #opening: Promise<unknown> = Promise.resolve();
+  #large: { readonly startByte: number; readonly page: LargePage | undefined } | undefined;
   /** Rows were counted from levels: the last one may go on in the next page. */
   #counted = false;
   /** What ended the survey, for all that lies behind. */
@@ -95,6 +98,18 @@ export class PageMap {
     let last = this.#pages.findIndex((page) => page.endRow >= endRow);
     while (this.#pages[last].endRow === endRow && this.#pages.at(last + 1)?.continued === true) last++;
     return this.#pages.slice(first, last + 1);
+  }
+
+  /** A page that is cut; of the last one that was asked for it is kept where its rows lie. One after the other, as surveys are. */
+  openLarge({ startByte, endByte }: Page, levelMax: number, read: ReadBytes, signal: AbortSignal): Promise<LargePage | undefined> {
+    const opened = this.#opening.then(async () => {
+      if (this.#large?.startByte !== startByte) {
+        this.#large = { startByte, page: await openLargePage(startByte, endByte, levelMax, (from, to) => read(from, to, signal)) };
+      }
+      return this.#large.page;
+    });
+    this.#opening = opened.catch(() => undefined);
+    return opened;
   }
 
   async #surveyUntil(endRow: number, read: ReadBytes, scan: Scan, signal: AbortSignal): Promise<void> {

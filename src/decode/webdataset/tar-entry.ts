@@ -82,6 +82,9 @@ export function readTarEntry({ bytes, view }: TarBytes, at: number, place: TarPl
     const body = bytes.subarray(bodyByte, bodyByte + size);
     if (type === PAX_GLOBAL) refuseGlobals(readPax(body, header, place), header, place);
     else if (type !== GNU_LONG_LINK) {
+      // GNU tar and Python take a name up to a NUL in the padding, others as long as its size: where there is more, they differ in which member it is
+      const isCut = type === GNU_LONG_NAME && next > bodyByte + size && !body.includes(0) && bytes[bodyByte + size] !== 0;
+      if (isCut) throw tarInvalid(place, header, 'has a long name that goes on behind its end');
       const said: PaxAttributes = type === GNU_LONG_NAME ? { path: textOf(body, 0, size) } : readPax(body, header, place);
       // the member of the first one was lost; readers differ in which of the two they take
       if (said.path !== undefined && attributes.path !== undefined) throw tarInvalid(place, header, 'has a second name for one member');
