@@ -194,7 +194,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   const forms = config.tokenizer && openCompiledForms(config.cacheDir, options.warn);
   const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
   const pool = new WorkerPool(workers, (key, entry) => cache?.put(key, entry));
-  const decoders = openDecoders(pool.scan);
+  const decoders = openDecoders(pool.scan, (format) => pool.expect(format));
   try {
     // each takes a while, and none needs the other
     const [made, manifests] = await sideBySide(

@@ -1,7 +1,8 @@
 /**
- * Decodes the slices of a window, and what was read beside their rows, in a worker. What is damaged is asked for once more, since it may have been damaged on
- * its way; then it is an error, or is left out, as the configuration says. Rows whose ids or filter columns are damaged are as damaged as these: nobody knows
- * which of them are taken.
+ * Decodes the slices of a window, and what was read beside their rows, in a worker: what decides about rows at once, the rows themselves when the first of
+ * them is wanted. A stream that goes on in the middle of a window needs the rows of few of its slices before its first batch. What is damaged is asked for
+ * once more, since it may have been damaged on its way; then it is an error, or is left out, as the configuration says. Rows whose ids or filter columns are
+ * damaged are as damaged as these: nobody knows which of them are taken.
  *
  *   slice, beside ─▶ decode ──────────────────────────────▶ rows, columns
  *                └─▶ damaged ─▶ read anew ─▶ decode ───────▶ rows, columns
@@ -13,51 +14,54 @@ import type { ByteRange } from '../store/store.js';
 import { isDamage, WindowDamaged } from './damage.js';
 import type { DamagedSlice, WindowPayload, WindowSlice } from './messages.js';
 
+export interface DecodedSlice {
+  /** As it came, or the rejected one in its place. */
+  readonly slice: WindowSlice;
+  readonly rows: SliceRows;
+}
+
 export interface DecodedWindow {
-  /** With the slices that are left out in their places. */
+  /** With the slices in their places whose columns beside the rows are damaged: these are left out. */
   readonly payload: WindowPayload;
-  readonly decode: (slice: EncodedSlice) => SliceRows;
+  /** The rows of one of its slices, by index: made anew with each call. Throws `WindowDamaged`. Errors: `SHARD_INVALID`. */
+  readonly decode: (index: number) => DecodedSlice;
   readonly decodeBeside: (beside: FetchedBeside) => BesideColumns;
 }
 
 /** Throws `WindowDamaged`. Errors: `SHARD_INVALID`. */
-export function decodeWindow(payload: WindowPayload, decoder: SliceDecoder, badBlocks: 'fail' | 'skip'): DecodedWindow {
-  const rows = new Map<EncodedSlice, SliceRows>();
+export function decodeWindow(fetched: WindowPayload, decoder: SliceDecoder, badBlocks: 'fail' | 'skip'): DecodedWindow {
   const columns = new Map<FetchedBeside, BesideColumns>();
   const damaged: DamagedSlice[] = [];
-  const slices = payload.slices.map((slice, index): WindowSlice => {
-    const { encoded, beside } = slice;
+  const slices = fetched.slices.map((slice, index): WindowSlice => {
+    const { beside } = slice;
+    if (beside === undefined) return slice;
     try {
-      if (beside !== undefined) columns.set(beside, decoder.beside(beside));
-      rows.set(encoded, decoder.rows(encoded));
+      columns.set(beside, decoder.beside(beside));
       return slice;
     } catch (error) {
-      const ranges = rangesOf(slice);
-      if (ranges === undefined || !isDamage(error)) throw error;
-      if (!slice.again) {
-        damaged.push({ slice: index, ranges });
-        return slice;
-      }
-      if (badBlocks === 'fail') throw error;
-      const rejected: EncodedSlice = {
-        format: 'rejected',
-        uri: encoded.uri,
-        rows: encoded.rows,
-        reason: 'damaged',
-        problem: error.message,
-      };
-      rows.set(rejected, decoder.rows(rejected));
-      // nothing is kept: a later run may have another policy
-      return { ...slice, encoded: rejected, beside: undefined, tokens: undefined };
+      const found = damageOf(slice, index, error);
+      if (!slice.again) damaged.push(found);
+      else if (badBlocks === 'fail') throw error;
+      else return rejected(slice, error);
+      return slice;
     }
   });
-  if (damaged.length > 0) {
-    for (const decoded of rows.values()) releaseRows(decoded);
-    throw new WindowDamaged(damaged);
-  }
+  if (damaged.length > 0) throw new WindowDamaged([...damaged, ...othersDamaged(slices, damaged, decoder)]);
+  const payload = { ...fetched, slices };
   return {
-    payload: { ...payload, slices },
-    decode: (slice) => rows.get(slice) ?? decoder.rows(slice),
+    payload,
+    decode: (index) => {
+      const slice = slices[index];
+      try {
+        return { slice, rows: decoder.rows(slice.encoded) };
+      } catch (error) {
+        const found = damageOf(slice, index, error);
+        if (!slice.again) throw new WindowDamaged([found, ...othersDamaged(slices, [found], decoder)]);
+        if (badBlocks === 'fail') throw error;
+        const without = rejected(slice, error);
+        return { slice: without, rows: decoder.rows(without.encoded) };
+      }
+    },
     decodeBeside: (beside) => columns.get(beside) ?? decoder.beside(beside),
   };
 }
@@ -65,6 +69,33 @@ export function decodeWindow(payload: WindowPayload, decoder: SliceDecoder, badB
 /** Nothing of them may be read afterwards. */
 export function releaseRows(rows: SliceRows): void {
   if (rows.kind === 'text' || rows.kind === 'tokens') rows.release?.();
+}
+
+/** Of the others, those that would be found later: a window is read anew whole, and all at once is better than one after the other. */
+function othersDamaged(slices: readonly WindowSlice[], found: readonly DamagedSlice[], decoder: SliceDecoder): DamagedSlice[] {
+  return slices.flatMap((slice, index) => {
+    if (slice.again || found.some((other) => other.slice === index)) return [];
+    try {
+      releaseRows(decoder.rows(slice.encoded));
+      return [];
+    } catch (error) {
+      return [damageOf(slice, index, error)];
+    }
+  });
+}
+
+/** What is to be read anew. Throws the error where it says something else, or nothing was read. */
+function damageOf(slice: WindowSlice, index: number, error: unknown): DamagedSlice {
+  const ranges = rangesOf(slice);
+  if (ranges === undefined || !isDamage(error)) throw error;
+  return { slice: index, ranges };
+}
+
+/** Of what is left out nothing is kept: a later run may have another policy. */
+function rejected(slice: WindowSlice, error: unknown): WindowSlice {
+  const { uri, rows } = slice.encoded;
+  const encoded: EncodedSlice = { format: 'rejected', uri, rows, reason: 'damaged', problem: (error as Error).message };
+  return { ...slice, encoded, beside: undefined, tokens: undefined };
 }
 
 /** What a slice was read in; `undefined`: it was not. */
