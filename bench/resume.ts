@@ -1,6 +1,7 @@
 /**
  * What going on from a state costs: fresh sidecars, from the first trainer's HELLO to its first batch, at the start of an epoch and at 10, 50 and 90 % of
- * it, in turns. `npm run bench -- resume [--repeats 5] [--megabytes 16] [--window 1MiB]`: raw text packed online, and a column of token ids, on local disk.
+ * it, in turns. `npm run bench -- resume [--repeats 5] [--megabytes 16] [--window 1MiB] [--blocks 8]`: raw text packed online, and a column of token ids, on
+ * local disk.
  */
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { spawn } from 'node:child_process';
@@ -31,6 +32,7 @@ const { values: options } = parseArgs({
     repeats: { type: 'string', default: '5' },
     megabytes: { type: 'string', default: '16' },
     window: { type: 'string', default: '1MiB' },
+    blocks: { type: 'string', default: '8' },
   },
   allowPositionals: true,
 });
@@ -58,12 +60,12 @@ async function main(): Promise<void> {
     await writeTokens(path.join(dir, 'tokens'), bytes / 4);
     console.log(`machine: ${cpus()[0].model}, ${availableParallelism()} cores, load ${loadavg()[0].toFixed(0)}; Node ${process.version}`);
     console.log(
-      `command: npm run bench -- resume --repeats ${options.repeats} --megabytes ${options.megabytes} --window ${options.window}; median (min–max)\n`,
+      `command: npm run bench -- resume --repeats ${options.repeats} --megabytes ${options.megabytes} --window ${options.window} --blocks ${options.blocks}; median (min–max)\n`,
     );
     console.log(
-      '| data | at | HELLO to first batch, ms | ratio to a cold start | processor time, ms | ratio | since the process began, ms |',
+      '| data | at | HELLO to first batch, ms | ratio to a cold start | processor time, ms | ratio | since the process began, ms | ratio |',
     );
-    console.log('| --- | --- | --- | --- | --- | --- | --- |');
+    console.log('| --- | --- | --- | --- | --- | --- | --- | --- |');
     await measureData('raw text', dir, { uri: path.join(dir, 'text/') });
     await measureData('token column', dir, { uri: path.join(dir, 'tokens/'), tokens: 'ids' });
   } finally {
@@ -95,7 +97,7 @@ async function measureData(name: string, dir: string, source: ConfigInput['sourc
   const config: ConfigInput = {
     sources: { data: source },
     ...(source.tokens === undefined && { tokenizer: { file: TOKENIZER_FILE } }),
-    shuffle: { windowBytes: options.window },
+    shuffle: { windowBytes: options.window, blocks: Number(options.blocks) },
     batch: { size: 16 },
     epochs: 1,
     cache: { dir: path.join(dir, 'cache') },
@@ -121,6 +123,7 @@ async function measureData(name: string, dir: string, source: ConfigInput['sourc
       each('processorMs'),
       (at.processorMs / cold.processorMs).toFixed(2),
       each('sinceStartMs'),
+      (at.sinceStartMs / cold.sinceStartMs).toFixed(2),
     ];
     console.log(`| ${name} | ${POSITIONS[i] === 0 ? 'cold start' : `${POSITIONS[i] * 100} %`} | ${cells.join(' | ')} |`);
   }

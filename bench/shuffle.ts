@@ -70,7 +70,9 @@ function main(): void {
       const mark = blocks === LIMITS.shuffleBlocksDefault ? ' (default)' : '';
       print(`\`shuffle.blocks: ${blocks}\`${mark}`, (seed) => planOrder(table, set, seed, blocks, LIMITS.windowBytesDefault));
     }
-    print('`windowBytes: 256KiB`', (seed) => planOrder(table, set, seed, LIMITS.shuffleBlocksDefault, 2 ** 18));
+    for (const kibibytes of [256, 128]) {
+      print(`\`windowBytes: ${kibibytes}KiB\``, (seed) => planOrder(table, set, seed, LIMITS.shuffleBlocksDefault, kibibytes * 2 ** 10));
+    }
     print('perfect permutation', (seed) => Uint32Array.from(shuffled([...Array(documentsOf(set)).keys()], randomFrom(seed))));
   }
 }

@@ -1,15 +1,15 @@
-/** Writes the lengths of a run that ends: makes its stream once, from the first step to the last, and takes down how long its sequences are. */
+/** Writes the lengths of a run that ends: makes its stream once, from the first step to the last, and that of its validation, and takes down how long their sequences are. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from './config/config.js';
 import { throwIfAborted } from './core/abort.js';
 import { HeadraceError } from './core/errors.js';
-import { openPipeline } from './pipeline.js';
+import { openPipeline, type Pipeline } from './pipeline.js';
 import { lanesCanEnd, runCanEnd } from './planning.js';
 import { isLocalUri } from './store/open-store.js';
 import { shownUri } from './store/schemes.js';
 import { LengthsBuilder } from './stream/lengths.js';
-import { saveLengths } from './stream/saved-lengths.js';
+import { saveLengths, type SplitLengths } from './stream/saved-lengths.js';
 
 export interface MeasuringOptions {
   /** Directory for `run.lengths`; `undefined`: the file is where `lengths` says. */
@@ -30,6 +30,8 @@ export interface MeasuringProgress {
 }
 
 export interface WrittenLengths extends MeasuringProgress {
+  /** Of validation, where documents are held out for it. */
+  readonly validationSteps?: number;
   readonly file: string;
   readonly bytes: number;
   readonly planFingerprint: string;
@@ -41,9 +43,17 @@ export async function writeLengths(config: Config, options: MeasuringOptions): P
   const file = targetOf(config, options.outDir);
   checkEnd(config, stepsEnd);
   const { lanes } = config.batch;
-  const builder = new LengthsBuilder(config.sources.length, lanes, config.sequence.length);
+  const newBuilder = (): LengthsBuilder => new LengthsBuilder(config.sources.length, lanes, config.sequence.length);
+  const builders = { train: newBuilder(), validation: newBuilder() };
+  const builder = builders.train;
   const measured: Config = { ...config, lengths: undefined };
-  const pipeline = await openPipeline(measured, { signal, warn, observe: 'cursor', onTaken: (taken) => builder.add(taken) });
+  const pipeline = await openPipeline(measured, {
+    signal,
+    warn,
+    observe: 'cursor',
+    onTaken: (taken, split) => builders[split].add(taken),
+  });
+  let validation: (SplitLengths & { readonly steps: number }) | undefined;
   let progress: MeasuringProgress = { steps: 0, sequences: 0, tokens: 0 };
   try {
     for await (const { step, tokens } of pipeline.batches(stepsEnd === undefined ? {} : { stepsEnd })) {
@@ -51,13 +61,37 @@ export async function writeLengths(config: Config, options: MeasuringOptions): P
       progress = { steps: step + 1, sequences: builder.sequences, tokens: progress.tokens + tokens };
       onProgress(progress);
     }
+    if (config.validation !== undefined) validation = await measureValidation(pipeline, builders.validation, signal);
   } finally {
     await pipeline.close();
   }
   const { plan, planFingerprint } = pipeline.info;
-  await saveLengths(file, plan, builder.finish());
+  await saveLengths(file, plan, builder.finish(), validation);
   const { size: bytes } = await stat(file);
-  return { ...progress, sequences: builder.sequences, file, bytes, planFingerprint };
+  return {
+    ...progress,
+    sequences: builder.sequences,
+    ...(validation && { validationSteps: validation.steps }),
+    file,
+    bytes,
+    planFingerprint,
+  };
+}
+
+/** All of it, however many steps of training are measured: it always ends. */
+async function measureValidation(
+  pipeline: Pipeline,
+  builder: LengthsBuilder,
+  signal: AbortSignal,
+): Promise<SplitLengths & { readonly steps: number }> {
+  const stream = pipeline.openStream({ split: 'validation' });
+  try {
+    let steps = 0;
+    for (; (await stream.next()) !== undefined; steps++) throwIfAborted(signal);
+    return { plan: stream.start.plan, columns: builder.finish(), steps };
+  } finally {
+    stream.close();
+  }
 }
 
 /** Errors: `CONFIG_INVALID`. */

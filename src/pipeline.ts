@@ -67,7 +67,7 @@ import { MicroBatches, microBatchesOf, type MicroBatch } from './stream/micro-ba
 import { MixtureTimeline, type MixtureLog } from './stream/mixture-timeline.js';
 import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js';
 import type { WorkerSettings } from './stream/messages.js';
-import { readLengths } from './stream/saved-lengths.js';
+import { readLengths, type RunLengths } from './stream/saved-lengths.js';
 import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js';
 import { SourceLane, type SourcePosition } from './stream/source-lane.js';
 import type { Stalls } from './stream/stalls.js';
@@ -88,8 +88,8 @@ export interface PipelineOptions {
   readonly onSkip?: (record: SkipRecord) => void;
   /** Told of each step that is made, before any rank gets it. */
   readonly onStep?: (made: MadeStep) => void;
-  /** Told of each sequence that a lane of training takes, in the lane's order, before the step is made that it is for. */
-  readonly onTaken?: (taken: TakenSequence) => void;
+  /** Told of each sequence that a lane takes, in the lane's order, before the step is made that it is for. */
+  readonly onTaken?: (taken: TakenSequence, split: Split) => void;
   /** More stores, by URI prefix, such as a `memoryStore` at `memory://corpus/`. */
   readonly stores?: Parameters<typeof createStoreSet>[1];
   /**
@@ -195,7 +195,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   const forms = config.tokenizer && openCompiledForms(config.cacheDir, options.warn);
   const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
   const pool = new WorkerPool(workers, (key, entry) => cache?.put(key, entry));
-  const decoders = openDecoders(pool.scan);
+  const decoders = openDecoders(pool.scan, (format) => pool.expect(format));
   try {
     // each takes a while, and none needs the other
     const [made, manifests] = await sideBySide(
@@ -298,13 +298,14 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const ofValidation = config.validation && planSplit(parts, 'validation');
   const { sources, plan } = ofTraining;
   const clocks = cache && groupClocks(sources);
-  const lengths = await lengthsOf(config, plan, stores, parts.options.signal);
+  const lengths = await lengthsOf(config, { train: plan, validation: ofValidation?.plan }, stores, parts.options.signal);
   const { ledger, shared, log } = await openRun(config, plan, parts.options);
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
-  const { warn, onSkip: tellSkip } = parts.options;
+  const { warn, onSkip: tellSkip, onTaken } = parts.options;
 
-  const serve = (planned: PlannedSplit, recorded?: SplitRecords): SplitService => {
+  const serve = (split: Split, planned: PlannedSplit, recorded?: SplitRecords): SplitService => {
+    const known = lengths?.[split];
     const { config: own, sources, plan } = planned;
     const onSkip = createSkipReporter({
       stats,
@@ -321,7 +322,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       padId: facts.padId,
       samples: parts.fields && { fields: parts.fields, hasIds: own.sources.some(({ kind }) => kind !== 'none') },
       finite: lanesCanEnd(own),
-      measured: recorded?.lengths !== undefined,
+      measured: known !== undefined,
       last: own.last,
       plan,
       work: stats,
@@ -333,8 +334,8 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
           stats,
           stalls,
           onSkip,
-          lengths: recorded?.lengths,
-          onTaken: recorded?.onTaken,
+          lengths: known,
+          onTaken: onTaken && ((taken) => onTaken(taken, split)),
         }),
       openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: recorded?.log }, step),
       openRecorder: recorded && stepRecorder(recorded.ledger, parts.options.onStep),
@@ -342,8 +343,8 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     return { ...planned, hub };
   };
   // what is recorded, and what changes while running, is training
-  const training = serve(ofTraining, { ledger, log, lengths, onTaken: parts.options.onTaken });
-  const validation = ofValidation && serve(ofValidation);
+  const training = serve('train', ofTraining, { ledger, log });
+  const validation = ofValidation && serve('validation', ofValidation);
 
   const openStream = (request: StreamRequest = {}): RankStream => {
     const rank: Rank = { rank: request.rank ?? 0, worldSize: request.worldSize ?? 1 };
@@ -434,17 +435,19 @@ interface RunRecords {
   readonly log: MixtureLog | undefined;
 }
 
-interface SplitRecords extends Pick<RunRecords, 'ledger' | 'log'> {
-  readonly lengths: Lengths | undefined;
-  readonly onTaken: PipelineOptions['onTaken'];
-}
+type SplitRecords = Pick<RunRecords, 'ledger' | 'log'>;
 
 /** Errors: `INDEX_INVALID`, those of stores. */
-async function lengthsOf(config: Config, plan: PlanRecord, stores: StoreSet, signal?: AbortSignal): Promise<Lengths | undefined> {
+async function lengthsOf(
+  config: Config,
+  plans: Parameters<typeof readLengths>[2],
+  stores: StoreSet,
+  signal?: AbortSignal,
+): Promise<RunLengths | undefined> {
   if (config.lengths === undefined) return undefined;
   const { store, path } = stores.open(config.lengths);
   const shape = { sources: config.sources.length, lanes: config.batch.lanes, length: config.sequence.length };
-  return readLengths(store, path, plan, shape, signal);
+  return readLengths(store, path, plans, shape, signal);
 }
 
 async function openRun(config: Config, plan: PlanRecord, { warn, observe }: PipelineOptions): Promise<RunRecords> {
@@ -525,7 +528,7 @@ interface LaneSurroundings {
   readonly stalls: Stalls;
   readonly onSkip: SkipReporter;
   readonly lengths: Lengths | undefined;
-  readonly onTaken: PipelineOptions['onTaken'];
+  readonly onTaken: ((taken: TakenSequence) => void) | undefined;
   /** By source; `undefined` where nothing is kept by need. */
   readonly clocks: ReturnType<typeof groupClocks> | undefined;
 }

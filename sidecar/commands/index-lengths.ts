@@ -26,6 +26,7 @@ function progressLine({ steps, sequences, tokens }: MeasuringProgress): string {
   return `${steps} steps · ${sequences} sequences · ${tokens} tokens`;
 }
 
-function writtenLine({ file, bytes, ...measured }: WrittenLengths, ms: number): string {
-  return `${progressLine(measured)} · ${formatDuration(ms)} · ${file} (${formatSize(bytes)})`;
+function writtenLine({ file, bytes, validationSteps, ...measured }: WrittenLengths, ms: number): string {
+  const validation = validationSteps === undefined ? '' : ` · ${validationSteps} steps of validation`;
+  return `${progressLine(measured)}${validation} · ${formatDuration(ms)} · ${file} (${formatSize(bytes)})`;
 }

@@ -166,8 +166,10 @@ export const LIMITS = {
    * address 4 GiB.
    */
   documentBytesMax: 64 * 2 ** 20,
-  /** Text that is tokenized ahead of the packer: small enough that the first sequence does not wait, large enough to amortise a call. */
+  /** Text that is tokenized ahead of the packer: large enough to amortise a call … */
   tokenizeAheadBytes: 64 * 2 ** 10,
+  /** … and the first of a window, from which it doubles: two sequences of 2,048 tokens, for whose batch somebody may wait. */
+  tokenizeFirstBytes: 16 * 2 ** 10,
   /** The module of a transform: what a bundler makes of a large library has a few MiB, and every worker parses it. */
   transformBytesMax: 16 * 2 ** 20,
   /** For one row, and for loading the module: a row of 64 MiB passes a hundred regular expressions in that time. What takes longer does not end. */

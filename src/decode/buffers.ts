@@ -20,6 +20,12 @@ export function releaseStored(slice: EncodedSlice, beside: FetchedBeside | undef
   if (slice.format === 'webdataset' && slice.choice.kind !== 'records' && beside === undefined) sliceBuffers(slice).forEach(releaseBuffer);
 }
 
+/** Gives back the stored bytes that rows, or fields, of a slice were views of, once nobody reads them any more. */
+export function releaseRead(slice: EncodedSlice, beside: FetchedBeside | undefined): void {
+  if (slice.format === 'webdataset') sliceBuffers(slice).forEach(releaseBuffer);
+  if (beside?.format === 'webdataset') besideBuffers(beside).forEach(releaseBuffer);
+}
+
 function sliceBuffers(slice: EncodedSlice): ArrayBuffer[] {
   switch (slice.format) {
     case 'parquet':

@@ -65,11 +65,17 @@ function isPlain(request: ColumnRequest): request is PlainRequest {
   return request.kind === 'text' || request.kind === 'tokens';
 }
 
-/** `scan` does the bulk work that metadata needs: that of a worker pool, or `scanHere`. */
-export function openDecoders(scan: Scan): Decoders {
+/**
+ * `scan` does the bulk work that metadata needs: that of a worker pool, or `scanHere`. `onFormat` is told of each format, once, as soon as a source is known
+ * to have it.
+ */
+export function openDecoders(scan: Scan, onFormat: (format: FormatName) => void = () => undefined): Decoders {
   const open = new Map<FormatName, Decoder>();
+  const told = new Set<FormatName>();
   return {
     load: async (format) => {
+      if (!told.has(format)) onFormat(format);
+      told.add(format);
       const create = await CREATORS[format]();
       let decoder = open.get(format);
       if (decoder === undefined) open.set(format, (decoder = create(scan)));

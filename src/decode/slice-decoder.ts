@@ -1,4 +1,5 @@
 /** From the bytes of slices to their rows, whatever their format: the worker's halves, each imported when a slice of its format first comes. */
+import type { FormatName } from '../core/format.js';
 import type { BesideColumns, EncodedSlice, FetchedBeside, FetchedSlice, SliceFormat, SliceRows, WorkerHalf } from './decoder.js';
 
 /** The halves of the formats that it was asked for. Errors: `SHARD_INVALID`. */
@@ -20,6 +21,26 @@ const HALVES: { readonly [F in SliceFormat]: () => Promise<WorkerHalf<Of<Fetched
   mds: async () => (await import('./mds/worker-half.js')).mdsHalf,
   webdataset: async () => (await import('./webdataset/worker-half.js')).webDatasetHalf,
 };
+
+/** How the slices of a format come. */
+const SLICE_FORMATS: Readonly<Record<FormatName, SliceFormat>> = {
+  parquet: 'parquet',
+  arrow: 'arrow',
+  webdataset: 'webdataset',
+  mds: 'mds',
+  litdata: 'litdata',
+  npy: 'array',
+  megatron: 'array',
+  tokens: 'array',
+  jsonl: 'lines',
+  csv: 'lines',
+  text: 'lines',
+};
+
+/** Imports what the slices of a format will need, ahead of the first. Rejects only where a module of ours is missing. */
+export async function importSliceDecoder(format: FormatName): Promise<void> {
+  await HALVES[SLICE_FORMATS[format]]();
+}
 
 /** Rejects only where a module of ours is missing. */
 export async function loadSliceDecoder(formats: readonly EncodedSlice['format'][]): Promise<SliceDecoder> {

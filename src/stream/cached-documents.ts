@@ -64,7 +64,7 @@ export class CachedDocuments implements DocumentSource {
     const { slice: at, index } = this.rows.place(document);
     const slice = this.#slices[at];
     if (slice.kind === 'kept') return this.#read(slice.entry, index, document);
-    const tokens = this.#tokenize(slice, index, document);
+    const tokens = this.#tokenize(at, index, document);
     return this.rows.fate(document) === ROW_TAKEN ? tokens : NO_TOKENS;
   }
 
@@ -85,10 +85,12 @@ export class CachedDocuments implements DocumentSource {
     return tokens;
   }
 
-  #tokenize(slice: Exclude<SliceDocuments, { kind: 'kept' }>, row: number, document: number): Int32Array {
+  #tokenize(at: number, row: number, document: number): Int32Array {
+    const slice = this.#slices[at];
     const appended = this.#tokenized.tokens(document);
     const tokens = appended.subarray(0, Math.max(0, appended.length - 1));
-    if (slice.kind === 'wanted') {
+    // what turned out to be damaged is wanted no more
+    if (slice.kind === 'wanted' && this.rows.slices[at].tokens !== undefined) {
       const { key, writer } = slice;
       if (appended.length === 0) writer.reject(row);
       else writer.add(row, tokens);

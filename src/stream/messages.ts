@@ -1,4 +1,5 @@
 /** What the main thread and the worker threads say to each other. Bulk data travels by transfer. */
+import type { FormatName } from '../core/format.js';
 import type { EncodedSlice, FetchedBeside, ScanKind, Scans } from '../decode/decoder.js';
 import type { ErrorRecord } from '../core/errors.js';
 import type { SourceKind } from '../core/fields.js';
@@ -100,6 +101,8 @@ export interface DamagedSlice {
 
 export type WorkerRequest =
   | { readonly type: 'configure'; readonly settings: WorkerSettings }
+  /** Windows of this format will come. It may come before the settings. */
+  | { readonly type: 'expect'; readonly format: FormatName }
   | { readonly type: 'open'; readonly window: number; readonly payload: WindowPayload; readonly from: PackPosition }
   | { readonly type: 'pack'; readonly id: number; readonly window: number; readonly sequencesMax: number }
   | { readonly type: 'close'; readonly window: number }

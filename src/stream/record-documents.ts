@@ -16,7 +16,6 @@ import { ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
 import { createRowContext } from '../transform/context.js';
 import { runInTime } from '../transform/time-limit.js';
 import { int32sOf, transformRow, type RowOfValues, type Transform, type TransformedRow } from '../transform/transform.js';
-import { releaseRows } from './decode-window.js';
 import type { WindowPayload } from './messages.js';
 import type { EncodedRecord, EncodeRecords } from './record-encoders.js';
 import type { DeliveredTokens, DocumentOptions } from './window-documents.js';
@@ -73,13 +72,15 @@ export class RecordDocuments implements DocumentSource {
   constructor(payload: WindowPayload, options: RecordOptions) {
     this.rows = new WindowRows(payload, options);
     this.count = this.rows.count;
+    // before a transform runs under its time limit, which is not that of decoding
+    while (this.rows.decodeNext());
     this.#options = options;
     this.#epoch = payload.epoch;
   }
 
   close(): void {
     this.#ahead = [];
-    for (const rows of this.rows.decoded) releaseRows(rows);
+    this.rows.release();
   }
 
   tokens(document: number): Int32Array {
@@ -161,7 +162,7 @@ export class RecordDocuments implements DocumentSource {
   /** May be stopped at any point: changes nothing that a second call would not find as it was. */
   #find(document: number): Found {
     const { slice, index } = this.rows.place(document);
-    const rows = this.rows.decoded[slice];
+    const rows = this.rows.rowsOf(slice);
     if (rows.kind === 'rejected') return { kind: 'rejected' };
     const fate = this.rows.fate(document);
     if (fate !== ROW_TAKEN) return { kind: 'left-out', fate };

@@ -189,7 +189,8 @@ export class SourceLane {
       this.#readyBytes += bytesOfSequence(sequence);
     }
     if (!result.done) {
-      const isWanted = this.#ready.length < this.#wanted && !plan.isPastEnd(next);
+      // before the first batch, other lanes wait for their first windows: none of those ahead comes between
+      const isWanted = this.#taken > 0 && this.#ready.length < this.#wanted && !plan.isPastEnd(next);
       this.#ahead ??= isWanted ? this.#open(next, WINDOW_START) : undefined;
       return;
     }

@@ -7,7 +7,6 @@ import type { Rows } from '../decode/decoder.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
 import { ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
-import { releaseRows } from './decode-window.js';
 import type { WindowPayload } from './messages.js';
 import { firstOutOfRange } from './token-range.js';
 import { WindowRows, type RowFacts } from './window-rows.js';
@@ -49,6 +48,8 @@ export class WindowDocuments implements DocumentSource {
   #aheadBounds: Int32Array = new Int32Array(1);
   /** Whether they are delivered, with or without tokens. */
   #aheadTaken: readonly boolean[] = [];
+  /** Text of the next portion that is tokenized. */
+  #aheadBytes: number = LIMITS.tokenizeFirstBytes;
 
   constructor(payload: WindowPayload, options: DocumentOptions) {
     this.rows = new WindowRows(payload, options);
@@ -59,7 +60,7 @@ export class WindowDocuments implements DocumentSource {
 
   /** Nothing may be asked of the window any more. */
   close(): void {
-    for (const rows of this.rows.decoded) releaseRows(rows);
+    this.rows.release();
     releaseBuffer(this.#ownIds.buffer);
   }
 
@@ -78,7 +79,7 @@ export class WindowDocuments implements DocumentSource {
       const tokens = this.tokens(document);
       return this.#aheadTaken[document - this.#aheadStart] ? [{ tokens, tokenStart: 0 }] : [];
     }
-    if (this.rows.decoded[this.rows.place(document).slice].kind === 'rejected') {
+    if (this.rows.rowsOf(this.rows.place(document).slice).kind === 'rejected') {
       this.rows.countRejected();
       return [];
     }
@@ -89,7 +90,7 @@ export class WindowDocuments implements DocumentSource {
   #readAhead(first: number): void {
     this.#aheadStart = first;
     const { slice, index } = this.rows.place(first);
-    const rows = this.rows.decoded[slice];
+    const rows = this.rows.rowsOf(slice);
     if (rows.kind === 'text') {
       this.#tokenizeAhead(first);
       return;
@@ -117,13 +118,14 @@ export class WindowDocuments implements DocumentSource {
     const texts: Uint8Array[] = [];
     const accepted: boolean[] = [];
     let bytes = 0;
-    for (let document = first; document < this.count && bytes < LIMITS.tokenizeAheadBytes; document++) {
+    for (let document = first; document < this.count && bytes < this.#aheadBytes; document++) {
       const text = this.#text(document);
       texts.push(text ?? new Uint8Array(0));
       accepted.push(text !== undefined);
       bytes += text?.length ?? 0;
     }
     this.#aheadTaken = accepted;
+    this.#aheadBytes = Math.min(2 * this.#aheadBytes, LIMITS.tokenizeAheadBytes);
     const started = performance.now();
     const { joined, bounds } = join(texts, bytes);
     const encoded = encoder.encodeBatch(joined, bounds);
@@ -160,7 +162,7 @@ export class WindowDocuments implements DocumentSource {
   /** A document's UTF-8; undefined where the row is skipped. */
   #text(document: number): Uint8Array | undefined {
     const { slice, index } = this.rows.place(document);
-    const rows = this.rows.decoded[slice];
+    const rows = this.rows.rowsOf(slice);
     if (rows.kind === 'rejected') {
       this.rows.countRejected();
       return undefined;

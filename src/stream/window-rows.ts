@@ -1,17 +1,20 @@
 /** The rows of a window in a worker, in the order in which they are visited: where each of them lies, what becomes of it, and the account of what was done. */
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import type { SkippedRows } from '../core/skip.js';
-import type { EncodedSlice, SliceRows } from '../decode/decoder.js';
+import type { SliceRows } from '../decode/decoder.js';
 import type { Provenance } from '../pack/sequence-writer.js';
 import { ROW_EXCLUDED, ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
+import { releaseRows, type DecodedSlice } from './decode-window.js';
 import type { WindowPayload, WindowSlice } from './messages.js';
 import { rowFates, type DecodeFacts } from './row-fates.js';
 
 export interface RowFacts extends DecodeFacts {
-  readonly decode: (slice: EncodedSlice) => SliceRows;
+  /** Of a slice of the payload, by index. */
+  readonly decode: (slice: number) => DecodedSlice;
 }
 
 export interface RowWork {
+  readonly decodeMs: number;
   readonly tokenizeMs: number;
   readonly rowsSkipped: number;
   readonly rowsExcluded: number;
@@ -23,9 +26,11 @@ export interface RowWork {
 export class WindowRows implements Provenance {
   readonly count: number;
   readonly source: number;
-  readonly slices: readonly WindowSlice[];
-  /** Of each slice. */
-  readonly decoded: readonly SliceRows[];
+  readonly #slices: WindowSlice[];
+  /** Of each slice, once one of its rows was wanted. */
+  readonly #decoded: (SliceRows | undefined)[];
+  readonly #decode: RowFacts['decode'];
+  #decodeMs = 0;
   /** Time spent in the tokenizer since the last `takeWork`. */
   tokenizeMs = 0;
   #rowsSkipped = 0;
@@ -40,19 +45,56 @@ export class WindowRows implements Provenance {
 
   constructor(payload: WindowPayload, facts: RowFacts) {
     this.source = payload.sourceIndex;
-    this.slices = payload.slices;
-    this.decoded = payload.slices.map((slice) => facts.decode(slice.encoded));
+    this.#slices = [...payload.slices];
+    this.#decoded = payload.slices.map(() => undefined);
+    this.#decode = facts.decode;
     const starts: number[] = [];
     let count = 0;
-    for (const rows of this.decoded) {
+    for (const { encoded } of payload.slices) {
       starts.push(count);
-      count += rows.count;
+      count += encoded.rows;
     }
     this.count = count;
     this.#starts = starts;
     this.#fates = rowFates(payload, facts);
     this.#order = payload.orderKey === undefined ? identityPermutation(count) : createPermutation(payload.orderKey, count);
     this.#skipped = payload.slices.flatMap(rejectedRows);
+  }
+
+  /** Those that turned out to be damaged are rejected ones from then on. */
+  get slices(): readonly WindowSlice[] {
+    return this.#slices;
+  }
+
+  /** Throws `WindowDamaged`. Errors: `SHARD_INVALID`. */
+  rowsOf(slice: number): SliceRows {
+    return (this.#decoded[slice] ??= this.#decodeSlice(slice));
+  }
+
+  /** Decodes the first slice that is not yet, whether or not its rows are wanted already. Whether there was one. */
+  decodeNext(): boolean {
+    const slice = this.#decoded.indexOf(undefined);
+    if (slice >= 0) this.rowsOf(slice);
+    return slice >= 0;
+  }
+
+  /** Nothing may be asked of the rows any more. */
+  release(): void {
+    for (const rows of this.#decoded) if (rows !== undefined) releaseRows(rows);
+  }
+
+  #decodeSlice(index: number): SliceRows {
+    const started = performance.now();
+    const { slice, rows } = this.#decode(index);
+    this.#decodeMs += performance.now() - started;
+    if (rows.count !== slice.encoded.rows) throw new Error(`a slice of ${slice.encoded.rows} rows was decoded to ${rows.count}`);
+    if (slice !== this.#slices[index]) {
+      this.#slices[index] = slice;
+      this.#skipped.push(...rejectedRows(slice));
+      // it is left out whole, whatever the selection says of its rows
+      this.#fates?.fill(ROW_TAKEN, this.#starts[index], this.#starts[index] + rows.count);
+    }
+    return rows;
   }
 
   /** Its slice, and its row in that. */
@@ -112,12 +154,14 @@ export class WindowRows implements Provenance {
   /** What was done since the last call. */
   takeWork(): RowWork {
     const work = {
+      decodeMs: this.#decodeMs,
       tokenizeMs: this.tokenizeMs,
       rowsSkipped: this.#rowsSkipped,
       rowsExcluded: this.#rowsExcluded,
       rowsFiltered: this.#rowsFiltered,
       skipped: this.#skipped,
     };
+    this.#decodeMs = 0;
     this.tokenizeMs = 0;
     this.#rowsSkipped = 0;
     this.#rowsExcluded = 0;

@@ -6,6 +6,7 @@
 import { Worker } from 'node:worker_threads';
 import { LIMITS } from '../config/limits.js';
 import { abortError, untilAborted } from '../core/abort.js';
+import type { FormatName } from '../core/format.js';
 import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
 import { buffersOf } from '../decode/buffers.js';
 import type { Scan, ScanKind, Scans } from '../decode/decoder.js';
@@ -112,6 +113,7 @@ export class WorkerPool {
   #settings: WorkerSettings | undefined;
   readonly #onEntry: OnTokenEntry;
   readonly #slots: WorkerSlot[];
+  readonly #formats = new Set<FormatName>();
   #nextWindow = 0;
   #closed = false;
 
@@ -130,6 +132,12 @@ export class WorkerPool {
       if (!(error instanceof WorkerLost)) throw error;
       throw new HeadraceError('WORKER_FAILED', 'the worker threads cannot start', { cause: error });
     }
+  }
+
+  /** Windows of this format will come: the threads import what they need for it while nobody waits. */
+  expect(format: FormatName): void {
+    this.#formats.add(format);
+    for (const slot of this.#slots) if (!slot.isLost) slot.post({ type: 'expect', format });
   }
 
   /** In the least busy worker. */
@@ -163,6 +171,7 @@ export class WorkerPool {
       if (!slot.isLost) continue;
       const replacement = new WorkerSlot(this.#onEntry);
       if (this.#settings !== undefined) replacement.configure(this.#settings);
+      for (const format of this.#formats) replacement.post({ type: 'expect', format });
       this.#slots[index] = replacement;
     }
     return this.#slots.reduce((best, slot) => (slot.windows < best.windows ? slot : best));

@@ -2,10 +2,9 @@
 import { parentPort } from 'node:worker_threads';
 import { LIMITS } from '../config/limits.js';
 import { toErrorRecord } from '../core/errors.js';
-import { releaseBuffer } from '../core/raw-memory.js';
-import { buffersOf } from '../decode/buffers.js';
+import { releaseRead } from '../decode/buffers.js';
 import { scanBytes } from '../decode/scan.js';
-import { loadSliceDecoder, type SliceDecoder } from '../decode/slice-decoder.js';
+import { importSliceDecoder, loadSliceDecoder, type SliceDecoder } from '../decode/slice-decoder.js';
 import { createPacker } from '../pack/create-packer.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
@@ -34,6 +33,8 @@ interface OpenWindow {
   decoded: DecodedWindow | undefined;
   /** Text is decoded when its first sequence is wanted: until then a window ahead costs its compressed bytes only. See `decodeAhead`. */
   documents: Documents | undefined;
+  /** Nothing was asked of it yet. */
+  isAhead: boolean;
   /** Time spent on that, until a result says so. */
   decodeMs: number;
   readonly packer: Packer;
@@ -165,6 +166,7 @@ function sourceTransform({ sourceIndex, selection }: WindowPayload, { settings, 
 
 function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
   const { settings } = tools;
+  window.isAhead = false;
   const documents = decode(window, tools);
   const { decodeMs } = window;
   window.decodeMs = 0;
@@ -176,17 +178,17 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();
-  const { tokenizeMs, rowsSkipped, rowsExcluded, rowsFiltered, skipped } = documents.rows.takeWork();
+  const { decodeMs: rowsDecodeMs, tokenizeMs, rowsSkipped, rowsExcluded, rowsFiltered, skipped } = documents.rows.takeWork();
   return {
     chunk,
     end: window.position,
     documents: documents.count,
     done: window.position.document >= documents.count,
     work: {
-      decodeMs,
+      decodeMs: decodeMs + rowsDecodeMs,
       tokenizeMs,
       tokenizedBytes: tools.encoder?.takeBytes() ?? 0,
-      packMs: packed - decoded - tokenizeMs,
+      packMs: packed - decoded - tokenizeMs - rowsDecodeMs,
       rowsSkipped,
       rowsExcluded,
       rowsFiltered,
@@ -200,7 +202,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
 function closeWindow(window: OpenWindow | undefined): void {
   if (window === undefined) return;
   window.documents?.close();
-  for (const { encoded, beside } of window.payload.slices) for (const buffer of buffersOf(encoded, beside)) releaseBuffer(buffer);
+  for (const { encoded, beside } of window.payload.slices) releaseRead(encoded, beside);
 }
 
 function serve(): void {
@@ -211,16 +213,17 @@ function serve(): void {
   const windows = new Map<number, OpenWindow>();
 
   /**
-   * Lanes come to the ends of their windows together: a worker that decodes the next ones while it would wait spares them the pause.
-   * Ids only: decoded they are hardly larger than their bytes, which text is. What fails here fails again, and is told, when it is asked for.
+   * Lanes come to the ends of their windows together: a worker that decodes the next ones while it would wait spares them the pause. One slice at a time,
+   * since a lane may ask for another window meanwhile. Ids only: decoded they are hardly larger than their bytes, which text is. What fails here fails again,
+   * and is told, when it is asked for.
    */
   const decodeAhead = (window: number, tools: Tools): void => {
     const open = windows.get(window);
-    if (open === undefined) return;
+    if (open?.isAhead !== true) return;
     try {
-      decode(open, tools);
+      if (decode(open, tools).rows.decodeNext()) setImmediate(decodeAhead, window, tools);
     } catch {
-      open.documents = undefined;
+      open.isAhead = false;
     }
   };
 
@@ -237,6 +240,11 @@ function serve(): void {
 
   const handle = async (request: WorkerRequest): Promise<void> => {
     if (request.type === 'configure') return configure(request.settings);
+    if (request.type === 'expect') {
+      // what comes next waits: of two imports at a time that share modules, Node 20 may end neither
+      await importSliceDecoder(request.format).catch(() => undefined); // fails again, and is told, when a window is opened
+      return;
+    }
     if (own === undefined) throw new Error('a worker is asked for work before it has its settings');
     const tools = own;
     switch (request.type) {
@@ -246,6 +254,7 @@ function serve(): void {
           decoder: await loadSliceDecoder(request.payload.slices.flatMap(formatsOf)),
           decoded: undefined,
           documents: undefined,
+          isAhead: true,
           decodeMs: 0,
           packer: createPacker(tools.settings.packing),
           position: request.from,

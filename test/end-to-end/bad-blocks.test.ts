@@ -313,8 +313,8 @@ describe('blocks that are damaged or gone', { timeout: 120_000 }, () => {
     const bytes = good.get('part-0.parquet')!;
     let flip = false;
     const origin = await startOrigin((request, response) => {
-      const answer =
-        flip && request.headers.range !== undefined && !/-$/.test(request.headers.range) ? bytes.slice().fill(0xff, 60, 200) : bytes;
+      // pages of so small a file come with its footer
+      const answer = flip && request.headers.range !== undefined ? bytes.slice().fill(0xff, 60, 200) : bytes;
       if (answer !== bytes) flip = false;
       return sendObject(answer, { etag: '"one"' })(request, response);
     });
@@ -326,7 +326,8 @@ describe('blocks that are damaged or gone', { timeout: 120_000 }, () => {
           cache: { dir: workspace.path(dir) },
         });
       const clean = await run(web('web-clean'), 30);
-      const poisoned = await run(web('web'), 30, undefined, () => (flip = true));
+      flip = true;
+      const poisoned = await run(web('web'), 30);
       expect(flip).toBe(false);
       expect(poisoned.hashes).toEqual(clean.hashes);
       const before = origin.requests.length;

@@ -158,6 +158,38 @@ describe('a run whose lengths are known', { timeout: 300_000 }, () => {
     expectEqual(await streamsOf(await withLengths('samples', input), 2, 2), await streamsOf(input, 1, 2));
   });
 
+  it('is the same validation, of which each machine reads its part', async () => {
+    const input = smallConfig(workspace, {
+      sources: { prose: { uri: workspace.path('data/') } },
+      sequence: { length: LENGTH, padId: 9 },
+      batch: { size: SIZE, lanes: LANES },
+      shuffle: { windowBytes: '64KiB' },
+      epochs: 1,
+      validation: { share: 0.2 },
+    });
+    const measured = await withLengths('validation', input);
+    const serve = (from: ConfigInput, cursors: readonly Cursor[] = []): Promise<{ streams: Batch[][]; windows: number[] }> =>
+      onMachines(from, 2, async (pipelines) => {
+        const request = { worldSize: 2, split: 'validation', cursor: cursors } as const;
+        const streams = await Promise.all(pipelines.map((pipeline, rank) => take(pipeline.batches({ ...request, rank }))));
+        return { streams, windows: pipelines.map(({ stats }) => stats.windows) };
+      });
+    const expected = await serve(input);
+    const { streams, windows } = await serve(measured);
+    expect(streams[0].length).toBeGreaterThan(20);
+    expectEqual(streams, expected.streams);
+    // each made all lanes, and makes two of four; the last slots of lanes that have ended may be filled by any
+    for (const [machine, made] of windows.entries()) expect(made).toBeLessThan(0.75 * expected.windows[machine]);
+
+    const middle = streams.map((stream) => stream[10].cursor);
+    expectEqual(
+      (await serve(measured, middle)).streams,
+      expected.streams.map((stream) => stream.slice(11)),
+    );
+    // of the two splits, each has its own
+    expectEqual(await streamsOf(measured, 2, 2), await streamsOf(input, 1, 2));
+  });
+
   it('goes on computing where the lengths do not say', async () => {
     const input = mixed({ last: 'pad' });
     const measured = await withLengths('part', input, '--steps', '15');

@@ -3,7 +3,7 @@ import { parseConfig, type Config } from '../../src/config/config.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import { countedLength } from '../../src/core/packing.js';
 import type { Shard } from '../../src/core/shard.js';
-import type { EncodedSlice, OmittedSlice, SliceRows } from '../../src/decode/decoder.js';
+import type { OmittedSlice, SliceRows } from '../../src/decode/decoder.js';
 import type { SourceManifest } from '../../src/manifest/manifest.js';
 import { createPacker } from '../../src/pack/create-packer.js';
 import type { PackPosition } from '../../src/pack/packer.js';
@@ -231,7 +231,7 @@ class Window {
         rowTokens: config.sequence.packing.kind === 'none' ? config.sequence.length : undefined,
         badRows: config.badRows,
         invalidUtf8: 'error' as const,
-        decode: (slice: EncodedSlice) => rows.get(slice)!,
+        decode: (index: number) => ({ slice: slices[index], rows: rows.get(slices[index].encoded)! }),
         decodeBeside: () => {
           throw new Error('nothing is beside the rows');
         },

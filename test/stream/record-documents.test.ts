@@ -48,9 +48,10 @@ function open(
     encode,
     column: 'text',
     transform: own,
-    decode: (slice) => {
-      const rows = rowsOf.get(slice) ?? [];
-      return { kind: 'records', count: rows.length, at: (row) => ({ row: { text: rows[row] }, isValidUtf8: true }) };
+    decode: (index) => {
+      const slice = slices[index];
+      const rows = rowsOf.get(slice.encoded) ?? [];
+      return { slice, rows: { kind: 'records', count: rows.length, at: (row) => ({ row: { text: rows[row] }, isValidUtf8: true }) } };
     },
     decodeBeside: () => {
       throw new Error('nothing is beside the rows');
