@@ -98,7 +98,9 @@ export function groupClocks(sources: readonly PlannedSource[]): ((group: number)
 }
 
 function decodedBytes({ table }: SourceManifest): number {
-  return Array.from(table.columns.unitDecodedBytes).reduce((sum, unit) => sum + unit, 0);
+  let sum = 0;
+  for (const bytes of table.columns.unitDecodedBytes) sum += bytes; // a million shards have eight million units
+  return sum;
 }
 
 /** Without the record, which needs a tokenizer. `config`: as it holds for the split. */

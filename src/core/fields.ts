@@ -146,13 +146,27 @@ export function declaredType({ name, column, size, type = 'text' }: FieldRequest
   });
 }
 
+/** Of what numbers are served as, what a source may have them served as instead: types that hold every value of theirs exactly. */
+const WIDER: Readonly<Record<FieldDtype, readonly string[]>> = {
+  uint8: ['int32', 'int64', 'float32', 'float64'],
+  int32: ['int64', 'float64'],
+  int64: [],
+  float32: ['float64'],
+  float64: [],
+};
+
+/** The declared type where it is wider than the data's own: shards may differ in theirs, and are served as one. */
+export function widened(own: FieldDtype, declared: string | undefined): FieldDtype {
+  return declared !== undefined && WIDER[own].includes(declared) ? (declared as FieldDtype) : own;
+}
+
 /** Where a format has types of its own, a source may say what it relies on. Errors: `COLUMN_TYPE`. */
 export function checkDeclaredType({ name, column, type: declared }: FieldRequest, type: FieldType, uri: string): void {
   const own = type.kind === 'numbers' ? type.dtype : type.kind;
   if (declared === undefined || declared === own) return;
   throw new HeadraceError('COLUMN_TYPE', `column ${column} of ${uri} is served as ${own}, and the field ${name} is declared ${declared}`, {
     detail: { uri, column, type: own },
-    hint: 'Values are served as the data has them: leave `type` out, or write the data with that type.',
+    hint: 'Numbers are served as the data has them, or as a wider type that holds all of them: leave `type` out, or name one.',
   });
 }
 

@@ -82,17 +82,16 @@ export function nullsOf(valid: Uint8Array | undefined): Uint8Array | undefined {
 function served(from: StoredValues, dtype: FieldDtype, start: number, end: number): FieldNumbers {
   const { stored, values } = from;
   const isSame =
-    (stored === 'FLOAT' && dtype === 'float32') || (stored === 'DOUBLE' && dtype === 'float64') || stored === 'INT32' || stored === 'INT64';
+    (stored === 'FLOAT' && dtype === 'float32') ||
+    (stored === 'DOUBLE' && dtype === 'float64') ||
+    (stored === 'INT32' && dtype === 'int32') ||
+    stored === 'INT64';
   if (isSame) return (values as Int32Array<ArrayBuffer>).subarray(start, end);
   const count = end - start;
   const result = numbersOf(dtype, new ArrayBuffer(bytesOfNumbers({ dtype, size: count })));
-  for (let i = 0; i < count; i++) result[i] = numberAt(from, start + i);
+  if (result instanceof BigInt64Array) for (let i = 0; i < count; i++) result[i] = BigInt(valueAt(from, start + i));
+  else for (let i = 0; i < count; i++) result[i] = Number(valueAt(from, start + i));
   return result;
-}
-
-/** Of the kind that the served type has. */
-function numberAt(values: StoredValues, index: number): never {
-  return valueAt(values, index) as never;
 }
 
 function valueAt({ values, stored, firstBit }: StoredValues, index: number): number | bigint {

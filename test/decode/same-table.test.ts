@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { whereSchema } from '../../src/config/where.js';
 import type { JsonValue } from '../../src/core/canonical-json.js';
-import { describeField, type FieldRequest } from '../../src/core/fields.js';
+import { describeField, numbersOf, type FieldDtype, type FieldRequest } from '../../src/core/fields.js';
 import type { Filter } from '../../src/core/filter/filter.js';
 import type { Shard } from '../../src/core/shard.js';
 import { createArrowDecoder } from '../../src/decode/arrow/block-reader.js';
@@ -84,9 +84,9 @@ describe.skipIf(PYTHON === undefined)(`one table as Parquet and as Arrow, by pya
   }
 
   /** By field, of each row the bytes that are served. */
-  async function fieldsOf(file: string, cut: readonly [number, number]): Promise<Record<string, (string | null)[]>> {
+  async function fieldsOf(file: string, cut: readonly [number, number], fields = FIELDS): Promise<Record<string, (string | null)[]>> {
     const decoder = decoderOf(file);
-    const shard = await index(decoder, file, { column: '', kind: 'none', fields: FIELDS });
+    const shard = await index(decoder, file, { column: '', kind: 'none', fields });
     const found: Record<string, (string | null)[]> = {};
     const types = decoder.fieldTypes?.(shard)?.map(describeField);
     found.types = types ?? [];
@@ -147,6 +147,46 @@ describe.skipIf(PYTHON === undefined)(`one table as Parquet and as Arrow, by pya
       ] as const)
         expect(await fieldsOf(file, cut), `${file} in ${cut.join('/')}`).toEqual(expected);
     }
+  });
+
+  it('numbers are served as a declared type that holds all of them', async () => {
+    const own = await fieldsOf('table.parquet', [1000, 77]);
+    const dtypes = new Map(FIELDS.map(({ name }, i) => [name, own.types[i]!]));
+    const numbersIn = (dtype: string, hex: string): (number | bigint)[] => {
+      const bytes = new Uint8Array(Buffer.from(hex, 'hex'));
+      return Array.from(numbersOf(dtype.split(' ')[0] as FieldDtype, bytes.buffer) as ArrayLike<number | bigint>);
+    };
+    for (const [column, wide] of [
+      ['f_int8', 'int64'],
+      ['f_uint16', 'float64'],
+      ['f_int32', 'int64'],
+      ['f_int32', 'float64'],
+      ['f_half', 'float64'],
+      ['f_float', 'float64'],
+      ['f_bool', 'int32'],
+      ['f_bool', 'int64'],
+      ['l_bool', 'float32'],
+      ['l_half', 'float64'],
+    ] as const) {
+      for (const file of ['table.parquet', ...FILES]) {
+        const found = await fieldsOf(file, [70, 31], [{ ...field(column), type: wide }]);
+        expect(found.types[0]).toBe(dtypes.get(column)!.replace(/^\w+/, wide));
+        for (const [row, hex] of own[column].entries()) {
+          if (hex!.startsWith('null')) expect(found[column][row]).toBe(hex);
+          else expect(numbersIn(wide, found[column][row]!).map(Number)).toEqual(numbersIn(dtypes.get(column)!, hex!).map(Number));
+        }
+      }
+    }
+    for (const [column, narrow] of [
+      ['f_int64', 'int32'],
+      ['f_int32', 'float32'],
+      ['f_int64', 'float64'],
+      ['f_float', 'int32'],
+      ['f_double', 'float32'],
+    ] as const)
+      // prettier-ignore
+      for (const file of ['table.parquet', 'plain.arrow'])
+        await expect(fieldsOf(file, [70, 31], [{ ...field(column), type: narrow }])).rejects.toMatchObject({ code: 'COLUMN_TYPE' });
   });
 
   const request: ColumnRequest = { column: 'id', kind: 'text' };

@@ -255,6 +255,22 @@ describe('samples', () => {
     await expect(collect(config(changes))).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
+  it('fields that differ in type are served as one that holds both, where the configuration says it', async () => {
+    const uri = workspace.path('data/');
+    const sources = {
+      a: { uri, fields: { x: { column: 'label', type: 'int64' } } },
+      b: { uri, fields: { x: { column: 'big', type: 'int64' } } },
+    } as const;
+    const batches = await collect(config({ sources }));
+    const values = batches.flatMap(({ rows, fields }) => Array.from({ length: rows }, (_, row) => fieldOfRow(fields!.x, row)));
+    // as samples.py writes them
+    const ofReference = [150, 101, 149].flatMap((rows) =>
+      Array.from({ length: rows }, (_, row) => [BigInt((row % 10) - 3), 2n ** 40n + BigInt(row)]).flat(),
+    );
+    const ascending = (list: readonly unknown[]): bigint[] => (list as bigint[]).toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    expect(ascending(values)).toEqual(ascending(ofReference));
+  });
+
   it('fields that differ in type between sources, that no column is, or that none can be, are refused by name', async () => {
     const uri = workspace.path('data/');
     const differing = { a: { uri, fields: { x: 'jpg' } }, b: { uri, fields: { x: 'txt' } } };

@@ -2,7 +2,7 @@
 import { Type } from 'apache-arrow/fb/type';
 import { LIMITS } from '../../config/limits.js';
 import type { ColumnType } from '../../core/filter/operand.js';
-import type { FieldRequest } from '../../core/fields.js';
+import { widened, type FieldRequest } from '../../core/fields.js';
 import { notComparable } from '../comparable.js';
 import { notServed, servedDtype, type StoredNumber } from '../field-types.js';
 import type { RecordLeaf } from '../layout-types.js';
@@ -82,7 +82,7 @@ export function fieldTypeOf(
   const stored = item && storedNumberOf(item);
   if (item === undefined || stored === undefined || (list?.kind === 'fixed' && list.size === 0))
     throw notServed(request, describeField(field), uri);
-  const dtype = servedDtype(stored, list !== undefined);
+  const dtype = widened(servedDtype(stored, list !== undefined), request.type);
   if (list === undefined) return { type: scalarTypeOf(item), served: { kind: 'numbers', dtype, size: null } };
   const own = list.kind === 'fixed' && list.size <= LIMITS.fieldSizeMax ? list.size : 0;
   return { type: list, served: { kind: 'numbers', dtype, size: request.size ?? own } };

@@ -1,6 +1,6 @@
 /** Which column of a Parquet file a field is, and of which type: from the schema of its footer, and the number of values that lists have in it. */
 import type { FileMetaData, RowGroup, SchemaElement } from 'hyparquet';
-import { checkDeclaredType, type FieldRequest, type FieldType } from '../../core/fields.js';
+import { checkDeclaredType, widened, type FieldRequest, type FieldType } from '../../core/fields.js';
 import { notServed, servedDtype, sizeNotKnown, sizeOfLists } from '../field-types.js';
 import { columnOf, describe, findElements, type Column } from './column.js';
 import type { ParquetFieldType } from './layout.js';
@@ -17,7 +17,8 @@ export function findField({ schema, row_groups: rowGroups }: FileMetaData, reque
   const { name: field, column: name, size } = request;
   const found = findElements(schema, name, uri);
   const column = columnOf(found, name);
-  const type = fieldTypeOf(found.elements, size ?? listSizeOf(rowGroups, column.path));
+  const own = fieldTypeOf(found.elements, size ?? listSizeOf(rowGroups, column.path));
+  const type = own?.kind === 'numbers' ? { ...own, dtype: widened(own.dtype, request.type) } : own;
   const isUnknown = type?.kind === 'numbers' && type.size === UNKNOWN_SIZE && rowGroups.some(hasRows);
   if (type !== undefined && !isUnknown) {
     checkDeclaredType(request, type, uri);
