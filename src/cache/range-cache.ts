@@ -39,7 +39,7 @@ export interface RangeCache {
    */
   read(key: string, dataBytes: number, fetch: Fetch, signal?: AbortSignal, need?: Need): Promise<Uint8Array>;
   /** As `read`, where it is there: undefined where it is not. A miss is not counted: whoever reads it then does. Errors: `ABORTED`. */
-  readKept(key: string, dataBytes: number, signal?: AbortSignal, need?: Need): Promise<Uint8Array | undefined>;
+  readKept(key: string, dataBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined>;
   /**
    * What was put under `key`, of whatever length; undefined where nothing is. No claim is taken: two processes may make the same. The caller owns
    * the array, as of `read`. `need` is also that of what is put under the key soon after. Errors: `ABORTED`; a failing disk is no error.
@@ -237,13 +237,13 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
         }
       }
     },
-    readKept: (key, dataBytes, signal, need) =>
+    readKept: (key, dataBytes, signal) =>
       withAnySignal([signal, closing.signal], async (either) => {
         throwIfAborted(either);
         const entry = entryOf(key, dataBytes);
         const writing = writes.get(entry.name);
         if (writing !== undefined) return hit(writing.bytes.slice());
-        const found = await lookedUp(() => entries.read(entry, need), either);
+        const found = await lookedUp(() => entries.read(entry), either);
         return found && hit(found);
       }),
     get: (key, signal, need) =>

@@ -1,6 +1,6 @@
 /**
  * Keeps what a store gives on local disk. Only reads that name a version are kept: nothing says what the others are bytes of. A range that lies in ranges
- * that this process has read, but for gaps, is put together from them.
+ * that this process has read, but for gaps, is put together from them, and kept by itself.
  */
 import type { RangeCache } from '../cache/range-cache.js';
 import { withAnySignal } from '../core/abort.js';
@@ -72,23 +72,22 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
           return bytes;
         });
       }
-      return withAnySignal([signal, closing.signal], async (either) => {
-        const readOwn = async (own: ByteRange): Promise<Uint8Array> => {
-          const dataBytes = own.endByte - own.startByte;
-          const bytes = await cache.read(keyOf(own), dataBytes, (signal) => store.read(path, own, { ifMatch, signal }), either, need);
-          held.add(object, own);
-          return bytes;
-        };
+      const fetch = async (fetchSignal: AbortSignal): Promise<Uint8Array> => {
+        const read = (part: ByteRange): Promise<Uint8Array> => store.read(path, part, { ifMatch, signal: fetchSignal });
         const cover = held.cover(object, range);
-        const [first] = cover?.held ?? [];
-        const isOwn = cover?.held.length === 1 && first.startByte === startByte && first.endByte === endByte;
-        if (cover === undefined || isOwn) return readOwn(range);
+        if (cover === undefined) return read(range);
+        // without its need: what is put together is kept by itself, and the parts may go
         const readPart = (part: ByteRange): Promise<Uint8Array | undefined> =>
-          cache.readKept(keyOf(part), part.endByte - part.startByte, either, need);
-        const found = await readCovered(cover, range, readPart, readOwn);
+          cache.readKept(keyOf(part), part.endByte - part.startByte, fetchSignal);
+        const found = await readCovered(cover, range, readPart, read);
         if (found !== undefined) return found;
         held.forget(object); // made room, or were damaged
-        return readOwn(range);
+        return read(range);
+      };
+      return withAnySignal([signal, closing.signal], async (either) => {
+        const bytes = await cache.read(key, endByte - startByte, fetch, either, need);
+        held.add(object, range);
+        return bytes;
       });
     },
     close: () => {
