@@ -10,6 +10,7 @@
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { crc32c } from '@node-rs/crc32';
+import { rawBytes } from '../core/raw-memory.js';
 import { noSpace, unlessMissing, type Disk, type DiskFile } from './disk.js';
 import { CACHE_LIMITS } from './limits.js';
 
@@ -70,7 +71,7 @@ export async function readEntry(disk: Disk, file: string, { header, dataBytes, f
   if (opened === undefined) return { kind: 'missing' };
   try {
     const head = new Uint8Array(header.length);
-    const data = new Uint8Array(Buffer.allocUnsafeSlow(dataBytes).buffer); // a buffer of its own; handed out only when all of it was read
+    const data = rawBytes(dataBytes); // a buffer of its own; handed out only when all of it was read
     const tail = new Uint8Array(CHECKSUM_BYTES + 1); // one more, to see a file that is too long
     const found = await transfer((buffers, position) => opened.read(buffers, position), [head, data, tail], fileBytes);
     if (found !== fileBytes)

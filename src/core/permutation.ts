@@ -16,6 +16,8 @@ export interface Permutation {
   indexOf(value: number): number;
 }
 
+/** Of the Feistel network: one for each word of a key. */
+const ROUNDS = 8;
 /** Halves of at most 26 bits keep every product exact in a double; 2^52 positions are more than any data set has. */
 const SIZE_MAX = 2 ** 52;
 
@@ -26,7 +28,7 @@ export function createPermutation(key: Key, size: number): Permutation {
   const leftMask = 2 ** (bits - rightBits) - 1;
   const rightMask = 2 ** rightBits - 1;
   const rightSize = 2 ** rightBits;
-  const [k0, k1, k2, k3, k4, k5, k6, k7] = key;
+  const [k0, k1, k2, k3, k4, k5, k6, k7] = key; // ROUNDS of them
 
   const at = (index: number): number => {
     if (!(index >= 0 && index < size)) throw new RangeError(`position ${index} of a permutation of ${size}`);
@@ -52,14 +54,11 @@ export function createPermutation(key: Key, size: number): Permutation {
     do {
       let left = Math.floor(index / rightSize);
       let right = index - left * rightSize;
-      right ^= mix(left ^ k7) & rightMask;
-      left ^= mix(right ^ k6) & leftMask;
-      right ^= mix(left ^ k5) & rightMask;
-      left ^= mix(right ^ k4) & leftMask;
-      right ^= mix(left ^ k3) & rightMask;
-      left ^= mix(right ^ k2) & leftMask;
-      right ^= mix(left ^ k1) & rightMask;
-      left ^= mix(right ^ k0) & leftMask;
+      // the rounds of `at` backwards; asked for a few times a group, so that they need not be written out
+      for (let round = ROUNDS - 2; round >= 0; round -= 2) {
+        right ^= mix(left ^ key[round + 1]) & rightMask;
+        left ^= mix(right ^ key[round]) & leftMask;
+      }
       index = left * rightSize + right;
     } while (index >= size);
     return index;

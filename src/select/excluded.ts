@@ -5,6 +5,7 @@
  * ten milliards of documents against ten millions of ids, and then one document is left out, the same in every run.
  */
 import { createHash } from 'node:crypto';
+import { lowerBound } from '../core/lower-bound.js';
 import { hashId } from './id-hash.js';
 
 /** Crosses to worker threads without a copy. Absent where there are none. */
@@ -29,25 +30,13 @@ export function rowNumber(shard: number, row: number): number {
 
 export function isExcludedId(ids: Uint32Array, id: string): boolean {
   const [upper, lower] = hashId(ID_KEY, id);
-  let [low, high] = [0, ids.length / 2];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const word = ids[2 * middle + 1];
-    if (word < upper || (word === upper && ids[2 * middle] < lower)) low = middle + 1;
-    else high = middle;
-  }
-  return low < ids.length / 2 && ids[2 * low + 1] === upper && ids[2 * low] === lower;
+  const place = lowerBound(ids.length / 2, (i) => ids[2 * i + 1] < upper || (ids[2 * i + 1] === upper && ids[2 * i] < lower));
+  return place < ids.length / 2 && ids[2 * place + 1] === upper && ids[2 * place] === lower;
 }
 
 /** The first place whose number is at least `from`. */
 export function firstRowFrom(rows: Float64Array, from: number): number {
-  let [low, high] = [0, rows.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (rows[middle] < from) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return lowerBound(rows.length, (i) => rows[i] < from);
 }
 
 export interface ExcludedBuilder {

@@ -2,6 +2,7 @@
  * Which ranges of which objects are in a cache, as far as this process has seen: a range that nobody read as such may lie in others that were. The pass over
  * a tar's headers reads most of it, in other cuts than the samples.
  */
+import { lowerBound } from '../core/lower-bound.js';
 import type { ByteRange } from './store.js';
 
 export interface HeldLimits {
@@ -92,11 +93,5 @@ export class HeldRanges {
 
 /** The first range that does not start before `byte`. */
 function firstNotBefore(ranges: readonly ByteRange[], byte: number): number {
-  let [low, high] = [0, ranges.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (ranges[middle].startByte < byte) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return lowerBound(ranges.length, (i) => ranges[i].startByte < byte);
 }

@@ -1,4 +1,5 @@
 /** How long the latest reads took, by the size of their range, and which of them count as slow. */
+import { lowerBound } from '../core/lower-bound.js';
 
 export interface LatencyWindow {
   /** The wait after which a read of `bytes` is among the slowest; undefined while there are too few to tell. */
@@ -28,23 +29,17 @@ export function createLatencyWindow({ quantile, samplesMax, samplesMin }: Latenc
       classes.set(classOf(bytes), samples);
       const { latest, ascending } = samples;
       latest.push(ms);
-      ascending.splice(lowerBound(ascending, ms), 0, ms);
-      if (latest.length > samplesMax) ascending.splice(lowerBound(ascending, latest.shift() ?? ms), 1);
+      ascending.splice(placeOf(ascending, ms), 0, ms);
+      if (latest.length > samplesMax) ascending.splice(placeOf(ascending, latest.shift() ?? ms), 1);
     },
   };
 }
 
 const NO_SAMPLES = { ascending: [] as readonly number[] };
 
-/** Of ascending numbers, the index of the first that is not less. */
-function lowerBound(ascending: readonly number[], value: number): number {
-  let [low, high] = [0, ascending.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (ascending[middle] < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+/** The place of a value among ascending ones. */
+function placeOf(ascending: readonly number[], value: number): number {
+  return lowerBound(ascending.length, (i) => ascending[i] < value);
 }
 
 function classOf(bytes: number): number {

@@ -1,6 +1,7 @@
 /** Objects in memory: for tests, and for programs that make their data themselves. */
 import { compareUtf8 } from '../core/canonical-json.js';
 import { throwIfAborted } from '../core/abort.js';
+import { rawBytes } from '../core/raw-memory.js';
 import { outsideObject, shardChanged, storeError } from './store-error.js';
 import type { ObjectInfo, Store } from './store.js';
 
@@ -50,7 +51,7 @@ export function memoryStore(uri: string, objects: Readonly<Record<string, Uint8A
       const { bytes, info } = await Promise.resolve(entryOf(path));
       if (options.ifMatch !== undefined && options.ifMatch !== info.etag) throw shardChanged(uri + path, options.ifMatch, info.etag);
       if (startByte < 0 || endByte < startByte || endByte > info.size) throw outsideObject(uri + path, startByte, endByte, info.size);
-      const own = new Uint8Array(Buffer.allocUnsafeSlow(endByte - startByte).buffer); // `slice` would fill it with zeros first
+      const own = rawBytes(endByte - startByte); // `slice` would fill it with zeros first
       own.set(bytes.subarray(startByte, endByte));
       return own;
     },

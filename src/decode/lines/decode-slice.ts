@@ -1,4 +1,5 @@
 /** From lines to rows: the worker's half of JSON lines, separated values and plain text. */
+import { rawBytes } from '../../core/raw-memory.js';
 import type { RecordRows, Rows } from '../decoder.js';
 import { readRecord } from './csv-record.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
@@ -28,7 +29,7 @@ type Text =
 function decodeTexts(slice: EncodedLineSlice): Rows {
   const { bytes, rows } = slice;
   const read = textReader(slice);
-  const out = new Uint8Array(Buffer.allocUnsafeSlow(bytes.length).buffer); // texts are never longer; no time to fill it with zeros
+  const out = rawBytes(bytes.length); // texts are never longer
   const bounds = new Int32Array(rows + 1);
   const nulls = new Nulls(rows);
   let length = 0;

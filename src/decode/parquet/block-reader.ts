@@ -1,6 +1,7 @@
 /** Fetches the pages of a block's slices, each byte once: what a request brought beyond its slice is kept for the next. */
 import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../../config/limits.js';
+import { rawBytes } from '../../core/raw-memory.js';
 import type { Block, Shard } from '../../core/shard.js';
 import { copyUnlessSame } from '../../store/resumable-read.js';
 import type { ByteRange, Store } from '../../store/store.js';
@@ -233,7 +234,7 @@ class ChunkReader {
     this.#dropBefore(pages[pages.length - 1].endByte);
     const dictionary = await this.#readDictionary(signal);
     const size = parts.reduce((sum, { head, startByte, endByte }) => sum + head.length + endByte - startByte, 0);
-    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(size).buffer);
+    const bytes = rawBytes(size);
     let at = 0;
     for (const { head, startByte, endByte } of parts) {
       bytes.set(head, at);

@@ -5,7 +5,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { LIMITS } from '../../config/limits.js';
-import { releaseBuffer } from '../../core/raw-memory.js';
+import { rawBytes, releaseBuffer } from '../../core/raw-memory.js';
 import type { Rows } from '../decoder.js';
 import type { EncodedChunk } from './encoded-slice.js';
 import { inflateOf, type Inflate } from './inflate.js';
@@ -309,7 +309,7 @@ class TextWriter {
     if (wanted <= this.#bytes.length) return;
     const ofAll = rows >= this.#count ? wanted : Math.min(ROOM_BYTES_MAX, Math.ceil((wanted / rows) * this.#count * ROOM_FACTOR));
     const room = Math.max(wanted, this.#length === 0 ? ofAll : 2 * this.#bytes.length);
-    const grown = new Uint8Array(Buffer.allocUnsafeSlow(room).buffer); // no time to fill it with zeros
+    const grown = rawBytes(room);
     grown.set(this.#bytes.subarray(0, this.#length));
     releaseBuffer(this.#bytes.buffer);
     this.#bytes = grown;
