@@ -7,12 +7,15 @@ What it does to each batch is the same for all, and cheap: the sum of its ids, w
 gateFile   a run of the gate: each row goes to that file, with its stream, and nothing is timed
 stepMs     a trainer that computes so long a step: its waits are kept
 resume     saves its state inside an epoch, or goes on from one
+ranks      it is one of so many, in step with the others (ranks.py started it, and times them together); its gateFile has its rank at the end
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
+import socket
 import sys
 import time
 import zlib
@@ -23,6 +26,7 @@ STARTED = time.monotonic()
 import numpy as np  # noqa: E402
 from contract import BATCH_TOKENS, PAD, ROWS, sample_hash  # noqa: E402
 from process_tree import tree_cpu_seconds  # noqa: E402
+from steps import LINK, in_step  # noqa: E402
 
 DIGEST_FACTOR = 1_000_003
 DIGEST_BITS = (1 << 64) - 1
@@ -73,6 +77,10 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"versions": contestant.VERSIONS, "importSeconds": imported - STARTED}
     # as (batch, streams of its rows), which samples have none of
     stream = iter(()) if "resume" in request else ((batch, None) for batch in contestant.samples(request)) if has_images else contestant.batches(request)
+    if "ranks" in request:
+        stream = in_step(stream, tally, socket.socket(fileno=int(os.environ[LINK])))
+        if "gateFile" in request:
+            request["gateFile"] += f".{os.environ['RANK']}"
     if "gateFile" in request and has_images:
         with open(request["gateFile"], "wb") as hashes:
             for batch, _ in stream:
@@ -84,6 +92,9 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
                 streams.write(np.ascontiguousarray(of_rows, dtype=np.int32))
     elif "resume" in request:
         answer.update((saved if request["resume"]["phase"] == "save" else resumed)(contestant, tally, request))
+    elif "ranks" in request:
+        for batch, _ in stream:
+            tally.add(batch)
     elif "stepMs" in request:
         answer["waitsMs"] = waits(stream, tally, request)
     else:
