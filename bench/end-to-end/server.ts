@@ -1,7 +1,8 @@
 /** The S3 server of the end-to-end benchmark: versitygw, which leaves more of the machine to loaders, or MinIO. */
 import { spawnSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { MINIO_BINARY, startMinio } from '../../test/support/minio.js';
-import { startS3Server, type S3Server } from '../../test/support/s3-server.js';
+import { startS3Server, type S3Server, type S3ServerCommand } from '../../test/support/s3-server.js';
 
 export type ServerName = 'versitygw' | 'minio';
 
@@ -24,8 +25,8 @@ export async function startServer(wanted: string | undefined): Promise<BenchServ
 }
 
 /** Its objects are files below a directory, their metadata extended attributes. */
-function startVersitygw(binary: string): Promise<S3Server> {
-  return startS3Server({
+async function startVersitygw(binary: string): Promise<S3Server> {
+  const command: S3ServerCommand = {
     name: 'versitygw',
     binary,
     // without keep-alive it closes the connection with each response
@@ -35,6 +36,10 @@ function startVersitygw(binary: string): Promise<S3Server> {
     ],
     env: ({ accessKeyId, secretAccessKey }) => ({ ROOT_ACCESS_KEY: accessKeyId, ROOT_SECRET_KEY: secretAccessKey }),
     livePath: '/health',
+  };
+  return startS3Server(command).catch((cause: unknown) => {
+    const message = `versitygw does not serve ${tmpdir()}, which has to be on a file system with extended attributes: set TMPDIR, or use --server minio`;
+    throw new Error(message, { cause });
   });
 }
 
