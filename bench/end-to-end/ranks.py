@@ -59,14 +59,13 @@ def main(command: list[str]) -> int:
 def joined(answers: Sequence[dict[str, Any]], steps: Steps) -> dict[str, Any]:
     """As of one trainer. Times are those of steps, which are made when the last rank has its batch."""
     tokens = sum(answer["tokens"] for answer in answers)
-    imported_at = max(answer["startedAt"] + answer["importSeconds"] for answer in answers)
     return {
         "versions": answers[0]["versions"],
         "importSeconds": max(answer["importSeconds"] for answer in answers),
         "startedAt": min(answer["startedAt"] for answer in answers),
         "isWhole": steps.is_whole,
         "firstBatchAt": steps.first_at,
-        "firstBatchAfterImports": steps.first_at - imported_at,
+        "firstBatchAfterImports": steps.first_at - steps.begun_at,
         "seconds": steps.last_at - steps.first_at,
         "tokensTimed": steps.tokens - steps.first_tokens,
         "tokensInStep": steps.tokens,

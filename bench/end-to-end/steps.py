@@ -1,5 +1,6 @@
 """The ranks of one machine go step by step, as data-parallel training does: nobody has its next batch before all have had this one.
 
+rank ── READY: it has its imports ──▶ │ ranks.py waits for all │ ──▶ NEXT: begin
 rank ── tokens of its batch, or END ──▶ │ ranks.py waits for all │ ──▶ NEXT: another step; ALONE: another rank's data have ended; STOP: the time is over
 
 A step costs about 0.1 ms of processor time for all ranks together, the same for each contestant; a collective of gloo costs more.
@@ -21,12 +22,18 @@ from process_tree import tree_cpu_seconds
 LINK = "HEADRACE_BENCH_LINK"
 NEXT, ALONE, STOP = b"n", b"a", b"s"
 # in the place of a batch's tokens
-END = -1
+READY, END = -2, -1
 MESSAGE = struct.Struct("q")
 
 
 class RankLost(Exception):
     """A rank ended before its data did."""
+
+
+def begin(link: socket.socket) -> None:
+    """Waits until all ranks have their imports: else those that were faster would have read ahead by the time of the first step, and the last ones nothing."""
+    link.send(MESSAGE.pack(READY))
+    link.recv(1)
 
 
 def in_step(stream: Any, tally: Any, link: socket.socket) -> Iterator[Any]:
@@ -51,6 +58,8 @@ def in_step(stream: Any, tally: Any, link: socket.socket) -> Iterator[Any]:
 class Steps:
     """What the ranks did together."""
 
+    # when all ranks had their imports
+    begun_at: float = 0.0
     # when all ranks had had their first batch, and their last one together (monotonic clock)
     first_at: float = 0.0
     last_at: float = 0.0
@@ -67,6 +76,11 @@ def lead(links: Sequence[socket.socket], seconds_max: float) -> Steps:
     """Returns when all ranks have ended. Raises RankLost."""
     steps = Steps()
     cpu_before = 0.0
+    for rank, link in enumerate(links):
+        received(link, rank)
+    for link in links:
+        link.send(NEXT)
+    steps.begun_at = time.monotonic()
     while True:
         told = [received(link, rank) for rank, link in enumerate(links)]
         if END in told:

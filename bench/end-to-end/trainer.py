@@ -26,7 +26,7 @@ STARTED = time.monotonic()
 import numpy as np  # noqa: E402
 from contract import BATCH_TOKENS, PAD, ROWS, sample_hash  # noqa: E402
 from process_tree import tree_cpu_seconds  # noqa: E402
-from steps import LINK, in_step  # noqa: E402
+from steps import LINK, begin, in_step  # noqa: E402
 
 DIGEST_FACTOR = 1_000_003
 DIGEST_BITS = (1 << 64) - 1
@@ -72,13 +72,16 @@ class SampleTally(Tally):
 def main(request: dict[str, Any]) -> dict[str, Any]:
     contestant = importlib.import_module(f"peers.{request['module']}")
     imported = time.monotonic()
+    link = socket.socket(fileno=int(os.environ[LINK])) if "ranks" in request else None
+    if link is not None:
+        begin(link)
     has_images = request["scenario"] == "images"
     tally = SampleTally() if has_images else Tally()
     answer: dict[str, Any] = {"versions": contestant.VERSIONS, "importSeconds": imported - STARTED}
     # as (batch, streams of its rows), which samples have none of
     stream = iter(()) if "resume" in request else ((batch, None) for batch in contestant.samples(request)) if has_images else contestant.batches(request)
-    if "ranks" in request:
-        stream = in_step(stream, tally, socket.socket(fileno=int(os.environ[LINK])))
+    if link is not None:
+        stream = in_step(stream, tally, link)
         if "gateFile" in request:
             request["gateFile"] += f".{os.environ['RANK']}"
     if "gateFile" in request and has_images:
@@ -92,7 +95,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
                 streams.write(np.ascontiguousarray(of_rows, dtype=np.int32))
     elif "resume" in request:
         answer.update((saved if request["resume"]["phase"] == "save" else resumed)(contestant, tally, request))
-    elif "ranks" in request:
+    elif link is not None:
         for batch, _ in stream:
             tally.add(batch)
     elif "stepMs" in request:

@@ -13,10 +13,10 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** A trainer whose batches are numbers of tokens; "die" ends it. Each batch that it asks for is a line of a log that all ranks share. */
+/** A trainer whose batches are numbers of tokens; "die" ends it. What it does is a line in a log that all ranks share: −1 when it has its imports, i when it asks for batch i. */
 const TRAINER = `
 import json, os, socket, sys, time
-from steps import LINK, in_step
+from steps import LINK, begin, in_step
 
 class Tally:
     tokens = batches = 0
@@ -25,15 +25,21 @@ with open(sys.argv[1]) as file:
     request = json.load(file)
 rank, tally = int(os.environ["RANK"]), Tally()
 
+def note(number):
+    with open(os.path.join(request["dir"], "log"), "a") as log:
+        log.write(f"{number}\\n")
+
 def stream():
     for tokens in request["batches"][rank]:
         if tokens == "die":
             os._exit(3)
-        with open(os.path.join(request["dir"], "log"), "a") as log:
-            log.write(f"{tally.batches}\\n")
+        note(tally.batches)
         yield tokens
 
-for tokens in in_step(stream(), tally, socket.socket(fileno=int(os.environ[LINK]))):
+link = socket.socket(fileno=int(os.environ[LINK]))
+note(-1)
+begin(link)
+for tokens in in_step(stream(), tally, link):
     tally.tokens += tokens
     tally.batches += 1
 names = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR"]
@@ -48,8 +54,7 @@ interface Ended {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** The number of each batch that was asked for, as the ranks asked. */
-  readonly asked: readonly number[];
+  readonly log: readonly number[];
 }
 
 function run(batches: readonly (readonly (number | 'die')[])[], secondsMax = 60): Ended {
@@ -63,7 +68,7 @@ function run(batches: readonly (readonly (number | 'die')[])[], secondsMax = 60)
     env: { ...process.env, PYTHONPATH: SCRIPTS },
     timeout: 30_000, // of a run that hangs
   });
-  return { status, stdout, stderr, asked: readFileSync(path.join(own, 'log'), 'utf8').trim().split('\n').map(Number) };
+  return { status, stdout, stderr, log: readFileSync(path.join(own, 'log'), 'utf8').trim().split('\n').map(Number) };
 }
 
 function answerOf({ stdout }: Ended): TrainerAnswer {
@@ -76,10 +81,10 @@ describe.skipIf(PYTHON === undefined)('ranks on one machine', () => {
     expect(versions).toEqual({ RANK: '0', WORLD_SIZE: '2', LOCAL_RANK: '0', LOCAL_WORLD_SIZE: '2', MASTER_ADDR: '127.0.0.1' });
   });
 
-  it('gives nobody a batch before all have had the one before', () => {
+  it('begins when all are ready, and gives nobody a batch before all have had the one before', () => {
     const ended = run([Array<number>(30).fill(1), Array<number>(30).fill(1), Array<number>(30).fill(1)]);
-    expect(ended.asked).toEqual([...ended.asked].sort((a, b) => a - b));
-    expect(ended.asked).toHaveLength(90);
+    expect(ended.log).toEqual([...ended.log].sort((a, b) => a - b));
+    expect(ended.log).toHaveLength(3 * (1 + 30));
   });
 
   it('times the steps that all had, after the first, and reads what is left of the others to the end', () => {
