@@ -2,9 +2,9 @@
  * headrace beside the loaders that people use, end to end: the same text from one S3 server on this machine to a trainer in Python that counts.
  *
  *   npm run bench -- end-to-end [--quick] [--repeats 5] [--megabytes 200] [--only raw,tokens,…] [--peers headrace,mds,…] [--tokenizers fastokens,tokenizers]
- *                               [--seconds 60] [--sidecar-workers N]
+ *                               [--seconds 60] [--sidecar-workers N] [--server versitygw|minio]
  *
- *   corpus, in every layout ──▶ MinIO ──▶ gate of each contestant: each document once? ──no──▶ named, without a figure
+ *   corpus, in every layout ──▶ S3 server ──▶ gate of each contestant: each document once? ──no──▶ named, without a figure
  *                                                   │yes
  *                                                   ▼
  *   scenarios × repeats × contestants (they take turns, and who begins changes), each in processes of its own ──▶ JSON, Markdown, SVG
@@ -18,13 +18,15 @@ import { availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { startMinio, type Minio } from '../test/support/minio.js';
 import { CONTESTANTS, entriesOf, type Contestant, type Entry, type TokenizerName } from './end-to-end/contestants.js';
 import { makeCorpus, makeImages, upload, type MadeCorpus, type MadeImages } from './end-to-end/corpus.js';
-import { contentFault, LENGTH, orderFault, resumeFault, samplesFault, tallyFault, type Delivery } from './end-to-end/gates.js';
+import { joined, LENGTH, readRank, readWhole, ROWS } from './end-to-end/delivery.js';
+import { contentFault, orderFault, ranksFault, resumeFault, samplesFault, stepsFault, tallyFault } from './end-to-end/gates.js';
 import { plotOf, tableOf, type Row } from './end-to-end/report.js';
 import { QUICK, SCENARIOS, type Scenario } from './end-to-end/scenarios.js';
-import { runTrainer, type TrainerRun } from './end-to-end/trainer-run.js';
+import { startServer, type BenchServer } from './end-to-end/server.js';
+import { runTrainer, type TrainerRequest, type TrainerRun } from './end-to-end/trainer-run.js';
+import { cpuSeconds } from './processes.js';
 import { forkProxy, type ProxyCounts } from './storage/proxy-process.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -39,7 +41,7 @@ const START_SECONDS_MAX = 120;
 const GATE_SECONDS_A_MEGABYTE = 5;
 /** How many batches are compared after a resume: less of a small corpus, and of what is left of the epoch no more than half. */
 const RESUME = { batchesMax: 50, comparedShareMax: 0.25 } as const;
-const BATCH_TOKENS = 8 * LENGTH;
+const BATCH_TOKENS = ROWS * LENGTH;
 /** 64 k tokens a step, as long as a small model computes. */
 const WAITS = { stepMs: 50, stepBatches: 4, warmUpSteps: 10 } as const;
 
@@ -60,6 +62,7 @@ const { values: options } = parseArgs({
     tokenizers: { type: 'string' },
     seconds: { type: 'string' },
     'sidecar-workers': { type: 'string' },
+    server: { type: 'string' },
   },
 });
 const repeats = Number(options.repeats ?? (options.quick ? 1 : 5));
@@ -84,7 +87,7 @@ interface Bench {
   readonly corpus: MadeCorpus;
   /** Where a scenario asks for them. */
   readonly images: MadeImages | undefined;
-  readonly minio: Minio;
+  readonly server: BenchServer;
   readonly dir: string;
   readonly indexFile: string | undefined;
 }
@@ -92,6 +95,8 @@ interface Bench {
 interface Gate {
   readonly fault?: string;
   readonly digest?: string;
+  /** What it delivered. */
+  readonly run?: TrainerRun;
   readonly fetched?: ProxyCounts;
 }
 
@@ -125,39 +130,39 @@ async function main(): Promise<void> {
   const hasImages = scenarios.some(({ kind }) => kind === 'images');
   const images = hasImages ? makeImages({ root: ROOT, cacheDir: cache, python, megabytes, shards: SHARDS }) : undefined;
   const dir = await mkdtemp(path.join(tmpdir(), 'headrace-e2e-'));
-  const minio = await startMinio();
+  const server = await startServer(options.server);
   const rows: Row[] = [];
   const versions: Record<string, string> = {};
   let sizes: Record<string, number> = {};
   try {
-    sizes = { ...(await upload(corpus, minio, PREFIX)), ...(images && (await upload(images, minio, PREFIX))) };
-    const indexFile = scenarios.some(({ start }) => start === 'index') ? writeIndex(dir, minio) : undefined;
-    const bench: Bench = { python, corpus, images, minio, dir, indexFile };
+    sizes = { ...(await upload(corpus, server, PREFIX)), ...(images && (await upload(images, server, PREFIX))) };
+    const indexFile = scenarios.some(({ start }) => start === 'index') ? writeIndex(dir, server) : undefined;
+    const bench: Bench = { python, corpus, images, server, dir, indexFile };
     const gates = new Map<string, Gate>();
     for (const scenario of scenarios) {
       const measured = await measureScenario(bench, scenario, gates);
       rows.push(...measured);
       for (const { runs } of measured) for (const run of runs) Object.assign(versions, run.versions);
-      writeReport({ corpus, images }, sizes, versions, rows); // what was measured stays, also where a later scenario fails
+      writeReport({ corpus, images, server }, sizes, versions, rows); // what was measured stays, also where a later scenario fails
     }
   } finally {
-    await minio.stop();
+    await server.stop();
     await rm(dir, { recursive: true, force: true });
   }
-  const file = writeReport({ corpus, images }, sizes, versions, rows);
+  const file = writeReport({ corpus, images, server }, sizes, versions, rows);
   console.log(`\n${readFileSync(`${file}.md`, 'utf8')}\nwritten: ${path.relative(ROOT, file)}.md, .json, -SCENARIO.svg`);
 }
 
 async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<string, Gate>): Promise<Row[]> {
   const who = scenario.start === 'index' ? contestants.filter(({ name }) => name === 'headrace') : contestants;
   const wanted = (options.tokenizers?.split(',') as TokenizerName[] | undefined) ?? scenario.tokenizers;
-  const entries = entriesOf(who, scenario.kind, wanted).filter(isQuickEntry);
-  const link = scenario.link === undefined ? undefined : await forkProxy(bench.minio.endpoint, scenario.link);
-  const endpoint = link?.endpoint ?? bench.minio.endpoint;
+  const entries = entriesOf(who, scenario, wanted).filter(isQuickEntry);
+  const link = scenario.link === undefined ? undefined : await forkProxy(bench.server.endpoint, scenario.link);
+  const endpoint = link?.endpoint ?? bench.server.endpoint;
   const states = entries.map((entry): State => ({ entry, runs: [], refused: undefined, gate: {}, warm: undefined }));
   try {
     for (const state of states) {
-      const key = `${state.entry.label}, ${scenario.kind}, ${scenario.epochs}`;
+      const key = `${state.entry.label}, ${scenario.kind}, ${scenario.epochs}, ${scenario.ranks ?? 1}`;
       if (scenario.measure === 'resume' && !state.entry.contestant.resumes.includes(scenario.kind)) {
         state.refused = scenario.kind === 'text' ? 'no exact resume with text that is packed while streaming' : 'no exact resume here';
         continue;
@@ -183,10 +188,12 @@ async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<stri
         const own = await mkdtemp(path.join(bench.dir, 'run-'));
         if (state.warm !== undefined) cpSync(state.warm, own, { recursive: true });
         try {
-          const run = await measureOnce(bench, scenario, state.entry, endpoint, own);
+          const before = await cpuSeconds(bench.server.pid);
+          const answered = await measureOnce(bench, scenario, state.entry, endpoint, own);
+          const run = { ...answered, serverCpuSeconds: (await cpuSeconds(bench.server.pid)) - before };
           state.runs.push(run);
           if (scenario.measure === 'resume') state.refused = resumeFault(run);
-          if (run.isWhole === true) state.refused = tallyFault(run, tallyOf(bench, scenario), scenario.epochs);
+          if (run.isWhole === true) state.refused = wholeFault(bench, scenario, state, run);
         } catch (error) {
           state.refused = failure(error);
         } finally {
@@ -213,8 +220,17 @@ async function measureScenario(bench: Bench, scenario: Scenario, gates: Map<stri
       runs,
       ...(fault !== undefined && { refused: fault }),
       ...(gate.fetched !== undefined && { fetched: gate.fetched }),
+      ...(gate.run?.steps !== undefined && { steps: gate.run.steps, tokensRepeated: gate.run.tokens - bench.corpus.tokens }),
     };
   });
+}
+
+/** Of a timed run that came to the end of its data. */
+function wholeFault(bench: Bench, scenario: Scenario, { entry, gate }: State, run: TrainerRun): string | undefined {
+  const { ranks } = entry.contestant;
+  if (scenario.ranks === undefined || ranks === undefined) return tallyFault(run, tallyOf(bench, scenario), scenario.epochs);
+  // what repeats documents repeats the same ones
+  return tallyFault(run, gate.run ?? bench.corpus, 1) ?? (ranks.equalSteps ? stepsFault(run.steps ?? []) : undefined);
 }
 
 /** What people run today, once; everybody else with the faster tokenizer. */
@@ -224,18 +240,15 @@ function isQuickEntry({ contestant, tokenizer }: Entry): boolean {
 
 /** One run over the whole corpus, with every row kept, through a proxy that counts. */
 async function passGate(bench: Bench, scenario: Scenario, entry: Entry): Promise<Gate> {
-  const proxy = await forkProxy(bench.minio.endpoint, {});
+  const proxy = await forkProxy(bench.server.endpoint, {});
   const dir = await mkdtemp(path.join(bench.dir, 'gate-'));
   const gateFile = path.join(dir, 'rows');
   try {
     const request = { ...requestOf(bench, scenario, entry, proxy.endpoint, dir), gateFile };
     const run = await runTrainer({ ...processOf(bench, proxy.endpoint, dir), request, timeoutMs: timeoutMsOf(gateSecondsMax) });
     const fetched = await proxy.counts();
-    const fault =
-      scenario.kind === 'images'
-        ? samplesFault(new BigUint64Array(readWhole(gateFile)), imagesOf(bench).hashes)
-        : contentFault(readDelivery(gateFile), bench.corpus, entry.contestant.units[scenario.kind], scenario.epochs);
-    return fault === undefined ? { digest: run.digest, fetched } : { fault };
+    const fault = deliveryFault(bench, scenario, entry, gateFile);
+    return fault === undefined ? { digest: run.digest, run, fetched } : { fault };
   } catch (error) {
     return { fault: failure(error) };
   } finally {
@@ -244,13 +257,12 @@ async function passGate(bench: Bench, scenario: Scenario, entry: Entry): Promise
   }
 }
 
-function readDelivery(gateFile: string): Delivery {
-  return { ids: new Int32Array(readWhole(gateFile)), streams: new Int32Array(readWhole(`${gateFile}.streams`)) };
-}
-
-function readWhole(file: string): ArrayBuffer {
-  const bytes = readFileSync(file);
-  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+function deliveryFault(bench: Bench, { kind, ranks, epochs }: Scenario, { contestant }: Entry, gateFile: string): string | undefined {
+  if (kind === 'images') return samplesFault(new BigUint64Array(readWhole(gateFile)), imagesOf(bench).hashes);
+  const unit = contestant.units[kind];
+  if (ranks === undefined || contestant.ranks === undefined) return contentFault(joined([readRank(gateFile)]), bench.corpus, unit, epochs);
+  const own = Array.from({ length: ranks }, (_, rank) => readRank(`${gateFile}.${rank}`));
+  return ranksFault(own, bench.corpus, unit, contestant.ranks);
 }
 
 function imagesOf({ images }: Bench): MadeImages {
@@ -295,8 +307,9 @@ async function measureOnce(bench: Bench, scenario: Scenario, entry: Entry, endpo
   }
 }
 
-function requestOf(bench: Bench, scenario: Scenario, entry: Entry, endpoint: string, dir: string): object {
-  const { corpus, images, minio, indexFile } = bench;
+function requestOf(bench: Bench, scenario: Scenario, entry: Entry, endpoint: string, dir: string): TrainerRequest {
+  const { corpus, images, server, indexFile } = bench;
+  const { ranks = 1 } = scenario;
   const names = (layout: string): string[] => {
     const own = [corpus.dir, images?.dir ?? corpus.dir].map((root) => path.join(root, `${layout}-${scenario.kind}`)).find(existsSync);
     return own === undefined ? [] : readdirSync(own).sort();
@@ -306,15 +319,17 @@ function requestOf(bench: Bench, scenario: Scenario, entry: Entry, endpoint: str
     scenario: scenario.kind,
     tokenizer: entry.tokenizer,
     tokenizerFile: TOKENIZER_FILE,
-    workers: entry.contestant.workers,
-    cores: availableParallelism(),
+    // all ranks together have as many as one alone has, or one each
+    workers: entry.contestant.workers === 0 ? 0 : Math.max(1, Math.floor(entry.contestant.workers / ranks)),
+    cores: Math.max(1, Math.floor(availableParallelism() / ranks)),
+    ...(scenario.ranks !== undefined && { ranks }),
     epochs: scenario.epochs,
     tokensAnEpoch: tallyOf(bench, scenario).tokens,
     secondsMax,
     endpoint,
-    bucket: minio.bucket,
+    bucket: server.bucket,
     prefix: PREFIX,
-    ...minio.credentials,
+    ...server.credentials,
     files: names('parquet'),
     tars: names('tar'),
     dir,
@@ -325,12 +340,12 @@ function requestOf(bench: Bench, scenario: Scenario, entry: Entry, endpoint: str
 }
 
 function processOf(
-  { python, minio }: Bench,
+  { python, server }: Bench,
   endpoint: string,
   dir: string,
 ): Pick<Parameters<typeof runTrainer>[0], 'root' | 'python' | 'dir' | 'env'> {
   const env = {
-    ...minio.env,
+    ...server.env,
     AWS_ENDPOINT_URL: endpoint,
     S3_ENDPOINT_URL: endpoint,
     AWS_ALLOW_HTTP: 'true',
@@ -342,17 +357,17 @@ function processOf(
 }
 
 /** What `headrace index` keeps of the shards, as a file. */
-function writeIndex(dir: string, minio: Minio): string {
+function writeIndex(dir: string, server: BenchServer): string {
   const config = {
-    sources: { data: { uri: `s3://${minio.bucket}/${PREFIX}/parquet-text/` } },
+    sources: { data: { uri: `s3://${server.bucket}/${PREFIX}/parquet-text/` } },
     tokenizer: { file: TOKENIZER_FILE },
-    storage: { s3: { endpoint: minio.endpoint, forcePathStyle: true } },
+    storage: { s3: { endpoint: server.endpoint, forcePathStyle: true } },
     cache: { dir: path.join(dir, 'index-cache') },
   };
   const configFile = path.join(dir, 'index.yaml');
   const file = path.join(dir, 'data.index'); // NAME.index of the source
   writeFileSync(configFile, JSON.stringify(config)); // which is YAML
-  execFileSync(process.execPath, [CLI, 'index', configFile, '--out', dir], { env: { ...process.env, ...minio.env }, stdio: 'ignore' });
+  execFileSync(process.execPath, [CLI, 'index', configFile, '--out', dir], { env: { ...process.env, ...server.env }, stdio: 'ignore' });
   return file;
 }
 
@@ -377,14 +392,14 @@ const started = new Date().toISOString().replace(/[:.]/g, '-');
 
 /** Answers with the path without its ending. */
 function writeReport(
-  { corpus, images }: Pick<Bench, 'corpus' | 'images'>,
+  { corpus, images, server }: Pick<Bench, 'corpus' | 'images' | 'server'>,
   sizes: Record<string, number>,
   versions: Record<string, string>,
   rows: readonly Row[],
 ): string {
   mkdirSync(RESULTS, { recursive: true });
   const file = path.join(RESULTS, `end-to-end-${started}`);
-  const machine = `${cpus()[0].model}, ${availableParallelism()} cores shared with MinIO, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`;
+  const machine = `${cpus()[0].model}, ${availableParallelism()} cores shared with ${server.title}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`;
   const software = [`Node ${process.version}`, ...Object.entries(versions).map(([name, version]) => `${name} ${version}`)].join(', ');
   const text = `${(corpus.bytes / 1e6).toFixed(1)} MB of text in ${corpus.documents} documents, ${(corpus.tokens / 1e6).toFixed(2)} M tokens of GPT-2 with EOS`;
   const parts = [

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { ensureLoaders } from './bench-loaders.mjs';
 import { ensureNode, ensurePeers } from './bench-peers.mjs';
-import { ensureMinio } from './minio.mjs';
+import { ensureMinio, ensureVersitygw } from './minio.mjs';
 import { ensurePython } from './python.mjs';
 import { ROOT, run, setup } from './setup.mjs';
 import { ensureTokenizers } from './tokenizers.mjs';
@@ -21,8 +21,15 @@ function environment() {
   }
   if (name === 'end-to-end') {
     const loaders = ensureLoaders();
-    const minio = ensureMinio();
-    return { ...(loaders && { HEADRACE_BENCH_LOADERS: JSON.stringify(loaders) }), ...(minio && { HEADRACE_MINIO: minio }) };
+    const wanted = /(?:^|\0)--server[=\0]([^\0]+)/.exec(options.join('\0'))?.[1];
+    const versitygw = wanted === 'minio' ? null : ensureVersitygw();
+    // to build MinIO takes minutes: only where it is asked for, or there is no other
+    const minio = wanted === 'minio' || versitygw === null ? ensureMinio() : null;
+    return {
+      ...(loaders && { HEADRACE_BENCH_LOADERS: JSON.stringify(loaders) }),
+      ...(versitygw && { HEADRACE_VERSITYGW: versitygw }),
+      ...(minio && { HEADRACE_MINIO: minio }),
+    };
   }
   const python = ['storage', 'padding', 'plan', 'resume', 'shuffle', 'micro'].includes(name) ? null : ensurePython('test');
   const minio = name === 'stream' || name === 'storage' ? ensureMinio() : null;

@@ -7,6 +7,9 @@ import path from 'node:path';
 const cache = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'headrace-test', 'bin');
 
 export const ensureMinio = () => ensureServer('minio', 'github.com/minio/minio@latest', process.env.HEADRACE_MINIO);
+/** With the version that bench/README.md was written with. */
+export const ensureVersitygw = () =>
+  ensureServer('versitygw', 'github.com/versity/versitygw/cmd/versitygw@v1.7.0', process.env.HEADRACE_VERSITYGW);
 export const ensureFakeGcs = () =>
   ensureServer('fake-gcs-server', 'github.com/fsouza/fake-gcs-server@latest', process.env.HEADRACE_FAKE_GCS);
 

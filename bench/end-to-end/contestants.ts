@@ -1,5 +1,5 @@
 /** Who runs, how each is configured, and what each claims; bench/README.md says why. */
-import type { Unit } from './gates.js';
+import type { RanksPromise, Unit } from './gates.js';
 
 export type Kind = 'text' | 'tokens' | 'images';
 export type TokenizerName = 'own' | 'tokenizers' | 'fastokens';
@@ -18,6 +18,8 @@ export interface Contestant {
   /** Where it has a state to resume from, with text that is packed while streaming and with tokens. */
   readonly resumes: readonly Kind[];
   readonly units: Readonly<Record<'text' | 'tokens', Unit>>;
+  /** What it promises of several ranks on one machine; left out: it is not run so. */
+  readonly ranks?: RanksPromise;
   /** Serves samples of images and captions. */
   readonly images?: true;
   /** Ends processes without an account: what they used is in no sum. */
@@ -26,6 +28,8 @@ export interface Contestant {
 }
 
 const DOCUMENTS = { text: 'documents', tokens: 'documents' } as const;
+/** Documents are dealt, or shards of them; and of however many tokens they are, so many batches a rank gets. */
+const UNEQUAL = { equalSteps: false } as const;
 const BOTH = ['fastokens', 'tokenizers'] as const;
 
 export const CONTESTANTS: readonly Contestant[] = [
@@ -39,6 +43,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     isOrdered: true,
     resumes: ['text', 'tokens'],
     units: DOCUMENTS,
+    ranks: { equalSteps: true },
     how: 'the sidecar process that its DataLoader starts; Parquet in place; defaults',
   },
   {
@@ -51,6 +56,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     isOrdered: true,
     resumes: ['tokens'],
     units: DOCUMENTS,
+    ranks: { equalSteps: false, repeats: true },
     how: 'MDS shards of whole documents, made before; 2 workers; its default shuffle',
   },
   {
@@ -63,6 +69,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     isOrdered: true,
     resumes: ['tokens'],
     units: { text: 'documents', tokens: 'rows' },
+    ranks: UNEQUAL,
     how: 'its own chunks, made before (tokens: packed before, too); 1 worker',
   },
   {
@@ -75,6 +82,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     isOrdered: true,
     resumes: [],
     units: { text: 'documents', tokens: 'rows' },
+    ranks: UNEQUAL,
     how: 'as litdata, in the trainer’s own process, a tokenizer thread a core',
   },
   {
@@ -87,6 +95,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     isOrdered: true,
     resumes: [],
     units: DOCUMENTS,
+    ranks: UNEQUAL,
     how: 'tar files of whole documents, made before; 2 workers; buffer of 1,000 documents',
   },
   {
@@ -98,6 +107,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     isOrdered: true,
     resumes: [],
     units: DOCUMENTS,
+    ranks: UNEQUAL,
     how: 'Hugging Face datasets, streaming Parquet in place; 2 workers; buffer of 1,000 documents',
   },
   {
@@ -109,6 +119,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     isOrdered: true,
     resumes: ['text', 'tokens'],
     units: DOCUMENTS,
+    ranks: UNEQUAL,
     how: 'Grain over a source of row groups of Parquet in place; 2 workers; row groups permuted, then documents in windows of about 1,000; its own packing',
   },
   {
@@ -132,6 +143,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     isOrdered: true,
     resumes: [],
     units: DOCUMENTS,
+    ranks: UNEQUAL,
     how: 'the ceiling: a bare scan in file order in the trainer’s process, a tokenizer thread a core; no shuffle, no resume',
   },
 ];
@@ -143,8 +155,13 @@ export interface Entry {
   readonly label: string;
 }
 
-export function entriesOf(contestants: readonly Contestant[], kind: Kind, wanted: readonly TokenizerName[]): Entry[] {
+export function entriesOf(
+  contestants: readonly Contestant[],
+  { kind, ranks }: { readonly kind: Kind; readonly ranks?: number },
+  wanted: readonly TokenizerName[],
+): Entry[] {
   return contestants.flatMap((contestant): Entry[] => {
+    if (ranks !== undefined && contestant.ranks === undefined) return [];
     if (kind === 'images' && contestant.images !== true) return [];
     if (kind !== 'text') return [{ contestant, tokenizer: undefined, label: contestant.name }];
     return contestant.tokenizers

@@ -22,12 +22,18 @@ ENCODE_DOCUMENTS = 256
 SHUFFLE_DOCUMENTS = 1000
 SEED = 17
 
-# a batch [ROWS, LENGTH] of int32, and the stream that each of its rows belongs to: rows of one stream, in order, are joined documents
+# a batch [ROWS, LENGTH] of int32, and the stream that each of its rows belongs to: rows of one stream, in order, are joined documents. Where streams have no
+# numbers, two places a row, [ROWS, 8] of int32: the document and token that it begins inside of, and those that follow its end; −1 where it is inside of none
 Delivered = tuple[Any, Any]
 # of image-text: samples a batch, each an image (anything with its bytes) and a caption
 SAMPLES = 64
 Samples = Sequence[tuple[Any, Any]]
 Encode = Callable[[list[str]], "np.ndarray[Any, Any]"]
+
+
+def ranks_of(request: dict[str, Any]) -> tuple[int, int]:
+    """Which rank of how many this trainer is, as torchrun says it."""
+    return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if "ranks" in request else (0, 1)
 
 
 def encoder(tokenizer: str, file: str, threads: int) -> Encode:

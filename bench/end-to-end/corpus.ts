@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { mapConcurrent } from '../../src/core/map-concurrent.js';
-import type { Minio } from '../../test/support/minio.js';
+import type { S3Server } from '../../test/support/s3-server.js';
 import { prepareTexts } from '../tokenize-texts.js';
 import type { Corpus } from './gates.js';
 
@@ -95,7 +95,7 @@ export function makeImages({ root, cacheDir, python, megabytes, shards }: Omit<C
 }
 
 /** Below `prefix`; answers with the bytes of each layout. */
-export async function upload(corpus: { readonly dir: string }, minio: Minio, prefix: string): Promise<Record<string, number>> {
+export async function upload(corpus: { readonly dir: string }, server: S3Server, prefix: string): Promise<Record<string, number>> {
   const sizes: Record<string, number> = {};
   const files = readdirSync(corpus.dir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && LAYOUT.test(path.relative(corpus.dir, entry.parentPath)))
@@ -104,7 +104,7 @@ export async function upload(corpus: { readonly dir: string }, minio: Minio, pre
     const body = readFileSync(path.join(corpus.dir, file));
     const layout = file.split(path.sep)[0];
     sizes[layout] = (sizes[layout] ?? 0) + body.length;
-    await minio.put(`${prefix}/${file.split(path.sep).join('/')}`, body);
+    await server.put(`${prefix}/${file.split(path.sep).join('/')}`, body);
   });
   return sizes;
 }

@@ -6,33 +6,52 @@
  * Rows belong to streams (a lane, a worker), and only the rows of one stream continue each other; so the check is blind to how streams take turns.
  * Where documents were packed before they were stored, whole rows are compared.
  */
+import { joined, LENGTH, ROWS, type Delivery, type RankDelivery } from './delivery.js';
+
 export const EOS = 50256;
 /** Padding; no token of GPT-2. */
 export const PAD = 65535;
-export const LENGTH = 2048;
 
 export interface Corpus {
   /** Of all documents, joined, each with EOS at its end. */
   readonly ids: Uint16Array;
 }
 
-export interface Delivery {
-  /** Rows of LENGTH ids each, in the order in which they came. */
-  readonly ids: Int32Array;
-  /** The stream of each row. */
-  readonly streams: Int32Array;
-}
-
 export type Unit = 'documents' | 'rows';
 
-/** What is wrong with a delivery of so many epochs; undefined where nothing is. */
-export function contentFault(delivery: Delivery, corpus: Corpus, unit: Unit, epochs: number): string | undefined {
+/** What is wrong with a delivery of so many epochs; undefined where nothing is. So many units may be there once more. */
+export function contentFault(delivery: Delivery, corpus: Corpus, unit: Unit, epochs: number, repeatsMax = 0): string | undefined {
   if (delivery.ids.length !== delivery.streams.length * LENGTH) return `${delivery.ids.length} ids are no ${delivery.streams.length} rows`;
   const expected = unit === 'documents' ? documentsOf(oneStream(corpus.ids)) : rowsOf(corpus.ids);
   const found = unit === 'documents' ? documentsOf(delivery) : rowsOf(delivery.ids);
-  const faults = [...difference(found.counts, expected.counts, epochs, unit)];
+  const faults = [...difference(found.counts, expected.counts, epochs, unit, repeatsMax)];
   if (found.unended > 0) faults.push(`${found.unended} streams end inside a document`);
   return faults.length === 0 ? undefined : faults.join(', ');
+}
+
+/** What a loader promises of the ranks that share its data. */
+export interface RanksPromise {
+  /** All have the same number of batches. Else a trainer needs `Join`, or stops with the first. */
+  readonly equalSteps: boolean;
+  /** Gives some documents out twice, so that all ranks have as many: fewer than there are ranks. */
+  readonly repeats?: true;
+}
+
+/** What is wrong with the steps of the ranks, and with what they had together: each document once, whichever rank had it. */
+export function ranksFault(
+  ranks: readonly RankDelivery[],
+  corpus: Corpus,
+  unit: Unit,
+  { equalSteps, repeats }: RanksPromise,
+): string | undefined {
+  const content = contentFault(joined(ranks), corpus, unit, 1, repeats === true ? ranks.length - 1 : 0);
+  const faults = [content, equalSteps ? stepsFault(ranks.map(({ ids }) => ids.length / (ROWS * LENGTH))) : undefined];
+  return faults.every((fault) => fault === undefined) ? undefined : faults.filter((fault) => fault !== undefined).join(', ');
+}
+
+/** Of ranks that are to have the same number of steps. */
+export function stepsFault(steps: readonly number[]): string | undefined {
+  return new Set(steps).size <= 1 ? undefined : `ranks have ${steps.join(', ')} batches`;
 }
 
 /** As `contentFault`, of image-text: `hashes` of the samples as they came, and of all samples, ascending. */
@@ -132,6 +151,7 @@ function* difference(
   expected: ReadonlyMap<number, number>,
   epochs: number,
   unit: Unit | 'samples',
+  repeatsMax = 0,
 ): Generator<string> {
   let missing = 0;
   let repeated = 0;
@@ -143,7 +163,7 @@ function* difference(
   }
   for (const [key, times] of found) if (!expected.has(key)) unknown += times;
   if (missing > 0) yield `${missing} ${unit} missing`;
-  if (repeated > 0) yield `${repeated} ${unit} too many`;
+  if (repeated > repeatsMax) yield `${repeated} ${unit} too many`;
   if (unknown > 0) yield `${unknown} ${unit} that are not in the corpus`;
 }
 

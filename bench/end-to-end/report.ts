@@ -15,6 +15,10 @@ export interface Row {
   readonly refused?: string;
   /** Of one whole epoch, through a proxy that counts. */
   readonly fetched?: { readonly requests: number; readonly bytes: number };
+  /** Of ranks, in the gate's run. */
+  readonly steps?: readonly number[];
+  /** Tokens that came more than once, where the loader says that it does that. */
+  readonly tokensRepeated?: number;
 }
 
 interface Column {
@@ -27,13 +31,17 @@ const RATE: Column = { title: 'M tokens/s', values: (run) => (run.tokensTimed ??
 /** Also what was made before the first batch was given out: a loader with large buffers has much of a small corpus ready by then. */
 const RATE_AFTER_IMPORTS: Column = {
   title: '… all tokens, since the imports',
-  values: (run) => run.tokens / ((run.firstBatchAfterImports ?? NaN) + (run.seconds ?? NaN)) / 1e6,
+  values: (run) => (run.tokensInStep ?? run.tokens) / ((run.firstBatchAfterImports ?? NaN) + (run.seconds ?? NaN)) / 1e6,
 };
 const CPU: Column = {
   title: 'CPU-s a M tokens (whole tree, first batch to last)',
-  values: (run) => (run.cpuSeconds ?? NaN) / ((run.tokensTimed ?? NaN) / 1e6),
+  values: (run) => (run.cpuSeconds ?? NaN) / ((run.tokensOfCpu ?? run.tokensTimed ?? NaN) / 1e6),
 };
 const CPU_WHOLE: Column = { title: '… start and imports included', values: (run) => run.cpuSecondsWhole / (run.tokens / 1e6) };
+const CPU_OF_SERVER: Column = {
+  title: '… of the S3 server, which is in none of them',
+  values: (run) => (run.serverCpuSeconds ?? NaN) / (run.tokens / 1e6),
+};
 const CPUS: readonly Column[] = [CPU, CPU_WHOLE];
 const PSS: Column = { title: 'peak PSS, MiB', values: (run) => run.pssPeakMiB };
 const SAMPLES: Column = { title: 'samples/s', values: (run) => (run.tokensTimed ?? NaN) / (run.seconds ?? NaN) };
@@ -53,7 +61,7 @@ const wait = (title: string, of: (waits: readonly number[]) => number): Column =
 
 const OF_IMAGES = [SAMPLES, MEGABYTES, MEGABYTES_AFTER_IMPORTS, CPU_OF_SAMPLES, PSS, FIRST];
 const COLUMNS: Readonly<Record<Scenario['measure'], readonly Column[]>> = {
-  rate: [RATE, RATE_AFTER_IMPORTS, CPU, CPU_WHOLE, PSS, FIRST],
+  rate: [RATE, RATE_AFTER_IMPORTS, CPU, CPU_WHOLE, CPU_OF_SERVER, PSS, FIRST],
   'first-batch': [FIRST, FIRST_AFTER, PSS],
   resume: [FIRST, FIRST_AFTER, PSS],
   waits: [
@@ -85,6 +93,7 @@ export function tableOf(scenario: Scenario, rows: readonly Row[]): string {
     ...columns.map(({ title }) => title),
     'headrace ÷ it',
     ...(hasRequests ? ['requests, MB of an epoch'] : []),
+    ...(scenario.ranks === undefined ? [] : ['batches of each rank']),
     'shuffles',
     'command',
   ];
@@ -98,12 +107,18 @@ export function tableOf(scenario: Scenario, rows: readonly Row[]): string {
       ...values,
       own === undefined || own === row || refused !== undefined || own.refused !== undefined ? '' : shown(ratios(own, row)),
       ...(hasRequests ? [row.fetched === undefined ? '–' : `${row.fetched.requests}, ${figure(row.fetched.bytes / 1e6)}`] : []),
+      ...(scenario.ranks === undefined ? [] : [stepsOf(row)]),
       entry.contestant.shuffles ? 'yes' : 'no',
       `\`${row.command}\``,
     ];
     return `| ${cells.map((cell) => cell.replace(/\|/g, '\\|').replace(/\s*\n\s*/g, ' ')).join(' | ')} |`;
   });
   return [`## ${scenario.title}`, '', `| ${titles.join(' | ')} |`, `|${titles.map(() => ' --- |').join('')}`, ...lines, ''].join('\n');
+}
+
+function stepsOf({ steps, tokensRepeated = 0 }: Row): string {
+  if (steps === undefined) return '–';
+  return `${steps.join(', ')}${tokensRepeated > 0 ? `; ${tokensRepeated} tokens twice` : ''}`;
 }
 
 export function plotOf(scenario: Scenario, rows: readonly Row[]): string | undefined {

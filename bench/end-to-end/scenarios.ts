@@ -17,6 +17,8 @@ export interface Scenario {
   readonly start: Start;
   readonly link?: ProxyOptions;
   readonly tokenizers: readonly TokenizerName[];
+  /** Trainers on this machine that share an epoch, in step; left out: one, of its own. */
+  readonly ranks?: number;
   /** Of the epoch, before a state is saved. */
   readonly resumeShare?: number;
 }
@@ -40,6 +42,18 @@ function resume(kind: 'text' | 'tokens', resumeShare: number): Scenario {
     measure: 'resume',
     tokenizers: FAST,
     resumeShare,
+  };
+}
+
+function ranks(kind: 'text' | 'tokens', count: number): Scenario {
+  return {
+    ...COMMON,
+    name: `ranks-${count}${kind === 'tokens' ? '-tokens' : ''}`,
+    title: `${kind === 'text' ? 'Raw text' : 'Token column'} → packed batches for ${count} ranks on this machine, in step`,
+    kind,
+    measure: 'rate',
+    tokenizers: FAST,
+    ranks: count,
   };
 }
 
@@ -115,6 +129,7 @@ export const SCENARIOS: readonly Scenario[] = [
     link: FAULTY,
     tokenizers: FAST,
   },
+  ...[2, 4].flatMap((count) => [ranks('text', count), ranks('tokens', count)]),
   ...[0.5, 0.1, 0.9].flatMap((share) => [resume('text', share), resume('tokens', share)]),
 ];
 

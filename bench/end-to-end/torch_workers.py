@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from contract import ROWS, Delivered, delivered, encoded, encoder, packed
+import torch.distributed
+from contract import ROWS, Delivered, delivered, encoded, encoder, packed, ranks_of
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 
@@ -29,6 +30,12 @@ def ids_of(parts: Iterable[Any], request: dict[str, Any], threads: int) -> Itera
     if request["scenario"] == "tokens":
         return iter(parts)
     return encoded(parts, encoder(request["tokenizer"], request["tokenizerFile"], threads))
+
+
+def join_group(request: dict[str, Any]) -> None:
+    """The process group that trainers of several ranks have, for loaders that ask it: without GPUs that of gloo."""
+    if ranks_of(request)[1] > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
 
 
 def through_workers(parts: Callable[[int, int], Iterable[Any]], request: dict[str, Any]) -> Iterator[Delivered]:

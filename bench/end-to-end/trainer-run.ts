@@ -23,6 +23,10 @@ export interface TrainerAnswer {
   readonly seconds?: number;
   readonly tokensTimed?: number;
   readonly cpuSeconds?: number;
+  /** Of ranks: tokens of all steps that all of them had; those that `cpuSeconds` is of; and how many batches each rank had. */
+  readonly tokensInStep?: number;
+  readonly tokensOfCpu?: number;
+  readonly steps?: readonly number[];
   readonly waitsMs?: readonly number[];
   readonly batches: number;
   readonly tokens: number;
@@ -39,6 +43,14 @@ export interface TrainerRun extends TrainerAnswer {
   /** Of the whole tree, from start to end. */
   readonly cpuSecondsWhole: number;
   readonly pssPeakMiB: number;
+  /** Of the S3 server meanwhile. */
+  readonly serverCpuSeconds?: number;
+}
+
+/** What trainer.py reads. */
+export interface TrainerRequest {
+  readonly ranks?: number;
+  readonly [key: string]: unknown;
 }
 
 export interface RunRequest {
@@ -47,7 +59,8 @@ export interface RunRequest {
   /** The file of the request, and the answer's log, go there. */
   readonly dir: string;
   readonly env: Readonly<Record<string, string>>;
-  readonly request: object;
+  /** With `ranks` in it: for so many trainers. */
+  readonly request: TrainerRequest;
   readonly timeoutMs: number;
 }
 
@@ -56,7 +69,9 @@ export async function runTrainer({ root, python, dir, env, request, timeoutMs }:
   const scripts = path.join(root, 'bench', 'end-to-end');
   const file = path.join(dir, 'request.json');
   writeFileSync(file, JSON.stringify(request));
-  const child = spawn(python, [path.join(scripts, 'launcher.py'), python, path.join(scripts, 'trainer.py'), file], {
+  const trainer = [python, path.join(scripts, 'trainer.py'), file];
+  const command = request.ranks === undefined ? trainer : [python, path.join(scripts, 'ranks.py'), ...trainer];
+  const child = spawn(python, [path.join(scripts, 'launcher.py'), ...command], {
     env: { ...process.env, ...env, PYTHONPATH: `${scripts}:${path.join(root, 'python', 'src')}`, PYTHONWARNINGS: 'ignore' },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a process group of its own, which its launcher can end

@@ -7,12 +7,15 @@ What it does to each batch is the same for all, and cheap: the sum of its ids, w
 gateFile   a run of the gate: each row goes to that file, with its stream, and nothing is timed
 stepMs     a trainer that computes so long a step: its waits are kept
 resume     saves its state inside an epoch, or goes on from one
+ranks      it is one of so many, in step with the others (ranks.py started it, and times them together); its gateFile has its rank at the end
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
+import socket
 import sys
 import time
 import zlib
@@ -23,6 +26,7 @@ STARTED = time.monotonic()
 import numpy as np  # noqa: E402
 from contract import BATCH_TOKENS, PAD, ROWS, sample_hash  # noqa: E402
 from process_tree import tree_cpu_seconds  # noqa: E402
+from steps import LINK, begin, in_step  # noqa: E402
 
 DIGEST_FACTOR = 1_000_003
 DIGEST_BITS = (1 << 64) - 1
@@ -68,11 +72,18 @@ class SampleTally(Tally):
 def main(request: dict[str, Any]) -> dict[str, Any]:
     contestant = importlib.import_module(f"peers.{request['module']}")
     imported = time.monotonic()
+    link = socket.socket(fileno=int(os.environ[LINK])) if "ranks" in request else None
+    if link is not None:
+        begin(link)
     has_images = request["scenario"] == "images"
     tally = SampleTally() if has_images else Tally()
     answer: dict[str, Any] = {"versions": contestant.VERSIONS, "importSeconds": imported - STARTED}
     # as (batch, streams of its rows), which samples have none of
     stream = iter(()) if "resume" in request else ((batch, None) for batch in contestant.samples(request)) if has_images else contestant.batches(request)
+    if link is not None:
+        stream = in_step(stream, tally, link)
+        if "gateFile" in request:
+            request["gateFile"] += f".{os.environ['RANK']}"
     if "gateFile" in request and has_images:
         with open(request["gateFile"], "wb") as hashes:
             for batch, _ in stream:
@@ -84,6 +95,9 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
                 streams.write(np.ascontiguousarray(of_rows, dtype=np.int32))
     elif "resume" in request:
         answer.update((saved if request["resume"]["phase"] == "save" else resumed)(contestant, tally, request))
+    elif link is not None:
+        for batch, _ in stream:
+            tally.add(batch)
     elif "stepMs" in request:
         answer["waitsMs"] = waits(stream, tally, request)
     else:

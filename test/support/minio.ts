@@ -1,96 +1,26 @@
-/** A real MinIO server in a temporary directory, on a free port of 127.0.0.1, gone when it is stopped. */
-import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
-import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+/** A real MinIO server, gone when it is stopped. */
+import { freePort, startS3Server, type S3Server } from './s3-server.js';
 
-export interface Minio {
-  readonly endpoint: string;
-  readonly bucket: string;
-  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
-  /** For child processes: the standard chain finds these. */
-  readonly env: Readonly<Record<string, string>>;
-  put(key: string, body: Uint8Array): Promise<void>;
-  stop(): Promise<void>;
-}
+export { freePort, untilLive } from './s3-server.js';
+export type Minio = S3Server;
 
 /** Set by scripts/test.mjs; without it the suites that need a server say that they are skipped. In CI that is an error, which the script raises. */
 export const MINIO_BINARY = process.env.HEADRACE_MINIO;
 
 export async function startMinio(): Promise<Minio> {
   if (MINIO_BINARY === undefined) throw new Error('HEADRACE_MINIO is not set');
-  const dir = await mkdtemp(path.join(tmpdir(), 'headrace-minio-'));
-  const [port, consolePort] = [await freePort(), await freePort()];
-  const credentials = { accessKeyId: `test${randomBytes(6).toString('hex')}`, secretAccessKey: randomBytes(16).toString('hex') };
-  const child = spawn(
-    MINIO_BINARY,
-    ['server', dir, '--quiet', '--address', `127.0.0.1:${port}`, '--console-address', `127.0.0.1:${consolePort}`],
-    {
-      env: {
-        ...process.env,
-        MINIO_ROOT_USER: credentials.accessKeyId,
-        MINIO_ROOT_PASSWORD: credentials.secretAccessKey,
-        MINIO_UPDATE: 'off',
-      },
-      stdio: 'ignore',
+  return startS3Server({
+    name: 'minio',
+    binary: MINIO_BINARY,
+    arguments: async (dir, port) => {
+      const consolePort = await freePort();
+      return ['server', dir, '--quiet', '--address', `127.0.0.1:${port}`, '--console-address', `127.0.0.1:${consolePort}`];
     },
-  );
-  const endpoint = `http://127.0.0.1:${port}`;
-  const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
-  const stop = async (): Promise<void> => {
-    client.destroy();
-    if (child.exitCode === null) {
-      const exited = once(child, 'exit');
-      child.kill('SIGKILL');
-      await exited;
-    }
-    await rm(dir, { recursive: true, force: true });
-  };
-  try {
-    await untilLive(`${endpoint}/minio/health/live`, () => child.exitCode);
-    const bucket = 'corpus';
-    await client.send(new CreateBucketCommand({ Bucket: bucket }));
-    return {
-      endpoint,
-      bucket,
-      credentials,
-      env: { AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey, AWS_REGION: 'us-east-1' },
-      put: async (key, body) => {
-        await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
-      },
-      stop,
-    };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-/** A server that starts gives no event to wait for: it is asked until it answers, or ends. */
-export async function untilLive(
-  url: string,
-  exitCode: () => number | null,
-  isLive = (response: Response): boolean => response.ok,
-): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    if (exitCode() !== null) throw new Error(`the server ended with ${String(exitCode())}`);
-    const live = await fetch(url).then(isLive, () => false);
-    if (live) return;
-    await delay(100);
-  }
-  throw new Error('the server did not become ready in 20 s');
+    env: ({ accessKeyId, secretAccessKey }) => ({
+      MINIO_ROOT_USER: accessKeyId,
+      MINIO_ROOT_PASSWORD: secretAccessKey,
+      MINIO_UPDATE: 'off',
+    }),
+    livePath: '/minio/health/live',
+  });
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 import pyarrow.dataset
 import pyarrow.fs
-from contract import ENCODE_DOCUMENTS, Delivered, delivered, encoded, encoder, packed
+from contract import ENCODE_DOCUMENTS, Delivered, delivered, encoded, encoder, packed, ranks_of
 
 VERSIONS = {"pyarrow": pyarrow.__version__}
 
@@ -22,6 +22,8 @@ def batches(request: dict[str, Any]) -> Iterator[Delivered]:
         access_key=request["accessKeyId"], secret_key=request["secretAccessKey"], endpoint_override=urlsplit(request["endpoint"]).netloc, scheme="http"
     )
     files = [f"{request['bucket']}/{request['prefix']}/parquet-{kind}/{name}" for name in request["files"]]
+    rank, ranks = ranks_of(request)
+    files = files[rank::ranks]
     encode = encoder(request["tokenizer"], request["tokenizerFile"], request["cores"]) if kind == "text" else None
 
     def scan() -> Iterable[Any]:

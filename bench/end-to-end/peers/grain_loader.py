@@ -20,7 +20,7 @@ import grain
 import numpy as np
 import pyarrow.fs
 import pyarrow.parquet
-from contract import BATCH_TOKENS, ENCODE_DOCUMENTS, LENGTH, PAD, ROWS, SEED, SHUFFLE_DOCUMENTS, Delivered, encoder
+from contract import BATCH_TOKENS, ENCODE_DOCUMENTS, LENGTH, PAD, ROWS, SEED, SHUFFLE_DOCUMENTS, Delivered, encoder, ranks_of
 from grain import experimental
 
 VERSIONS = {"grain": getattr(grain, "__version__", "0.2.18"), "pyarrow": pyarrow.__version__}
@@ -156,7 +156,8 @@ def _dataset(request: dict[str, Any], element_batches: int) -> Any:
     rows = sum(footer.num_rows for footer in source.footers)
     groups_a_window = max(1, round(SHUFFLE_DOCUMENTS / (rows / len(source))))
     # each epoch in an order of its own
-    groups = grain.MapDataset.source(source).shuffle(seed=SEED).repeat(request["epochs"])
+    rank, ranks = ranks_of(request)
+    groups = grain.MapDataset.source(source).shuffle(seed=SEED)[rank::ranks].repeat(request["epochs"])
     windows = groups.batch(groups_a_window, drop_remainder=False, batch_fn=window).random_map(permuted, seed=SEED)
     read = windows.to_iter_dataset(grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=READ_THREADS))
     encoded = experimental.FlatMapIterDataset(read, ToEncode()).map(Encode(request))

@@ -4,51 +4,41 @@ from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import headrace
 import numpy as np
 import torch  # every trainer here has it
-from contract import LENGTH, PAD, ROWS, SAMPLES, SEED, Delivered, Samples
+from contract import LENGTH, PAD, ROWS, SAMPLES, SEED, Delivered, Samples, ranks_of
 
 VERSIONS = {"headrace": headrace.__version__, "torch": torch.__version__}
 
 
-class _Rows:
-    """Which row continues which: where a row begins inside a document, it is of the stream that left that document open; else of a new one."""
-
-    def __init__(self) -> None:
-        # by place of the document and of the token; several, where epochs overlap
-        self.open: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-        self.made = 0
-
-    def streams(self, batch: Any) -> np.ndarray[Any, Any]:
-        segments, bounds = batch["segments"], batch["cu_seqlens"]
-        firsts = np.searchsorted(bounds, np.arange(ROWS + 1) * LENGTH)
-        return np.array([self._stream(segments[firsts[row] : firsts[row + 1]]) for row in range(ROWS)], np.int32)
-
-    def _stream(self, segments: np.ndarray[Any, Any]) -> int:
-        own = segments[segments[:, 0] >= 0]  # without padding
-        self.made += 1
+def _places(batch: Any) -> np.ndarray[Any, Any]:
+    """Where each row begins inside a document, and where it leaves one open: source, shard, row and token of each. −1: it does not, or is padding."""
+    segments, bounds = batch["segments"], batch["cu_seqlens"]
+    firsts = np.searchsorted(bounds, np.arange(ROWS + 1) * LENGTH)
+    places = np.full((ROWS, 8), -1, np.int32)
+    for row in range(ROWS):
+        own = segments[firsts[row] : firsts[row + 1]]
+        own = own[own[:, 0] >= 0]  # without padding
         if len(own) == 0:
-            return self.made
+            continue
         first, last = own[0], own[-1]
-        left = self.open[tuple(map(int, first[:4]))]
-        stream = self.made if first[5] & 1 or not left else left.pop(0)
+        if not first[5] & 1:
+            places[row, :4] = first[:4]
         if not last[5] & 2:
-            self.open[(*map(int, last[:3]), int(last[3] + last[4]))].append(stream)
-        return stream
+            places[row, 4:] = (*last[:3], last[3] + last[4])
+    return places
 
 
 def batches(request: dict[str, Any]) -> Iterator[Delivered]:
-    rows = _Rows()
     unknown = np.zeros(ROWS, np.int32)
     with _loader(request) as loader:
         for batch in loader:
             # only the gate asks which row continues which
-            yield batch["input_ids"], rows.streams(batch) if "gateFile" in request else unknown
+            yield batch["input_ids"], _places(batch) if "gateFile" in request else unknown
 
 
 def samples(request: dict[str, Any]) -> Iterator[Samples]:
@@ -83,15 +73,18 @@ def _loader(request: dict[str, Any]) -> headrace.DataLoader:
     if request.get("sidecarWorkers"):
         config["limits"] = {"workers": request["sidecarWorkers"]}
     file = os.path.join(request["dir"], "headrace.yaml")
-    with open(file, "w") as out:
+    rank, ranks = ranks_of(request)
+    # each rank writes the same: no sidecar may see a part of it
+    with open(f"{file}.{rank}", "w") as out:
         json.dump(config, out)  # which is YAML
+    os.replace(out.name, file)
     # numpy: int32 as it was sent, like the peers' batches; as torch tensors ids are int64
-    return headrace.DataLoader(file, rank=0, world_size=1, command=request["sidecar"], prefetch=16, tensors="numpy")
+    return headrace.DataLoader(file, rank=rank, world_size=ranks, local_rank=rank, command=request["sidecar"], prefetch=16, tensors="numpy")
 
 
 def _of_scenario(bucket: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The source, and what the configuration says beside it."""
-    packed = {"sequence": {"length": LENGTH, "padId": PAD}, "batch": {"size": ROWS, "lanes": ROWS}}
+    packed = {"sequence": {"length": LENGTH, "padId": PAD}, "batch": {"size": ROWS * ranks_of(request)[1], "lanes": ROWS}}
     if request["scenario"] == "text":
         return {"uri": f"{bucket}/parquet-text/"}, {"tokenizer": {"file": request["tokenizerFile"]}, **packed}
     if request["scenario"] == "tokens":

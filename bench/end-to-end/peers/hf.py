@@ -6,12 +6,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import datasets
+import datasets.distributed
 import numpy as np
 import torch
-from contract import ENCODE_DOCUMENTS, SEED, SHUFFLE_DOCUMENTS, Delivered
+from contract import ENCODE_DOCUMENTS, SEED, SHUFFLE_DOCUMENTS, Delivered, ranks_of
 from torch_workers import through_workers
 
 VERSIONS = {"datasets": datasets.__version__, "torch": torch.__version__}
+
+# After its last shard it sleeps 5 s, with a buffer full of documents, before it goes on with them (a guard of threads of pyarrow that end with the process):
+# in a short epoch that would be most of the time, and in a long one it is nothing.
+datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
 
 
 def batches(request: dict[str, Any]) -> Iterator[Delivered]:
@@ -25,8 +30,12 @@ def batches(request: dict[str, Any]) -> Iterator[Delivered]:
     prefix = f"s3://{request['bucket']}/{request['prefix']}/parquet-{kind}"
     files = [f"{prefix}/{name}" for name in request["files"]]
 
+    rank, ranks = ranks_of(request)
+
     def parts(worker: int, workers: int) -> Iterable[Any]:
         data = datasets.load_dataset("parquet", data_files=files, split="train", streaming=True, columns=[column], storage_options=storage)
+        if ranks > 1:
+            data = datasets.distributed.split_dataset_by_node(data, rank=rank, world_size=ranks)
         # in this order: a buffer filled before the split would be filled by every worker with every document
         own = data.shard(num_shards=workers, index=worker) if workers > 1 else data
         shuffled = own.shuffle(seed=SEED + request["epoch"], buffer_size=SHUFFLE_DOCUMENTS)

@@ -13,7 +13,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from contract import LENGTH, MESSAGE_BATCHES, PAD, ROWS, SAMPLES, SEED, Delivered, Samples, delivered, in_batches, packed  # noqa: E402
 from litdata import StreamingDataLoader, StreamingDataset, TokensLoader  # noqa: E402
-from torch_workers import ids_of  # noqa: E402
+from torch_workers import ids_of, join_group  # noqa: E402
 
 VERSIONS = {"litdata": litdata.__version__, "torch": torch.__version__}
 
@@ -118,6 +118,8 @@ def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Calla
 
 def _dataset(kind_of: Any, request: dict[str, Any]) -> Any:
     kind = request["scenario"]
+    # it asks torch.distributed for its rank; of what torchrun sets, it reads WORLD_SIZE alone
+    join_group(request)
     return kind_of(
         input_dir=f"s3://{request['bucket']}/{request['prefix']}/litdata-{kind}",
         cache_dir=os.path.join(request["dir"], "litdata"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from contract import ROWS, SAMPLES, SEED, Delivered, Samples
-from torch_workers import through_workers
+from torch_workers import join_group, through_workers
 
 
 class _Absent(types.ModuleType):
@@ -73,6 +73,7 @@ def resumable(request: dict[str, Any], state: Any) -> tuple[Iterator[Any], Calla
 
 
 def _dataset(request: dict[str, Any], layout: str, batch_size: int) -> StreamingDataset:
+    join_group(request)
     clean_stale_shared_memory()
     dataset = StreamingDataset(
         remote=f"s3://{request['bucket']}/{request['prefix']}/{layout}",

@@ -9,7 +9,7 @@ import boto3
 import numpy as np
 import torch
 import webdataset
-from contract import SAMPLES, SEED, SHUFFLE_DOCUMENTS, Delivered, Samples
+from contract import SAMPLES, SEED, SHUFFLE_DOCUMENTS, Delivered, Samples, ranks_of
 from torch.utils.data import DataLoader
 from torch_workers import through_workers
 from webdataset.gopen import gopen_schemes
@@ -46,5 +46,6 @@ def _data(request: dict[str, Any]) -> Any:
     gopen_schemes["s3"] = open_s3
     urls = [f"s3://{bucket}/{prefix}/tar-{request['scenario']}/{name}" for name in request["tars"]]
     seed = SEED + request["epoch"]
-    data = webdataset.WebDataset(urls, shardshuffle=len(urls), seed=seed, empty_check=False, nodesplitter=webdataset.single_node_only)
+    of_rank = webdataset.split_by_node if ranks_of(request)[1] > 1 else webdataset.single_node_only
+    data = webdataset.WebDataset(urls, shardshuffle=len(urls), seed=seed, empty_check=False, nodesplitter=of_rank)
     return data.shuffle(SHUFFLE_DOCUMENTS, seed=seed)
