@@ -120,7 +120,7 @@ describe('processes that share a cache', () => {
   describe('take over the claim', () => {
     const claimed = async (owner: string, ageMs: number): Promise<void> => {
       await mkdir(path.join(dir, 'claims'), { recursive: true });
-      const file = path.join(dir, 'claims', entryOf('key 1', 1000).name);
+      const file = path.join(dir, 'claims', entryOf('key 1', 0, 1000).name);
       await symlink(owner, file);
       const when = new Date(Date.now() - ageMs);
       await lutimes(file, when, when);
