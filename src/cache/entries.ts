@@ -19,7 +19,7 @@ export interface EntriesOptions {
   readonly counters: CacheCounters;
   readonly troubles: Troubles;
   /** An entry is there no longer. */
-  readonly onGone?: (name: string) => void;
+  readonly onGone: (name: string) => void;
 }
 
 export interface Entries {
@@ -44,7 +44,7 @@ export interface Entries {
 /** Names of a listing that are handled before the event loop runs: 1 µs each. */
 const NAMES_A_TURN = 4096;
 
-export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, onGone = () => undefined }: EntriesOptions): Entries {
+export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, onGone }: EntriesOptions): Entries {
   const victims: string[] = [];
   /** Given up since the directory was last begun to be looked through: a listing may still have them. */
   const gone = new Set<string>();

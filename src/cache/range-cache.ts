@@ -11,13 +11,12 @@ import type { ByteRange } from '../core/byte-range.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
 import type { Need } from '../core/need.js';
-import { rawBytes } from '../core/raw-memory.js';
 import { createClaims, type Claim } from './claims.js';
 import { createCacheCounters, type CacheCounters } from './counters.js';
 import { localDisk, type Disk } from './disk.js';
 import { createEntries } from './entries.js';
-import { entryOf, hashOf, placeOfName, type Entry } from './entry.js';
-import { HeldRanges, type Cover } from './held-ranges.js';
+import { entryOf, hashOf, type Entry } from './entry.js';
+import { createHeldReader, type Wanted } from './held-reader.js';
 import { CACHE_LIMITS } from './limits.js';
 import { createTroubles, type Warn } from './troubles.js';
 
@@ -56,14 +55,6 @@ export interface RangeCache {
   close(): Promise<void>;
 }
 
-/** What is read: one entry, or parts of others. */
-interface Wanted {
-  readonly key: string;
-  readonly hash: string;
-  readonly range: ByteRange;
-  readonly entry: Entry;
-}
-
 /** One fetch or look-up, and who waits for it. */
 interface Flight {
   readonly wanted: Wanted;
@@ -83,13 +74,15 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   const { dir, bytesMax, disk = localDisk, clock = systemClock, warn = () => undefined } = options;
   const counters = createCacheCounters();
   const troubles = createTroubles(dir, clock, warn);
-  const held = new HeldRanges(CACHE_LIMITS);
-  const learning = new Map<string, Promise<void>>();
-  const onGone = (name: string): void => {
-    const { hash, startByte } = placeOfName(name);
-    held.remove(hash, startByte);
-  };
-  const entries = createEntries({ onGone, disk, dir, bytesMax, fsync: options.fsync === 'data', counters, troubles });
+  const entries = createEntries({
+    disk,
+    dir,
+    bytesMax,
+    fsync: options.fsync === 'data',
+    counters,
+    troubles,
+    onGone: (name) => held.remove(name),
+  });
   const claims = createClaims(disk, dir);
   const flights = new Map<string, Flight>();
   /** Also those that nobody waits for any more. */
@@ -101,9 +94,10 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   const entryBytesMax = Math.min(CACHE_LIMITS.entryBytesMax, bytesMax);
   let pendingBytes = 0;
 
-  const hit = (bytes: Uint8Array): Uint8Array => {
+  /** `keptBytes`: those that the cache had. */
+  const hit = (bytes: Uint8Array, keptBytes = bytes.length): Uint8Array => {
     counters.hits++;
-    counters.bytesFromCache += bytes.length;
+    counters.bytesFromCache += keptBytes;
     return bytes;
   };
 
@@ -159,6 +153,8 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     }
   };
 
+  const held = createHeldReader({ entries, lookUp, writes });
+
   const hasRoom = ({ fileBytes }: Entry): boolean => pendingBytes === 0 || pendingBytes + fileBytes <= CACHE_LIMITS.pendingWriteBytesMax;
 
   const beginWrite = (entry: Entry, bytes: Uint8Array, claim: Claim | undefined, need: Need | undefined): void => {
@@ -169,7 +165,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       } catch (error) {
         counters.bypassed++;
         troubles.writeFailed(error);
-        onGone(entry.name);
+        held.remove(entry.name);
       }
       await release(claim);
       writes.delete(entry.name);
@@ -193,76 +189,23 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     return true;
   };
 
-  /** Fills `into` with what an entry has from `startByte` on; false where it is not there. */
-  const readPart = async (entry: Entry, startByte: number, into: Uint8Array, need: Need | undefined): Promise<boolean> => {
-    const writing = writes.get(entry.name);
-    if (writing === undefined) return (await lookUp(() => entries.readPart(entry, startByte, into, need))) === true;
-    into.set(writing.bytes.subarray(startByte, startByte + into.length));
-    return true;
-  };
-  /** Puts a range together from parts of others. Undefined: one of them is gone, or cannot be read. */
-  const readCovered = async (
-    { key, hash, range }: Wanted,
-    cover: Cover,
-    fetch: Fetch,
-    signal: AbortSignal,
-    need: Need | undefined,
-  ): Promise<Uint8Array | undefined> => {
-    const bytes = rawBytes(range.endByte - range.startByte); // handed out only when all of it was read
-    const parts = cover.held.map(async (part, i) => {
-      // where two have the same bytes, those of the first are read
-      const from = Math.max(range.startByte, part.startByte, i === 0 ? 0 : cover.held[i - 1].endByte);
-      const to = Math.min(part.endByte, range.endByte);
-      const entry = entryOf(key, part.startByte, part.endByte - part.startByte, hash);
-      const isRead = await readPart(entry, from - part.startByte, bytes.subarray(from - range.startByte, to - range.startByte), need);
-      return isRead ? to - from : undefined;
-    });
-    const found = await Promise.all(parts);
-    throwIfAborted(signal);
-    if (found.includes(undefined)) return undefined;
-    await Promise.all(cover.gaps.map(async (gap) => bytes.set(await read(key, gap, fetch, signal, need), gap.startByte - range.startByte)));
-    counters.hits++;
-    counters.bytesFromCache += found.reduce<number>((sum, part = 0) => sum + part, 0);
-    return bytes;
-  };
-  /** What the directory has of a key: asked once, for all that wait for it, so that nobody's answer is older than what another has added to it. */
-  const learn = (key: string, hash: string): Promise<void> => {
-    const ask = async (): Promise<void> => {
-      const kept = await lookUp(() => entries.ofKey(key));
-      learning.delete(hash);
-      if (kept === undefined) return;
-      // what is being written may have no name yet
-      const ofKey = [...kept, ...[...writes.values()].map(({ entry }) => entry).filter(({ name }) => name.startsWith(hash))];
-      const rangeOf = ({ startByte, dataBytes }: Entry): ByteRange => ({ startByte, endByte: startByte + dataBytes });
-      held.learn(hash, ofKey.map(rangeOf));
-    };
-    const asked = learning.get(hash) ?? ask();
-    learning.set(hash, asked);
-    return asked;
-  };
-
-  /** What is on disk of it, and what little is missing, from the store. */
-  const loadHeld = async (wanted: Wanted, fetch: Fetch, signal: AbortSignal, need: Need | undefined): Promise<Uint8Array | undefined> => {
-    const { key, hash, range, entry } = wanted;
+  /** What is on disk of it, in whatever entries, and what little is missing from the store. */
+  const loadKept = async (wanted: Wanted, fetch: Fetch, signal: AbortSignal, need: Need | undefined): Promise<Uint8Array | undefined> => {
+    const { key, hash, entry } = wanted;
     if (!held.knows(hash)) {
       const found = await lookUp(() => entries.read(entry, need));
       if (found !== undefined) return hit(found);
-      await learn(key, hash);
+      await held.learn(key, hash);
     }
-    // a part that is gone is held no longer: others may have its bytes
-    for (let attempt = 0; attempt < CACHE_LIMITS.coverAttemptsMax && !troubles.readsPaused; attempt++) {
-      const cover = held.cover(hash, range);
-      if (cover === undefined) return undefined;
-      const found = await readCovered(wanted, cover, fetch, signal, need);
-      if (found !== undefined) return found;
-    }
-    return undefined;
+    if (troubles.readsPaused) return undefined;
+    const found = await held.read(wanted, (gap) => read(key, gap, fetch, signal, need), signal, need);
+    return found && hit(found.bytes, found.heldBytes);
   };
 
   const load = async (wanted: Wanted, fetch: Fetch, signal: AbortSignal, need: Need | undefined): Promise<Loaded> => {
     const { entry, hash, range } = wanted;
-    const composed = await loadHeld(wanted, fetch, signal, need);
-    if (composed !== undefined) return { bytes: composed, kept: false };
+    const known = await loadKept(wanted, fetch, signal, need);
+    if (known !== undefined) return { bytes: known, kept: false };
     let found: Uint8Array | undefined;
     let claim: Claim | undefined;
     if (entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {

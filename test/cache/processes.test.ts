@@ -71,7 +71,8 @@ describe('processes that share a cache', () => {
       expect(origin.asked.size).toBe(keys);
       expect([...origin.asked.values()].filter((times) => times !== 1)).toEqual([]);
       const sum = (name: keyof CacheCounters): number => outcomes.reduce((total, { counters }) => total + counters[name], 0);
-      expect([sum('misses'), sum('hits'), sum('corrupt'), sum('lost')]).toEqual([keys, 2 * keys, 0, 0]);
+      // of three processes each reads a part of each as well, from what there is of the whole
+      expect([sum('misses'), sum('hits'), sum('corrupt'), sum('lost')]).toEqual([keys, (2 + 3) * keys, 0, 0]);
       expect(await filesOf(dir, 'claims')).toEqual([]);
       expect(await filesOf(dir, 'entries')).toHaveLength(keys);
     } finally {
