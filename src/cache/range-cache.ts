@@ -5,12 +5,14 @@
  *   read ─▶ under way here? ─▶ on disk, in whatever ranges? ─▶ claim, or wait for the process that has it ─▶ fetch ─▶ reader
  *                                                                                                             └────▶ temporary file ─▶ rename
  */
+import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
 import type { ByteRange } from '../core/byte-range.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
 import type { Need } from '../core/need.js';
+import { releaseBuffer } from '../core/raw-memory.js';
 import { createClaims, type Claim } from './claims.js';
 import { createCacheCounters, type CacheCounters } from './counters.js';
 import { localDisk, type Disk } from './disk.js';
@@ -31,7 +33,7 @@ export interface RangeCacheOptions {
   readonly clock?: Clock;
 }
 
-/** Bytes of what a key names: those that were asked for, or a part of them that the cache lacks. */
+/** Bytes of what a key names: those that were asked for, or a part of them that the cache lacks. The cache owns the array, and its buffer. */
 export type Fetch = (range: ByteRange, signal: AbortSignal) => Promise<Uint8Array>;
 
 export interface RangeCache {
@@ -186,6 +188,10 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       }
     }
     beginWrite(entry, bytes, claim, need);
+    void writes.get(entry.name)?.done.then(async () => {
+      await setImmediate(); // whoever waited for the fetch has taken a copy by now
+      if (bytes.length === bytes.buffer.byteLength) releaseBuffer(bytes.buffer as ArrayBuffer);
+    });
     return true;
   };
 

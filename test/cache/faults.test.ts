@@ -231,12 +231,12 @@ describe('the range cache on a bad disk', () => {
     const cache = openCache(dir, { disk, clock, warn });
     const half = CACHE_LIMITS.pendingWriteBytesMax / 2;
     const data = new Uint8Array(half - 4096);
-    const read = (key: string): Promise<Uint8Array> => cache.read(key, upTo(data.length), () => Promise.resolve(data));
+    const read = (key: string): Promise<Uint8Array> => cache.read(key, upTo(data.length), () => Promise.resolve(data.slice()));
     await read('a');
     await read('b');
     const third = cache.read('c', upTo(data.length), () => {
       late = true;
-      return Promise.resolve(data);
+      return Promise.resolve(data.slice());
     });
     expect(await third).toHaveLength(data.length);
     expect(cache.counters.bypassed).toBe(1);
