@@ -101,7 +101,11 @@ async function passOver(
     endByte = readByte + bytes.length;
     const { size = UNKNOWN_SIZE } = archive;
     if (at >= size) break;
-    const part = await scan('tar-headers', { bytes: bytes.subarray(at - readByte), startByte: at, uri, isContent, size, wanted, state }, signal);
+    const part = await scan(
+      'tar-headers',
+      { bytes: bytes.subarray(at - readByte), startByte: at, uri, isContent, size, wanted, state },
+      signal,
+    );
     for (let i = 0; i < part.flags.length; i++) {
       cutter.add(part.startBytes[i], part.bodyBytes[i], part.sizes[i], part.flags[i]);
     }
