@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import * as z from 'zod';
 import { localDisk, unlessMissing } from '../../src/cache/disk.js';
-import { readKey, verifyEntry } from '../../src/cache/entry.js';
+import { readFacts, verifyEntry } from '../../src/cache/entry.js';
 import { CACHE_LIMITS } from '../../src/cache/limits.js';
 import { entryFile, listEntries, rangesDir, type NamedEntry } from '../../src/cache/layout.js';
 import { HeadraceError, messageOf } from '../../src/core/errors.js';
@@ -93,31 +93,33 @@ interface ObjectFacts {
 type EntryFacts = ObjectFacts &
   ({ readonly startByte: number; readonly endByte: number } | { readonly startRow: number; readonly endRow: number });
 
-/** As `withCache` makes keys: origin, store, path, ETag, range. */
-const keySchema = z.tuple([z.string(), z.string(), z.string(), z.string(), z.int(), z.int()]);
+/** As `withCache` makes keys: origin, store, path, ETag. */
+const keySchema = z.tuple([z.string(), z.string(), z.string(), z.string()]);
 /** As `createTokenLookup` makes keys: URI, ETag, rows, and what else the tokens depend on. */
 const tokensKeySchema = z.tuple([z.literal('tokens'), z.string(), z.string(), z.int(), z.int()]).rest(z.unknown());
 
 /** Undefined where the entry is gone meanwhile. */
 async function describe(dir: string, { name, fileBytes }: NamedEntry): Promise<EntryFacts | undefined> {
   const file = entryFile(dir, name);
-  const found = await unlessMissing(readKey(localDisk, file).then((key) => ({ key })));
+  const found = await unlessMissing(readFacts(localDisk, file));
   if (found === undefined) return undefined;
-  const key = parseJson(found.key);
+  if (found === 'other') return { uri: `of another version of headrace: ${file}`, etag: '', startByte: 0, endByte: 0, fileBytes };
+  const key = found === 'damaged' ? undefined : parseJson(found.key);
   const tokens = tokensKeySchema.safeParse(key);
   if (tokens.success) {
     const [, uri, etag, startRow, endRow] = tokens.data;
     return { uri, etag, startRow, endRow, fileBytes };
   }
   const parsed = keySchema.safeParse(key);
-  if (!parsed.success) return { uri: `damaged: ${file}`, etag: '', startByte: 0, endByte: 0, fileBytes };
-  const [, store, objectPath, etag, startByte, endByte] = parsed.data;
-  return { uri: store + objectPath, etag, startByte, endByte, fileBytes };
+  if (found === 'damaged' || !parsed.success) return { uri: `damaged: ${file}`, etag: '', startByte: 0, endByte: 0, fileBytes };
+  const [, store, objectPath, etag] = parsed.data;
+  const { startByte, dataBytes } = found;
+  return { uri: store + objectPath, etag, startByte, endByte: startByte + dataBytes, fileBytes };
 }
 
-function parseJson(text: string | undefined): unknown {
+function parseJson(text: string): unknown {
   try {
-    return text === undefined ? undefined : JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     return undefined; // damaged: the schema says so
   }

@@ -5,7 +5,7 @@ import { mapConcurrent } from '../core/map-concurrent.js';
 import type { Need } from '../core/need.js';
 import type { CacheCounters } from './counters.js';
 import { diskCode, noSpace, unlessMissing, type Disk } from './disk.js';
-import { entryOfFile, hashOf, readEntry, writeEntry, type Entry } from './entry.js';
+import { entryOfName, hashOf, readEntry, readEntryPart, writeEntry, type Entry, type EntryPartRead } from './entry.js';
 import { createEvictionOrder } from './eviction-order.js';
 import { claimsDir, entriesNamed, entryFile, listEntries, sweep, temporaryDir, temporaryFile } from './layout.js';
 import { CACHE_LIMITS } from './limits.js';
@@ -18,13 +18,17 @@ export interface EntriesOptions {
   readonly fsync: boolean;
   readonly counters: CacheCounters;
   readonly troubles: Troubles;
+  /** An entry is there no longer. */
+  readonly onGone: (name: string) => void;
 }
 
 export interface Entries {
   /** The data of an entry, checked; undefined where there is none. A damaged one is deleted. `need`: as the run's plan has it. Errors: those of the disk. */
   read(entry: Entry, need?: Need): Promise<Uint8Array | undefined>;
-  /** As `read`, of an entry whose length only its name says. */
-  find(key: string, need?: Need): Promise<Uint8Array | undefined>;
+  /** Fills `into` with the data of an entry from `startByte` on; as `read`. False: there is none. */
+  readPart(entry: Entry, startByte: number, into: Uint8Array, need?: Need): Promise<boolean>;
+  /** The entries of a key, as the directory has them: also other processes'. Errors: those of the disk. */
+  ofKey(key: string): Promise<readonly Entry[]>;
   /** Makes room and writes. Errors: those of the disk; then there is no entry, and no part of one. */
   write(entry: Entry, data: Uint8Array, need?: Need): Promise<void>;
   /** Deletes an entry, if it is there. Errors: those of the disk. */
@@ -40,7 +44,7 @@ export interface Entries {
 /** Names of a listing that are handled before the event loop runs: 1 µs each. */
 const NAMES_A_TURN = 4096;
 
-export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }: EntriesOptions): Entries {
+export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, onGone }: EntriesOptions): Entries {
   const victims: string[] = [];
   /** Given up since the directory was last begun to be looked through: a listing may still have them. */
   const gone = new Set<string>();
@@ -58,6 +62,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
 
   const forget = (name: string): boolean => {
     gone.add(name);
+    onGone(name);
     return index.delete(name);
   };
   /** Gives up entries until so many bytes fit. */
@@ -66,6 +71,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
       const name = index.pop();
       if (name === undefined) return;
       gone.add(name);
+      onGone(name);
       victims.push(name);
     }
   };
@@ -207,41 +213,39 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles }
     if (unseenBytes > bytesMax * CACHE_LIMITS.unseenShareMax) inBackground(lookOnce);
   };
 
-  const read = async (entry: Entry, need?: Need): Promise<Uint8Array | undefined> => {
-    const file = entryFile(dir, entry.name);
-    const found = await readEntry(disk, file, entry);
+  /** What a look at an entry says of it. True: what was read of it is whole. */
+  const settle = async (entry: Entry, found: EntryPartRead, need: Need | undefined, isPart = false): Promise<boolean> => {
     switch (found.kind) {
       case 'whole':
-        if (index.use(entry.name, need) === undefined) {
+        if (index.use(entry.name, need, isPart) === undefined) {
           remember(entry.name, entry.fileBytes, need); // another process's
           if (victims.length > 0) inBackground(deleteVictims);
         }
-        return found.data;
+        return true;
       case 'missing':
         if (forget(entry.name)) counters.lost++;
-        return undefined;
+        return false;
       case 'damaged':
         counters.corrupt++;
         forget(entry.name);
         troubles.noticed('damaged', `an entry of the cache was damaged (${found.why}): it is fetched again`);
-        await unlessMissing(disk.remove(file));
-        return undefined;
+        await unlessMissing(disk.remove(entryFile(dir, entry.name)));
+        return false;
     }
-  };
-
-  const find = async (key: string, need?: Need): Promise<Uint8Array | undefined> => {
-    // one listing a look-up: the index would not know what other processes wrote since it last looked
-    for (const { fileBytes } of await entriesNamed(disk, dir, hashOf(key))) {
-      const entry = entryOfFile(key, fileBytes);
-      const data = entry && (await read(entry, need));
-      if (data !== undefined) return data;
-    }
-    return undefined;
   };
 
   return {
-    read,
-    find,
+    read: async (entry, need) => {
+      const found = await readEntry(disk, entryFile(dir, entry.name), entry);
+      return (await settle(entry, found, need)) && found.kind === 'whole' ? found.data : undefined;
+    },
+    readPart: async (entry, startByte, into, need) =>
+      settle(entry, await readEntryPart(disk, entryFile(dir, entry.name), entry, startByte, into), need, into.length < entry.dataBytes),
+    ofKey: async (key) => {
+      // a listing: the index would not know what other processes wrote since it last looked
+      const named = await entriesNamed(disk, dir, `${hashOf(key)}-`);
+      return named.flatMap(({ name }) => entryOfName(key, name) ?? []);
+    },
     write,
     remove: async (name) => {
       forget(name);

@@ -27,8 +27,11 @@ export interface EvictionOrder {
   set(name: string, known: Known, need: Need | undefined): void;
   /** What another process has just written: planned as if it were this one's latest, since it knows of no plan but its own. */
   setOther(name: string, known: Known): void;
-  /** It is used. Without a need, what is planned stays so. Undefined: there is none. */
-  use(name: string, need: Need | undefined): Known | undefined;
+  /**
+   * It is used. Without a need, what is planned stays so. `isPart`: others may need the rest, and sooner, so that the sooner of what is planned counts.
+   * Undefined: there is none.
+   */
+  use(name: string, need: Need | undefined, isPart?: boolean): Known | undefined;
   delete(name: string): boolean;
   /** Takes out the one that goes first; undefined where nothing is left. */
   pop(): string | undefined;
@@ -100,9 +103,11 @@ export function createEvictionOrder(bytesMax: number): EvictionOrder {
       set(name, known, need);
     },
     setOther: (name, known) => set(name, known, latest),
-    use: (name, need) => {
+    use: (name, need, isPart = false) => {
       if (need === undefined) return planned.get(name) ?? unplanned.get(name);
       latest = need;
+      const { span = -Infinity } = planned.get(name) ?? {};
+      if (isPart && span > spanOf(need.at) && span <= spanOf(need.next)) return planned.get(name);
       const known = take(name);
       if (known !== undefined) plan(name, known, need);
       return known;

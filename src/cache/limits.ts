@@ -32,6 +32,15 @@ export const CACHE_LIMITS = {
   spansPerEpoch: 1024,
   /** … and how many of them a planned reading may be late, as lanes are that run apart, before it is taken for one that does not come. */
   overdueSpans: 32,
+  /** Ranges that are known to be held: 256 GB of a pass over tars, in 10 MB of memory. */
+  heldRangesMax: 2 ** 17,
+  /** Of which one is put together: as many files are opened as soon as an object store answers. */
+  partsMax: 32,
+  /** … with so much of it missing, in so many requests: ends of what was read before. More is better read in one request. */
+  gapShareMax: 1 / 8,
+  gapsMax: 8,
+  /** Times that this is tried: what is gone the second time may be gone as a whole. */
+  coverAttemptsMax: 2,
   /** Needs of entries that are asked for and not there, until they are put: more than the slices of all windows that are under way. */
   awaitedNeedsMax: 10_000,
   /** Files that are deleted at once: Node has four threads for files, and readers want them too. */

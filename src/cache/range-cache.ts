@@ -2,19 +2,23 @@
  * A cache of byte ranges, and of what is made of them, on local disk, shared by the processes of a machine. It can be slow or gone, but never
  * wrong: an entry is checked whole before it is used, and whatever fails, the bytes come from the store.
  *
- *   read ─▶ under way here? ─▶ on disk? ─▶ claim, or wait for the process that has it ─▶ fetch ─▶ reader
- *                                                                                          └────▶ temporary file ─▶ rename
+ *   read ─▶ under way here? ─▶ on disk, in whatever ranges? ─▶ claim, or wait for the process that has it ─▶ fetch ─▶ reader
+ *                                                                                                             └────▶ temporary file ─▶ rename
  */
+import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
+import type { ByteRange } from '../core/byte-range.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
 import type { Need } from '../core/need.js';
+import { releaseBuffer } from '../core/raw-memory.js';
 import { createClaims, type Claim } from './claims.js';
 import { createCacheCounters, type CacheCounters } from './counters.js';
 import { localDisk, type Disk } from './disk.js';
 import { createEntries } from './entries.js';
 import { entryOf, hashOf, type Entry } from './entry.js';
+import { createHeldReader, type Wanted } from './held-reader.js';
 import { CACHE_LIMITS } from './limits.js';
 import { createTroubles, type Warn } from './troubles.js';
 
@@ -29,32 +33,33 @@ export interface RangeCacheOptions {
   readonly clock?: Clock;
 }
 
-export type Fetch = (signal: AbortSignal) => Promise<Uint8Array>;
+/** Bytes of what a key names: those that were asked for, or a part of them that the cache lacks. The cache owns the array, and its buffer. */
+export type Fetch = (range: ByteRange, signal: AbortSignal) => Promise<Uint8Array>;
 
 export interface RangeCache {
   readonly counters: CacheCounters;
   /**
-   * The `dataBytes` bytes that `key` stands for, from the cache or by `fetch`, which is aborted when its last reader leaves. The caller owns the
-   * array; it is the only view of its buffer. `need`: what room is made by. Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
+   * A range of the bytes that `key` names, from the cache or by `fetch`, which is aborted when its last reader leaves. What lies in ranges that were read
+   * before, but for small gaps, is put together from them. The caller owns the array; it is the only view of its buffer. `need`: what room is made by.
+   * Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
    */
-  read(key: string, dataBytes: number, fetch: Fetch, signal?: AbortSignal, need?: Need): Promise<Uint8Array>;
-  /** As `read`, where it is there: undefined where it is not. A miss is not counted: whoever reads it then does. Errors: `ABORTED`. */
-  readKept(key: string, dataBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  read(key: string, range: ByteRange, fetch: Fetch, signal?: AbortSignal, need?: Need): Promise<Uint8Array>;
   /**
    * What was put under `key`, of whatever length; undefined where nothing is. No claim is taken: two processes may make the same. The caller owns
    * the array, as of `read`. `need` is also that of what is put under the key soon after. Errors: `ABORTED`; a failing disk is no error.
    */
   get(key: string, signal?: AbortSignal, need?: Need): Promise<Uint8Array | undefined>;
-  /** Begins to write `bytes`, which nobody changes any more, under `key`; leaves it where the disk is behind, full or failing. */
-  put(key: string, bytes: Uint8Array, need?: Need): void;
-  /** Deletes the `dataBytes` bytes of `key`; who reads them now fetches them. */
-  forget(key: string, dataBytes: number): Promise<void>;
+  /** Begins to write `bytes`, which nobody changes any more, under `key`, as those from `startByte` on; leaves it where the disk is behind, full or failing. */
+  put(key: string, bytes: Uint8Array, need?: Need, startByte?: number): void;
+  /** Deletes all that has bytes of a range; who reads them now fetches them. */
+  forget(key: string, range: ByteRange): Promise<void>;
   /** Ends reads with `ABORTED`, and waits for what is being written, up to `closeWaitMs`. */
   close(): Promise<void>;
 }
 
 /** One fetch or look-up, and who waits for it. */
 interface Flight {
+  readonly wanted: Wanted;
   readonly result: Promise<Loaded>;
   readonly aborting: AbortController;
   joined: number;
@@ -71,26 +76,35 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   const { dir, bytesMax, disk = localDisk, clock = systemClock, warn = () => undefined } = options;
   const counters = createCacheCounters();
   const troubles = createTroubles(dir, clock, warn);
-  const entries = createEntries({ disk, dir, bytesMax, fsync: options.fsync === 'data', counters, troubles });
+  const entries = createEntries({
+    disk,
+    dir,
+    bytesMax,
+    fsync: options.fsync === 'data',
+    counters,
+    troubles,
+    onGone: (name) => held.remove(name),
+  });
   const claims = createClaims(disk, dir);
   const flights = new Map<string, Flight>();
   /** Also those that nobody waits for any more. */
   const loads = new Set<Promise<unknown>>();
   const closing = new AbortController();
-  const writes = new Map<string, { readonly bytes: Uint8Array; readonly done: Promise<void> }>();
+  const writes = new Map<string, { readonly entry: Entry; readonly bytes: Uint8Array; readonly done: Promise<void> }>();
   /** By key, of what was not there when it was asked for. */
   const awaited = new LRUCache<string, Need>({ max: CACHE_LIMITS.awaitedNeedsMax });
   const entryBytesMax = Math.min(CACHE_LIMITS.entryBytesMax, bytesMax);
   let pendingBytes = 0;
 
-  const hit = (bytes: Uint8Array): Uint8Array => {
+  /** `keptBytes`: those that the cache had. */
+  const hit = (bytes: Uint8Array, keptBytes = bytes.length): Uint8Array => {
     counters.hits++;
-    counters.bytesFromCache += bytes.length;
+    counters.bytesFromCache += keptBytes;
     return bytes;
   };
 
   /** What a read of the disk finds, as long as it answers. */
-  const lookUp = async (read: () => Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> => {
+  const lookUp = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
     if (troubles.readsPaused) return undefined;
     try {
       const reading = read();
@@ -104,7 +118,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   };
 
   /** What a read of the disk finds, by somebody who may leave before it does. */
-  const lookedUp = (read: () => Promise<Uint8Array | undefined>, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> => {
+  const lookedUp = <T>(read: () => Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> => {
     const looking = lookUp(read).finally(() => loads.delete(looking));
     loads.add(looking);
     return untilAborted(looking, signal);
@@ -141,6 +155,8 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     }
   };
 
+  const held = createHeldReader({ entries, lookUp, writes });
+
   const hasRoom = ({ fileBytes }: Entry): boolean => pendingBytes === 0 || pendingBytes + fileBytes <= CACHE_LIMITS.pendingWriteBytesMax;
 
   const beginWrite = (entry: Entry, bytes: Uint8Array, claim: Claim | undefined, need: Need | undefined): void => {
@@ -151,12 +167,13 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       } catch (error) {
         counters.bypassed++;
         troubles.writeFailed(error);
+        held.remove(entry.name);
       }
       await release(claim);
       writes.delete(entry.name);
       pendingBytes -= entry.fileBytes;
     };
-    writes.set(entry.name, { bytes, done: write() });
+    writes.set(entry.name, { entry, bytes, done: write() });
   };
 
   /** Begins to write; answers when the reader may go on. */
@@ -171,13 +188,33 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       }
     }
     beginWrite(entry, bytes, claim, need);
+    void writes.get(entry.name)?.done.then(async () => {
+      await setImmediate(); // whoever waited for the fetch has taken a copy by now
+      if (bytes.length === bytes.buffer.byteLength) releaseBuffer(bytes.buffer as ArrayBuffer);
+    });
     return true;
   };
 
-  const load = async (entry: Entry, fetch: Fetch, signal: AbortSignal, need: Need | undefined): Promise<Loaded> => {
-    let found = await lookUp(() => entries.read(entry, need));
+  /** What is on disk of it, in whatever entries, and what little is missing from the store. */
+  const loadKept = async (wanted: Wanted, fetch: Fetch, signal: AbortSignal, need: Need | undefined): Promise<Uint8Array | undefined> => {
+    const { key, hash, entry } = wanted;
+    if (!held.knows(hash)) {
+      const found = await lookUp(() => entries.read(entry, need));
+      if (found !== undefined) return hit(found);
+      await held.learn(key, hash);
+    }
+    if (troubles.readsPaused) return undefined;
+    const found = await held.read(wanted, (gap) => read(key, gap, fetch, signal, need), signal, need);
+    return found && hit(found.bytes, found.heldBytes);
+  };
+
+  const load = async (wanted: Wanted, fetch: Fetch, signal: AbortSignal, need: Need | undefined): Promise<Loaded> => {
+    const { entry, hash, range } = wanted;
+    const known = await loadKept(wanted, fetch, signal, need);
+    if (known !== undefined) return { bytes: known, kept: false };
+    let found: Uint8Array | undefined;
     let claim: Claim | undefined;
-    if (found === undefined && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
+    if (entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
       try {
         ({ claim, found } = await claimOrWait(entry, signal, need));
       } catch (error) {
@@ -185,30 +222,38 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
         troubles.writeFailed(error);
       }
     }
-    if (found !== undefined) return { bytes: hit(found), kept: false };
+    if (found !== undefined) {
+      held.add(hash, range);
+      return { bytes: hit(found), kept: false };
+    }
     counters.misses++;
     let bytes: Uint8Array;
     try {
       throwIfAborted(signal);
-      bytes = await fetch(signal);
+      bytes = await fetch(range, signal);
     } catch (error) {
       await release(claim);
       throw error;
     }
-    if (claim !== undefined) return { bytes, kept: await keep(entry, bytes, claim, need) };
+    if (claim !== undefined) {
+      const kept = await keep(entry, bytes, claim, need);
+      if (kept) held.add(hash, range);
+      return { bytes, kept };
+    }
     counters.bypassed++;
     return { bytes, kept: false };
   };
 
-  const start = (entry: Entry, fetch: Fetch, need: Need | undefined): Flight => {
+  const start = (wanted: Wanted, fetch: Fetch, need: Need | undefined): Flight => {
+    const { entry } = wanted;
     const aborting = new AbortController();
-    const result = load(entry, fetch, aborting.signal, need).finally(() => {
+    const result = load(wanted, fetch, aborting.signal, need).finally(() => {
       leave(entry, flight);
       loads.delete(result);
     });
     loads.add(result);
     result.catch(() => undefined); // its readers hear of it, as far as there are any left
-    const flight: Flight = { result, aborting, joined: 0, waiting: 0 };
+    const flight: Flight = { wanted, result, aborting, joined: 0, waiting: 0 };
     flights.set(entry.name, flight);
     return flight;
   };
@@ -216,60 +261,63 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     if (flights.get(entry.name) === flight) flights.delete(entry.name);
   };
 
+  const read: RangeCache['read'] = async (key, range, fetch, signal, need) => {
+    throwIfAborted(signal);
+    throwIfAborted(closing.signal);
+    const hash = hashOf(key);
+    const entry = entryOf(key, range.startByte, range.endByte - range.startByte, hash);
+    const writing = writes.get(entry.name);
+    if (writing !== undefined) return hit(writing.bytes.slice());
+    const flight = flights.get(entry.name) ?? start({ key, hash, range, entry }, fetch, need);
+    flight.joined++;
+    flight.waiting++;
+    try {
+      const { bytes, kept } = await untilAborted(flight.result, signal);
+      return kept || flight.joined > 1 ? bytes.slice() : bytes;
+    } finally {
+      if (--flight.waiting === 0) {
+        leave(entry, flight); // whoever comes now begins anew
+        flight.aborting.abort(signal?.aborted === true ? abortError(signal) : SETTLED);
+      }
+    }
+  };
+
   return {
     counters,
-    read: async (key, dataBytes, fetch, signal, need) => {
-      throwIfAborted(signal);
-      throwIfAborted(closing.signal);
-      const entry = entryOf(key, dataBytes);
-      const writing = writes.get(entry.name);
-      if (writing !== undefined) return hit(writing.bytes.slice());
-      const flight = flights.get(entry.name) ?? start(entry, fetch, need);
-      flight.joined++;
-      flight.waiting++;
-      try {
-        const { bytes, kept } = await untilAborted(flight.result, signal);
-        return kept || flight.joined > 1 ? bytes.slice() : bytes;
-      } finally {
-        if (--flight.waiting === 0) {
-          leave(entry, flight); // whoever comes now begins anew
-          flight.aborting.abort(signal?.aborted === true ? abortError(signal) : SETTLED);
-        }
-      }
-    },
-    readKept: (key, dataBytes, signal) =>
-      withAnySignal([signal, closing.signal], async (either) => {
-        throwIfAborted(either);
-        const entry = entryOf(key, dataBytes);
-        const writing = writes.get(entry.name);
-        if (writing !== undefined) return hit(writing.bytes.slice());
-        const found = await lookedUp(() => entries.read(entry), either);
-        return found && hit(found);
-      }),
+    read,
     get: (key, signal, need) =>
       withAnySignal([signal, closing.signal], async (either) => {
         throwIfAborted(either);
-        const start = `${hashOf(key)}-`;
-        for (const [name, { bytes }] of writes) if (name.startsWith(start)) return hit(bytes.slice());
-        const found = await lookedUp(() => entries.find(key, need), either);
+        const hash = `${hashOf(key)}-`;
+        for (const { entry, bytes } of writes.values()) if (entry.name.startsWith(hash)) return hit(bytes.slice());
+        const found = await lookedUp(async () => {
+          for (const entry of await entries.ofKey(key)) {
+            const data = await entries.read(entry, need);
+            if (data !== undefined) return data;
+          }
+          return undefined;
+        }, either);
         if (found !== undefined) return hit(found);
         counters.misses++;
         if (need !== undefined) awaited.set(key, need);
         return undefined;
       }),
-    put: (key, bytes, need = awaited.get(key)) => {
+    put: (key, bytes, need = awaited.get(key), startByte = 0) => {
       awaited.delete(key);
-      const entry = entryOf(key, bytes.length);
+      const entry = entryOf(key, startByte, bytes.length);
       if (closing.signal.aborted || writes.has(entry.name)) return;
-      if (hasRoom(entry) && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) beginWrite(entry, bytes, undefined, need);
-      else counters.bypassed++;
+      if (hasRoom(entry) && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
+        beginWrite(entry, bytes, undefined, need);
+        held.add(hashOf(key), { startByte, endByte: startByte + bytes.length });
+      } else counters.bypassed++;
     },
-    forget: async (key, dataBytes) => {
-      const { name } = entryOf(key, dataBytes);
-      flights.delete(name); // whoever comes now begins anew
-      await writes.get(name)?.done;
+    forget: async (key, { startByte, endByte }) => {
+      const hash = hashOf(key);
+      const overlap = (entry: Entry): boolean => entry.startByte < endByte && startByte < entry.startByte + entry.dataBytes;
+      for (const { wanted } of flights.values()) if (wanted.key === key && overlap(wanted.entry)) flights.delete(wanted.entry.name); // whoever comes now begins anew
+      for (const { entry, done } of writes.values()) if (entry.name.startsWith(hash) && overlap(entry)) await done;
       try {
-        await entries.remove(name);
+        for (const entry of await entries.ofKey(key)) if (overlap(entry)) await entries.remove(entry.name);
       } catch (error) {
         troubles.writeFailed(error);
       }

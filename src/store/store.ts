@@ -1,6 +1,9 @@
 /** Where bytes come from: the one interface that files, object stores, memory and every decorator share. */
 
+import type { ByteRange } from '../core/byte-range.js';
 import type { Need } from '../core/need.js';
+
+export type { ByteRange };
 
 /** One object of a store, as a listing or a HEAD request shows it. */
 export interface ObjectInfo {
@@ -10,12 +13,6 @@ export interface ObjectInfo {
   readonly size: number;
   /** The version that reads are pinned to. */
   readonly etag: string;
-}
-
-/** Half-open byte range. */
-export interface ByteRange {
-  readonly startByte: number;
-  readonly endByte: number;
 }
 
 export interface ReadOptions {

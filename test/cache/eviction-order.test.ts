@@ -43,6 +43,22 @@ describe('what makes room', () => {
     expect(popAll(order)).toEqual(['a', 'b']);
   });
 
+  it('is planned by the soonest of those that need a part of it', () => {
+    const order = of({
+      a: { at: 0, next: 0.5 },
+      b: { at: 0, next: 0.6 },
+      c: { at: 0, next: 0.2 },
+      never: { at: 0, next: 0.3 },
+      unplanned: undefined,
+    });
+    order.use('a', { at: 0.1, next: 0.9 }, true); // the rest is needed before
+    order.use('b', { at: 0.1, next: 0.4 }, true);
+    order.use('c', { at: 0.2, next: 0.7 }, true); // as planned
+    order.use('never', { at: 0.1, next: Infinity }, true);
+    order.use('unplanned', { at: 0.1, next: 0.45 }, true);
+    expect(popAll(order)).toEqual(['c', 'a', 'unplanned', 'b', 'never']);
+  });
+
   it('is early what was not read when that was planned', () => {
     const order = of({ missed: { at: 0, next: 0.3 }, never: { at: 0, next: Infinity } });
     order.set('now', known, { at: 0.5, next: 1.2 });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { localDisk, type Disk, type DiskFile } from '../../src/cache/disk.js';
 import { CACHE_LIMITS } from '../../src/cache/limits.js';
 import { systemClock, type Clock } from '../../src/core/clock.js';
-import { bytesOf, countingOrigin, filesOf, openCache, temporaryDir, written } from './support.js';
+import { bytesOf, countingOrigin, filesOf, openCache, temporaryDir, upTo, written } from './support.js';
 
 const failure = (code: string): Error => Object.assign(new Error(`${code}: injected`), { code });
 
@@ -230,13 +230,13 @@ describe('the range cache on a bad disk', () => {
     const clock: Clock = { now: () => 0, sleep: (ms, signal) => (late ? Promise.resolve() : systemClock.sleep(ms, signal)) };
     const cache = openCache(dir, { disk, clock, warn });
     const half = CACHE_LIMITS.pendingWriteBytesMax / 2;
-    const data = new Uint8Array(half - 1000);
-    const read = (key: string): Promise<Uint8Array> => cache.read(key, data.length, () => Promise.resolve(data));
+    const data = new Uint8Array(half - 4096);
+    const read = (key: string): Promise<Uint8Array> => cache.read(key, upTo(data.length), () => Promise.resolve(data.slice()));
     await read('a');
     await read('b');
-    const third = cache.read('c', data.length, () => {
+    const third = cache.read('c', upTo(data.length), () => {
       late = true;
-      return Promise.resolve(data);
+      return Promise.resolve(data.slice());
     });
     expect(await third).toHaveLength(data.length);
     expect(cache.counters.bypassed).toBe(1);

@@ -71,7 +71,8 @@ describe('processes that share a cache', () => {
       expect(origin.asked.size).toBe(keys);
       expect([...origin.asked.values()].filter((times) => times !== 1)).toEqual([]);
       const sum = (name: keyof CacheCounters): number => outcomes.reduce((total, { counters }) => total + counters[name], 0);
-      expect([sum('misses'), sum('hits'), sum('corrupt'), sum('lost')]).toEqual([keys, 2 * keys, 0, 0]);
+      // of three processes each reads a part of each as well, from what there is of the whole
+      expect([sum('misses'), sum('hits'), sum('corrupt'), sum('lost')]).toEqual([keys, (2 + 3) * keys, 0, 0]);
       expect(await filesOf(dir, 'claims')).toEqual([]);
       expect(await filesOf(dir, 'entries')).toHaveLength(keys);
     } finally {
@@ -120,7 +121,7 @@ describe('processes that share a cache', () => {
   describe('take over the claim', () => {
     const claimed = async (owner: string, ageMs: number): Promise<void> => {
       await mkdir(path.join(dir, 'claims'), { recursive: true });
-      const file = path.join(dir, 'claims', entryOf('key 1', 1000).name);
+      const file = path.join(dir, 'claims', entryOf('key 1', 0, 1000).name);
       await symlink(owner, file);
       const when = new Date(Date.now() - ageMs);
       await lutimes(file, when, when);

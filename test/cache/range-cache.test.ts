@@ -2,7 +2,7 @@ import { lutimes, mkdir, readFile, rm, symlink, truncate, writeFile } from 'node
 import path from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bytesOf, countingOrigin, filesOf, openCache, temporaryDir, written } from './support.js';
+import { bytesOf, countingOrigin, filesOf, openCache, temporaryDir, upTo, written } from './support.js';
 
 describe('the range cache', () => {
   let dir: string;
@@ -59,8 +59,8 @@ describe('the range cache', () => {
     const read = (signal: AbortSignal): Promise<Uint8Array> =>
       cache.read(
         'slow',
-        10,
-        (inner) =>
+        upTo(10),
+        (_range, inner) =>
           new Promise((_, reject) => {
             inner.addEventListener('abort', () => {
               aborted++;
@@ -79,14 +79,16 @@ describe('the range cache', () => {
     await expect(reads[1]).rejects.toMatchObject({ code: 'ABORTED' });
     expect(aborted).toBe(1);
     // the next one begins anew
-    expect(await cache.read('slow', 3, () => Promise.resolve(Uint8Array.of(1, 2, 3)))).toEqual(Uint8Array.of(1, 2, 3));
+    expect(await cache.read('slow', upTo(3), () => Promise.resolve(Uint8Array.of(1, 2, 3)))).toEqual(Uint8Array.of(1, 2, 3));
     await cache.close();
     expect(await filesOf(dir, 'claims')).toEqual([]);
   });
 
   it('keeps nothing of a failed fetch, and asks again', async () => {
     const cache = openCache(dir);
-    await expect(cache.read('key 1', 1000, () => Promise.reject(new Error('the store is down')))).rejects.toThrow('the store is down');
+    await expect(cache.read('key 1', upTo(1000), () => Promise.reject(new Error('the store is down')))).rejects.toThrow(
+      'the store is down',
+    );
     expect(await filesOf(dir, 'claims')).toEqual([]);
     expect(await countingOrigin().read(cache, 1)).toEqual(bytesOf(1, 1000));
     await cache.close();

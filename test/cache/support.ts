@@ -3,6 +3,7 @@ import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import type { ByteRange } from '../../src/core/byte-range.js';
 import { createRangeCache, type RangeCache, type RangeCacheOptions } from '../../src/cache/range-cache.js';
 
 export async function temporaryDir(): Promise<{ readonly dir: string; readonly remove: () => Promise<void> }> {
@@ -21,6 +22,9 @@ export function bytesOf(key: number, length: number): Uint8Array {
   return bytes;
 }
 
+/** The first bytes of what a key names. */
+export const upTo = (bytes: number): ByteRange => ({ startByte: 0, endByte: bytes });
+
 export interface Origin {
   /** How often each key was fetched. */
   readonly fetched: Map<number, number>;
@@ -34,7 +38,7 @@ export function countingOrigin(): Origin {
     read: (cache, key, length = 1000, signal) =>
       cache.read(
         `key ${key}`,
-        length,
+        upTo(length),
         () => {
           fetched.set(key, (fetched.get(key) ?? 0) + 1);
           return Promise.resolve(bytesOf(key, length));

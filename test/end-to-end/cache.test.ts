@@ -6,6 +6,7 @@ import { writeShards } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { stepHashes } from '../support/global-hash.js';
 import { MINIO_BINARY, startMinio, type Minio } from '../support/minio.js';
+import { tarOf } from '../support/tar.js';
 import { takeAndClose } from '../support/streams.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
@@ -67,6 +68,47 @@ describe.skipIf(MINIO_BINARY === undefined)('a pipeline with a cache before S3',
     // of S3, only the listing remains: nothing else says that the shards are still the same. The tokenizer is a local file, and its neighbour
     expect(again.storeCounters).toMatchObject({ bytes: await tokenizerBytes(), requests: 1 + 4, errors: 0 });
     expect(again.cacheCounters).toMatchObject({ misses: 0, corrupt: 0, bypassed: 0 });
+  });
+
+  it('asks for each byte of tars without an index once, writes it once, and for nothing in a second start', async () => {
+    let bytes = 0;
+    for (let shard = 0; shard < 3; shard++) {
+      const members = Array.from({ length: 400 }, (_, i) => {
+        const name = String(1000 * shard + i).padStart(6, '0');
+        return [
+          { name: `${name}.jpg`, latin1: String.fromCharCode(shard, i % 256).repeat(5000 + ((i * 7919) % 9000)) },
+          { name: `${name}.txt`, body: `the ${i}th of shard ${shard}` },
+        ];
+      });
+      const tar = tarOf(members.flat());
+      bytes += tar.length;
+      await minio.put(`images/${shard}.tar`, tar);
+    }
+    const images = (dir: string | undefined): ConfigInput => ({
+      seed: 3,
+      sources: { images: { uri: `s3://${minio.bucket}/images/`, fields: { image: 'jpg', caption: 'txt' } } },
+      sequence: 'none',
+      shuffle: { blocks: 2, windowBytes: '1MiB' },
+      batch: { size: 8, lanes: 2 },
+      epochs: 1,
+      last: 'pad',
+      storage: { s3: { endpoint: minio.endpoint, forcePathStyle: true } },
+      cache: dir === undefined ? { dir: workspace.path('none'), ranges: false } : { dir },
+      limits: { workers: 1 },
+    });
+    const expected = await collect(await openPipeline(images(undefined)));
+    const dir = workspace.path('images');
+    const first = await openPipeline(images(dir));
+    expect(await collect(first)).toEqual(expected);
+    // headers that a read of the pass ends in come twice, and each entry has a header
+    expect(first.storeCounters.bytes).toBeGreaterThan(0.99 * bytes);
+    expect(first.storeCounters.bytes).toBeLessThan(1.005 * bytes);
+    expect(first.cacheCounters!.bytesWritten).toBeLessThan(1.01 * bytes);
+    expect(first.cacheCounters!.bytesFromCache).toBeGreaterThan(0.9 * bytes);
+    const again = await openPipeline(images(dir));
+    expect(await collect(again)).toEqual(expected);
+    expect(again.storeCounters).toMatchObject({ bytes: 0, requests: 1 });
+    expect(again.cacheCounters).toMatchObject({ misses: 0, bytesWritten: 0 });
   });
 
   it('needs neither manifests nor ranges to be there, or to be whole', async () => {

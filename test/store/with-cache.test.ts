@@ -158,7 +158,7 @@ describe('withCache', () => {
     cache = createRangeCache({ dir, bytesMax: 2 ** 20, fsync: 'never' });
     store = withCache(withCounters(memory, counters), cache);
     for (const part of [first, second]) await store.read('a', part, { ifMatch });
-    await cache.forget(JSON.stringify(['', 'memory://x/', 'a', ifMatch, 3, 8]), 5);
+    await cache.forget(JSON.stringify(['', 'memory://x/', 'a', ifMatch]), second);
     expect(await store.read('a', range, { ifMatch })).toEqual(Uint8Array.of(2, 3, 4));
     expect(counters.requests).toBe(5);
     expect(await store.read('a', { startByte: 2, endByte: 4 }, { ifMatch })).toEqual(Uint8Array.of(2, 3));

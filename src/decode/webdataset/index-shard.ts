@@ -92,13 +92,20 @@ async function passOver(
   let state = TAR_START;
   let length: number = LIMITS.tarScanBytesMin;
   let at = 0;
+  let endByte = 0;
   let lastEntry = 0;
   while (at < (archive.size ?? UNKNOWN_SIZE)) {
-    const bytes = await archive.read(at, at + length);
-    const endByte = at + bytes.length;
+    // the end of a body comes along: a cache that had all but that would have to ask for it once more, when the samples are read
+    const readByte = at - endByte < LIMITS.tarJumpBytes ? Math.min(at, endByte) : at;
+    const bytes = await archive.read(readByte, at + length);
+    endByte = readByte + bytes.length;
     const { size = UNKNOWN_SIZE } = archive;
     if (at >= size) break;
-    const part = await scan('tar-headers', { bytes, startByte: at, uri, isContent, size, wanted, state }, signal);
+    const part = await scan(
+      'tar-headers',
+      { bytes: bytes.subarray(at - readByte), startByte: at, uri, isContent, size, wanted, state },
+      signal,
+    );
     for (let i = 0; i < part.flags.length; i++) {
       cutter.add(part.startBytes[i], part.bodyBytes[i], part.sizes[i], part.flags[i]);
     }

@@ -1,15 +1,15 @@
 /**
- * Which ranges of which objects are in a cache, as far as this process has seen: a range that nobody read as such may lie in others that were. The pass over
- * a tar's headers reads most of it, in other cuts than the samples.
+ * Which ranges of which objects are in the cache, as the directory said when the object was first asked for, and as this process has seen since: a range that
+ * nobody read as such may lie in others that were. The pass over a tar's headers reads all of it, in other cuts than the samples.
  */
+import type { ByteRange } from '../core/byte-range.js';
 import { lowerBound } from '../core/lower-bound.js';
-import type { ByteRange } from './store.js';
 
 export interface HeldLimits {
   /** Of all objects together; the object that was added to longest ago is forgotten first. */
-  readonly rangesMax: number;
-  /** What is read beside the wanted bytes, at most. */
-  readonly besideBytesMax: number;
+  readonly heldRangesMax: number;
+  /** Each is a file to open. */
+  readonly partsMax: number;
   /** Of the wanted bytes, what may lie in no held range. */
   readonly gapShareMax: number;
   /** Each is a request. */
@@ -25,7 +25,7 @@ export interface Cover {
 
 export class HeldRanges {
   readonly #limits: HeldLimits;
-  /** By object and version, in the order in which they were last added to; each ascending, no range within another. */
+  /** By object, in the order in which they were last added to; each ascending, no range within another. */
   readonly #objects = new Map<string, ByteRange[]>();
   #count = 0;
 
@@ -33,8 +33,22 @@ export class HeldRanges {
     this.#limits = limits;
   }
 
+  /** Whether anything was said of an object, if only that there is nothing. */
+  knows(object: string): boolean {
+    return this.#objects.has(object);
+  }
+
+  /** All that there is of an object. */
+  learn(object: string, ranges: readonly ByteRange[]): void {
+    this.forget(object);
+    this.#objects.set(object, []);
+    for (const range of [...ranges].sort((a, b) => a.startByte - b.startByte || b.endByte - a.endByte)) this.add(object, range);
+  }
+
+  /** Of an object that is known: of another one, there may be more. */
   add(object: string, { startByte, endByte }: ByteRange): void {
-    const held = this.#objects.get(object) ?? [];
+    const held = this.#objects.get(object);
+    if (held === undefined) return;
     const at = firstNotBefore(held, startByte);
     const before = held.at(at - 1);
     const isWithin =
@@ -48,22 +62,29 @@ export class HeldRanges {
     }
     this.#objects.delete(object);
     this.#objects.set(object, held);
-    for (const [oldest, ranges] of this.#objects) {
-      if (this.#count <= this.#limits.rangesMax) break;
-      this.#objects.delete(oldest);
-      this.#count -= ranges.length;
+    for (const oldest of this.#objects.keys()) {
+      if (this.#count <= this.#limits.heldRangesMax) break;
+      this.forget(oldest);
     }
   }
 
-  /** As few ranges as hold what is held of `wanted`; undefined where that is too little, or too much is beside it in them. */
+  /** It is gone. */
+  remove(object: string, startByte: number): void {
+    const held = this.#objects.get(object);
+    const at = held === undefined ? 0 : firstNotBefore(held, startByte);
+    if (held?.at(at)?.startByte !== startByte) return;
+    held.splice(at, 1);
+    this.#count--;
+  }
+
+  /** As few ranges as hold what is held of `wanted`; undefined where that is too little, or in too many. */
   cover(object: string, wanted: ByteRange): Cover | undefined {
     const ranges = this.#objects.get(object);
     if (ranges === undefined) return undefined;
-    const { besideBytesMax, gapShareMax, gapsMax } = this.#limits;
+    const { partsMax, gapShareMax, gapsMax } = this.#limits;
     const wantedBytes = wanted.endByte - wanted.startByte;
     const held: ByteRange[] = [];
     const gaps: ByteRange[] = [];
-    let heldBytes = 0;
     let gapBytes = 0;
     for (let covered = wanted.startByte; covered < wanted.endByte;) {
       // starts and ends ascend alike: the last that starts early enough reaches furthest
@@ -71,7 +92,6 @@ export class HeldRanges {
       const next = after === 0 ? undefined : ranges[after - 1];
       if (next !== undefined && next.endByte > covered) {
         held.push(next);
-        heldBytes += next.endByte - next.startByte;
         covered = next.endByte;
       } else {
         const endByte = Math.min(ranges.at(after)?.startByte ?? wanted.endByte, wanted.endByte);
@@ -79,7 +99,7 @@ export class HeldRanges {
         gapBytes += endByte - covered;
         covered = endByte;
       }
-      if (heldBytes > wantedBytes + besideBytesMax || gapBytes > gapShareMax * wantedBytes || gaps.length > gapsMax) return undefined;
+      if (held.length > partsMax || gapBytes > gapShareMax * wantedBytes || gaps.length > gapsMax) return undefined;
     }
     return { held, gaps };
   }

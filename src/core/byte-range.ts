@@ -1,0 +1,7 @@
+/** Which bytes of an object. */
+
+/** Half-open. */
+export interface ByteRange {
+  readonly startByte: number;
+  readonly endByte: number;
+}
