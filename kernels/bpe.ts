@@ -41,6 +41,16 @@ const SCAN_SYMBOLS: u32 = 60;
 
 const NONE: u32 = 0xffffffff;
 
+/** Pretokens that are looked up together: their places and values stay in the processor's first cache. */
+const QUEUE_PIECES: u32 = 512;
+/** A block of text gives at most 64, which are written by fours. */
+const QUEUE_SLACK: u32 = 72;
+/** Starts, values, and two lists of places. */
+const QUEUE_VALUES: usize = 4 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
+const QUEUE_SHORTS: usize = 12 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
+const QUEUE_MIDDLES: usize = 14 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
+const QUEUE_BYTES: usize = 16 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
+
 /** Of the classes of normal-form.ts. */
 const FORM_CHANGES: u32 = 0xff;
 const FORM_COMPOSITE: u32 = 0x80;
@@ -111,6 +121,15 @@ let scratchEnd: usize = 0;
 /** [17 × 16] masks of the first n of 16 bytes. */
 let masks: usize = 0;
 
+/** Pretokens that wait for their look-up, each of which ends where the next one starts: [584] starts, values; the places of the short and of the middle ones. */
+let queue: usize = 0;
+/** Where the next start goes, and where the last one's pretoken ends. */
+let queueNext: usize = 0;
+let queueEnd: usize = 0;
+
+/** How often everything was forgotten: lists that were found before lie there no longer. */
+let cleared: u32 = 0;
+
 let out: usize = 0;
 /** Bytes of scratch that a pretoken would need, and did not find: its document is to be encoded again with as much. */
 let scratchWanted: usize = 0;
@@ -157,7 +176,7 @@ export function attach(d: usize): void {
  * Tables of 2^bits, one behind the other: sets of 2 × 16 bytes for short pretokens; sets of 2 × 24 bytes; slots of 32 bytes, of the second table; slots
  * of 16 bytes for long pretokens.
  */
-export function attachOwn(at: usize, shortBits: u32, cacheBits: u32, secondBits: u32, longBits: u32, arenaAt: usize, arenaBytes: usize): void {
+export function attachOwn(at: usize, shortBits: u32, cacheBits: u32, secondBits: u32, longBits: u32, arenaAt: usize, arenaBytes: usize, queueAt: usize): void {
   short = at;
   shortShift = 64 - <u64>shortBits;
   cache = short + ((<usize>32) << <usize>shortBits);
@@ -169,7 +188,15 @@ export function attachOwn(at: usize, shortBits: u32, cacheBits: u32, secondBits:
   ownEnd = long + ((<usize>16) << <usize>longBits);
   arenaStart = arenaAt;
   arenaEnd = arenaAt + arenaBytes;
+  queue = queueAt;
+  queueNext = queueAt;
+  queueEnd = 0;
   clearCache();
+}
+
+/** Bytes of the queue that `attachOwn` wants. */
+export function queueBytes(): usize {
+  return QUEUE_BYTES;
 }
 
 export function attachScratch(at: usize, bytes: usize): void {
@@ -183,6 +210,7 @@ export function scratchNeeded(): usize {
 
 /** Forgets all pretokens: what is found again is the same. */
 export function clearCache(): void {
+  cleared++;
   memory.fill(short, 0, ownEnd - short);
   arena = arenaStart;
 }
@@ -200,6 +228,7 @@ export function encodeBatch(text: usize, bounds: usize, from: u32, count: u32, i
     if (formIndex != 0 && mayChange(start, end)) return i;
     const before = out;
     encodeDocument(start, end);
+    encodeQueue();
     if (scratchWanted != 0) {
       out = before;
       return i;
@@ -214,6 +243,7 @@ export function encodeOne(start: usize, end: usize, ids: usize, first: bool): u3
   scratchWanted = 0;
   out = ids;
   encodeSegment(start, end, first);
+  encodeQueue();
   return <u32>((out - ids) >> 2);
 }
 
@@ -363,6 +393,7 @@ function encodeDocument(start: usize, end: usize): void {
       continue;
     }
     if (at > segment) encodeSegment(segment, at, segment == start);
+    encodeQueue();
     store<u32>(out, found - 1);
     out += 4;
     at = foundEnd;
@@ -377,12 +408,13 @@ function encodeSegment(start: usize, end: usize, first: bool): void {
     const byte = load<u8>(start);
     const spaced = (prefix >= 2 && byte == 0x20) || (prefix == 3 && byte == 0xe2 && end - start >= 3 && load<u16>(start, 1) == 0x8196);
     if (!spaced) {
-      // what lies before is consumed: the caller leaves a byte before the first document
+      // what lies before is consumed (the caller leaves a byte before the first document), but for what waits in the queue
+      encodeQueue();
       start--;
       store<u8>(start, 0x20);
     }
   }
-  if (levelCount == 0) encodePiece(start, end - start);
+  if (levelCount == 0) addPiece(start, end - start);
   else split(levels, start, end);
 }
 
@@ -415,7 +447,7 @@ function split(level: usize, start: usize, end: usize): void {
 
 /** What a level gives. */
 function pass(level: usize, start: usize, end: usize): void {
-  if (level == lastLevel) encodePiece(start, end - start);
+  if (level == lastLevel) addPiece(start, end - start);
   else split(level + LEVEL_BYTES, start, end);
 }
 
@@ -436,66 +468,79 @@ function skip(from: usize, end: usize, set: v128): usize {
   return min(at, end);
 }
 
+/** A bit for each of 64 bytes that is in the set. */
+// @ts-ignore: decorator
+@inline
+function members(set: usize, bits0: v128, bits1: v128, bits2: v128, bits3: v128, entries0: v128, entries1: v128, entries2: v128, entries3: v128): u64 {
+  const table = v128.load(set);
+  return ~(<u64>notIn(table, bits0, entries0) | (<u64>notIn(table, bits1, entries1) << 16) | (<u64>notIn(table, bits2, entries2) << 32) | (<u64>notIn(table, bits3, entries3) << 48));
+}
+
 /**
  * What `split` does, for automata that match an optional lead and a run of one kind of characters wherever an ender follows (automaton.ts finds out whether,
- * and the sets: of words, then of punctuation). That is most of any text. Masks are made of 64 bytes at once, and a run is a few shifts; whatever is no
- * such run goes through the automaton.
+ * and the sets: of words, then of punctuation). That is most of any text. Where such pretokens begin, and what is none, is known for 64 bytes at once, from
+ * masks with a bit for each; what is none goes through the automaton.
  */
 function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
   const keepGaps = load<u32>(level, 36) != 0;
-  let at = start;
-  while (at < end) {
-    const block = at;
+  let block = start;
+  while (block < end) {
     const inText = end - block >= 64 ? <u64>-1 : ((<u64>1) << <u64>(end - block)) - 1;
     const bytes0 = v128.load(block);
     const bytes1 = v128.load(block, 16);
     const bytes2 = v128.load(block, 32);
     const bytes3 = v128.load(block, 48);
-    const bits0 = bitsOf(bytes0);
-    const bits1 = bitsOf(bytes1);
-    const bits2 = bitsOf(bytes2);
-    const bits3 = bitsOf(bytes3);
-    const entries0 = entriesOf(bytes0);
-    const entries1 = entriesOf(bytes1);
-    const entries2 = entriesOf(bytes2);
-    const entries3 = entriesOf(bytes3);
-    const lettersSet = v128.load(runs);
-    const letterEndersSet = v128.load(runs, 16);
-    const letterLeadsSet = v128.load(runs, 32);
-    const marksSet = v128.load(runs, 48);
-    const markEndersSet = v128.load(runs, 64);
-    const markLeadsSet = v128.load(runs, 80);
-    const letters =
-      ~(<u64>notIn(lettersSet, bits0, entries0) | (<u64>notIn(lettersSet, bits1, entries1) << 16) | (<u64>notIn(lettersSet, bits2, entries2) << 32) | (<u64>notIn(lettersSet, bits3, entries3) << 48)) & inText;
-    const letterEnders =
-      ~(<u64>notIn(letterEndersSet, bits0, entries0) | (<u64>notIn(letterEndersSet, bits1, entries1) << 16) | (<u64>notIn(letterEndersSet, bits2, entries2) << 32) | (<u64>notIn(letterEndersSet, bits3, entries3) << 48)) & inText;
-    const letterLeads =
-      ~(<u64>notIn(letterLeadsSet, bits0, entries0) | (<u64>notIn(letterLeadsSet, bits1, entries1) << 16) | (<u64>notIn(letterLeadsSet, bits2, entries2) << 32) | (<u64>notIn(letterLeadsSet, bits3, entries3) << 48));
-    const marks =
-      ~(<u64>notIn(marksSet, bits0, entries0) | (<u64>notIn(marksSet, bits1, entries1) << 16) | (<u64>notIn(marksSet, bits2, entries2) << 32) | (<u64>notIn(marksSet, bits3, entries3) << 48)) & inText;
-    const markEnders =
-      ~(<u64>notIn(markEndersSet, bits0, entries0) | (<u64>notIn(markEndersSet, bits1, entries1) << 16) | (<u64>notIn(markEndersSet, bits2, entries2) << 32) | (<u64>notIn(markEndersSet, bits3, entries3) << 48)) & inText;
-    const markLeads =
-      ~(<u64>notIn(markLeadsSet, bits0, entries0) | (<u64>notIn(markLeadsSet, bits1, entries1) << 16) | (<u64>notIn(markLeadsSet, bits2, entries2) << 32) | (<u64>notIn(markLeadsSet, bits3, entries3) << 48));
+    const b0 = bitsOf(bytes0);
+    const b1 = bitsOf(bytes1);
+    const b2 = bitsOf(bytes2);
+    const b3 = bitsOf(bytes3);
+    const e0 = entriesOf(bytes0);
+    const e1 = entriesOf(bytes1);
+    const e2 = entriesOf(bytes2);
+    const e3 = entriesOf(bytes3);
+    const letters = members(runs, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
+    const letterEnders = members(runs + 16, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
+    const marks = members(runs + 48, b0, b1, b2, b3, e0, e1, e2, e3) & inText & ~letters;
+    const markEnders = members(runs + 64, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
+    const loneMarkEnders = members(runs + 96, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
+    // a lead belongs to the run behind it; a mark that leads letters is alone, and no pretoken began before it
+    const markLeads = members(runs + 80, b0, b1, b2, b3, e0, e1, e2, e3) & (marks >> 1) & ~marks & ~letters;
+    const bareMarks = marks & ~(marks << 1) & ~(markLeads << 1);
+    const letterLeads = members(runs + 32, b0, b1, b2, b3, e0, e1, e2, e3) & (letters >> 1) & ~letters & (~marks | bareMarks);
+    const others = ~(letters | marks | letterLeads | markLeads);
+    let starts = others | letterLeads | markLeads | (letters & ~(letters << 1) & ~(letterLeads << 1)) | bareMarks | 1;
+    const markEnds = (marks << 1) & ~marks & ~(letterLeads << 1);
+    const badEnds = ((letters << 1) & ~letters & ~letterEnders) | (markEnds & ~(markEnders & (loneMarkEnders | ~((bareMarks & ~(marks >> 1)) << 1))));
     let offset: u64 = 0;
-    // beyond 48 a run would often go over the block's end
-    while (offset < 48) {
-      let first = offset + ((letterLeads >> offset) & 1);
-      let runEnd = first + ctz(~(letters >> first));
-      if (runEnd > first && runEnd < 64 && ((letterEnders >> runEnd) & 1) != 0) {
-        encodePiece(block + <usize>offset, <usize>(runEnd - offset));
-        offset = runEnd;
-        continue;
+    while (true) {
+      const rest = (<u64>-1) << offset;
+      const ends = badEnds & (rest << 1);
+      const bad = ends | (others & rest);
+      // where the next pretoken begins that is no such run, or is one whose end is not in the block
+      const limit = bad == 0 ? (<u64>1) << 63 : bad & (0 - bad);
+      const last = 63 - clz(starts & ((limit - 1) | (bad == 0 ? limit : limit & ~ends)));
+      let found = starts & rest & (((<u64>1) << last) - 1);
+      if (found != 0) {
+        if (block + <usize>offset != queueEnd) encodeQueue();
+        const count = popcnt(found);
+        for (let to = queueNext, full = to + (<usize>count << 2); to < full; to += 16) {
+          store<u32>(to, <u32>(block + <usize>ctz(found)));
+          found &= found - 1;
+          store<u32>(to, <u32>(block + <usize>ctz(found)), 4);
+          found &= found - 1;
+          store<u32>(to, <u32>(block + <usize>ctz(found)), 8);
+          found &= found - 1;
+          store<u32>(to, <u32>(block + <usize>ctz(found)), 12);
+          found &= found - 1;
+        }
+        queueNext += <usize>count << 2;
+        queueEnd = block + <usize>last;
       }
-      first = offset + ((markLeads >> offset) & 1);
-      runEnd = first + ctz(~(marks >> first));
-      if (runEnd > first && runEnd < 64 && ((markEnders >> runEnd) & 1) != 0) {
-        encodePiece(block + <usize>offset, <usize>(runEnd - offset));
-        offset = runEnd;
-        continue;
+      let at = block + <usize>last;
+      if (at >= end || (bad == 0 && last > offset)) {
+        block = at;
+        break;
       }
-      at = block + <usize>offset;
-      if (at >= end) break;
       const matchEnd = match(level, at, end);
       if (matchEnd == 0) {
         // no match: the character belongs to the gap before the next one
@@ -503,14 +548,20 @@ function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
         at += width(<u32>load<u8>(at));
         while (at < end && match(level, at, end) == 0) at += width(<u32>load<u8>(at));
         if (at > end) at = end;
-        if (keepGaps) encodePiece(gap, at - gap);
+        if (keepGaps) addPiece(gap, at - gap);
       } else {
-        encodePiece(at, matchEnd - at);
+        addPiece(at, matchEnd - at);
         at = matchEnd;
       }
       offset = <u64>(at - block);
+      // beyond 48 a run would often go over the block's end; and behind a mark or its lead marks are not what the masks took them for
+      if (offset >= 48 || ((marks >> offset) & ((marks | markLeads) >> (offset - 1)) & 1) != 0) {
+        block = at;
+        break;
+      }
+      starts |= (<u64>1) << offset;
     }
-    at = block + <usize>offset;
+    if (queueNext >= queue + 4 * <usize>QUEUE_PIECES) encodeQueue();
   }
 }
 
@@ -554,13 +605,93 @@ function match(level: usize, start: usize, end: usize): usize {
   return load<u8>(<usize>load<u32>(level, 16) + <usize>state) != 0 ? end : matched;
 }
 
-/** A pretoken: remembered, or merged. A slot is 15 bytes of the key, its length, and the value; a set has two. */
+/** A pretoken, to the queue. */
 // @ts-ignore: decorator
 @inline
+function addPiece(start: usize, length: usize): void {
+  // where some text is left out, or ids of added tokens come between
+  if (start != queueEnd) encodeQueue();
+  store<u32>(queueNext, <u32>start);
+  queueNext += 4;
+  queueEnd = start + length;
+  if (queueNext >= queue + 4 * <usize>QUEUE_PIECES) encodeQueue();
+}
+
+/**
+ * The ids of the pretokens that wait, in three steps, so that no step has to guess what a pretoken is like, and many look-ups are under way at once: all are
+ * sorted by the table that would know them; these are asked; and what they said is written in order. Whatever was not found at once is encoded then.
+ */
+function encodeQueue(): void {
+  const starts = queue;
+  const count = <u32>((queueNext - starts) >> 2);
+  if (count == 0) return;
+  store<u32>(queueNext, <u32>queueEnd);
+  queueNext = starts;
+  queueEnd = 0;
+  if (scratchWanted != 0) return;
+  const values = starts + QUEUE_VALUES;
+  const shorts = starts + QUEUE_SHORTS;
+  const middles = starts + QUEUE_MIDDLES;
+  let shortsEnd = shorts;
+  let middlesEnd = middles;
+  for (let i: u32 = 0; i < count; i++) {
+    const length = load<u32>(starts + (<usize>i << 2), 4) - load<u32>(starts + (<usize>i << 2));
+    store<u16>(shortsEnd, <u16>i);
+    shortsEnd += <usize>(length <= <u32>SHORT_KEY_BYTES) << 1;
+    store<u16>(middlesEnd, <u16>i);
+    middlesEnd += <usize>(length - <u32>SHORT_KEY_BYTES - 1 < <u32>(KEY_BYTES - SHORT_KEY_BYTES)) << 1;
+    store<u64>(values + (<usize>i << 3), 0);
+  }
+  const shortTable = short;
+  const shortTableShift = shortShift;
+  for (let at = shorts; at < shortsEnd; at += 2) {
+    const i = <usize>load<u16>(at);
+    const start = <usize>load<u32>(starts + (i << 2));
+    const key = shortKey(start, <usize>load<u32>(starts + (i << 2), 4) - start);
+    const set = shortTable + (<usize>((key * 0x9e3779b97f4a7c15) >> shortTableShift) << 5);
+    store<u64>(values + (i << 3), select<u64>(load<u64>(set, 8), 0, load<u64>(set) == key));
+  }
+  const table = cache;
+  const tableShift = cacheShift;
+  const keyMasks = masks;
+  for (let at = middles; at < middlesEnd; at += 2) {
+    const i = <usize>load<u16>(at);
+    const start = <usize>load<u32>(starts + (i << 2));
+    const key = middleKey(start, <usize>load<u32>(starts + (i << 2), 4) - start, keyMasks);
+    const set = table + <usize>(hashOf(key) >> tableShift) * 48;
+    store<u64>(values + (i << 3), select<u64>(load<u64>(set, 16), 0, i8x16.all_true(i8x16.eq(v128.load(set), key))));
+  }
+  const clearedBefore = cleared;
+  for (let i: usize = 0; i < <usize>count; i++) {
+    const value = load<u64>(values + (i << 3));
+    if (<i64>value > 0 || (value != 0 && cleared == clearedBefore)) {
+      emit(value);
+      continue;
+    }
+    const start = <usize>load<u32>(starts + (i << 2));
+    encodePiece(start, <usize>load<u32>(starts + (i << 2), 4) - start);
+    if (scratchWanted != 0) return;
+  }
+}
+
+/** The bytes above, the length below: what comes behind the pretoken is shifted out. */
+// @ts-ignore: decorator
+@inline
+function shortKey(start: usize, length: usize): u64 {
+  return (load<u64>(start) << (64 - (<u64>length << 3))) | <u64>length;
+}
+
+/** 15 bytes, and the length. */
+// @ts-ignore: decorator
+@inline
+function middleKey(start: usize, length: usize, keyMasks: usize): v128 {
+  return v128.replace_lane<u8>(v128.and(v128.load(start), v128.load(keyMasks + (length << 4))), 15, <u8>length);
+}
+
+/** A pretoken that is not the first of its set: remembered elsewhere, or merged. A set has two slots of the key, with its length, and the value. */
 function encodePiece(start: usize, length: usize): void {
   if (length <= SHORT_KEY_BYTES) {
-    // the bytes above, the length below: what comes behind the pretoken is shifted out
-    const key = (load<u64>(start) << (64 - (<u64>length << 3))) | <u64>length;
+    const key = shortKey(start, length);
     const set = short + (<usize>((key * 0x9e3779b97f4a7c15) >> shortShift) << 5);
     if (load<u64>(set) == key) emit(load<u64>(set, 8));
     else encodeColdShort(start, length, key, set);
@@ -570,7 +701,7 @@ function encodePiece(start: usize, length: usize): void {
     encodeLongPiece(start, length);
     return;
   }
-  const key = v128.replace_lane<u8>(v128.and(v128.load(start), v128.load(masks + (length << 4))), 15, <u8>length);
+  const key = middleKey(start, length, masks);
   const hash = hashOf(key);
   const set = cache + <usize>(hash >> cacheShift) * 48;
   if (i8x16.all_true(i8x16.eq(v128.load(set), key))) emit(load<u64>(set, 16));

@@ -53,6 +53,14 @@ const ALPHABETS: readonly Source[] = [
   range(0xe000, 0x2ffff),
 ];
 
+/** Ordinary text and its edges: kernels take the pretokens of 64 bytes at once where there is nothing else. */
+const PLAIN: readonly Source[] = [
+  ...["'", '.', '(', '_', '\n', '\t', '1', 'é', ' A', ', ', '\r\n', '  ', "'s", '--'].map((text) => () => text),
+  characters('abc'),
+  characters('aB'),
+  characters('.,;('),
+];
+
 const WORDS = [
   ...["'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "'RE", "'Ll", "'vE", "'ſ", '’s', '’re', "n't", "s'", "''s", "' s"],
   ...[
@@ -115,7 +123,12 @@ export function createStrings(file: TokenizerFile, random: Random): () => string
     if (random.percent(40)) sources.push(vocabulary);
     if (random.percent(30)) sources.push(fragment);
     if (random.percent(30)) sources.push(() => ' ');
-    const pieces = 1 + random.below(random.percent(5) ? 200 : random.percent(50) ? 8 : 30);
+    const isPlain = random.percent(10);
+    if (isPlain) {
+      const kinds = 1 + random.below(4);
+      sources.splice(0, sources.length, characters('ab'), () => ' ', ...Array.from({ length: kinds }, () => random.of(PLAIN)));
+    }
+    const pieces = 1 + random.below(isPlain ? 300 : random.percent(5) ? 200 : random.percent(50) ? 8 : 30);
     let text = '';
     for (let i = 0; i < pieces; i++) {
       const piece = random.of(sources)(random);

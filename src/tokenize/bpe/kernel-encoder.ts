@@ -20,7 +20,9 @@ interface BpeKernel {
     longBits: number,
     arena: number,
     arenaBytes: number,
+    queue: number,
   ): void;
+  queueBytes(): number;
   attachScratch(at: number, bytes: number): void;
   scratchNeeded(): number;
   encodeBatch(text: number, bounds: number, from: number, count: number, ids: number, idBounds: number): number;
@@ -74,11 +76,12 @@ class KernelEncoder implements DocumentEncoder {
     this.#matched = matched;
     this.#kernel = loadKernel('bpe', memory) as BpeKernel;
     this.#kernel.attach(descriptor);
-    const [own, arena] = this.#allocate([
+    const [own, arena, queue] = this.#allocate([
       32 * 2 ** SHORT_BITS + 48 * 2 ** CACHE_BITS + 32 * 2 ** SECOND_BITS + 16 * 2 ** LONG_BITS,
       ARENA_BYTES,
+      this.#kernel.queueBytes(),
     ]);
-    this.#kernel.attachOwn(own, SHORT_BITS, CACHE_BITS, SECOND_BITS, LONG_BITS, arena, ARENA_BYTES);
+    this.#kernel.attachOwn(own, SHORT_BITS, CACHE_BITS, SECOND_BITS, LONG_BITS, arena, ARENA_BYTES, queue);
     this.#growScratch(SCRATCH_BYTES);
     this.#ensurePortion(PORTION_BYTES, 1024);
   }

@@ -32,8 +32,9 @@ export interface Automaton {
   /** [16] likewise, the ASCII characters that no match starts with. */
   readonly noStarts: Uint8Array;
   /**
-   * [6 × 16] sets like `loops`: letters, their enders and leads, then the same of punctuation. One or more letters, with or without a lead before them,
-   * are a match, and the whole of it, where an ender follows; likewise the others. `undefined`: it is not so.
+   * [7 × 16] sets like `loops`: letters, their enders and leads; the same of punctuation, and the enders of one character of it alone. One or more letters,
+   * with or without a lead before them, are a match, and the whole of it, where an ender follows; likewise punctuation, of which one character without a
+   * lead may itself lead letters, and needs an ender of both kinds. `undefined`: it is not so.
    */
   readonly runs: Uint8Array | undefined;
 }
@@ -253,9 +254,11 @@ type Step = (state: number, character: number) => number;
 
 /** Characters that stand for words and for punctuation. */
 const RUN_SAMPLES = [0x61, 0x3b];
+const RUN_SETS = 7;
+const LONE_MARK_ENDERS = 6;
 
 function runsOf(start: number, next: Step, isMatch: (state: number) => boolean): Uint8Array | undefined {
-  const runs = new Uint8Array(6 * 16);
+  const runs = new Uint8Array(RUN_SETS * 16);
   let found = false;
   for (const [i, sample] of RUN_SAMPLES.entries()) {
     // states after one and after two or more characters of the run, without and with a space before it
@@ -264,7 +267,7 @@ function runsOf(start: number, next: Step, isMatch: (state: number) => boolean):
     if (!chains.every(known)) continue;
     found = true;
     const add = (set: number, character: number): void => {
-      runs[16 * (3 * i + set) + (character & 15)] |= 1 << (character >> 4);
+      runs[16 * set + (character & 15)] |= 1 << (character >> 4);
     };
     const [bare, spaced] = chains;
     const goesOn = ([one, more]: readonly [number, number], character: number): boolean =>
@@ -276,10 +279,13 @@ function runsOf(start: number, next: Step, isMatch: (state: number) => boolean):
     });
     for (const character of ascii) {
       const leads = !members.includes(character) && members.every((member) => next(next(start, character), member) === spaced[0]);
-      if (leads) add(2, character);
-      if (chains.every((chain) => chain.every((state) => next(state, character) === DEAD))) add(1, character);
+      if (leads) add(3 * i + 2, character);
+      const ends = (state: number): boolean => next(state, character) === DEAD;
+      const endsAlone = ends(bare[0]);
+      if ((i === 1 || endsAlone) && [bare[1], ...spaced].every(ends)) add(3 * i + 1, character);
+      if (i === 1 && endsAlone) add(LONE_MARK_ENDERS, character);
     }
-    for (const character of members) add(0, character);
+    for (const character of members) add(3 * i, character);
   }
   return found ? runs : undefined;
 }
