@@ -6,7 +6,7 @@ import type { ByteRange } from '../core/byte-range.js';
 import { lowerBound } from '../core/lower-bound.js';
 
 export interface HeldLimits {
-  /** Of all objects together; the object that was added to longest ago is forgotten first. */
+  /** Of all objects together, each of which counts as one more; the object that was added to longest ago is forgotten first. */
   readonly heldRangesMax: number;
   /** Each is a file to open. */
   readonly partsMax: number;
@@ -42,6 +42,8 @@ export class HeldRanges {
   learn(object: string, ranges: readonly ByteRange[]): void {
     this.forget(object);
     this.#objects.set(object, []);
+    this.#count++;
+    this.#trim();
     for (const range of [...ranges].sort((a, b) => a.startByte - b.startByte || b.endByte - a.endByte)) this.add(object, range);
   }
 
@@ -62,10 +64,7 @@ export class HeldRanges {
     }
     this.#objects.delete(object);
     this.#objects.set(object, held);
-    for (const oldest of this.#objects.keys()) {
-      if (this.#count <= this.#limits.heldRangesMax) break;
-      this.forget(oldest);
-    }
+    this.#trim();
   }
 
   /** It is gone. */
@@ -106,8 +105,17 @@ export class HeldRanges {
 
   /** All ranges of an object. */
   forget(object: string): void {
-    this.#count -= this.#objects.get(object)?.length ?? 0;
+    const held = this.#objects.get(object);
+    if (held === undefined) return;
+    this.#count -= held.length + 1;
     this.#objects.delete(object);
+  }
+
+  #trim(): void {
+    for (const oldest of this.#objects.keys()) {
+      if (this.#count <= this.#limits.heldRangesMax) break;
+      this.forget(oldest);
+    }
   }
 }
 

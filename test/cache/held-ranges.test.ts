@@ -58,7 +58,7 @@ describe('ranges that are held', () => {
   });
 
   it('are forgotten with their object, and those of the oldest object when there are too many', () => {
-    const held = newHeld({ ...LIMITS, heldRangesMax: 3 });
+    const held = newHeld({ ...LIMITS, heldRangesMax: 6 });
     held.add('a', range(0, 10));
     held.add('b', range(0, 10));
     held.add('a', range(10, 20));
@@ -69,6 +69,12 @@ describe('ranges that are held', () => {
     held.learn('b', []);
     held.add('b', range(0, 10));
     expect(held.cover('c', range(0, 10))).toBeDefined();
+  });
+
+  it('count objects of which nothing is held', () => {
+    const held = new HeldRanges({ ...LIMITS, heldRangesMax: 2 });
+    for (const object of ['a', 'b', 'c']) held.learn(object, []);
+    expect(['a', 'b', 'c'].map((object) => held.knows(object))).toEqual([false, true, true]);
   });
 
   it('cover what is covered, and nothing else (property)', () => {
