@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { constants } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -72,7 +72,15 @@ export async function runTrainer({ root, python, dir, env, request, timeoutMs }:
   const trainer = [python, path.join(scripts, 'trainer.py'), file];
   const command = request.ranks === undefined ? trainer : [python, path.join(scripts, 'ranks.py'), ...trainer];
   const child = spawn(python, [path.join(scripts, 'launcher.py'), ...command], {
-    env: { ...process.env, ...env, PYTHONPATH: `${scripts}:${path.join(root, 'python', 'src')}`, PYTHONWARNINGS: 'ignore' },
+    env: {
+      ...process.env,
+      ...env,
+      PYTHONPATH: `${scripts}:${path.join(root, 'python', 'src')}`,
+      PYTHONWARNINGS: 'ignore',
+      // MDS leaves its locks behind; the paths of Ray's sockets would be too long there
+      TMPDIR: dir,
+      RAY_TMPDIR: tmpdir(),
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a process group of its own, which its launcher can end
   });
