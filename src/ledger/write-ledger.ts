@@ -126,6 +126,8 @@ export class Ledger {
   #mustDeclare = false;
   #retryAtMs = 0;
   #syncing: Promise<void> | undefined;
+  /** What a worker still finds then belongs to steps that nobody gets: a segment for it would have no step, and nobody who closes it. */
+  #isClosed = false;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
@@ -146,6 +148,7 @@ export class Ledger {
     let stated = -1;
     return {
       record: async (made) => {
+        if (this.#isClosed) return;
         if (this.#isDown()) {
           this.#lose('step', made.step);
           this.#mustDeclare = true;
@@ -165,6 +168,7 @@ export class Ledger {
 
   /** Written before the line of any step that comes later. */
   skip({ source, uri, startRow, endRow, reason, problem }: SkipRecord): void {
+    if (this.#isClosed) return;
     if (this.#isDown()) {
       this.#lose('skip', undefined);
       return;
@@ -176,6 +180,7 @@ export class Ledger {
 
   /** Writes what waits; a directory that hangs is left to itself. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     if (this.#queue.length > 0 || this.#writing !== undefined) await this.#written();
     if (this.#late !== undefined) return;
     await this.#syncing;

@@ -286,6 +286,19 @@ describe('a ledger', () => {
     await expect(chainOf(dir)).rejects.toThrow(/line 2 of .* is damaged: there is no step/);
   });
 
+  it('takes nothing once it is closed: a row that is found bad then is found again by whoever goes on', async () => {
+    const ledger = await openTestLedger(dir);
+    const stream = ledger.openStream();
+    await stream.record(madeStep(0));
+    await ledger.close();
+    const before = await Promise.all((await segmentsOf(dir)).map((file) => readFile(file, 'utf8')));
+    ledger.skip({ source: 'a', uri: 'a.parquet', startRow: 3, endRow: 4, reason: 'bad-row', problem: 'no text' });
+    await stream.record(madeStep(1));
+    await ledger.close();
+    expect(await Promise.all((await segmentsOf(dir)).map((file) => readFile(file, 'utf8')))).toEqual(before);
+    expect(ledger.counters).toMatchObject({ steps: 1, lost: 0 });
+  });
+
   it('names its segments so that no two processes share one', async () => {
     await Promise.all(Array.from({ length: LANES * 4 }, (_, i) => writeSteps(dir, i * 3, i * 3 + 3)));
     const names = (await segmentsOf(dir)).map((file) => path.basename(file));
