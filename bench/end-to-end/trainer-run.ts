@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { constants } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -77,9 +77,8 @@ export async function runTrainer({ root, python, dir, env, request, timeoutMs }:
       ...env,
       PYTHONPATH: `${scripts}:${path.join(root, 'python', 'src')}`,
       PYTHONWARNINGS: 'ignore',
-      // MDS leaves its locks behind; the paths of Ray's sockets would be too long there
+      // MDS leaves its locks behind
       TMPDIR: dir,
-      RAY_TMPDIR: tmpdir(),
     },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a process group of its own, which its launcher can end

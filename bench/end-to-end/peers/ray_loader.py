@@ -43,8 +43,8 @@ def tokenized(table: Any, tokenizer: str, file: str) -> Any:
 
 
 def batches(request: dict[str, Any]) -> Iterator[Delivered]:
-    # not below the directory of the run: the path of a socket has 107 characters at most
-    directory = tempfile.mkdtemp(prefix="ray-")
+    # not below TMPDIR, which is the run's: the path of a socket has 107 characters at most
+    directory = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     try:
         ray.init(
             num_cpus=request["cores"],
