@@ -30,7 +30,7 @@ import {
   type ComputedObject,
 } from './computed-object.js';
 import { peakMiB, residentMiB } from './processes.js';
-import { freePort } from '../test/support/minio.js';
+import { freePort } from '../test/support/server-process.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const { values: options, positionals } = parseArgs({

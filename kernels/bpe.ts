@@ -121,7 +121,7 @@ let scratchEnd: usize = 0;
 /** [17 × 16] masks of the first n of 16 bytes. */
 let masks: usize = 0;
 
-/** Pretokens that wait for their look-up, each of which ends where the next one starts: [584] starts, values; the places of the short and of the middle ones. */
+/** Pretokens that wait for their look-up, each of which ends where the next one starts: [QUEUE_PIECES + QUEUE_SLACK] starts, values; the places of the short and of the middle ones. */
 let queue: usize = 0;
 /** Where the next start goes, and where the last one's pretoken ends. */
 let queueNext: usize = 0;
@@ -518,7 +518,7 @@ function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
       const bad = ends | (others & rest);
       // where the next pretoken begins that is no such run, or is one whose end is not in the block
       const limit = bad == 0 ? (<u64>1) << 63 : bad & (0 - bad);
-      const last = 63 - clz(starts & ((limit - 1) | (bad == 0 ? limit : limit & ~ends)));
+      const last = 63 - clz(starts & ((limit - 1) | (limit & ~ends)));
       let found = starts & rest & (((<u64>1) << last) - 1);
       if (found != 0) {
         if (block + <usize>offset != queueEnd) encodeQueue();
@@ -688,7 +688,10 @@ function middleKey(start: usize, length: usize, keyMasks: usize): v128 {
   return v128.replace_lane<u8>(v128.and(v128.load(start), v128.load(keyMasks + (length << 4))), 15, <u8>length);
 }
 
-/** A pretoken that is not the first of its set: remembered elsewhere, or merged. A set has two slots of the key, with its length, and the value. */
+/**
+ * A pretoken that was not the first of its set when the queue was looked up (it is now, where it waited there twice): remembered elsewhere, or merged. A set
+ * has two slots of the key, with its length, and the value.
+ */
 function encodePiece(start: usize, length: usize): void {
   if (length <= SHORT_KEY_BYTES) {
     const key = shortKey(start, length);

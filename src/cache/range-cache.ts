@@ -159,7 +159,8 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
 
   const hasRoom = ({ fileBytes }: Entry): boolean => pendingBytes === 0 || pendingBytes + fileBytes <= CACHE_LIMITS.pendingWriteBytesMax;
 
-  const beginWrite = (entry: Entry, bytes: Uint8Array, claim: Claim | undefined, need: Need | undefined): void => {
+  /** Resolves when it is written, or will not be; never rejects. */
+  const beginWrite = (entry: Entry, bytes: Uint8Array, claim: Claim | undefined, need: Need | undefined): Promise<void> => {
     pendingBytes += entry.fileBytes;
     const write = async (): Promise<void> => {
       try {
@@ -173,7 +174,9 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       writes.delete(entry.name);
       pendingBytes -= entry.fileBytes;
     };
-    writes.set(entry.name, { entry, bytes, done: write() });
+    const done = write();
+    writes.set(entry.name, { entry, bytes, done });
+    return done;
   };
 
   /** Begins to write; answers when the reader may go on. */
@@ -187,8 +190,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
         return false;
       }
     }
-    beginWrite(entry, bytes, claim, need);
-    void writes.get(entry.name)?.done.then(async () => {
+    void beginWrite(entry, bytes, claim, need).then(async () => {
       await setImmediate(); // whoever waited for the fetch has taken a copy by now
       if (bytes.length === bytes.buffer.byteLength) releaseBuffer(bytes.buffer as ArrayBuffer);
     });
@@ -307,7 +309,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       const entry = entryOf(key, startByte, bytes.length);
       if (closing.signal.aborted || writes.has(entry.name)) return;
       if (hasRoom(entry) && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
-        beginWrite(entry, bytes, undefined, need);
+        void beginWrite(entry, bytes, undefined, need);
         held.add(hashOf(key), { startByte, endByte: startByte + bytes.length });
       } else counters.bypassed++;
     },

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { LIMITS } from '../../src/config/limits.js';
-import { freePort } from '../support/minio.js';
+import { freePort } from '../support/server-process.js';
 import { startSidecar } from '../support/sidecar.js';
 import { digestsOf, take } from '../support/streams.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';

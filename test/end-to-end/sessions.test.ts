@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { encodeHeader, decodeMessage } from '../../src/wire/messages.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { expectEqual } from '../support/equal.js';
-import { freePort } from '../support/minio.js';
+import { freePort } from '../support/server-process.js';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { startSidecar, type SidecarProcess } from '../support/sidecar.js';
 import { digestsOf, take } from '../support/streams.js';

@@ -2,12 +2,11 @@
 import { BlobServiceClient, type ContainerClient } from '@azure/storage-blob';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { freePort, untilLive } from './minio.js';
+import { endProcess, freePort, untilLive } from './server-process.js';
 
 export interface Azurite {
   readonly connectionString: string;
@@ -28,11 +27,7 @@ export async function startAzurite(): Promise<Azurite> {
     stdio: 'ignore',
   });
   const stop = async (): Promise<void> => {
-    if (child.exitCode === null) {
-      const exited = once(child, 'exit');
-      child.kill('SIGKILL');
-      await exited;
-    }
+    await endProcess(child);
     await rm(dir, { recursive: true, force: true });
   };
   try {

@@ -1,8 +1,8 @@
 /** Runs commands of the command line without a new process for each, which would load the same modules again: see `command-host.mjs`. */
 import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
+import { endProcess } from './server-process.js';
 
 const HOST = fileURLToPath(new URL('command-host.mjs', import.meta.url));
 
@@ -18,10 +18,7 @@ let last: Promise<unknown> = Promise.resolve();
 afterAll(async () => {
   const ending = host;
   host = undefined;
-  if (ending === undefined || ending.exitCode !== null) return;
-  const exited = once(ending, 'exit');
-  ending.kill('SIGKILL');
-  await exited;
+  if (ending !== undefined) await endProcess(ending);
 });
 
 /** As `runCli`, one at a time. A command that hangs is ended with its test's file. */

@@ -1,7 +1,6 @@
 /** A fake-gcs-server in memory, on a free port of 127.0.0.1, gone when it is stopped. */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { freePort, untilLive } from './minio.js';
+import { endProcess, freePort, untilLive } from './server-process.js';
 
 export interface FakeGcs {
   readonly endpoint: string;
@@ -20,12 +19,7 @@ export async function startFakeGcs(): Promise<FakeGcs> {
   const flags = ['-scheme', 'http', '-host', host, '-port', port, '-backend', 'memory', '-public-host', address, '-data', ''];
   const child = spawn(FAKE_GCS_BINARY, flags, { stdio: 'ignore' });
   const endpoint = `http://${address}`;
-  const stop = async (): Promise<void> => {
-    if (child.exitCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exited;
-  };
+  const stop = (): Promise<void> => endProcess(child);
   const post = async (url: string, body: string | Uint8Array<ArrayBuffer>, type: string): Promise<void> => {
     const response = await fetch(url, { method: 'POST', body, headers: { 'content-type': type } });
     if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`);

@@ -1,7 +1,7 @@
 /** A real MinIO server, gone when it is stopped. */
-import { freePort, startS3Server, type S3Server } from './s3-server.js';
+import { startS3Server, type S3Server } from './s3-server.js';
+import { freePort } from './server-process.js';
 
-export { freePort, untilLive } from './s3-server.js';
 export type Minio = S3Server;
 
 /** Set by scripts/test.mjs; without it the suites that need a server say that they are skipped. In CI that is an error, which the script raises. */

@@ -2,12 +2,10 @@
 import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { endProcess, freePort, untilLive } from './server-process.js';
 
 export interface S3Server {
   readonly endpoint: string;
@@ -39,11 +37,7 @@ export async function startS3Server({ name, binary, arguments: argumentsOf, env,
   const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
   const stop = async (): Promise<void> => {
     client.destroy();
-    if (child.exitCode === null) {
-      const exited = once(child, 'exit');
-      child.kill('SIGKILL');
-      await exited;
-    }
+    await endProcess(child);
     await rm(dir, { recursive: true, force: true });
   };
   try {
@@ -65,28 +59,4 @@ export async function startS3Server({ name, binary, arguments: argumentsOf, env,
     await stop();
     throw error;
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-/** A server that starts gives no event to wait for: it is asked until it answers, or ends. */
-export async function untilLive(
-  url: string,
-  exitCode: () => number | null,
-  isLive = (response: Response): boolean => response.ok,
-): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    if (exitCode() !== null) throw new Error(`the server ended with ${String(exitCode())}`);
-    const live = await fetch(url).then(isLive, () => false);
-    if (live) return;
-    await delay(100);
-  }
-  throw new Error('the server did not become ready in 20 s');
 }
