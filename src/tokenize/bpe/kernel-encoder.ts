@@ -105,7 +105,7 @@ class KernelEncoder implements DocumentEncoder {
     const start = bounds[from];
     this.#ensurePortion(bounds[to] - start, to - from);
     const { buffer } = this.#memory;
-    new Uint8Array(buffer, this.#text).set(bytes.subarray(start, bounds[to]));
+    copyBytes(bytes.subarray(start, bounds[to]), buffer, this.#text);
     const ownBounds = new Uint32Array(buffer, this.#bounds, to - from + 1);
     for (let i = 0; i <= to - from; i++) ownBounds[i] = bounds[from + i] - start;
     for (let next = 0; next < to - from;) {
@@ -122,7 +122,7 @@ class KernelEncoder implements DocumentEncoder {
       if (scratch > 0) {
         this.#growScratch(scratch);
         // the kernel may have written to the text before it stopped
-        new Uint8Array(this.#memory.buffer, this.#text + bounds[from + stopped] - start).set(document);
+        copyBytes(document, this.#memory.buffer, this.#text + bounds[from + stopped] - start);
         continue;
       }
       this.#encodeNormalized(document);
@@ -146,7 +146,7 @@ class KernelEncoder implements DocumentEncoder {
       const normal = encoder.encode(this.#form === undefined ? segment.text : normalize(segment.text, this.#form));
       const [at, ids] = this.#allocateOnce(normal.length);
       for (;;) {
-        new Uint8Array(this.#memory.buffer, at).set(normal);
+        copyBytes(normal, this.#memory.buffer, at);
         const count = kernel.encodeOne(at, at + normal.length, ids, i === 0 ? 1 : 0);
         const scratch = scratchNeeded(kernel);
         if (scratch === 0) {
@@ -173,7 +173,7 @@ class KernelEncoder implements DocumentEncoder {
 
   #takeIds(count: number, from = this.#ids): void {
     this.#reserve(count);
-    this.#result.set(new Int32Array(this.#memory.buffer, from, count), this.#resultLength);
+    copyBytes(new Uint8Array(this.#memory.buffer, from, 4 * count), this.#result.buffer, 4 * this.#resultLength);
     this.#resultLength += count;
   }
 
@@ -225,6 +225,14 @@ class KernelEncoder implements DocumentEncoder {
       return place;
     });
   }
+}
+
+/**
+ * Copies to or from memory that threads share. Filling with as many bytes is one plain copy; `set` of such an array goes word by word, so that no two threads
+ * see half a word, and is three times as slow: it took a tenth of all encoding. Nobody else looks at an encoder's own region.
+ */
+function copyBytes(from: Uint8Array, to: ArrayBufferLike, at: number): void {
+  if (from.length > 0) Buffer.from(to, at, from.length).fill(from);
 }
 
 /** WebAssembly's numbers come signed. */
