@@ -45,11 +45,12 @@ const NONE: u32 = 0xffffffff;
 const QUEUE_PIECES: u32 = 512;
 /** A block of text gives at most 64, which are written by fours. */
 const QUEUE_SLACK: u32 = 72;
-/** Starts, values, and two lists of places. */
+/** Starts, values, and three lists of places. */
 const QUEUE_VALUES: usize = 4 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
 const QUEUE_SHORTS: usize = 12 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
 const QUEUE_MIDDLES: usize = 14 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
-const QUEUE_BYTES: usize = 16 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
+const QUEUE_COLDS: usize = 16 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
+const QUEUE_BYTES: usize = 18 * <usize>(QUEUE_PIECES + QUEUE_SLACK);
 
 /** Of the classes of normal-form.ts. */
 const FORM_CHANGES: u32 = 0xff;
@@ -121,7 +122,7 @@ let scratchEnd: usize = 0;
 /** [17 × 16] masks of the first n of 16 bytes. */
 let masks: usize = 0;
 
-/** Pretokens that wait for their look-up, each of which ends where the next one starts: [QUEUE_PIECES + QUEUE_SLACK] starts, values; the places of the short and of the middle ones. */
+/** Pretokens that wait for their look-up, each of which ends where the next one starts: [QUEUE_PIECES + QUEUE_SLACK] starts, values; the places of the short ones, of the middle ones, and of those that the first tables do not know. */
 let queue: usize = 0;
 /** Where the next start goes, and where the last one's pretoken ends. */
 let queueNext: usize = 0;
@@ -619,7 +620,8 @@ function addPiece(start: usize, length: usize): void {
 
 /**
  * The ids of the pretokens that wait, in three steps, so that no step has to guess what a pretoken is like, and many look-ups are under way at once: all are
- * sorted by the table that would know them; these are asked; and what they said is written in order. Whatever was not found at once is encoded then.
+ * sorted by the table that would know them; these are asked; and what they said is written in order. Whatever was not found at once is encoded then; the
+ * second table's slots for it are far from the processor, and are read before, so that they come together.
  */
 function encodeQueue(): void {
   const starts = queue;
@@ -642,6 +644,9 @@ function encodeQueue(): void {
     middlesEnd += <usize>(length - <u32>SHORT_KEY_BYTES - 1 < <u32>(KEY_BYTES - SHORT_KEY_BYTES)) << 1;
     store<u64>(values + (<usize>i << 3), 0);
   }
+  const colds = starts + QUEUE_COLDS;
+  let coldsEnd = colds;
+  let seen: u64 = 0;
   const shortTable = short;
   const shortTableShift = shortShift;
   for (let at = shorts; at < shortsEnd; at += 2) {
@@ -649,8 +654,18 @@ function encodeQueue(): void {
     const start = <usize>load<u32>(starts + (i << 2));
     const key = shortKey(start, <usize>load<u32>(starts + (i << 2), 4) - start);
     const set = shortTable + (<usize>((key * 0x9e3779b97f4a7c15) >> shortTableShift) << 5);
-    store<u64>(values + (i << 3), select<u64>(load<u64>(set, 8), 0, load<u64>(set) == key));
+    const isKnown = load<u64>(set) == key;
+    store<u64>(values + (i << 3), select<u64>(load<u64>(set, 8), 0, isKnown));
+    store<u16>(coldsEnd, <u16>i);
+    coldsEnd += select<usize>(0, 2, isKnown);
   }
+  for (let at = colds; at < coldsEnd; at += 2) {
+    const i = <usize>load<u16>(at);
+    const start = <usize>load<u32>(starts + (i << 2));
+    const length = <usize>load<u32>(starts + (i << 2), 4) - start;
+    seen ^= load<u64>(secondSlot(hashOf(wideKey(shortKey(start, length), length))));
+  }
+  coldsEnd = colds;
   const table = cache;
   const tableShift = cacheShift;
   const keyMasks = masks;
@@ -659,8 +674,18 @@ function encodeQueue(): void {
     const start = <usize>load<u32>(starts + (i << 2));
     const key = middleKey(start, <usize>load<u32>(starts + (i << 2), 4) - start, keyMasks);
     const set = table + <usize>(hashOf(key) >> tableShift) * 48;
-    store<u64>(values + (i << 3), select<u64>(load<u64>(set, 16), 0, i8x16.all_true(i8x16.eq(v128.load(set), key))));
+    const isKnown = i8x16.all_true(i8x16.eq(v128.load(set), key));
+    store<u64>(values + (i << 3), select<u64>(load<u64>(set, 16), 0, isKnown));
+    store<u16>(coldsEnd, <u16>i);
+    coldsEnd += select<usize>(0, 2, isKnown);
   }
+  for (let at = colds; at < coldsEnd; at += 2) {
+    const i = <usize>load<u16>(at);
+    const start = <usize>load<u32>(starts + (i << 2));
+    seen ^= load<u64>(secondSlot(hashOf(middleKey(start, <usize>load<u32>(starts + (i << 2), 4) - start, keyMasks))));
+  }
+  // a read of which nothing comes would be left out
+  store<u64>(colds, seen);
   const clearedBefore = cleared;
   for (let i: usize = 0; i < <usize>count; i++) {
     const value = load<u64>(values + (i << 3));
@@ -686,6 +711,19 @@ function shortKey(start: usize, length: usize): u64 {
 @inline
 function middleKey(start: usize, length: usize, keyMasks: usize): v128 {
   return v128.replace_lane<u8>(v128.and(v128.load(start), v128.load(keyMasks + (length << 4))), 15, <u8>length);
+}
+
+/** What `middleKey` makes of the pretoken of a short key. */
+// @ts-ignore: decorator
+@inline
+function wideKey(key: u64, length: usize): v128 {
+  return i64x2.replace_lane(i64x2.splat(<i64>(key >> (64 - (<u64>length << 3)))), 1, <i64>(<u64>length << 56));
+}
+
+// @ts-ignore: decorator
+@inline
+function secondSlot(hash: u64): usize {
+  return second + (<usize>(hash >> secondShift) << 5);
 }
 
 /**
@@ -730,8 +768,8 @@ function encodeColdShort(start: usize, length: usize, key: u64, set: usize): voi
     return;
   }
   const place = load<u64>(set) == 0 ? set : set + 16;
-  const wide = i64x2.replace_lane(i64x2.splat(<i64>(key >> (64 - (<u64>length << 3)))), 1, <i64>(<u64>length << 56));
-  const slot = second + (<usize>(hashOf(wide) >> secondShift) << 5);
+  const wide = wideKey(key, length);
+  const slot = secondSlot(hashOf(wide));
   let value: u64;
   if (i8x16.all_true(i8x16.eq(v128.load(slot), wide))) {
     value = load<u64>(slot, 16);
@@ -796,7 +834,7 @@ function encodeColdPiece(start: usize, length: usize, key: v128, hash: u64, set:
     return;
   }
   const place = load<u8>(set, 15) == 0 ? set : set + 24;
-  const slot = second + (<usize>(hash >> secondShift) << 5);
+  const slot = secondSlot(hash);
   if (i8x16.all_true(i8x16.eq(v128.load(slot), key))) {
     const value = load<u64>(slot, 16);
     v128.store(place, key);
