@@ -176,6 +176,8 @@ export const LIMITS = {
   transformMsMax: 10_000,
   /** Rows that one may become: a book of 64 MiB in parts of 1 KiB. */
   transformRowsMax: 64 * 2 ** 10,
+  /** Bytes of fields that an answer has anew, of all of its rows: as much as a sample may have. What it leaves as it is counts for nothing. */
+  transformFieldBytesMax: 256 * 2 ** 20,
   /** Text that is made ahead of the packer by one call under a time limit, which costs as much as tokenizing some KiB. */
   transformAheadBytes: 256 * 2 ** 10,
   /**

@@ -101,7 +101,8 @@ function endingOf(member: string): string {
 export function requiredMembers({ column, kind, fields = [] }: ColumnRequest): { readonly column: string; readonly members: string[] }[] {
   const use = kind === 'records' ? 'value' : kind;
   return [
-    ...(use === 'none' ? [] : [{ column, choices: memberChoices(column, use) }]),
+    // of records there may be none that each sample must have
+    ...(use === 'none' || column === '' ? [] : [{ column, choices: memberChoices(column, use) }]),
     ...fields
       .filter(({ isOptional }) => isOptional !== true)
       .map((field) => ({ column: field.column, choices: fieldMembers(field.column) })),
