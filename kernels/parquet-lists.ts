@@ -72,19 +72,33 @@ export function largestId(): u32 {
 /** Of literals that are copied here: a call for the others costs as much as some hundred bytes. */
 const INLINE_MAX: usize = 256;
 
-/** Of each tag of a copy: how many bytes are copied, 8 bits; of the offset, the 3 that are in the tag, in their place; how many bytes it has besides, from bit 11 on. */
-const COPIES: usize = memory.data(512, 2);
+/**
+ * Of each tag, what its element is; idea: google/snappy, `snappy-internal.h`.
+ *
+ *   bits 0–7    bytes that it makes
+ *   bits 8–10   of a copy's offset, those that are in the tag, in their place
+ *   bits 11–15  bytes that it takes with its tag: of a copy those of its offset, of a short literal its own
+ *   bits 16–20  bits of the offset behind the tag; 0 of a literal, and of what is rare
+ *   bit 31      of a literal that is as short as one vector
+ */
+const ELEMENTS: usize = memory.data(1024, 4);
+/** The bytes of a vector: what is copied at once, whatever is wanted of it. */
+const VECTOR: usize = 16;
+/** No copy makes more. */
+const COPY_MAX: usize = 64;
 
-/** Fills `COPIES`: three kinds of copies are one, and nothing has to be guessed of which comes. Idea: google/snappy, `snappy-internal.h`. */
-function fillCopies(): void {
+function fillElements(): void {
   for (let tag: u32 = 0; tag < 256; tag++) {
     const kind = tag & 3;
     const long = (tag >> 2) + 1;
-    const copy = kind == 1 ? (((tag >> 2) & 7) + 4) | ((tag >> 5) << 8) | (1 << 11) : kind == 2 ? long | (2 << 11) : long | (4 << 11);
-    store<u16>(COPIES + (<usize>tag << 1), <u16>copy);
+    let element = long; // longer literals, and copies from beyond 64 KiB, which no writer makes
+    if (kind == 0 && long <= <u32>VECTOR) element = long | ((1 + long) << 11) | (1 << 31);
+    else if (kind == 1) element = (((tag >> 2) & 7) + 4) | ((tag >> 5) << 8) | (2 << 11) | (8 << 16);
+    else if (kind == 2) element = long | (3 << 11) | (16 << 16);
+    store<u32>(ELEMENTS + (<usize>tag << 2), element);
   }
 }
-fillCopies();
+fillElements();
 
 /** Decodes a Snappy block of exactly `size` bytes. */
 export function unsnap(from: usize, end: usize, to: usize, size: usize): i32 {
@@ -101,6 +115,30 @@ export function unsnap(from: usize, end: usize, to: usize, size: usize): i32 {
   const start = to;
   const stop = to + size;
   while (from < end) {
+    // short literals and copies come in no order that could be guessed, and a wrong guess costs as much as several of them: both are copied from where one sum says
+    // which never runs over an end, nor sees a copy from before the block: what it makes is exact as far as it comes
+    if (to - start >= VECTOR && stop - to >= COPY_MAX && end - from > VECTOR) {
+      const lastFrom = end - VECTOR - 1;
+      const lastTo = stop - COPY_MAX;
+      do {
+        const element = load<u32>(ELEMENTS + (<usize>load<u8>(from) << 2));
+        const offset = (element & 0x700) + (load<u32>(from + 1) & ~(<u32>-1 << (element >> 16)));
+        const literal = <i32>element >> 31; // all bits, or none
+        // of what is rare the offset is 0; and within a vector a copy repeats what it has made itself
+        if ((offset | (literal & VECTOR)) - VECTOR > to - start - VECTOR) break;
+        const source = to - offset + ((from + 1 - to) & literal);
+        const count = <usize>(element & 0xff);
+        v128.store(to, v128.load(source));
+        if (count > VECTOR) {
+          v128.store(to + 16, v128.load(source + 16));
+          v128.store(to + 32, v128.load(source + 32));
+          v128.store(to + 48, v128.load(source + 48));
+        }
+        from += (element >> 11) & 31;
+        to += count;
+      } while (from <= lastFrom && to <= lastTo);
+      if (from == end) break;
+    }
     const tag = <usize>load<u8>(from++);
     if ((tag & 3) == 0) {
       let count = (tag >> 2) + 1;
@@ -112,27 +150,22 @@ export function unsnap(from: usize, end: usize, to: usize, size: usize): i32 {
         if (count == 0) return BAD_COMPRESSION; // of 4 GiB
       }
       if (count > end - from || count > stop - to) return BAD_COMPRESSION;
-      // most have at most 16 bytes: what a loop is asked for its length costs more than to copy too many
-      v128.store(to, v128.load(from));
-      if (count > 16) {
-        if (count <= INLINE_MAX) for (let copied: usize = 16; copied < count; copied += 16) v128.store(to + copied, v128.load(from + copied));
-        else memory.copy(to + 16, from + 16, count - 16);
-      }
+      if (count <= INLINE_MAX) for (let copied: usize = 0; copied < count; copied += 16) v128.store(to + copied, v128.load(from + copied));
+      else memory.copy(to, from, count);
       from += count;
       to += count;
       continue;
     }
-    const copy = <usize>load<u16>(COPIES + (tag << 1));
-    const extra = copy >> 11;
+    const copy = load<u32>(ELEMENTS + (tag << 2));
+    const extra: usize = (tag & 3) == 3 ? 4 : tag & 3;
     if (extra > end - from) return BAD_COMPRESSION;
-    const offset = (copy & 0x700) + <usize>(load<u32>(from) & (0xffffffff >> ((4 - <u32>extra) << 3)));
-    const count = copy & 0xff;
+    const offset = <usize>(copy & 0x700) + <usize>(load<u32>(from) & (0xffffffff >> ((4 - <u32>extra) << 3)));
+    const count = <usize>(copy & 0xff);
     from += extra;
     if (offset == 0 || offset > to - start || count > stop - to) return BAD_COMPRESSION;
     const match = to - offset;
     if (offset >= 16) {
-      v128.store(to, v128.load(match));
-      if (count > 16) for (let copied: usize = 16; copied < count; copied += 16) v128.store(to + copied, v128.load(match + copied));
+      for (let copied: usize = 0; copied < count; copied += 16) v128.store(to + copied, v128.load(match + copied));
     } else if (offset >= 8) {
       for (let copied: usize = 0; copied < count; copied += 8) store<u64>(to + copied, load<u64>(match + copied));
     } else {

@@ -2,7 +2,7 @@
 import { LIMITS } from './config/limits.js';
 import { parseStorage, type Config } from './config/config.js';
 import { HeadraceError } from './core/errors.js';
-import { FORMAT_NAMES, formatOfPath, type FormatName } from './core/format.js';
+import { COLUMNLESS_FORMATS, FORMAT_NAMES, formatOfPath, type FormatName } from './core/format.js';
 import { deriveKey } from './core/keyed-random.js';
 import { mapConcurrent } from './core/map-concurrent.js';
 import { createPermutation } from './core/permutation.js';
@@ -99,7 +99,7 @@ async function inspectIn(stores: StoreSet, request: InspectRequest): Promise<Ins
   const described = await mapConcurrent(
     sampled,
     LIMITS.footerConcurrencyMax,
-    async (item, _index, own) => ({ path: item.path, ...(await describe(decoder, item, request, own)) }),
+    async (item, _index, own) => ({ path: item.path, ...(await describe({ decoder, format }, item, request, own)) }),
     signal,
   );
   const units = described.flatMap((shard) => shard.units);
@@ -124,7 +124,7 @@ async function inspectIn(stores: StoreSet, request: InspectRequest): Promise<Ins
       ...described.filter(({ looked }) => looked?.isCut === true).map(({ path }) => `${path} has more columns than are shown`),
     ],
   };
-  return { ...facts, advice: adviceOf(facts, described), firstRows: await firstRows(decoder, sampled, described, request) };
+  return { ...facts, advice: adviceOf(facts, described), firstRows: await firstRows({ decoder, format }, sampled, described, request) };
 }
 
 async function listObjects(stores: StoreSet, request: InspectRequest, notes: string[]): Promise<ListedObject[]> {
@@ -178,18 +178,18 @@ type Described = ShardDescription & { readonly path: string };
 
 /** A format that does not describe itself is asked as a source would ask it. */
 async function describe(
-  decoder: Decoder,
+  { decoder, format }: { readonly decoder: Decoder; readonly format: FormatName },
   { store, object }: ListedObject,
   request: InspectRequest,
   signal: AbortSignal,
 ): Promise<ShardDescription> {
   if (decoder.describe !== undefined) return decoder.describe(store, object, signal);
-  const [column] = columnsToShow(undefined, request);
+  const [column] = columnsToShow(undefined, request, format);
   const { rows, units } = await decoder.index(store, object, column, signal);
   const sum = (bytes: 'storedBytes' | 'decodedBytes'): number => units.reduce((total, unit) => total + unit[bytes], 0);
   const { column: name, kind } = column;
   const own: ColumnDescription = {
-    name,
+    name: name === '' ? kind : name,
     type: kind,
     use: kind === 'text' || kind === 'tokens' ? kind : undefined,
     codecs: [],
@@ -200,8 +200,16 @@ async function describe(
   return { rows, units, columns: [own], hasStatistics: true };
 }
 
-function columnsToShow(columns: readonly ColumnDescription[] | undefined, request: InspectRequest): readonly ColumnRequest[] {
+/** Of files of ids and nothing else. A stream without documents is cut into rows, which a source says the length of. */
+const IDS_ALONE: ColumnRequest = { column: '', kind: 'tokens', options: { rowTokens: 2048, wholeRows: false } };
+
+function columnsToShow(
+  columns: readonly ColumnDescription[] | undefined,
+  request: InspectRequest,
+  format: FormatName,
+): readonly ColumnRequest[] {
   if (request.columns !== undefined && request.columns.length > 0) return request.columns;
+  if (COLUMNLESS_FORMATS.includes(format)) return [IDS_ALONE];
   if (columns === undefined) return [{ column: 'text', kind: 'text' }];
   return columns
     .flatMap(({ name, use }): ColumnRequest[] => (use === undefined ? [] : [{ column: name, kind: use }]))
@@ -210,7 +218,7 @@ function columnsToShow(columns: readonly ColumnDescription[] | undefined, reques
 
 /** Reads metadata once for all columns, and of the rows what the first slice needs. */
 async function firstRows(
-  decoder: Decoder,
+  { decoder, format }: { readonly decoder: Decoder; readonly format: FormatName },
   sampled: readonly ListedObject[],
   described: readonly Described[],
   request: InspectRequest,
@@ -221,10 +229,13 @@ async function firstRows(
   const own = withMemory(store);
   const signal = request.signal ?? new AbortController().signal;
   const shown: ShownColumn[] = [];
-  for (const column of columnsToShow(described[at].columns, request)) {
+  for (const column of columnsToShow(described[at].columns, request, format)) {
     const index = described[at].indexOf?.(column) ?? (await decoder.index(own, object, column, signal));
     const shard: Shard = { path, uri: store.uri + object.path, size: object.size, etag: object.etag, ...index };
-    shown.push({ name: column.column, rows: await rowsOf(decoder, own, object.path, shard, request.rows, signal) });
+    shown.push({
+      name: column.column === '' ? column.kind : column.column,
+      rows: await rowsOf(decoder, own, object.path, shard, request.rows, signal),
+    });
   }
   return { shard: path, columns: shown };
 }

@@ -19,7 +19,7 @@ import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
 import { countedLength } from './core/packing.js';
 import { readChats, type LoadedChats } from './chats.js';
-import { readTransforms, type LoadedTransform } from './transforms.js';
+import { madeFieldsOf, readTransforms, type LoadedTransform } from './transforms.js';
 import { sideBySide } from './core/side-by-side.js';
 import type { SkipRecord } from './core/skip.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
@@ -320,7 +320,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       lanes,
       length: config.sequence.length,
       padId: facts.padId,
-      samples: parts.fields && { fields: parts.fields, hasIds: own.sources.some(({ kind }) => kind !== 'none') },
+      samples: parts.fields && { fields: parts.fields, hasIds: own.sources.some(({ servesTokens }) => servesTokens) },
       finite: lanesCanEnd(own),
       measured: known !== undefined,
       last: own.last,
@@ -549,7 +549,8 @@ function openLane(
       const tokens = tokenLookup(parts, sourceIndex, selection);
       const clock = clocks?.[sourceIndex];
       const needOf: NeedOfGroup | undefined = clock && ((group, nextGroup) => ({ at: clock(group), next: clock(nextGroup) }));
-      const loader = new WindowLoader({ source: planned, sourceIndex, decoder, budget, stats, tokens, needOf, badBlocks });
+      const madeFields = madeFieldsOf(source, parts.fields);
+      const loader = new WindowLoader({ source: planned, sourceIndex, decoder, budget, stats, madeFields, tokens, needOf, badBlocks });
       const open = (at: SourcePosition): SequenceSource =>
         new SourceLane(
           {

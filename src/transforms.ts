@@ -3,12 +3,13 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { Config, SourceConfig } from './config/config.js';
 import { LIMITS } from './config/limits.js';
+import type { Field } from './core/fields.js';
 import { variableName } from './core/variable-name.js';
 import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
 import type { StoreSet } from './store/open-store.js';
 import { invalidTransform } from './transform/invalid.js';
-import type { TransformSettings } from './transform/transform.js';
+import type { MadeField, TransformSettings } from './transform/transform.js';
 
 export interface LoadedTransform {
   readonly settings: TransformSettings;
@@ -32,9 +33,18 @@ export async function readTransforms(
   return transforms;
 }
 
+/** What a transform of samples without tokens sees and makes; `undefined`: the source has none. `served`: the types that the shards have. */
+export function madeFieldsOf(source: SourceConfig, served: readonly Field[] = []): readonly MadeField[] | undefined {
+  if (source.transform === undefined || source.servesTokens) return undefined;
+  return (source.fields ?? []).flatMap(({ name, isOptional = false }) => {
+    const type = served.find((field) => field.name === name);
+    return type === undefined ? [] : [{ name, type, isOptional }];
+  });
+}
+
 async function readTransform(
   { tokenizer }: Config,
-  { name, column, columns = [], chat, hasIds }: SourceConfig,
+  { name, column, columns = [], chat, hasIds, servesTokens }: SourceConfig,
   uri: string,
   stores: StoreSet,
   signal?: AbortSignal,
@@ -57,9 +67,9 @@ async function readTransform(
       code: Buffer.from(bytes).toString('utf8'),
       makes: {
         // files of ids alone name no column
-        column: column === '' ? IDS_NAME : column,
+        column: column === '' && servesTokens ? IDS_NAME : column,
         columns: columns.map((own) => (own === column ? own : variableName(own))),
-        kind: chat !== undefined ? 'messages' : hasIds ? 'ids' : 'text',
+        kind: !servesTokens ? 'fields' : chat !== undefined ? 'messages' : hasIds ? 'ids' : 'text',
         invalidUtf8: tokenizer?.invalidUtf8 ?? 'error',
       },
     },

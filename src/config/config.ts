@@ -28,6 +28,8 @@ export interface SourceConfig {
   readonly kind: SourceKind;
   /** `column` holds token ids, alone or in records: nothing is tokenized. */
   readonly hasIds: boolean;
+  /** Whether its samples, or sequences, have tokens. */
+  readonly servesTokens: boolean;
   /** Of records: all columns that are read. */
   readonly columns: readonly string[] | undefined;
   /** Of records whose `column` has chat messages. */
@@ -161,7 +163,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       uris: [source.uri].flat().map((uri) => absoluteUri(uri, baseDir)),
       index: source.index === undefined ? undefined : absoluteUri(source.index, baseDir),
       format: source.format,
-      ...(isColumnless(name, source) ? ofArray(source, sequence) : ofColumn(source, isSamples)),
+      ...(isColumnless(name, source) ? ofArray(source, sequence) : ofColumn(source, isSamples, parsed.sequence === 'none')),
       chat:
         source.messages === undefined ? undefined : { template: templateOf(source.template, baseDir), loss: source.loss ?? 'assistant' },
       transform: source.transform === undefined ? undefined : transformOf(name, source.transform, baseDir),
@@ -176,7 +178,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     }));
   checkFields(parsed, sources, isSamples);
   for (const source of sources) checkVariables(source);
-  const untokenized = sources.find(({ kind, hasIds }) => kind !== 'none' && !hasIds);
+  const untokenized = sources.find(({ servesTokens, hasIds }) => servesTokens && !hasIds);
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(
       `sources.${untokenized.name} has text, so tokenizer.file is needed (if it has token ids, name their column in \`tokens\`, or set \`format\` to ${COLUMNLESS_FORMATS.join(' or ')})`,
@@ -201,7 +203,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     tokenizer: tokenizer && { ...tokenizer, file: absoluteUri(tokenizer.file, baseDir), eos: tokenizer.eos },
     sequence: {
       // a sample without tokens counts as one
-      length: sources.every(({ kind }) => kind === 'none') ? 1 : sequence.length,
+      length: sources.every(({ servesTokens }) => !servesTokens) ? 1 : sequence.length,
       packing: packingOf(sequence, sources),
       padId: sequence.padId,
     },
@@ -253,24 +255,30 @@ function transformOf(name: string, transform: string, baseDir: string): string {
   });
 }
 
-/** Samples may have neither text nor tokens. */
-function ofColumn(source: ParsedSource, isSamples: boolean): ColumnFacts {
+/** Samples may have neither text nor tokens. `fieldsOnly`: none has. */
+function ofColumn(source: ParsedSource, isSamples: boolean, fieldsOnly: boolean): ColumnFacts {
   const { text, tokens, messages, transform, columns = [] } = source;
   const own = { hasIds: tokens !== undefined, options: optionsOf(source), columns: undefined };
+  if (fieldsOnly && messages === undefined && tokens === undefined && text === undefined) {
+    const none = { ...own, column: '', servesTokens: false };
+    return transform === undefined || columns.length === 0
+      ? { ...none, kind: 'none' }
+      : { ...none, kind: 'records', columns: [...new Set(columns)] };
+  }
   // ids alone are read as they always are, whatever a transform makes of them: as values of records they would cost several times as much
   const hasRecords = messages !== undefined || (transform !== undefined && (tokens === undefined || columns.length > 0));
   const column = messages ?? tokens ?? text ?? (isSamples && transform === undefined ? '' : TEXT_COLUMN);
-  if (hasRecords) return { ...own, column, kind: 'records', columns: [...new Set([column, ...columns])] };
-  return { ...own, column, kind: tokens !== undefined ? 'tokens' : column === '' ? 'none' : 'text' };
+  if (hasRecords) return { ...own, column, kind: 'records', servesTokens: true, columns: [...new Set([column, ...columns])] };
+  return { ...own, column, kind: tokens !== undefined ? 'tokens' : column === '' ? 'none' : 'text', servesTokens: column !== '' };
 }
 
-type ColumnFacts = Pick<SourceConfig, 'column' | 'kind' | 'hasIds' | 'columns' | 'options'>;
+type ColumnFacts = Pick<SourceConfig, 'column' | 'kind' | 'hasIds' | 'servesTokens' | 'columns' | 'options'>;
 
 /** With `packing: none` only whole rows fit. */
 function ofArray({ array }: ParsedSource, { length, packing }: SequenceConfig): ColumnFacts {
   const given = Object.fromEntries(Object.entries(array ?? {}).filter(([, value]) => value !== undefined));
   const options = { rowTokens: length, wholeRows: packing === 'none', ...given };
-  return { column: '', kind: 'tokens', hasIds: true, columns: undefined, options };
+  return { column: '', kind: 'tokens', hasIds: true, servesTokens: true, columns: undefined, options };
 }
 
 /** Whether the shards hold token ids and nothing else, as far as the configuration says. Errors: `CONFIG_INVALID` where it says so, and names columns. */
@@ -329,7 +337,7 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
     const field = `sources.${source}.fields.${name}.size`;
     throw invalid(`${field} is for lists of numbers, and ${type} is none`, { field });
   }
-  const tokensOf = ({ kind }: SourceConfig): string => (kind === 'none' ? 'no tokens' : 'tokens');
+  const tokensOf = ({ servesTokens }: SourceConfig): string => (servesTokens ? 'tokens' : 'no tokens');
   for (const source of sources) {
     const at = `sources.${source.name}`;
     if (!isSamples) {
@@ -340,13 +348,13 @@ function checkFields({ sequence }: ParsedConfig, sources: readonly SourceConfig[
         hint: 'A packed sequence has several rows, and parts of rows, so that no one value of a field is its own. Set `sequence: {packing: samples, length: 77}`, which gives each row a sequence to itself, or `sequence: none` for fields alone; `segments` say the shard and row of all that is packed.',
       });
     }
-    if (sequence === 'none' && source.kind !== 'none') {
+    if (sequence === 'none' && source.servesTokens) {
       const what = madeOf(source);
       throw invalid(`${at} has ${what}, and sequence is none; for tokens beside fields set sequence: {packing: samples, length: 77}`, {
         field: `${at}.${what}`,
       });
     }
-    if (source.kind === 'none' && source.fields === undefined) {
+    if (!source.servesTokens && source.fields === undefined) {
       throw invalid(`${at} has neither fields nor text nor tokens, so that its samples are empty`, { field: `${at}.fields` });
     }
     if (source.maxTokens !== undefined) {
@@ -368,15 +376,24 @@ function packingName(sequence: ParsedConfig['sequence']): string {
 }
 
 /** The key that says what a source's tokens are made of. */
-function madeOf({ chat, hasIds, transform }: SourceConfig): 'messages' | 'tokens' | 'transform' | 'text' {
-  if (chat !== undefined) return 'messages';
-  return hasIds ? 'tokens' : transform === undefined ? 'text' : 'transform';
+function madeOf({ chat, hasIds }: SourceConfig): 'messages' | 'tokens' | 'text' {
+  return chat !== undefined ? 'messages' : hasIds ? 'tokens' : 'text';
 }
 
 /** A row has one value of a name; what a chat is rendered from is always `messages`. */
-function checkVariables({ name, column, columns = [], chat }: SourceConfig): void {
+function checkVariables({ name, column, columns = [], chat, servesTokens, fields = [] }: SourceConfig): void {
   const same = sameVariable(column, columns);
   const field = `sources.${name}.columns`;
+  const hidden = servesTokens ? undefined : columns.find((own) => fields.some((one) => one.name === variableName(own)));
+  if (hidden !== undefined) {
+    throw invalid(
+      `${field}: ${hidden} is ${variableName(hidden)} to a transform, which has the field of that name; leave one of them out`,
+      {
+        field,
+        column: hidden,
+      },
+    );
+  }
   if (same !== undefined) {
     throw invalid(
       `${field}: ${same.columns.join(' and ')} are both ${same.name} to a template or a transform, which have columns by the last parts of their names; name one of them, or write the value under another name`,

@@ -51,6 +51,8 @@ export const LIMITS = {
   inspectedShardsDefault: 16,
   /** Columns that it shows the first rows of: as many as a screen has room for. */
   inspectedColumnsMax: 8,
+  /** Members of a tar that are shown: of names without an extension of their own, each sample has others. */
+  inspectedMembersMax: 200,
   /** Shards smaller than this, on average, take longer to open than to read (a request takes 20 ms, in which 4 MB come) … */
   smallShardBytes: 8 * 2 ** 20,
   /** … which is worth a warning where there are many. */
@@ -176,6 +178,8 @@ export const LIMITS = {
   transformMsMax: 10_000,
   /** Rows that one may become: a book of 64 MiB in parts of 1 KiB. */
   transformRowsMax: 64 * 2 ** 10,
+  /** Bytes of fields that an answer has anew, of all of its rows: as much as a sample may have. What it leaves as it is counts for nothing. */
+  transformFieldBytesMax: 256 * 2 ** 20,
   /** Text that is made ahead of the packer by one call under a time limit, which costs as much as tokenizing some KiB. */
   transformAheadBytes: 256 * 2 ** 10,
   /**

@@ -171,7 +171,7 @@ const sourceSchema = z
       .min(1)
       .optional()
       .describe(
-        'A module (`.js`, `.mjs`; a path or URI) that makes of each row the rows that are taken: `export default (row, ctx) => row | rows | null`, for cleaning, templating and splitting. The row has the column of `text`, `tokens` or `messages`, and `columns`; a chat template comes after it. Part of the plan by content. See docs/transforms.md.',
+        'A module (`.js`, `.mjs`; a path or URI) that makes of each row the rows that are taken: `export default (row, ctx) => row | rows | null`, for cleaning, templating and splitting. The row has the column of `text`, `tokens` or `messages`, or with `sequence: none` the `fields`, and `columns`; a chat template comes after it. Part of the plan by content. See docs/transforms.md.',
       ),
     id: z
       .string()

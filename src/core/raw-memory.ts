@@ -23,8 +23,17 @@ export function rawBytes(length: number): Uint8Array<ArrayBuffer> {
 /** Views of the buffer are empty afterwards. Of one that was released, or transferred, nothing is left to release. */
 export function releaseBuffer(buffer: ArrayBuffer): void {
   if (buffer.byteLength === 0) return;
-  const own: ArrayBuffer & { transfer?(byteLength: number): ArrayBuffer } = buffer;
+  const own: Transferable = buffer;
   // what Node 20 moves it to is young, and nobody has it: the next small collection frees it
-  if (own.transfer === undefined) structuredClone(buffer, { transfer: [buffer] });
+  if (own.transfer === undefined) takeOver(buffer);
   else own.transfer(0);
 }
+
+/** The same memory, of which views of the buffer show nothing any more. */
+export function takeOver(buffer: ArrayBuffer): ArrayBuffer {
+  const own: Transferable = buffer;
+  return own.transfer?.(buffer.byteLength) ?? structuredClone(buffer, { transfer: [buffer] });
+}
+
+/** Node ≥ 22 has it. */
+type Transferable = ArrayBuffer & { transfer?(byteLength: number): ArrayBuffer };

@@ -6,6 +6,7 @@
  *   values of a column  ──▶  what a filter compares; null where there is no such value
  */
 import { bytesOfNumbers, describeField, numbersOf, type FieldDtype, type FieldNumbers, type FieldType } from '../core/fields.js';
+import { putNumber } from '../core/field-values.js';
 import { columnsOf, truthsOf, TRUE, type Filter, type Operand } from '../core/filter/filter.js';
 import type { ColumnType, ColumnValue } from '../core/filter/operand.js';
 import { HeadraceError } from '../core/errors.js';
@@ -134,24 +135,6 @@ function putList(value: RowValue, dtype: FieldDtype, numbers: FieldNumbers, to: 
   if (!isList(value) || value.length !== size) return false;
   for (let i = 0; i < size; i++) if (!putNumber(value[i], dtype, numbers, to + i)) return false;
   return true;
-}
-
-/** Whether the value is one that the type holds. */
-function putNumber(value: RowValue, dtype: FieldDtype, numbers: FieldNumbers, at: number): boolean {
-  if (numbers instanceof BigInt64Array) {
-    const whole = typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value;
-    if (typeof whole !== 'bigint' || BigInt.asIntN(64, whole) !== whole) return false;
-    numbers[at] = whole;
-    return true;
-  }
-  if (dtype === 'uint8' && typeof value === 'boolean') {
-    numbers[at] = Number(value);
-    return true;
-  }
-  if (typeof value !== 'number' && typeof value !== 'bigint') return false;
-  const number = Number(value);
-  numbers[at] = number;
-  return dtype === 'float32' || dtype === 'float64' ? Number.isFinite(numbers[at]) : numbers[at] === number;
 }
 
 function bytesOfText(value: RowValue): Uint8Array | undefined {

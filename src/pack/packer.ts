@@ -15,7 +15,7 @@ export interface DocumentSource {
 export interface Sample {
   /** As of `tokens`; undefined where the source serves none. */
   readonly tokens: Int32Array | undefined;
-  /** Where these begin in the tokens of the row. */
+  /** Where these begin in the tokens of the row; without tokens, which of the row's samples it is. */
   readonly tokenStart: number;
   /** The bytes of each field, in order of name. Views that are valid until the next call. */
   readonly fields: readonly Uint8Array[];

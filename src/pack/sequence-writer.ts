@@ -89,11 +89,10 @@ export class SequenceWriter {
     this.#segments.push(source, this.#provenance.shard(document), this.#provenance.row(document), start, end - start, flags);
   }
 
-  /** A sample: what of its tokens fits. One without tokens has a segment of length 1. */
+  /** A sample: what of its tokens fits. One without tokens has a segment of length 1: the row's samples count as its tokens. */
   addSample(document: number, { tokens, tokenStart, fields }: Sample): void {
     if (tokens === undefined) {
-      const { source } = this.#provenance;
-      this.#segments.push(source, this.#provenance.shard(document), this.#provenance.row(document), 0, 1, SEGMENT_FIRST | SEGMENT_LAST);
+      this.#addSegment(document, tokenStart, tokenStart + 1, tokenStart, tokenStart + 1);
       this.#filled = this.length;
     } else {
       const take = Math.min(this.length, tokens.length);

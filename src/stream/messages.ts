@@ -10,7 +10,7 @@ import type { PackPosition } from '../pack/packer.js';
 import type { SequenceChunk } from '../core/sequence.js';
 import type { RowSelection } from '../select/selection.js';
 import type { ChatSettings } from '../chat/chat.js';
-import type { TransformSettings } from '../transform/transform.js';
+import type { MadeField, TransformSettings } from '../transform/transform.js';
 import type { PreparedTokenizer } from '../tokenize/prepared.js';
 import type { TokenSpelling } from '../tokenize/tokenizer.js';
 import type { IdBytes } from './token-entry.js';
@@ -66,6 +66,8 @@ export interface WindowPayload {
   readonly orderKey: Uint32Array | undefined;
   /** Which of the rows are taken; `undefined`: all. The others keep their places in the order. */
   readonly selection: RowSelection | undefined;
+  /** Of samples without tokens: what the source's transform sees and makes of them. */
+  readonly fields?: readonly MadeField[] | undefined;
 }
 
 export interface WindowSlice {

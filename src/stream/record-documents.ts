@@ -15,9 +15,10 @@ import type { DocumentSource } from '../pack/packer.js';
 import { ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
 import { createRowContext } from '../transform/context.js';
 import { runInTime } from '../transform/time-limit.js';
-import { int32sOf, transformRow, type RowOfValues, type Transform, type TransformedRow } from '../transform/transform.js';
+import { int32sOf, transformRow, type MadeFields, type RowOfValues, type Transform, type TransformedRow } from '../transform/transform.js';
 import type { WindowPayload } from './messages.js';
 import type { EncodedRecord, EncodeRecords } from './record-encoders.js';
+import type { SampleFields } from './sample-fields.js';
 import type { DeliveredTokens, DocumentOptions } from './window-documents.js';
 import { WindowRows } from './window-rows.js';
 
@@ -27,6 +28,8 @@ export interface RecordOptions extends Pick<DocumentOptions, 'badRows' | 'invali
   readonly column: string;
   /** `undefined`: rows are documents as they are. */
   readonly transform: SourceTransform | undefined;
+  /** Of samples whose fields the transform sees: beside the columns of a row, or alone. */
+  readonly fields?: SampleFields | undefined;
 }
 
 /** The transform of a source, with what its random numbers depend on beside the row's place. */
@@ -51,6 +54,8 @@ type ReadRow = { readonly row: RowOfValues } | { readonly problem: string };
 interface MadeDocument {
   readonly ids: Int32Array;
   readonly ends: Int32Array | undefined;
+  /** Of samples without tokens: the fields of each. */
+  readonly made?: readonly MadeFields[];
 }
 
 const LEFT_OUT: MadeDocument = { ids: new Int32Array(0), ends: undefined };
@@ -95,6 +100,7 @@ export class RecordDocuments implements DocumentSource {
   deliver(document: number): readonly DeliveredTokens[] {
     const made = this.#made(document);
     if (made === LEFT_OUT) return [];
+    if (made.made !== undefined) return made.made.map((fields, i) => ({ tokens: undefined, tokenStart: i, made: fields }));
     const { ids, ends = Int32Array.of(ids.length) } = made;
     return Array.from(ends, (end, i) => {
       const tokenStart = i === 0 ? 0 : ends[i - 1];
@@ -166,11 +172,11 @@ export class RecordDocuments implements DocumentSource {
     if (rows.kind === 'rejected') return { kind: 'rejected' };
     const fate = this.rows.fate(document);
     if (fate !== ROW_TAKEN) return { kind: 'left-out', fate };
-    const read = this.#read(rows, index);
+    const read = this.#read(rows, slice, index);
     if ('problem' in read) return badRow(read.problem);
     const { transform } = this.#options;
     if (transform === undefined) return { kind: 'rows', rows: [read.row], bytes: 0 };
-    const made = this.#transformed(transform, document, read.row, () => (this.#read(rows, index) as typeof read).row);
+    const made = this.#transformed(transform, document, read.row, () => (this.#read(rows, slice, index) as typeof read).row);
     if ('problem' in made) {
       return { kind: 'problem', problem: made.problem, code: 'TRANSFORM_FAILED', isDefect: made.isDefect ?? false };
     }
@@ -178,8 +184,12 @@ export class RecordDocuments implements DocumentSource {
   }
 
   /** Made anew with each call. */
-  #read(rows: SliceRows, index: number): ReadRow {
-    const { column, invalidUtf8, transform } = this.#options;
+  #read(rows: SliceRows, slice: number, index: number): ReadRow {
+    const { column, invalidUtf8, transform, fields } = this.#options;
+    const problem = fields?.problemOf(slice, index);
+    if (problem !== undefined) return { problem };
+    // rows that nobody wants come as empty texts
+    if (fields !== undefined && rows.kind === 'text') return { row: fields.rowOf(slice, index, transform?.makes.fields) };
     if (rows.kind === 'tokens') {
       if (rows.valid?.[index] === 0) return { problem: rows.problems?.get(index) ?? 'is null, or holds a null' };
       return rowOfIds({}, column, rows.ids.subarray(rows.bounds[index], rows.bounds[index + 1]));
@@ -189,6 +199,7 @@ export class RecordDocuments implements DocumentSource {
     if ('problem' in record) return record;
     if (!record.isValidUtf8 && invalidUtf8 === 'error') return { problem: 'is not valid UTF-8' };
     const row = this.#named(record.row);
+    if (fields !== undefined) return { row: fields.rowOf(slice, index, transform?.makes.fields, row) };
     if (transform?.makes.kind !== 'ids') return { row };
     const ids = row[column];
     return Array.isArray(ids) ? rowOfIds(row, column, ids) : { problem: `has no list of token ids under ${column}` };

@@ -5,12 +5,13 @@
 import type { EncodedRow } from '../chat/chat.js';
 import type { Row } from '../decode/decoder.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
-import type { RowOfValues } from '../transform/transform.js';
+import type { MadeFields, RowOfValues } from '../transform/transform.js';
 import { firstOutOfRange } from './token-range.js';
 
 export type EncodedRecord =
-  /** `ends`: of several documents, as of `DocumentSource`. The caller owns both. */
-  { readonly ids: Int32Array; readonly ends: Int32Array | undefined } | { readonly problem: string; readonly code?: 'TOKEN_OUT_OF_RANGE' };
+  /** `ends`: of several documents, as of `DocumentSource`. `made`: of samples without tokens, the fields of each. The caller owns all. */
+  | { readonly ids: Int32Array; readonly ends: Int32Array | undefined; readonly made?: readonly MadeFields[] }
+  | { readonly problem: string; readonly code?: 'TOKEN_OUT_OF_RANGE' };
 
 /** Of each record. */
 export type EncodeRecords = (records: readonly (readonly RowOfValues[])[]) => EncodedRecord[];
@@ -48,6 +49,10 @@ export function idRecords(column: string, idsEnd: number, rowTokens: number | un
       return joined(parts, keepEmpty);
     });
 }
+
+/** Rows of fields, which have no tokens. */
+export const fieldRecords: EncodeRecords = (records) =>
+  records.map((rows) => ({ ids: new Int32Array(0), ends: undefined, made: rows as readonly MadeFields[] }));
 
 /** Rows whose `column` is text. `appendId`: follows each document. */
 export function textRecords(column: string, encoder: DocumentEncoder, appendId: number | undefined, keepEmpty = false): EncodeRecords {

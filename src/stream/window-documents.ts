@@ -7,6 +7,7 @@ import type { Rows } from '../decode/decoder.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
 import { ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
+import type { MadeFields } from '../transform/transform.js';
 import type { WindowPayload } from './messages.js';
 import { firstOutOfRange } from './token-range.js';
 import { WindowRows, type RowFacts } from './window-rows.js';
@@ -26,8 +27,10 @@ export interface DocumentOptions extends RowFacts {
 
 type TokenRows = Extract<Rows, { kind: 'tokens' }>;
 
-/** Of a sample. */
-export type DeliveredTokens = Pick<Sample, 'tokens' | 'tokenStart'>;
+/** Of a sample: its tokens, and where a transform made its fields anew, these. */
+export interface DeliveredTokens extends Pick<Sample, 'tokens' | 'tokenStart'> {
+  readonly made?: MadeFields;
+}
 
 const NO_TOKENS = new Int32Array(0);
 /** Texts that are tokenized at once have about the same size: with a little more, room for one portion is room for most. */

@@ -11,6 +11,7 @@ import { needsIds, type RowSelection } from '../select/selection.js';
 import type { ByteBudget, WindowsAhead } from './byte-budget.js';
 import type { ByteRange, Store } from '../store/store.js';
 import { withNeed } from '../store/with-need.js';
+import type { MadeField } from '../transform/transform.js';
 import { isDamage } from './damage.js';
 import type { DamagedSlice, WindowPayload, WindowSlice } from './messages.js';
 import type { PipelineStats } from './stats.js';
@@ -33,6 +34,8 @@ export interface WindowLoaderOptions {
   readonly decoder: Decoder;
   readonly budget: ByteBudget;
   readonly stats: PipelineStats;
+  /** Of samples without tokens: those that the source's transform sees and makes. */
+  readonly madeFields?: readonly MadeField[] | undefined;
   /** Of text whose tokens are kept. */
   readonly tokens: TokenLookup | undefined;
   /** What is read of a group, and read again with another; `undefined`: nobody plans with it. */
@@ -71,7 +74,7 @@ export class WindowLoader {
     damaged: readonly DamagedSlice[],
     signal: AbortSignal,
   ): Promise<WindowPayload> {
-    const { source, sourceIndex, budget, stats, needOf } = this.#options;
+    const { source, sourceIndex, budget, stats, needOf, madeFields: fields } = this.#options;
     const { plan, kind, selection } = source;
     if (place.group !== this.#readersGroup) {
       this.#readers.clear();
@@ -87,7 +90,8 @@ export class WindowLoader {
       const slices = await Promise.all(window.slices.map((slice, index) => this.#loadSlice(slice, rangesOf(index), signal)));
       stats.storeMs += performance.now() - started;
       stats.windows++;
-      return { sourceIndex, kind, slices, epoch: Math.floor(place.group / plan.groupsPerEpoch), orderKey: window.orderKey, selection };
+      const epoch = Math.floor(place.group / plan.groupsPerEpoch);
+      return { sourceIndex, kind, slices, epoch, orderKey: window.orderKey, selection, ...(fields && { fields }) };
     });
   }
 

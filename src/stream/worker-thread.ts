@@ -19,9 +19,10 @@ import { WindowDamaged } from './damage.js';
 import { decodeWindow, type DecodedWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WindowSlice, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import { RecordDocuments, type SourceTransform } from './record-documents.js';
-import { chatRecords, idRecords, textRecords, type EncodeRecords } from './record-encoders.js';
+import { chatRecords, fieldRecords, idRecords, textRecords, type EncodeRecords } from './record-encoders.js';
 import type { OnTokenEntry } from './token-entry.js';
 import { WindowDocuments, type DocumentOptions } from './window-documents.js';
+import { SampleFields } from './sample-fields.js';
 import { WindowSamples } from './window-samples.js';
 
 type Documents = WindowDocuments | CachedDocuments | WindowSamples | RecordDocuments;
@@ -126,18 +127,21 @@ function openDocuments(window: OpenWindow, tools: Tools): Documents {
   const { sourceIndex } = payload;
   const isMade = tools.chats[sourceIndex] !== undefined || tools.transforms[sourceIndex] !== undefined;
   if (isOfSamples(settings)) {
-    const documents = isMade ? recordDocuments(payload, options, tools) : new WindowDocuments(payload, options);
-    return new WindowSamples(payload, documents, options, settings.optionalFields[sourceIndex]);
+    const fields = new SampleFields(payload, options, settings.optionalFields[sourceIndex]);
+    const documents = isMade ? recordDocuments(payload, options, tools, fields) : new WindowDocuments(payload, options);
+    return new WindowSamples(documents, fields);
   }
   if (isMade) return recordDocuments(payload, options, tools);
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
   return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
 }
 
-function recordDocuments(payload: WindowPayload, options: DocumentOptions, tools: Tools): RecordDocuments {
+/** `fields`: of samples. */
+function recordDocuments(payload: WindowPayload, options: DocumentOptions, tools: Tools, fields?: SampleFields): RecordDocuments {
   const transform = sourceTransform(payload, tools);
+  const seen = transform?.makes.kind === 'fields' ? fields : undefined;
   const column = tools.settings.chats[payload.sourceIndex]?.column ?? transform?.makes.column ?? '';
-  return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, options, tools), column, transform });
+  return new RecordDocuments(payload, { ...options, encode: recordEncoder(payload, options, tools), column, transform, fields: seen });
 }
 
 function recordEncoder(
@@ -148,6 +152,7 @@ function recordEncoder(
   const chat = chats[sourceIndex];
   if (chat !== undefined) return chat;
   const makes = transforms[sourceIndex]?.makes;
+  if (makes?.kind === 'fields') return fieldRecords;
   if (makes?.kind === 'ids') return idRecords(makes.column, idsEnd, rowTokens, isOfSamples(settings));
   if (makes === undefined || encoder === undefined) throw new Error('a window of records, of which nothing says what becomes of them');
   return textRecords(makes.column, encoder, settings.tokenizer?.appendId, isOfSamples(settings));
@@ -158,10 +163,10 @@ function isOfSamples({ packing }: WorkerSettings): boolean {
 }
 
 /** Validation does not depend on the seed of training. */
-function sourceTransform({ sourceIndex, selection }: WindowPayload, { settings, transforms }: Tools): SourceTransform | undefined {
+function sourceTransform({ sourceIndex, selection, fields }: WindowPayload, { settings, transforms }: Tools): SourceTransform | undefined {
   const transform = transforms[sourceIndex];
   const seed = (selection?.split === 'validation' ? selection.heldOut?.seed : undefined) ?? settings.seed;
-  return transform && { ...transform, seed, rowMsMax: LIMITS.transformMsMax };
+  return transform && { ...transform, makes: { ...transform.makes, fields }, seed, rowMsMax: LIMITS.transformMsMax };
 }
 
 function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResult {
@@ -174,7 +179,8 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   const { length, padId, chats } = settings;
   const { sourceIndex, kind } = window.payload;
   const masked = chats[sourceIndex]?.loss === 'assistant';
-  const writer = new SequenceWriter({ length, padId, sequencesMax, provenance: documents.rows, hasIds: kind !== 'none', masked });
+  const hasIds = kind !== 'none' && tools.transforms[sourceIndex]?.makes.kind !== 'fields';
+  const writer = new SequenceWriter({ length, padId, sequencesMax, provenance: documents.rows, hasIds, masked });
   window.position = window.packer.pack(documents, window.position, writer);
   const chunk = writer.toChunk();
   const packed = performance.now();

@@ -7,6 +7,8 @@
  */
 import { LIMITS } from '../config/limits.js';
 import type { JsonValue } from '../core/canonical-json.js';
+import { bytesOfValue, isListOfValues, isWellFormed, type FieldValue } from '../core/field-values.js';
+import { describeField, type FieldType } from '../core/fields.js';
 import type { RowContext } from './context.js';
 import { describeThrown } from './thrown.js';
 
@@ -24,16 +26,32 @@ export interface TransformSettings {
 /** What the function's rows are made into. */
 export interface MadeColumn {
   readonly column: string;
-  /** `text`, `ids`: text, or token ids; all else of the rows is of no use. `messages`: whatever a template of chats reads. */
-  readonly kind: 'text' | 'ids' | 'messages';
-  /** By their names in a row: columns that are null where the function's rows have none. */
+  /**
+   * `text`, `ids`: text, or token ids; all else of the rows is of no use. `messages`: whatever a template of chats reads. `fields`: what samples carry, and
+   * no one column.
+   */
+  readonly kind: 'text' | 'ids' | 'messages' | 'fields';
+  /** By their names in a row: columns that are null where the function's rows have none; beside fields the row has them, and they are of no use in an answer. */
   readonly columns: readonly string[];
   /** `replace`: half a surrogate pair becomes U+FFFD; `error`: its row is a bad one, as text that is no valid UTF-8. */
   readonly invalidUtf8: 'error' | 'replace';
+  /** Of `fields`: which; known when the shards are. */
+  readonly fields?: readonly MadeField[] | undefined;
 }
 
-/** A row as JSON has it, but that a column of token ids is an array of its own. */
-export type RowOfValues = Readonly<Record<string, JsonValue | Int32Array>>;
+/** A row as JSON has it, but that a column of token ids is an array of its own, and a field what the type of the field is. */
+export type RowOfValues = Readonly<Record<string, JsonValue | Int32Array | FieldValue>>;
+
+/** A field that a transform sees, and may make anew. */
+export interface MadeField {
+  readonly name: string;
+  readonly type: FieldType;
+  /** Samples may be without it: it is null then. */
+  readonly isOptional: boolean;
+}
+
+/** What a transform says of fields, by name: their bytes, null for those that a sample is without. The others are as the row has them. */
+export type MadeFields = Readonly<Record<string, Uint8Array | null>>;
 
 /** What a module exports: see docs/transforms.md. */
 export type TransformFunction = (row: RowOfValues, context: RowContext) => unknown;
@@ -71,6 +89,7 @@ const BYTES_MAX: Readonly<Record<MadeColumn['kind'], number>> = {
   text: LIMITS.documentBytesMax,
   messages: LIMITS.documentBytesMax,
   ids: ID_BYTES_MAX,
+  fields: LIMITS.transformFieldBytesMax,
 };
 
 function rowsOf(answers: readonly unknown[], makes: MadeColumn): Made {
@@ -102,6 +121,8 @@ function madeRow(answer: object, makes: MadeColumn): Made {
       return rowOfIds(answer, makes);
     case 'messages':
       return rowOfMessages(answer, makes);
+    case 'fields':
+      return rowOfFields(answer, makes);
   }
 }
 
@@ -124,10 +145,6 @@ function rowOfIds(answer: object, { column }: MadeColumn): Made {
   return { rows: [{ [column]: ids.ids }], bytes };
 }
 
-function isListOfValues(value: unknown): value is ArrayLike<unknown> {
-  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
-}
-
 /** A copy of integers that 32 bits hold, or the place of the first value that is none. */
 export function int32sOf(values: ArrayLike<unknown>): { readonly ids: Int32Array } | { readonly wrong: number } {
   if (values instanceof Int32Array) return { ids: values.slice() };
@@ -141,16 +158,32 @@ export function int32sOf(values: ArrayLike<unknown>): { readonly ids: Int32Array
   return { ids };
 }
 
+/**
+ * The bytes of the fields that the answer has, null for those that it says the sample is without; the others stay as the row has them. A name that is neither
+ * a field nor a column would be forgotten without a word, and is as often a mistake.
+ */
+function rowOfFields(answer: object, { columns, fields = [] }: MadeColumn): Made {
+  const values = answer as Readonly<Record<string, unknown>>;
+  const stranger = Object.keys(values).find((name) => !columns.includes(name) && !fields.some((field) => field.name === name));
+  if (stranger !== undefined) return { problem: `a row that has ${stranger}, which is neither a field nor a column` };
+  const made: Record<string, Uint8Array | null> = {};
+  let bytes = 0;
+  for (const { name, type, isOptional } of fields) {
+    if (!Object.hasOwn(values, name)) continue;
+    const value = values[name];
+    const own = value === null && isOptional ? null : bytesOfValue(type, value);
+    if (own === undefined) return { problem: `a row whose ${name} is ${kindOf(value)}, and the field is ${describeField(type)}` };
+    made[name] = own;
+    bytes += own?.byteLength ?? 0;
+  }
+  return { rows: [made], bytes };
+}
+
 /** As JSON has it, so that nothing of the function's own objects comes to the template. */
 function rowOfMessages(answer: object, { columns, invalidUtf8 }: MadeColumn): Made {
   const json = JSON.stringify({ ...Object.fromEntries(columns.map((name) => [name, null])), ...answer });
   if (invalidUtf8 === 'error' && LONE_SURROGATE_IN_JSON.test(json)) return { problem: 'a row with half a surrogate pair' };
   return { rows: [JSON.parse(json) as Readonly<Record<string, JsonValue>>], bytes: Buffer.byteLength(json) };
-}
-
-/** Many times as fast as a regular expression; the types of ES2024 would bring what Node 20 does not have. */
-function isWellFormed(text: string): boolean {
-  return (text as string & { readonly isWellFormed: () => boolean }).isWellFormed();
 }
 
 /** `JSON.stringify` escapes no other: behind an even number of backslashes, which stand for themselves. */

@@ -13,6 +13,7 @@ import { memoryStore } from '../../src/store/memory.js';
 import { runCommand } from '../support/commands.js';
 import { MINIO_BINARY, startMinio } from '../support/minio.js';
 import { runCli } from '../support/sidecar.js';
+import { tarOf } from '../support/tar.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
 
 const PYTHON = process.env.HEADRACE_PYTHON;
@@ -128,6 +129,57 @@ describe('headrace inspect', () => {
     expect(out).toContain('columns as in the first rows of each shard: 3 rows');
     expect(out).toMatch(/text +string .* · 33 % null/);
     expect(out).toMatch(/b\.jsonl \(line 2\) is not a JSON object/);
+  });
+
+  it('shows the members of tars, how many samples have them, and what the texts among them are', async () => {
+    const samples = Array.from({ length: 8 }, (_, i) => [
+      { name: `${i}.jpg`, body: 'i'.repeat(1000 + i) },
+      ...(i % 4 === 0 ? [] : [{ name: `${i}.Txt`, body: `caption ${i}` }]),
+      { name: `${i}.cls`, body: `${i}` },
+      { name: `${i}.emb.npy`, body: 'not looked at' },
+      { name: `${i}.json`, body: JSON.stringify({ w: String(i) }) },
+    ]);
+    await mkdir(workspace.path('tars'));
+    await writeFile(workspace.path('tars', '0.tar'), tarOf(samples.flat()));
+    await writeFile(workspace.path('tars', '1.tar.gz'), gzipSync(tarOf(samples.slice(0, 4).flat())));
+    const found = await inspected([workspace.path('tars/'), '--rows', '2']);
+    expect(found).toMatchObject({ format: 'webdataset', shards: 2, looked: 2, rows: 12, units: { count: 2 }, differences: [] });
+    expect(
+      found.columns.map(({ name, type, use, codecs, storedBytes, seen }) => [name, type, use, codecs, storedBytes, seen?.missing]),
+    ).toEqual([
+      ['jpg', 'bytes', undefined, ['gzip'], 12_000 + 28 + 6, 0],
+      ['cls', 'int64', undefined, ['gzip'], 12, 0],
+      ['emb.npy', 'array', undefined, ['gzip'], 12 * 13, 0],
+      ['json', 'text', 'text', ['gzip'], 12 * 9, 0],
+      ['txt', 'text', 'text', ['gzip'], 9 * 9, 3],
+    ]);
+    expect(found.firstRows.columns).toEqual([
+      { name: 'json', rows: ['{"w":"0"}', '{"w":"1"}'] },
+      { name: 'txt', rows: [null, 'caption 1'] },
+    ]);
+    const asked = await inspected([workspace.path('tars', '0.tar'), '--rows', '2', '--text', 'json.w;txt']);
+    expect(asked.firstRows.columns).toEqual([{ name: 'json.w;txt', rows: ['0', '1'] }]);
+    expect(await failure(workspace.path('tars/'), '--text', 'caption')).toContain('COLUMN_MISSING');
+  });
+
+  it('shows the ids of files that hold nothing else', async () => {
+    const header = Buffer.from(
+      "\x93NUMPY\x01\x00v\x00{'descr': '<u2', 'fortran_order': False, 'shape': (3, 4), }".padEnd(127) + '\n',
+      'latin1',
+    );
+    const ids = Uint16Array.from({ length: 12 }, (_, i) => 1000 + i);
+    await writeFile(workspace.path('ids.npy'), Buffer.concat([header, Buffer.from(ids.buffer)]));
+    const found = await inspected([workspace.path('ids.npy'), '--rows', '2']);
+    expect(found).toMatchObject({ format: 'npy', rows: 3, columns: [{ name: 'tokens', type: 'tokens', use: 'tokens' }] });
+    expect(found.firstRows.columns).toEqual([
+      {
+        name: 'tokens',
+        rows: [
+          [1000, 1001, 1002, 1003],
+          [1004, 1005, 1006, 1007],
+        ],
+      },
+    ]);
   });
 
   it('takes one object, a glob, and a format that no name says', async () => {

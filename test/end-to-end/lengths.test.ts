@@ -156,6 +156,19 @@ describe('a run whose lengths are known', { timeout: 300_000 }, () => {
       last: 'pad',
     });
     expectEqual(await streamsOf(await withLengths('samples', input), 2, 2), await streamsOf(input, 1, 2));
+
+    const fields = workspace.path('fields.js');
+    await writeFile(
+      fields,
+      'export default ({ text }, { row }) => row % 5 === 0 ? null : Array.from({ length: row % 4 }, (_, i) => ({ text: text.slice(i) }));',
+    );
+    const alone = smallConfig(workspace, {
+      ...input,
+      sources: { prose: { uri: workspace.path('data/'), transform: fields, fields: { text: 'text' } } },
+      tokenizer: undefined,
+      sequence: 'none',
+    });
+    expectEqual(await streamsOf(await withLengths('fields', alone), 2, 2), await streamsOf(alone, 1, 2));
   });
 
   it('is the same validation, of which each machine reads its part', async () => {

@@ -243,7 +243,6 @@ describe('samples', () => {
   it.each<[Partial<ConfigInput>, string, RegExp]>([
     [{ sequence: { length: 8 } }, 'CONFIG_INVALID', /fields are of samples/],
     [{ sources: { a: { uri: 'x/', text: 'txt', fields: { i: 'jpg' } } } }, 'CONFIG_INVALID', /has text, and sequence is none/],
-    [{ sources: { a: { uri: 'x/', transform: './t.js', fields: { i: 'jpg' } } } }, 'CONFIG_INVALID', /has transform, and sequence is none/],
     [{ sources: { a: { uri: 'x/' } } }, 'CONFIG_INVALID', /neither fields nor text/],
     [{ sources: { a: { uri: 'x/', fields: { i: 'jpg' }, maxTokens: 5 } } }, 'CONFIG_INVALID', /counts tokens/],
     [

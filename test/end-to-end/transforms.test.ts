@@ -330,8 +330,8 @@ describe('a transform', () => {
 
   it('that the documentation shows does what it says', async () => {
     const page = await readFile(new URL('../../docs/transforms.md', import.meta.url), 'utf8');
-    // that of token ids: id-transforms.test.ts
-    const blocks = [...page.matchAll(/^```js\n(.*?)^```/gms)].map(([, code]) => code).filter((code) => !code.includes('input_ids'));
+    // those of token ids and of fields: id-transforms.test.ts, field-transforms.test.ts
+    const blocks = [...page.matchAll(/^```js\n(.*?)^```/gms)].map(([, code]) => code).filter((code) => !/input_ids|emb/.test(code));
     expect(blocks.length).toBeGreaterThanOrEqual(3);
     for (const [i, code] of blocks.entries()) {
       const batches = await collect(config({}, await module(`example-${i}.js`, code)));

@@ -21,6 +21,7 @@ import { MixtureTimeline } from '../../src/stream/mixture-timeline.js';
 import { StreamHub, type RankStream } from '../../src/stream/rank-stream.js';
 import { SourceLane, type SourcePosition } from '../../src/stream/source-lane.js';
 import { WindowDocuments } from '../../src/stream/window-documents.js';
+import { SampleFields } from '../../src/stream/sample-fields.js';
 import { WindowSamples } from '../../src/stream/window-samples.js';
 import { tableOf } from '../support/shards.js';
 import type { ReferencePlan, ReferenceSource } from './reference.js';
@@ -237,7 +238,7 @@ class Window {
         },
       };
       const documents = new WindowDocuments(payload, options);
-      return config.sequence.packing.kind === 'samples' ? new WindowSamples(payload, documents, options, []) : documents;
+      return config.sequence.packing.kind === 'samples' ? new WindowSamples(documents, new SampleFields(payload, options, [])) : documents;
     };
   }
 

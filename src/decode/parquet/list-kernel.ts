@@ -6,11 +6,11 @@
  */
 import { LIMITS } from '../../config/limits.js';
 import { ensureMemory, kernelRuns, loadKernel, type KernelMemory } from '../../core/kernel.js';
-import { rawInt32, releaseBuffer } from '../../core/raw-memory.js';
 import type { Rows } from '../decoder.js';
 import type { EncodedParquetSlice } from './encoded-slice.js';
 import { inflateOf } from './inflate.js';
 import { pagesOf, type Page, type PageHeader } from './pages.js';
+import { releaseRowMemory, rowMemory } from './row-memory.js';
 
 interface ListKernel {
   readonly memory: KernelMemory;
@@ -192,7 +192,8 @@ function rowsOf({ skipRows, rows: count, pageRows }: EncodedParquetSlice, kernel
   const all = new Int32Array(buffer, layout.bounds, pageRows + 1);
   all[pageRows] = kernel.idsWritten();
   const bounds = all.slice(skipRows, skipRows + count + 1);
-  const ids = takeArray(bounds[count] - bounds[0]);
+  const length = bounds[count] - bounds[0];
+  const ids = new Int32Array(rowMemory(length * Int32Array.BYTES_PER_ELEMENT), 0, length);
   ids.set(new Int32Array(buffer, layout.ids + 4 * bounds[0], ids.length));
   const first = bounds[0];
   for (let i = 0; i < bounds.length; i++) bounds[i] -= first;
@@ -205,25 +206,6 @@ function rowsOf({ skipRows, rows: count, pageRows }: EncodedParquetSlice, kernel
     ids,
     valid,
     idsBelow: largest < 2 ** 31 ? largest + 1 : undefined,
-    release: () => keepArray(ids),
+    release: () => releaseRowMemory(ids.buffer),
   };
-}
-
-/**
- * Memory of released rows. A window's ids are megabytes, and fresh ones come from the system page by page: to use them again is half the time of a copy.
- * Eight are as many as lanes, by default, that end their windows together.
- */
-const kept: ArrayBuffer[] = [];
-const KEPT_MAX = 8;
-
-function takeArray(length: number): Int32Array<ArrayBuffer> {
-  const index = kept.findIndex(({ byteLength }) => byteLength >= 4 * length && byteLength <= 8 * length + 4096);
-  const [buffer] = index < 0 ? [rawInt32(length).buffer] : kept.splice(index, 1);
-  return new Int32Array(buffer, 0, length);
-}
-
-function keepArray({ buffer }: Int32Array<ArrayBuffer>): void {
-  if (kept.includes(buffer)) return;
-  if (kept.length < KEPT_MAX) kept.push(buffer);
-  else releaseBuffer(buffer);
 }

@@ -5,12 +5,12 @@
  */
 import { crc32 } from 'node:zlib';
 import { LIMITS } from '../../config/limits.js';
-import { rawBytes, releaseBuffer } from '../../core/raw-memory.js';
 import type { Rows } from '../decoder.js';
 import type { EncodedChunk } from './encoded-slice.js';
 import { inflateOf, type Inflate } from './inflate.js';
 import { readRuns } from './levels.js';
 import { pagesOf, type Page } from './pages.js';
+import { releaseRowMemory, rowMemory } from './row-memory.js';
 
 type TextRows = Extract<Rows, { readonly kind: 'text' }>;
 
@@ -309,16 +309,16 @@ class TextWriter {
     if (wanted <= this.#bytes.length) return;
     const ofAll = rows >= this.#count ? wanted : Math.min(ROOM_BYTES_MAX, Math.ceil((wanted / rows) * this.#count * ROOM_FACTOR));
     const room = Math.max(wanted, this.#length === 0 ? ofAll : 2 * this.#bytes.length);
-    const grown = rawBytes(room);
+    const grown = new Uint8Array(rowMemory(room));
     grown.set(this.#bytes.subarray(0, this.#length));
-    releaseBuffer(this.#bytes.buffer);
+    releaseRowMemory(this.#bytes.buffer);
     this.#bytes = grown;
   }
 
   rows(): TextRows {
     const bytes = this.#bytes;
     const own = { count: this.#count, bounds: this.#bounds, bytes: bytes.subarray(0, this.#length), valid: this.#valid };
-    const release = (): void => releaseBuffer(bytes.buffer);
+    const release = (): void => releaseRowMemory(bytes.buffer);
     return { kind: 'text', ...own, ...(this.#problems.size > 0 && { problems: this.#problems }), release };
   }
 }

@@ -11,6 +11,7 @@ import { hasBeside } from '../beside.js';
 import type { BlockReader, Decoder, FetchedRows, ReadEstimate, Scan, ShardIndex, Wanted } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
 import type { EncodedTarSlice, TarRun } from './encoded-slice.js';
+import { describeTar } from './describe.js';
 import { readTarIndex } from './index-shard.js';
 import { tarInvalid } from './tar-entry.js';
 import { tarShardLayout, tarStretches, tarUnitLayout, type TarShardLayout, type TarStretch, type TarUnitLayout } from './layout.js';
@@ -24,6 +25,7 @@ export function createWebDatasetDecoder(scan: Scan): Decoder {
       const read = (): Promise<ShardIndex> => readTarIndex(store, object, request, filter, scan, signal);
       return codecOfPath(object.path) === 'plain' ? read() : inTurn(read);
     },
+    describe: (store, object, signal) => describeTar(store, object, scan, signal),
     openBlock: open,
     reopenBlock: (store, path, shard, block, ranges) => open(withFreshReads(store, ranges), path, shard, block),
     estimateBlock,

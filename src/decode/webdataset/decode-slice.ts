@@ -69,7 +69,7 @@ function openSlice(slice: EncodedTarSlice): OpenSlice {
 
 function decodeSamples(slice: EncodedTarSlice): OpenSlice {
   const { column, kind, id, columns = [], fields = [], filter = [] } = slice.choice;
-  const named = [...(kind === 'none' ? [] : [column]), ...(id === undefined ? [] : [id]), ...columns];
+  const named = [...(kind === 'none' || column === '' ? [] : [column]), ...(id === undefined ? [] : [id]), ...columns];
   const all = [...named, ...fields.map((field) => field.column), ...filter.map((own) => own.column)];
   const members = new Set(all.flatMap((name) => membersOf(memberChoices(name, 'text'))));
   members.delete(KEY_MEMBER);

@@ -4,6 +4,7 @@ import { LIMITS } from '../../config/limits.js';
 import { canonicalJson, type JsonValue } from '../../core/canonical-json.js';
 import { HeadraceError } from '../../core/errors.js';
 import { nearestNames } from '../../core/nearest-name.js';
+import type { Unit } from '../../core/shard.js';
 import type { ObjectInfo, Store } from '../../store/store.js';
 import { columnsOf, type Filter } from '../../core/filter/filter.js';
 import type { ColumnRequest, Scan, ShardIndex } from '../decoder.js';
@@ -11,7 +12,7 @@ import { comparedColumns } from '../value-columns.js';
 import { readEnergonIndex } from './energon-index.js';
 import { openArchive, type Archive } from '../compressed/archive.js';
 import { KEY_MEMBER, requiredMembers, typeOfField, wantedMembers } from './member-choice.js';
-import { IS_WANTED, STARTS_SAMPLE, TAR_START } from './scan-headers.js';
+import { IS_MEMBER, IS_WANTED, STARTS_SAMPLE, TAR_START } from './scan-headers.js';
 import { tarInvalid } from './tar-entry.js';
 import { UnitCutter } from './unit-cutter.js';
 import { mayStartInPart, unitsInParts } from './units-in-parts.js';
@@ -71,19 +72,50 @@ function shardLayoutOf({ column, kind, id, columns, fields }: ColumnRequest, fil
   };
 }
 
+/** What there is of a tar: samples, and of each member how many have it and what it takes. */
+export interface TarContents {
+  readonly rows: number;
+  /** All members together. */
+  readonly units: readonly Unit[];
+  /** By name, as they are met. */
+  readonly members: ReadonlyMap<string, { readonly samples: number; readonly bytes: number }>;
+}
+
+/** The same pass for all members, as nobody has asked for any. Errors: as of `readTarIndex`, but for columns. */
+export async function readTarContents(store: Store, object: ObjectInfo, scan: Scan, signal: AbortSignal): Promise<TarContents> {
+  const archive = openArchive(store, object, signal);
+  const { parts } = archive;
+  const cutter = new UnitCutter(parts && ((byte) => mayStartInPart(parts, byte)));
+  const members = new Map<string, { samples: number; bytes: number }>();
+  const onMember = (name: string, size: number): void => {
+    const own = members.get(name) ?? { samples: 0, bytes: 0 };
+    members.set(name, { samples: own.samples + 1, bytes: own.bytes + size });
+  };
+  try {
+    const pass: Pass = { archive, uri: store.uri + object.path, request: { column: '', kind: 'none' }, wanted: 'all', scan, onMember };
+    await passOver(pass, cutter, () => undefined, signal);
+  } finally {
+    await archive.close();
+  }
+  const cut = cutter.finish();
+  return { rows: cutter.rows, units: parts === undefined ? cut : unitsInParts(cut, parts, archive.size ?? 0), members };
+}
+
 interface Pass {
   readonly archive: Archive;
   readonly uri: string;
   readonly request: ColumnRequest;
-  readonly wanted: readonly string[];
+  readonly wanted: readonly string[] | 'all';
   readonly scan: Scan;
+  /** Of all that are wanted, where all are. */
+  readonly onMember?: (name: string, size: number) => void;
 }
 
 /** Of an archive that has not come to its end: more than any has. */
 const UNKNOWN_SIZE = Number.MAX_SAFE_INTEGER;
 
 async function passOver(
-  { archive, uri, request, wanted, scan }: Pass,
+  { archive, uri, request, wanted, scan, onMember }: Pass,
   cutter: UnitCutter,
   onSummary: (summary: Uint8Array) => void,
   signal: AbortSignal,
@@ -106,8 +138,10 @@ async function passOver(
       { bytes: bytes.subarray(at - readByte), startByte: at, uri, isContent, size, wanted, state },
       signal,
     );
+    let named = 0;
     for (let i = 0; i < part.flags.length; i++) {
       cutter.add(part.startBytes[i], part.bodyBytes[i], part.sizes[i], part.flags[i]);
+      if (onMember !== undefined && (part.flags[i] & IS_MEMBER) !== 0) onMember(part.names[named++], part.sizes[i]);
     }
     lastEntry = part.startBytes.at(-1) ?? lastEntry;
     onSummary(part.summary);

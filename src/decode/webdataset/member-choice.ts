@@ -81,6 +81,13 @@ export function typeOfField(request: FieldRequest): FieldType {
   return declaredType({ ...request, type: request.type ?? natural });
 }
 
+/** What a member is without being told more, by its name. */
+export function typeOfMember(member: string): 'text' | 'bytes' | 'int64' | 'array' {
+  return isNpy({ member, field: undefined, form: 'bytes' })
+    ? 'array'
+    : (naturalType({ member, field: undefined, form: 'bytes' }) as 'text' | 'bytes' | 'int64');
+}
+
 /** Arrays are what models take: as float32, whatever float they are stored as. */
 function naturalType({ member, field, form }: MemberChoice): 'text' | 'bytes' | 'int64' | 'float32' {
   if (member === KEY_MEMBER || field !== undefined) return 'text';
@@ -101,7 +108,8 @@ function endingOf(member: string): string {
 export function requiredMembers({ column, kind, fields = [] }: ColumnRequest): { readonly column: string; readonly members: string[] }[] {
   const use = kind === 'records' ? 'value' : kind;
   return [
-    ...(use === 'none' ? [] : [{ column, choices: memberChoices(column, use) }]),
+    // of records there may be none that each sample must have
+    ...(use === 'none' || column === '' ? [] : [{ column, choices: memberChoices(column, use) }]),
     ...fields
       .filter(({ isOptional }) => isOptional !== true)
       .map((field) => ({ column: field.column, choices: fieldMembers(field.column) })),

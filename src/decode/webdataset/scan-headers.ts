@@ -25,7 +25,8 @@ export interface TarScanRequest {
   readonly isContent: boolean;
   /** Of the archive; as long as nobody knows it, more than it can have. */
   readonly size: number;
-  readonly wanted: readonly string[];
+  /** `all`: every member is, and is named. */
+  readonly wanted: readonly string[] | 'all';
   readonly state: TarScanState;
 }
 
@@ -43,6 +44,8 @@ export interface TarScan {
   readonly sizes: Float64Array;
   /** By entry: the sum of the flags. */
   readonly flags: Uint8Array;
+  /** By entry that is a member, its name; empty where single members are wanted. */
+  readonly names: readonly string[];
   /** A line an entry, for the shard's identity. */
   readonly summary: Uint8Array;
   /** Where the next entry starts: behind these bytes, where a body goes on; or before their end, where headers do. */
@@ -61,7 +64,8 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
   const [startBytes, bodyBytes, sizes, flags]: number[][] = [[], [], [], []];
   const seen = new Set(state.seen);
   const found = new Set(state.found);
-  const isWanted = new Set(wanted);
+  const names: string[] = [];
+  const isWanted = new Set(wanted === 'all' ? [] : wanted);
   let { key, ended } = state;
   let summary = '';
   let at = 0;
@@ -70,6 +74,7 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
     bodyBytes: Float64Array.from(bodyBytes),
     sizes: Float64Array.from(sizes),
     flags: Uint8Array.from(flags),
+    names,
     summary: Buffer.from(summary),
     nextByte,
     state: { key, ended, seen: [...seen], found: [...found] },
@@ -94,7 +99,10 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
     if (named !== undefined) {
       if (seen.size < SEEN_MAX) seen.add(named.member);
       flag = IS_MEMBER + (named.key === key ? 0 : STARTS_SAMPLE);
-      if (isWanted.has(named.member)) {
+      if (wanted === 'all') {
+        flag += IS_WANTED;
+        names.push(named.member);
+      } else if (isWanted.has(named.member)) {
         flag += IS_WANTED;
         found.add(named.member);
       }
