@@ -93,7 +93,7 @@ describe('kills', () => {
   });
 
   it.each<History>([
-    { machines: 1, worlds: [1, 2, 4, 8], kills: 50 },
+    { machines: 1, worlds: [1, 2, 4, 8], kills: 65 },
     { machines: 2, worlds: [2, 8, 4, 1], kills: 60 },
     { machines: 4, worlds: [4, 8, 2], kills: 65 },
     { machines: 2, worlds: [2, 4], kills: 15, finite: true },

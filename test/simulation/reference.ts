@@ -1,10 +1,8 @@
 /**
- * The whole plan once more, in the plainest way: what docs/concepts.md and docs/packing.md say, with arrays where the product has arithmetic and cursors.
- * It shares no code with the product. Slow, and meant to be read beside those pages.
+ * The whole plan once more, in the plainest way: what docs/concepts.md and docs/packing.md say, with lists where the product has arithmetic and cursors.
+ * It shares no code with the product, nor with anything else. Slow, and meant to be read beside those pages.
  */
-import { choose, sharesOf, UNITS, weightsOf, type Change } from './reference-mixture.js';
-import { permutation, range, sum } from './reference-order.js';
-import { pack, type Document, type Packing, type Segment } from './reference-packing.js';
+import { createHash } from 'node:crypto';
 
 export interface ReferenceSource {
   readonly name: string;
@@ -15,123 +13,208 @@ export interface ReferenceSource {
   /** By shard and row group: its decoded bytes, and the tokens of each row. */
   readonly shards: readonly (readonly { readonly bytes: number; readonly rows: readonly number[] }[])[];
 }
-export interface ReferencePlan {
-  readonly seed: number;
-  readonly lanes: number;
-  readonly batch: number;
-  readonly length: number;
+/** `shuffleBlocks: 0`: file order. `changes`: of weights, scheduled and live. `sources`: in order of name. */
+export interface ReferencePlan extends Readonly<Record<'seed' | 'lanes' | 'batch' | 'length' | 'shuffleBlocks' | 'windowBytes', number>> {
   readonly last: 'drop' | 'pad';
-  readonly packing: Packing;
-  /** 0 blocks: file order. */
-  readonly shuffleBlocks: number;
-  readonly windowBytes: number;
-  /** Scheduled and live. */
-  readonly changes: readonly Change[];
-  /** In order of name. */
+  readonly packing: 'concat' | 'split' | 'truncate' | 'none' | 'samples' | { readonly groupTokens: number };
+  readonly changes: readonly { readonly at: number; readonly ramp: number; readonly weights: Readonly<Record<string, number>> }[];
   readonly sources: readonly ReferenceSource[];
 }
+/** As in a batch: source, shard, row, first token, tokens, flags (1: the document's first token is in it, 2: its last). */
+export type Segment = readonly number[];
+type Document = readonly [shard: number, row: number, tokens: number];
+type Source = ReferenceSource & { next: () => { sequence: Segment[]; isLast: boolean } | undefined } & Record<'delivered' | 'credit', number> & { usedUp: boolean }; // prettier-ignore
 
-const spread = (part: number, parts: number, whole: number): number => Math.floor((part * whole) / parts);
+const UNITS = 2 ** 24; // weights, and tokens due less tokens delivered, are in 2⁻²⁴
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+/** Cut into parts of nearly one size. */
+const cut = <T>(all: readonly T[], parts: number): T[][] =>
+  range(parts).map((i) => all.slice(Math.floor((i * all.length) / parts), Math.floor(((i + 1) * all.length) / parts)));
+
+/** In the order that a key gives: eight Feistel rounds, walked until the value is in range. */
+function permuted<T>(key: readonly (string | number)[], all: readonly T[]): T[] {
+  const words = createHash('sha256').update(JSON.stringify(key)).digest();
+  const bits = Math.max(1, Math.ceil(Math.log2(all.length)));
+  const [low, high] = [2 ** (bits >> 1), 2 ** (bits - (bits >> 1))];
+  const mix = (word: number): number => {
+    const a = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
+    const b = Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
+    return (b ^ (b >>> 16)) >>> 0;
+  };
+  const encrypt = (value: number): number => {
+    let [left, right] = [Math.floor(value / low), value % low];
+    for (const round of range(8)) {
+      if (round % 2 === 0) left ^= mix(right ^ words.readUInt32LE(4 * round)) % high;
+      else right ^= mix(left ^ words.readUInt32LE(4 * round)) % low;
+    }
+    return left * low + right < all.length ? left * low + right : encrypt(left * low + right);
+  };
+  return all.map((_, i) => all[encrypt(i)]);
+}
 
 /** Row groups with rows, cut where they are larger than four windows, or where there would be fewer than four blocks a lane. */
 function blocksOf({ shards }: ReferenceSource, { lanes, windowBytes }: ReferencePlan): { bytes: number; documents: Document[] }[] {
-  const groups = shards.flatMap((units, shard) => {
-    const starts = units.map((_, unit) => sum(units.slice(0, unit).map(({ rows }) => rows.length)));
-    return units.map(({ bytes, rows }, unit) => ({
-      bytes,
-      documents: rows.map((tokens, i): Document => [shard, starts[unit] + i, tokens]),
-    }));
+  const filled = shards.flatMap((units, shard) => {
+    const documents = units.flatMap(({ rows }) => rows).map((tokens, row): Document => [shard, row, tokens]);
+    return units.map(({ bytes, rows }) => ({ bytes, documents: documents.splice(0, rows.length) })).filter((unit) => unit.documents.length > 0); // prettier-ignore
   });
-  const filled = groups.filter(({ documents }) => documents.length > 0);
   return filled.flatMap(({ bytes, documents }) => {
-    const rows = documents.length;
-    const parts = Math.min(rows, Math.max(Math.ceil((4 * lanes) / filled.length), Math.ceil(bytes / (4 * windowBytes))));
-    return range(parts).map((part) => {
-      const own = documents.slice(spread(part, parts, rows), spread(part + 1, parts, rows));
-      return { bytes: Math.ceil((bytes * own.length) / rows), documents: own };
-    });
+    const parts = Math.max(Math.ceil((4 * lanes) / filled.length), Math.ceil(bytes / (4 * windowBytes)));
+    const cutInto = cut(documents, Math.min(documents.length, parts));
+    return cutInto.map((own) => ({ bytes: Math.ceil((bytes * own.length) / documents.length), documents: own }));
   });
 }
 
-/** The windows of a lane in one source, and whether each is the last. */
+/** Windows of a lane in one source, and whether each is the last. */
 function* windowsOf(source: ReferenceSource, lane: number, plan: ReferencePlan): Generator<{ documents: Document[]; isLast: boolean }> {
-  const blocks = blocksOf(source, plan);
-  const blocksMax = Math.max(1, Math.min(Math.floor(blocks.length / (4 * plan.lanes)), plan.shuffleBlocks));
-  const bounds = [0]; // the first groups of an epoch are smaller: one block a lane, then 2, 4 …
-  for (let end = 0; end < blocks.length; bounds.push(end)) end += Math.min(blocksMax, 2 ** Math.floor((bounds.length - 1) / plan.lanes));
-  const groups = bounds.length - 1;
-  const end = (source.epochs ?? Infinity) * groups;
-  for (let group = lane; group < end; group += plan.lanes) {
-    const epoch = Math.floor(group / groups);
-    const order = plan.shuffleBlocks > 0 ? permutation(['blocks', plan.seed, source.name, epoch], blocks.length) : range(blocks.length);
-    const slices = order.slice(bounds[group % groups], bounds[(group % groups) + 1]).map((index) => {
-      const { bytes, documents } = blocks[index];
-      const count = Math.max(1, Math.min(documents.length, Math.ceil(bytes / (plan.windowBytes / blocksMax))));
-      return range(count).map((j) => documents.slice(spread(j, count, documents.length), spread(j + 1, count, documents.length)));
-    });
-    const windows = Math.max(...slices.map(({ length }) => length));
-    for (const window of range(windows)) {
+  const [blocks, isShuffled] = [blocksOf(source, plan), plan.shuffleBlocks > 0];
+  const most = Math.max(1, Math.min(Math.floor(blocks.length / (4 * plan.lanes)), plan.shuffleBlocks));
+  const sizes: number[] = []; // of the groups of an epoch: one block a lane, then 2, 4 …
+  while (sum(sizes) < blocks.length) sizes.push(Math.min(most, 2 ** Math.floor(sizes.length / plan.lanes)));
+  const groupsEnd = (source.epochs ?? Infinity) * sizes.length;
+  for (let group = lane; group < groupsEnd; group += plan.lanes) {
+    const order = isShuffled ? permuted(['blocks', plan.seed, source.name, Math.floor(group / sizes.length)], blocks) : blocks;
+    const at = group % sizes.length;
+    const slices = order.slice(sum(sizes.slice(0, at)), sum(sizes.slice(0, at + 1))).map(({ bytes, documents }) => cut(documents, Math.max(1, Math.min(documents.length, Math.ceil(bytes / (plan.windowBytes / most)))))); // prettier-ignore
+    const windows = range(Math.max(...slices.map(({ length }) => length)));
+    for (const window of windows) {
       const lying = slices.flatMap((own) => own.at(window) ?? []);
-      const documents =
-        plan.shuffleBlocks > 0 ? permutation(['rows', plan.seed, source.name, group, window], lying.length).map((i) => lying[i]) : lying;
-      yield { documents, isLast: group + plan.lanes >= end && window === windows - 1 };
+      const documents = isShuffled ? permuted(['rows', plan.seed, source.name, group, window], lying) : lying;
+      yield { documents, isLast: group + plan.lanes >= groupsEnd && window === windows.length - 1 };
     }
   }
 }
 
-/** What a lane has left of a source, and what the mixture remembers of it. */
-interface LaneSource extends ReferenceSource {
-  readonly sequences: Iterator<{ sequence: readonly Segment[]; isLast: boolean }>;
-  usedUp: boolean;
-  delivered: number;
-  /** Tokens due less tokens delivered, in 2⁻²⁴ of a token. */
-  credit: number;
+/** Best fit decreasing of one packing group: into the sequence with the least room that is enough; of several, the one that got this room last. */
+function fit(pieces: readonly Segment[], length: number): Segment[][] {
+  const all: { members: number[]; room: number; touched: number }[] = [];
+  const turns = permuted(['packing'], range(pieces.length)).sort((a, b) => pieces[b][4] - pieces[a][4]);
+  for (const [touched, piece] of turns.entries()) {
+    const fitting = all.filter(({ room }) => room >= pieces[piece][4]).sort((a, b) => a.room - b.room || b.touched - a.touched);
+    const sequence = fitting.at(0) ?? { members: [], room: length, touched };
+    if (fitting.length === 0) all.push(sequence);
+    Object.assign(sequence, { members: [...sequence.members, piece], room: sequence.room - pieces[piece][4], touched });
+  }
+  // a sequence stands where its opener stands; pieces in it in order of place
+  return all.sort((a, b) => a.members[0] - b.members[0]).map(({ members }) => members.sort((a, b) => a - b).map((piece) => pieces[piece]));
 }
 
-function laneSource(source: ReferenceSource, index: number, lane: number, plan: ReferencePlan): LaneSource {
-  function* sequences(): Generator<{ sequence: readonly Segment[]; isLast: boolean }> {
+/** The sequences of a window, and how many of its documents are behind after the last of them. */
+function pack(
+  documents: readonly Document[],
+  index: number,
+  { packing, length }: ReferencePlan,
+): { sequences: Segment[][]; behind: number } {
+  const piece = ([shard, row, tokens]: Document, start: number, take: number): Segment => [index, shard, row, start, take, (start === 0 ? 1 : 0) | (start + take === tokens ? 2 : 0)]; // prettier-ignore
+  const pieces = (own: Document): Segment[] => range(Math.ceil(own[2] / length)).map((i) => piece(own, i * length, Math.min(length, own[2] - i * length))); // prettier-ignore
+  const filled = documents.findLastIndex(([, , tokens]) => tokens > 0) + 1;
+  if (packing === 'samples')
+    return { sequences: documents.map((own) => [piece(own, 0, Math.min(length, own[2]))]), behind: documents.length };
+  if (packing === 'truncate') return { sequences: documents.flatMap((own) => pieces(own).slice(0, 1)).map((own) => [own]), behind: filled };
+  if (packing === 'split' || packing === 'none') return { sequences: documents.flatMap(pieces).map((own) => [own]), behind: filled };
+  const sequences: Segment[][] = [];
+  if (packing === 'concat') {
+    let at = 0;
+    for (const own of documents) {
+      for (let start = 0, take = 0; start < own[2]; [start, at] = [start + take, at + take]) {
+        take = Math.min(length - (at % length), own[2] - start);
+        if (at % length === 0) sequences.push([]);
+        sequences.at(-1)!.push(piece(own, start, take));
+      }
+    }
+    return { sequences, behind: at % length > 0 ? documents.length : filled };
+  }
+  let behind = 0;
+  for (let start = 0, end = 0; start < documents.length; start = end) {
+    for (let tokens = 0; end < documents.length && tokens < packing.groupTokens; end++) tokens += documents[end][2];
+    const own = documents.slice(start, end).flatMap(pieces);
+    sequences.push(...fit(own, length));
+    if (own.length > 0) behind = end;
+  }
+  return { sequences, behind };
+}
+
+/** Weights as whole numbers of UNITS, by largest remainder; a weight above 0 gets at least one. */
+function sharesOf(weights: readonly number[]): number[] {
+  const exact = weights.map((weight) => (sum(weights) === 0 ? 0 : (weight / sum(weights)) * UNITS));
+  const shares = exact.map((share, i) => Math.max(Math.floor(share), weights[i] > 0 ? 1 : 0));
+  const order = range(weights.length).filter((i) => exact[i] >= 1).sort((a, b) => (exact[b] % 1) - (exact[a] % 1) || a - b); // prettier-ignore
+  for (let i = 0; sum(exact) > 0 && sum(shares) < UNITS; i++) shares[order[i % order.length]]++;
+  if (sum(shares) > UNITS) shares[shares.indexOf(Math.max(...shares))] -= sum(shares) - UNITS;
+  return shares;
+}
+
+/** Of the sources that may be served already, the one whose next sequence would be late first (Tijdeman), in doubles and in this order of operations. */
+function choose(active: readonly Source[], shares: readonly number[], length: number): Source | undefined {
+  const mixed = active.map((source, i) => ({ source, share: shares[i] })).filter(({ share }) => share > 0);
+  const surplus = sum(mixed.map(({ source }) => source.credit)) / UNITS;
+  const slack = mixed.length > 1 ? 1 / (2 * mixed.length - 2) : 1;
+  const rated = mixed.map(({ source, share }) => {
+    const due = (source.credit - surplus * share) / UNITS / length + share / UNITS;
+    return { source, isReady: due >= slack, deadline: (1 - slack - due) / share };
+  });
+  const queue = rated.some(({ isReady }) => isReady) ? rated.filter(({ isReady }) => isReady) : rated;
+  return queue.sort((a, b) => a.deadline - b.deadline || (a.source.name < b.source.name ? -1 : 1)).at(0)?.source;
+}
+
+/** Weights step by step. A ramp that is under way ends where the next change begins. */
+function* weightsOf({ sources, changes }: ReferencePlan): Generator<readonly number[]> {
+  let from = sources.map(({ weight }) => weight);
+  let change: ReferencePlan['changes'][number] = { at: 0, ramp: 0, weights: {} };
+  for (let step = 0; ; step++) {
+    const at = (): number[] => {
+      const part = change.ramp > 1 ? Math.min(1, (step - change.at + 1) / change.ramp) : 1;
+      return from.map((weight, i) => weight + ((change.weights[sources[i].name] ?? weight) - weight) * part);
+    };
+    for (const next of changes.filter((other) => other.at === step)) [from, change] = [at(), next];
+    yield at();
+  }
+}
+
+function laneSource(source: ReferenceSource, index: number, lane: number, plan: ReferencePlan): Source {
+  function* sequences(): Generator<{ sequence: Segment[]; isLast: boolean }> {
     for (const { documents, isLast } of windowsOf(source, lane, plan)) {
-      const packed = pack(documents, index, plan.packing, plan.length);
-      for (const [i, sequence] of packed.sequences.entries())
-        yield { sequence, isLast: isLast && i === packed.sequences.length - 1 && packed.behind === documents.length };
+      const packed = pack(documents, index, plan);
+      const endsHere = isLast && packed.behind === documents.length;
+      for (const [i, sequence] of packed.sequences.entries()) yield { sequence, isLast: endsHere && i === packed.sequences.length - 1 };
     }
   }
   const usedUp = windowsOf(source, lane, plan).next().done === true;
-  return { ...source, sequences: sequences(), usedUp, delivered: 0, credit: 0 };
+  const all = sequences();
+  return { ...source, next: () => all.next().value as ReturnType<Source['next']>, usedUp, delivered: 0, credit: 0 };
 }
 
-function take(lane: readonly LaneSource[], weights: ReadonlyMap<string, number>, plan: ReferencePlan): readonly Segment[] | undefined {
+/** The next sequence of a lane; `undefined`: it has ended. A sample counts as one token, whatever it holds. */
+function take(lane: readonly Source[], weights: readonly number[], plan: ReferencePlan): Segment[] | undefined {
   for (;;) {
     const active = lane.filter(({ usedUp }) => !usedUp);
     if (lane.some(({ usedUp, whenUsedUp }) => usedUp && whenUsedUp === 'stop')) return undefined;
-    const ending = (sources: readonly LaneSource[]): boolean => sources.some(({ whenUsedUp }) => whenUsedUp !== 'repeat');
-    if (ending(lane) && !ending(active)) return undefined;
-    const shares = sharesOf(active.map(({ name }) => weights.get(name)!));
+    const ends = ({ whenUsedUp }: Source): boolean => whenUsedUp !== 'repeat';
+    if (lane.some(ends) && !active.some(ends)) return undefined;
+    const shares = sharesOf(weights.filter((_, i) => !lane[i].usedUp));
     const chosen = choose(active, shares, plan.packing === 'samples' ? 1 : plan.length);
     if (chosen === undefined) return undefined;
-    const next = chosen.sequences.next();
-    if (next.done === true) {
-      chosen.usedUp = true; // what it had left held no tokens
-      continue;
-    }
-    // a sample counts as one, whatever it holds
-    const tokens = plan.packing === 'samples' ? 1 : sum(next.value.sequence.map((segment) => segment[4]));
+    const next = chosen.next();
+    chosen.usedUp = next?.isLast ?? true; // what it had left held no tokens
+    if (next === undefined) continue;
+    const tokens = plan.packing === 'samples' ? 1 : sum(next.sequence.map((segment) => segment[4]));
     for (const [i, source] of active.entries()) source.credit += shares[i] * tokens;
     chosen.credit -= UNITS * tokens;
     chosen.delivered += tokens;
-    chosen.usedUp = next.value.isLast || chosen.delivered >= Math.ceil((chosen.maxTokens ?? Infinity) / plan.lanes);
-    return next.value.sequence;
+    if (chosen.delivered >= Math.ceil((chosen.maxTokens ?? Infinity) / plan.lanes)) chosen.usedUp = true;
+    return next.sequence;
   }
 }
 
 /** By step and slot. At most `stepsMax` steps; a sequence of padding alone has no segments. */
 export function referenceStream(plan: ReferencePlan, stepsMax: number): (readonly Segment[])[][] {
   const lanes = range(plan.lanes).map((lane) => plan.sources.map((source, index) => laneSource(source, index, lane, plan)));
-  const steps: (readonly Segment[])[][] = [];
-  for (const weights of weightsOf(plan.sources, plan.changes)) {
-    const slots: (readonly Segment[])[] = [];
+  const steps: Segment[][][] = [];
+  for (const weights of weightsOf(plan)) {
+    const slots: Segment[][] = [];
     for (const slot of range(steps.length < stepsMax ? plan.batch : 0)) {
-      let sequence: readonly Segment[] | undefined;
+      let sequence: Segment[] | undefined;
       // a lane that has ended leaves its slots to the next ones
       for (let i = 0; sequence === undefined && i < plan.lanes; i++) sequence = take(lanes[(slot + i) % plan.lanes], weights, plan);
       if (sequence === undefined) break;

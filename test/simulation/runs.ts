@@ -46,7 +46,7 @@ const shapes: fc.Arbitrary<Shape> = fc.record({
   last: fc.constantFrom('pad', 'drop'),
   packing: fc.constantFrom('concat', 'concat', 'concat', 'split', 'truncate', 'none', 'best-fit', 'best-fit', 'samples'),
   groupTokens: fc.integer({ min: 2, max: 80 }),
-  shuffleBlocks: fc.constantFrom(2, 1, 3, 8, 0),
+  shuffleBlocks: fc.constantFrom(2, 1, 3, 4, 8, 0),
 });
 
 /** Tokens of a document: mostly some, sometimes none, sometimes many sequences of them. */
@@ -55,10 +55,23 @@ const documents = fc.oneof(
   { weight: 2, arbitrary: fc.constant(0) },
   { weight: 1, arbitrary: fc.integer({ min: 16, max: 70 }) },
 );
-const unit = fc.record({
-  bytes: fc.oneof(fc.integer({ min: 1, max: 60 * KIB }), fc.integer({ min: 60 * KIB, max: 900 * KIB })),
-  rows: fc.array(documents, { maxLength: 12 }),
-});
+const unit = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      bytes: fc.oneof(fc.integer({ min: 1, max: 60 * KIB }), fc.integer({ min: 60 * KIB, max: 900 * KIB })),
+      rows: fc.array(documents, { maxLength: 12 }),
+    }),
+  },
+  // of many blocks, so that groups grow to their full size, or of long ones, which are cut into several
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      bytes: fc.oneof(fc.integer({ min: 1, max: 200 * KIB }), fc.integer({ min: 4000 * KIB, max: 9000 * KIB })),
+      rows: fc.array(documents, { minLength: 20, maxLength: 70 }),
+    }),
+  },
+);
 const shards = fc.array(fc.array(unit, { maxLength: 3 }), { minLength: 1, maxLength: 5 });
 const weights = fc.constantFrom(1, 2, 0.3, 7, 0);
 
