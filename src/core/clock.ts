@@ -1,5 +1,5 @@
 /** Time as an interface, so that waits can be tested without waiting. */
-import { abortError, throwIfAborted } from './abort.js';
+import { abortError, throwIfAborted, whenAborted } from './abort.js';
 
 export interface Clock {
   /** Milliseconds from an arbitrary origin, monotonic. */
@@ -13,14 +13,15 @@ export const systemClock: Clock = {
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       throwIfAborted(signal);
-      const onAbort = (): void => {
-        clearTimeout(timer);
-        if (signal !== undefined) reject(abortError(signal));
-      };
       const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', onAbort);
+        unlink?.();
         resolve();
       }, ms);
-      signal?.addEventListener('abort', onAbort, { once: true });
+      const unlink =
+        signal &&
+        whenAborted(signal, () => {
+          clearTimeout(timer);
+          reject(abortError(signal));
+        });
     }),
 };
