@@ -30,15 +30,16 @@ const SINGLE_FIELDS: ReadonlySet<string> = new Set([
 
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: .*)?$/;
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-// eslint-disable-next-line no-control-regex -- these may not be in a field
+/** These may not be in a field. */
 const NO_FIELD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
 const NO_BODY: Framing = { kind: 'length', bytes: 0 };
 
 /** `text`: up to the empty line, in Latin-1. Errors: with a `code` that starts with HPE, as those of Node's parser do. */
 export function parseHead(text: string): AnswerHead {
   const lines = text.split('\r\n');
-  const [, minor, digits] = STATUS_LINE.exec(lines[0]) ?? [];
-  if (digits === undefined) throw noHttp('the status line', lines[0]);
+  const statusLine = STATUS_LINE.exec(lines[0]);
+  if (statusLine === null) throw noHttp('the status line', lines[0]);
+  const [, minor, digits] = statusLine;
   const headers: Record<string, string | undefined> = Object.create(null) as Record<string, string | undefined>;
   for (let i = 1; i < lines.length; i++) {
     const colon = lines[i].indexOf(':');
@@ -55,7 +56,7 @@ export function parseHead(text: string): AnswerHead {
   const framing = framingOf(status, headers);
   const connection = (headers.connection ?? '').toLowerCase();
   const isPersistent = minor === '1' ? !/\bclose\b/.test(connection) : /\bkeep-alive\b/.test(connection);
-  const [, seconds] = /\btimeout=(\d{1,6})\b/.exec(headers['keep-alive'] ?? '') ?? [];
+  const seconds = /\btimeout=(\d{1,6})\b/.exec(headers['keep-alive'] ?? '')?.[1];
   return {
     status,
     headers,

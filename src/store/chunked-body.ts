@@ -29,7 +29,7 @@ export function createChunkedBody(): ChunkedBody {
     if (!line.endsWith('\r')) throw noHttp('a line of a chunk', line);
     line = '';
     if (state === 'size') {
-      const [, digits] = /^([0-9a-fA-F]{1,12})[\t ]*(?:;.*)?$/.exec(text) ?? [];
+      const digits = /^([0-9a-fA-F]{1,12})[\t ]*(?:;.*)?$/.exec(text)?.[1];
       if (digits === undefined) throw noHttp('the size of a chunk', text);
       left = parseInt(digits, 16);
       state = left === 0 ? 'trailer' : 'data';

@@ -39,8 +39,8 @@ export interface Connection {
 
 export interface ConnectionEvents {
   /** It may take the next GET. */
-  onFree(): void;
-  onClosed(): void;
+  readonly onFree: () => void;
+  readonly onClosed: () => void;
 }
 
 /** What `net.connect` and `tls.connect` want to know of where bytes go. */
@@ -107,10 +107,7 @@ export function openConnection(connect: (onread: OnRead) => Socket, { onFree, on
   const feedStream = (piece: Uint8Array): boolean => {
     if (stream === undefined || head === undefined) return true;
     const into = stream;
-    let isWanted = true;
-    const push = (data: Uint8Array): void => {
-      isWanted = into.push(Uint8Array.prototype.slice.call(data)); // the buffer is used again
-    };
+    const push = (data: Uint8Array): void => void into.push(Uint8Array.prototype.slice.call(data)); // the buffer is used again
     let used = piece.length;
     let isOver = false;
     if (chunked !== undefined) {
@@ -122,17 +119,20 @@ export function openConnection(connect: (onread: OnRead) => Socket, { onFree, on
       leftBytes -= used;
       isOver = leftBytes === 0;
     } else if (used > 0) push(piece);
-    if (stream === undefined) return true; // destroyed by its reader, and the connection with it
+    if (into.destroyed) return true; // by its reader, and the connection with it
     if (isOver) {
       into.push(null);
       endBody(used < piece.length);
+      return true;
     }
-    return isWanted || isOver;
+    return into.readableLength < into.readableHighWaterMark; // else it says when it wants more
   };
 
   const openStream = ({ framing }: AnswerHead): Readable => {
     const readable = new Readable({
-      read: () => void (stream === readable && socket.resume()),
+      read: () => {
+        if (stream === readable) socket.resume();
+      },
       destroy: (error, done) => {
         // what was not read to its end is in the way of the next answer
         if (stream === readable) {

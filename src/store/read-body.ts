@@ -93,8 +93,8 @@ export async function awaitBody(
 
 interface BodyWatch {
   /** Something has come. */
-  arrived(): void;
-  end(): void;
+  readonly arrived: () => void;
+  readonly end: () => void;
 }
 
 /** Destroys a body once it falls below its limits or the signal aborts. */
