@@ -37,16 +37,7 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
   }
   return new Promise<T>((resolve, reject) => {
     const unlink = whenAborted(signal, () => reject(abortError(signal)));
-    promise.then(
-      (value) => {
-        unlink();
-        resolve(value);
-      },
-      (error: unknown) => {
-        unlink();
-        reject(error as Error);
-      },
-    );
+    promise.then(resolve, reject).finally(unlink);
   });
 }
 
