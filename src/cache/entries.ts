@@ -48,7 +48,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, 
   const victims: string[] = [];
   /** Given up since the directory was last begun to be looked through: a listing may still have them. */
   const gone = new Set<string>();
-  const index = createEvictionOrder(bytesMax);
+  const index = createEvictionOrder();
   /** Written, or being written, since the directory was last begun to be looked through: a listing may not have them. */
   const added = new Set<string>();
   const writing = new Set<string>();
@@ -57,6 +57,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, 
   let looking: Promise<void> | undefined;
   let opened: Promise<void> | undefined;
   let looked: Promise<void> | undefined;
+  let hasLooked = false;
   let deleting: Promise<void> = Promise.resolve();
   let background: Promise<unknown> = Promise.resolve();
 
@@ -151,10 +152,13 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, 
       throw error;
     }));
   const firstLook = (): Promise<void> =>
-    (looked ??= lookOnce().catch((error: unknown) => {
-      looked = undefined;
-      throw error;
-    }));
+    (looked ??= lookOnce().then(
+      () => void (hasLooked = true),
+      (error: unknown) => {
+        looked = undefined;
+        throw error;
+      },
+    ));
 
   const evict = async (bytes: number): Promise<number> => {
     const before = index.bytes;
@@ -166,7 +170,9 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, 
   const leaveFreeShare = async (fileBytes: number): Promise<void> => {
     const { freeBytes, totalBytes } = await disk.space(dir);
     const missing = Math.ceil(totalBytes * CACHE_LIMITS.freeShareMin) + fileBytes - freeBytes;
-    if (missing > 0 && (await evict(missing)) < missing)
+    if (missing <= 0) return;
+    await firstLook(); // before its end, nobody knows all that could go
+    if ((await evict(missing)) < missing)
       throw noSpace(`only ${freeBytes} of ${totalBytes} bytes are free, and ${CACHE_LIMITS.freeShareMin * 100} % stay free`);
   };
   const put = async (entry: Entry, data: Uint8Array): Promise<void> => {
@@ -187,7 +193,13 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, 
 
   const write = async (entry: Entry, data: Uint8Array, need?: Need): Promise<void> => {
     await ready();
-    await firstLook(); // without it, nobody knows how much is there
+    if (!hasLooked) {
+      const looking = firstLook();
+      // nobody knows how much is there: no more is written before its end than between two later ones
+      if (unseenBytes + entry.fileBytes > bytesMax * CACHE_LIMITS.unseenShareMax) await looking;
+      else inBackground(() => looking);
+    }
+    unseenBytes += entry.fileBytes;
     writing.add(entry.name);
     remember(entry.name, entry.fileBytes, need); // first, so that entries and temporary files together keep the bound
     try {
@@ -195,7 +207,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, 
       await leaveFreeShare(entry.fileBytes);
       await put(entry, data).catch(async (error: unknown) => {
         const code = diskCode(error);
-        if (code === 'ENOSPC') await evict(2 * entry.fileBytes);
+        if (code === 'ENOSPC') await firstLook().then(() => evict(2 * entry.fileBytes));
         else if (code === 'ENOENT') await makeDirectories();
         else throw error;
         await put(entry, data);
@@ -209,7 +221,6 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, 
       writing.delete(entry.name);
     }
     counters.bytesWritten += entry.fileBytes;
-    unseenBytes += entry.fileBytes;
     if (unseenBytes > bytesMax * CACHE_LIMITS.unseenShareMax) inBackground(lookOnce);
   };
 

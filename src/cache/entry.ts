@@ -50,8 +50,8 @@ export function entryOf(key: string, startByte: number, dataBytes: number, hash 
   header.writeUInt32LE(MAGIC, 0);
   header.writeUInt32LE(VERSION, 4);
   header.writeUInt32LE(keyBytes.length, 8);
-  header.writeBigUInt64LE(BigInt(dataBytes), 12);
-  header.writeBigUInt64LE(BigInt(startByte), 20);
+  header.writeUIntLE(dataBytes, 12, 6); // of eight bytes: no object is longer than 2⁴⁸
+  header.writeUIntLE(startByte, 20, 6);
   header.set(keyBytes, FIXED_BYTES);
   const fileBytes = header.length + checksumBytesOf(dataBytes) + dataBytes;
   return { name: `${hash}-${fileBytes.toString(36)}-${startByte.toString(36)}`, header, startByte, dataBytes, fileBytes };

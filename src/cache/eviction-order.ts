@@ -8,7 +8,6 @@
  * Farthest need first is the best that a cache can do (L. A. Belady, "A study of replacement algorithms for a virtual-storage computer", 1966). Of a
  * data set that is twice the cache, half of each epoch is in it then; by the order of use alone it is a seventh, where epochs are shuffled anew.
  */
-import { LRUCache } from 'lru-cache';
 import type { Need } from '../core/need.js';
 import { CACHE_LIMITS } from './limits.js';
 
@@ -39,9 +38,12 @@ export interface EvictionOrder {
   names(): Generator<string, void>;
 }
 
-/** `bytesMax`: whoever sets keeps it. */
-export function createEvictionOrder(bytesMax: number): EvictionOrder {
-  const unplanned = new LRUCache<string, Known>({ maxSize: bytesMax, sizeCalculation: ({ fileBytes }) => fileBytes });
+export function createEvictionOrder(): EvictionOrder {
+  /** From the one used longest ago on. */
+  const unplanned = new Map<string, Known>();
+  /** Where the oldest of them is: a new iteration would pass over all that were deleted since the map was last made anew. */
+  let oldestFirst = unplanned.keys();
+  let unplannedBytes = 0;
   const planned = new Map<string, Known & { readonly span: number }>();
   /** The names of each span of the plan's clock, from the one used longest ago on. */
   const spans = new Map<number, Set<string>>();
@@ -59,9 +61,22 @@ export function createEvictionOrder(bytesMax: number): EvictionOrder {
     return known;
   };
   const take = (name: string): Known | undefined => {
-    const known = unplanned.peek(name);
+    const known = unplanned.get(name);
+    if (known === undefined) return unplan(name);
     unplanned.delete(name);
-    return known ?? unplan(name);
+    unplannedBytes -= known.fileBytes;
+    return known;
+  };
+  const add = (name: string, known: Known): void => {
+    unplanned.set(name, known);
+    unplannedBytes += known.fileBytes;
+  };
+  const oldest = (): string | undefined => {
+    if (unplanned.size === 0) return undefined;
+    const next = oldestFirst.next();
+    if (next.done !== true) return next.value;
+    oldestFirst = unplanned.keys(); // it had come to the end before the others were added
+    return oldestFirst.next().value;
   };
   const plan = (name: string, { fileBytes, seenBy }: Known, need: Need): void => {
     const span = spanOf(need.next);
@@ -73,7 +88,7 @@ export function createEvictionOrder(bytesMax: number): EvictionOrder {
   };
   const set = (name: string, known: Known, need: Need | undefined): void => {
     take(name);
-    if (need === undefined) unplanned.set(name, known);
+    if (need === undefined) add(name, known);
     else plan(name, known, need);
   };
   /** What was not read when the plan said is not read as planned: it takes its chance among the unplanned. */
@@ -84,7 +99,7 @@ export function createEvictionOrder(bytesMax: number): EvictionOrder {
       if (span >= overdue) continue;
       for (const name of names) {
         const known = unplan(name);
-        if (known !== undefined) unplanned.set(name, known);
+        if (known !== undefined) add(name, known);
       }
     }
   };
@@ -94,17 +109,22 @@ export function createEvictionOrder(bytesMax: number): EvictionOrder {
       return unplanned.size + planned.size;
     },
     get bytes() {
-      return unplanned.calculatedSize + plannedBytes;
+      return unplannedBytes + plannedBytes;
     },
     has: (name) => planned.has(name) || unplanned.has(name),
-    peek: (name) => planned.get(name) ?? unplanned.peek(name),
+    peek: (name) => planned.get(name) ?? unplanned.get(name),
     set: (name, known, need) => {
       latest = need ?? latest;
       set(name, known, need);
     },
     setOther: (name, known) => set(name, known, latest),
     use: (name, need, isPart = false) => {
-      if (need === undefined) return planned.get(name) ?? unplanned.get(name);
+      if (need === undefined) {
+        if (planned.has(name)) return planned.get(name);
+        const used = take(name);
+        if (used !== undefined) add(name, used);
+        return used;
+      }
       latest = need;
       const { span = -Infinity } = planned.get(name) ?? {};
       if (isPart && span > spanOf(need.at) && span <= spanOf(need.next)) return planned.get(name);
@@ -115,19 +135,17 @@ export function createEvictionOrder(bytesMax: number): EvictionOrder {
     delete: (name) => take(name) !== undefined,
     pop: () => {
       unplanOverdue();
-      const oldest = unplanned.rkeys().next();
       const name =
-        oldest.done === true
-          ? spans
-              .get(Math.max(...spans.keys()))
-              ?.values()
-              .next().value
-          : oldest.value;
+        oldest() ??
+        spans
+          .get(Math.max(...spans.keys()))
+          ?.values()
+          .next().value;
       if (name !== undefined) take(name);
       return name;
     },
     names: function* () {
-      yield* unplanned.rkeys();
+      yield* unplanned.keys();
       yield* planned.keys();
     },
   };

@@ -26,7 +26,10 @@ export const CACHE_LIMITS = {
   pollMsMax: 250,
   /** … and fetches itself after this: half of what the retries of a request may take, so that two processes do not both wait for a store in trouble. */
   waitForOtherMsMax: 60_000,
-  /** What of `size` one process writes before it looks at the directory again, to learn of other processes' entries: they exceed it by this much each, at most. */
+  /**
+   * What of `size` one process writes before it looks at the directory again, to learn of other processes' entries: they exceed it by this much each, at most.
+   * At a start it writes no more than this before its first look is over.
+   */
   unseenShareMax: 1 / 64,
   /** Spans of a run's plan that are told apart when room is made: a hundredth of a per cent of a cache that holds a tenth of an epoch … */
   spansPerEpoch: 1024,

@@ -9,7 +9,7 @@ import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { abortError, throwIfAborted, untilAborted, withAnySignal } from '../core/abort.js';
 import type { ByteRange } from '../core/byte-range.js';
-import { systemClock, type Clock } from '../core/clock.js';
+import { after, systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
 import type { Need } from '../core/need.js';
 import { releaseBuffer } from '../core/raw-memory.js';
@@ -60,7 +60,8 @@ export interface RangeCache {
 /** One fetch or look-up, and who waits for it. */
 interface Flight {
   readonly wanted: Wanted;
-  readonly result: Promise<Loaded>;
+  /** Undefined once it is over: what a `Map` has grown out of keeps alive what was deleted from it, and that would be its bytes. */
+  result: Promise<Loaded> | undefined;
   readonly aborting: AbortController;
   joined: number;
   waiting: number;
@@ -117,10 +118,16 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     return undefined;
   };
 
+  /** Until it is over, for whoever closes the cache; never what comes of it, which the set would keep. */
+  const remember = (load: Promise<unknown>): void => {
+    const over = load.then(NOTHING, NOTHING).then(() => void loads.delete(over));
+    loads.add(over);
+  };
+
   /** What a read of the disk finds, by somebody who may leave before it does. */
   const lookedUp = <T>(read: () => Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> => {
-    const looking = lookUp(read).finally(() => loads.delete(looking));
-    loads.add(looking);
+    const looking = lookUp(read);
+    remember(looking);
     return untilAborted(looking, signal);
   };
 
@@ -198,7 +205,12 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   };
 
   /** What is on disk of it, in whatever entries, and what little is missing from the store. */
-  const loadKept = async (wanted: Wanted, fetch: Fetch, signal: AbortSignal, need: Need | undefined): Promise<Uint8Array | undefined> => {
+  const loadKept = async (
+    wanted: Wanted,
+    fetch: Fetch,
+    aborting: AbortController,
+    need: Need | undefined,
+  ): Promise<Uint8Array | undefined> => {
     const { key, hash, entry } = wanted;
     if (!held.knows(hash)) {
       const found = await lookUp(() => entries.read(entry, need));
@@ -206,14 +218,17 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       await held.learn(key, hash);
     }
     if (troubles.readsPaused) return undefined;
+    const { signal } = aborting;
     const found = await held.read(wanted, (gap) => read(key, gap, fetch, signal, need), signal, need);
     return found && hit(found.bytes, found.heldBytes);
   };
 
-  const load = async (wanted: Wanted, fetch: Fetch, signal: AbortSignal, need: Need | undefined): Promise<Loaded> => {
+  /** A controller makes its signal when it is first asked for: what is on disk as a whole needs none. */
+  const load = async (wanted: Wanted, fetch: Fetch, aborting: AbortController, need: Need | undefined): Promise<Loaded> => {
     const { entry, hash, range } = wanted;
-    const known = await loadKept(wanted, fetch, signal, need);
+    const known = await loadKept(wanted, fetch, aborting, need);
     if (known !== undefined) return { bytes: known, kept: false };
+    const { signal } = aborting;
     let found: Uint8Array | undefined;
     let claim: Claim | undefined;
     if (entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
@@ -249,12 +264,11 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   const start = (wanted: Wanted, fetch: Fetch, need: Need | undefined): Flight => {
     const { entry } = wanted;
     const aborting = new AbortController();
-    const result = load(wanted, fetch, aborting.signal, need).finally(() => {
+    const result = load(wanted, fetch, aborting, need).finally(() => {
       leave(entry, flight);
-      loads.delete(result);
+      flight.result = undefined;
     });
-    loads.add(result);
-    result.catch(() => undefined); // its readers hear of it, as far as there are any left
+    remember(result); // its readers hear of a failure, as far as there are any left
     const flight: Flight = { wanted, result, aborting, joined: 0, waiting: 0 };
     flights.set(entry.name, flight);
     return flight;
@@ -274,12 +288,13 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     flight.joined++;
     flight.waiting++;
     try {
-      const { bytes, kept } = await untilAborted(flight.result, signal);
+      // a flight that is over has left `flights`
+      const { bytes, kept } = await untilAborted(flight.result as Promise<Loaded>, signal);
       return kept || flight.joined > 1 ? bytes.slice() : bytes;
     } finally {
       if (--flight.waiting === 0) {
         leave(entry, flight); // whoever comes now begins anew
-        flight.aborting.abort(signal?.aborted === true ? abortError(signal) : SETTLED);
+        if (flight.result !== undefined) flight.aborting.abort(signal?.aborted === true ? abortError(signal) : undefined);
       }
     }
   };
@@ -338,23 +353,16 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   };
 }
 
-/** Ends waits that are over. Made once: an error takes the time to describe its stack, and there are two such waits in each read. */
-const SETTLED = new HeadraceError('ABORTED', 'nobody waits for it any more');
+const NOTHING = (): void => undefined;
 
 /** Whether a promise settles in time. Its failure is the caller's to see. */
-async function settlesWithin(promise: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
-  const timer = new AbortController();
-  const settled = promise.then(
-    () => true,
-    () => true,
-  );
-  const late = clock.sleep(ms, timer.signal).then(
-    () => false,
-    () => true,
-  );
-  try {
-    return await Promise.race([settled, late]);
-  } finally {
-    timer.abort(SETTLED);
-  }
+function settlesWithin(promise: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = after(clock, ms, () => resolve(false));
+    const settled = (): void => {
+      cancel();
+      resolve(true);
+    };
+    promise.then(settled, settled);
+  });
 }

@@ -12,6 +12,22 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw abortError(signal);
 }
 
+/**
+ * Calls `then` once the signal aborts, unless what it answers was called before. A signal that outlives thousands of works keeps nothing of them: Node's list of
+ * listeners is linked, and a listener that was removed holds on to those that came after it for as long as V8 has it in the old heap; so what a
+ * listener would do is taken out of it.
+ */
+export function whenAborted(signal: AbortSignal, then: () => void): () => void {
+  let call: (() => void) | undefined = then;
+  const listener = (): void => call?.();
+  setMaxListeners(0, signal); // many works share a signal: that is no leak, and Node would warn of one
+  signal.addEventListener('abort', listener, { once: true });
+  return () => {
+    call = undefined;
+    signal.removeEventListener('abort', listener);
+  };
+}
+
 /** Settles as `promise` does, or rejects as soon as the signal aborts. The promise itself goes on: use it where the work is shared. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
@@ -20,9 +36,8 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
     return Promise.reject(abortError(signal));
   }
   return new Promise<T>((resolve, reject) => {
-    const onAbort = (): void => reject(abortError(signal));
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    const unlink = whenAborted(signal, () => reject(abortError(signal)));
+    promise.then(resolve, reject).finally(unlink);
   });
 }
 
@@ -46,11 +61,8 @@ export async function underSignals<T>(
 ): Promise<T> {
   const unlinks = signals.map((signal) => {
     if (signal === undefined) return undefined;
-    const onAbort = (): void => controller.abort(signal.reason);
-    if (signal.aborted) onAbort();
-    setMaxListeners(0, signal); // many works share a signal: that is no leak, and Node would warn of one
-    signal.addEventListener('abort', onAbort, { once: true });
-    return (): void => signal.removeEventListener('abort', onAbort);
+    if (signal.aborted) controller.abort(signal.reason);
+    return whenAborted(signal, () => controller.abort(signal.reason));
   });
   try {
     return await work();

@@ -1,7 +1,7 @@
 /** HTTP requests on kept connections, with redirects followed to a bound; the ground of the stores that need no SDK. */
 import type { Agent as HttpAgent, IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
-import { abortError, throwIfAborted } from '../core/abort.js';
+import { abortError, throwIfAborted, whenAborted } from '../core/abort.js';
 import { http, https } from './node-http.js';
 import { STORE_LIMITS } from './limits.js';
 import { storeError } from './store-error.js';
@@ -48,12 +48,8 @@ export function createHttpClient(): HttpClient {
           ? https.request(url, { ...common, agent: httpsAgent }, resolve)
           : http.request(url, { ...common, agent: httpAgent }, resolve);
       // as Node's own option `signal`, which looks out for the end of the request in more ways and takes several times as long
-      const onAbort = (): void => void request.destroy(abortError(signal));
-      signal.addEventListener('abort', onAbort, { once: true });
-      request
-        .on('error', reject)
-        .on('close', () => signal.removeEventListener('abort', onAbort))
-        .end();
+      const unlink = whenAborted(signal, () => void request.destroy(abortError(signal)));
+      request.on('error', reject).on('close', unlink).end();
     });
 
   return {

@@ -64,6 +64,10 @@ export const STORE_LIMITS = {
   redirectsMax: 5,
   /** A connection that nothing uses for this long is closed: longer than a window takes to be decoded, shorter than load balancers wait (60 s). */
   keepAliveMs: 30_000,
+  /** … and so much before the end of what its server says: the next request must not meet the close of the connection on its way. */
+  keepAliveMarginMs: 1000,
+  /** The head of an answer: as much as Node's client takes; S3's have under 1 KiB, and 1 KiB for what users say of an object. */
+  headBytesMax: 16 * 2 ** 10,
   /** The body of an answer that nobody wants is read to its end, so that its connection can be used again, if it is at most this: a new one costs a handshake. */
   discardedBytesMax: 64 * 2 ** 10,
   /** JSON of a listing's page or of an object's description: 1,000 entries of 4 KiB; more is something else. */

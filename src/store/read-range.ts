@@ -2,12 +2,16 @@
 import type { Readable } from 'node:stream';
 import { rawBytes } from '../core/raw-memory.js';
 import { checkRange, type RangeAnswer } from './check-range.js';
-import { readBody, type BodyLimits } from './read-body.js';
+import type { DirectBody } from './direct-body.js';
+import { awaitBody, readBody, type BodyLimits } from './read-body.js';
 import type { ByteRange, ReadOptions } from './store.js';
 
-/** `describe`: what the answer says about itself. Errors: those of `describe`, `checkRange` and `readBody`. */
+/**
+ * `describe`: what the answer says about itself. A `DirectBody` is one of an answer that has just the range. Errors: those of `describe`, `checkRange` and
+ * `readBody`.
+ */
 export async function readRangeBody(
-  body: Readable,
+  body: Readable | DirectBody,
   describe: () => RangeAnswer,
   uri: string,
   range: ByteRange,
@@ -17,6 +21,7 @@ export async function readRangeBody(
 ): Promise<Uint8Array> {
   try {
     const plan = checkRange(describe(), uri, range, options);
+    if ('received' in body) return await awaitBody(body, plan, uri, range, limits, signal);
     const bytes = options.into ?? rawBytes(range.endByte - range.startByte);
     return await readBody(body, plan, bytes, uri, range, limits, signal);
   } finally {

@@ -1,5 +1,5 @@
 /** The life of one request over the network: its deadline, who may end it, and the names of its errors. */
-import { abortError, throwIfAborted, underSignals, untilAborted, withAnySignal } from '../core/abort.js';
+import { abortError, throwIfAborted, untilAborted, underSignals, whenAborted } from '../core/abort.js';
 import { HeadraceError } from '../core/errors.js';
 import { nameSilence } from './network-error.js';
 import { transientError } from './store-error.js';
@@ -34,16 +34,28 @@ export function createGuard(
   closing: AbortSignal,
   nameError: (error: unknown, uri: string) => HeadraceError = nameByNode,
 ): Guard {
-  return (path, callers, request) =>
-    withAnySignal([callers, closing], async (signal) => {
-      throwIfAborted(signal);
-      try {
-        return await request(signal);
-      } catch (error) {
-        if (signal.aborted) throw abortError(signal);
-        throw error instanceof HeadraceError ? error : nameError(error, uri + path);
-      }
-    });
+  /** Of the requests under way: one listener for all of them. */
+  const underWay = new Set<AbortController>();
+  whenAborted(closing, () => {
+    for (const ending of underWay) ending.abort(closing.reason);
+  });
+  return async (path, callers, request) => {
+    throwIfAborted(closing);
+    throwIfAborted(callers);
+    const ending = new AbortController();
+    const { signal } = ending;
+    underWay.add(ending);
+    const unlink = callers && whenAborted(callers, () => ending.abort(callers.reason));
+    try {
+      return await request(signal);
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      throw error instanceof HeadraceError ? error : nameError(error, uri + path);
+    } finally {
+      unlink?.();
+      underWay.delete(ending);
+    }
+  };
 }
 
 function nameByNode(error: unknown, uri: string): HeadraceError {

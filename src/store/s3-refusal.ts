@@ -22,11 +22,14 @@ export class S3Refusal extends Error {
 }
 
 /** Reads the body of an answer as far as `discardedBytesMax`; a refusal whose body breaks off is one all the same. */
-export async function readRefusal(answer: HttpAnswer, clockSkewCorrected: boolean): Promise<S3Refusal> {
+export async function readRefusal(
+  answer: Pick<HttpAnswer, 'status' | 'headers'> & { readonly body: AsyncIterable<Buffer> },
+  clockSkewCorrected: boolean,
+): Promise<S3Refusal> {
   const chunks: Buffer[] = [];
   let received = 0;
   try {
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+    for await (const chunk of answer.body) {
       chunks.push(chunk);
       received += chunk.length;
       if (received > STORE_LIMITS.discardedBytesMax) break;

@@ -5,6 +5,7 @@
 import { throwIfAborted } from '../core/abort.js';
 import { readNothing } from './check-range.js';
 import { bodyLimits, type Patience } from './http-answer.js';
+import { createDirectHttp } from './direct-http.js';
 import { createHttpClient } from './http-client.js';
 import { readRangeBody } from './read-range.js';
 import { createGuard } from './request.js';
@@ -32,11 +33,12 @@ export function s3Store(options: S3Options): Store {
   const limits = bodyLimits(options);
   const bucket = { Bucket: options.bucket, ...(options.requestPayer === true && { RequestPayer: 'requester' as const }) };
   const http = createHttpClient();
+  const direct = createDirectHttp();
   const closing = new AbortController();
   let opened: Promise<Opened> | undefined;
   const open = (): Promise<Opened> => {
     throwIfAborted(closing.signal);
-    return (opened ??= openSdk(options, http.agents).then((parts) => ({ ...parts, getRange: createGetRange(parts, http, options) })));
+    return (opened ??= openSdk(options, http.agents).then((parts) => ({ ...parts, getRange: createGetRange(parts, direct, options) })));
   };
   const ask = createResend(limits.idleTimeoutMs, options.anonymous !== true);
   const guard = createGuard(uri, closing.signal, nameError);
@@ -74,9 +76,7 @@ export function s3Store(options: S3Options): Store {
       if (endByte <= startByte) return readNothing(uri, await describe(path, readOptions.signal), range, readOptions);
       const { client, getRange } = await open();
       return guard(path, readOptions.signal, async (signal) => {
-        const answer = await ask(uri + path, client, signal, (abortSignal) =>
-          getRange(path, `bytes=${startByte}-${endByte - 1}`, readOptions.ifMatch, abortSignal),
-        );
+        const answer = await ask(uri + path, client, signal, (abortSignal) => getRange(path, range, readOptions, abortSignal));
         return readRangeBody(answer.body, () => answer, uri + path, range, readOptions, limits, signal);
       });
     },
@@ -85,6 +85,7 @@ export function s3Store(options: S3Options): Store {
       const client = await opened?.then((parts) => parts.client).catch(() => undefined);
       client?.destroy();
       http.close();
+      direct.close();
     },
   };
 }

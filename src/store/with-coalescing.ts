@@ -8,8 +8,7 @@
  *  turn 2:           read C, the same as B ─┘           └─ copy of C … if the request is for B alone
  * ```
  */
-import { setMaxListeners } from 'node:events';
-import { abortError, throwIfAborted } from '../core/abort.js';
+import { abortError, throwIfAborted, whenAborted } from '../core/abort.js';
 import { joinRanges, type JoinLimits } from './join-ranges.js';
 import type { ByteRange, ReadOptions, Store } from './store.js';
 import { createStoreCounters, type StoreCounters } from './with-counters.js';
@@ -18,17 +17,23 @@ export interface CoalescingOptions extends JoinLimits {
   readonly counters?: StoreCounters;
 }
 
-/** A read that waits for a request, made or to be made. */
+/**
+ * A read that waits for a request, made or to be made. Once it is settled it holds nothing: a table that a `Map` or a `Set` has grown out of keeps alive what
+ * was deleted from it for as long as V8 has it in the old heap, and that was the bytes of most reads.
+ */
 interface Waiter extends ByteRange {
-  resolve(bytes: Uint8Array): void;
-  reject(error: Error): void;
+  group: Group | undefined;
+  resolve: (bytes: Uint8Array) => void;
+  reject: (error: Error) => void;
 }
 
 /** A request under way, or the reads of one object that wait for the end of the turn. */
 interface Group {
   readonly waiters: Set<Waiter>;
-  /** Aborted once the last waiter has left. */
+  /** Aborted once the last waiter has left … */
   readonly abandoned: AbortController;
+  /** … when nobody is to join it any more. */
+  forget: () => void;
 }
 
 /** What a joined request fails with, each of its reads fails with: they are of one version of one object. */
@@ -36,7 +41,6 @@ export function withCoalescing(store: Store, options: CoalescingOptions): Store 
   const { counters = createStoreCounters() } = options;
   const gathering = new Map<string, Group>();
   const underWay = new Map<string, Group>();
-  const groupOf = new Map<Waiter, Group>();
 
   const send = async (path: string, ifMatch: string | undefined, range: ByteRange, group: Group): Promise<void> => {
     const key = keyOf(path, ifMatch, range);
@@ -45,8 +49,8 @@ export function withCoalescing(store: Store, options: CoalescingOptions): Store 
     const forget = (): void => {
       if (underWay.get(key) === group) underWay.delete(key);
     };
+    group.forget = forget;
     const { signal } = group.abandoned;
-    signal.addEventListener('abort', forget, { once: true });
     try {
       const { startByte, endByte } = range;
       const bytes = await store.read(path, { startByte, endByte }, { ...(ifMatch !== undefined && { ifMatch }), signal });
@@ -58,6 +62,7 @@ export function withCoalescing(store: Store, options: CoalescingOptions): Store 
       for (const waiter of group.waiters) waiter.reject(error as Error);
     } finally {
       forget();
+      group.waiters.clear();
     }
   };
 
@@ -69,11 +74,12 @@ export function withCoalescing(store: Store, options: CoalescingOptions): Store 
       counters.coalesced += ranges.length - 1;
       void send(path, ifMatch, range, group);
     }
+    if (joined.length > 1) gathered.waiters.clear();
   };
 
   const groupFrom = (waiters: readonly Waiter[]): Group => {
-    const group: Group = { waiters: new Set(waiters), abandoned: new AbortController() };
-    for (const waiter of waiters) groupOf.set(waiter, group);
+    const group: Group = { waiters: new Set(waiters), abandoned: new AbortController(), forget: NOTHING };
+    for (const waiter of waiters) waiter.group = group;
     return group;
   };
 
@@ -85,7 +91,7 @@ export function withCoalescing(store: Store, options: CoalescingOptions): Store 
     }
     let group = gathering.get(keyOf(path, ifMatch));
     if (group === undefined) {
-      const gathered: Group = { waiters: new Set(), abandoned: new AbortController() };
+      const gathered: Group = { waiters: new Set(), abandoned: new AbortController(), forget: NOTHING };
       gathering.set(keyOf(path, ifMatch), gathered);
       setImmediate(() => sendAll(path, ifMatch, gathered));
       group = gathered;
@@ -97,11 +103,14 @@ export function withCoalescing(store: Store, options: CoalescingOptions): Store 
     new Promise<Uint8Array>((resolve, reject) => {
       throwIfAborted(signal);
       const leave = (): void => {
-        signal?.removeEventListener('abort', onAbort);
-        groupOf.delete(waiter);
+        unlink?.();
+        waiter.group = undefined;
+        waiter.resolve = waiter.reject = NOTHING;
       };
       const waiter: Waiter = {
-        ...range,
+        startByte: range.startByte,
+        endByte: range.endByte,
+        group: groupFor(path, range, ifMatch),
         resolve: (bytes) => {
           leave();
           resolve(bytes);
@@ -111,17 +120,17 @@ export function withCoalescing(store: Store, options: CoalescingOptions): Store 
           reject(error);
         },
       };
-      const onAbort = (): void => {
-        const group = groupOf.get(waiter);
-        group?.waiters.delete(waiter);
-        if (signal !== undefined) waiter.reject(abortError(signal));
-        if (group?.waiters.size === 0) group.abandoned.abort(signal?.reason);
-      };
-      const group = groupFor(path, range, ifMatch);
-      group.waiters.add(waiter);
-      groupOf.set(waiter, group);
-      if (signal !== undefined) setMaxListeners(0, signal); // many reads share a signal: that is no leak, and Node would warn of one
-      signal?.addEventListener('abort', onAbort, { once: true });
+      const unlink =
+        signal &&
+        whenAborted(signal, () => {
+          const left = waiter.group;
+          left?.waiters.delete(waiter);
+          waiter.reject(abortError(signal));
+          if (left?.waiters.size !== 0) return;
+          left.forget();
+          left.abandoned.abort(signal.reason);
+        });
+      waiter.group?.waiters.add(waiter);
     });
 
   return {
@@ -136,6 +145,8 @@ export function withCoalescing(store: Store, options: CoalescingOptions): Store 
     close: () => store.close(),
   };
 }
+
+const NOTHING = (): void => undefined;
 
 /** Paths and ETags hold no NUL. */
 function keyOf(path: string, ifMatch: string | undefined, range?: ByteRange): string {

@@ -3,7 +3,7 @@
  * a hedged request, sent once the first has been under way for longer than the 95th percentile; and only as long as enough of them are first.
  */
 import { underSignals } from '../core/abort.js';
-import { systemClock, type Clock } from '../core/clock.js';
+import { after, systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
 import { createHedgeWorth, type HedgeWorthOptions } from './hedge-worth.js';
 import { createLatencyWindow } from './latency-window.js';
@@ -51,16 +51,14 @@ export function withHedging(store: Store, options: HedgingOptions): Store {
   };
 
   const race = async (first: Try, slowMs: number, length: number, again: () => Try): Promise<Uint8Array> => {
-    const slow = clock.sleep(slowMs, first.abort.signal).then(
-      () => true,
-      () => false, // the first has answered, or its caller has left
-    );
-    const ended = first.answer.then(
-      () => false,
-      () => false,
-    );
-    const isSlow = await Promise.race([ended, slow]);
-    if (!isSlow) first.abort.abort(ANSWERED); // which ends the wait
+    const isSlow = await new Promise<boolean>((resolve) => {
+      const cancel = after(clock, slowMs, () => resolve(true));
+      const ended = (): void => {
+        cancel();
+        resolve(false);
+      };
+      first.answer.then(ended, ended);
+    });
     if (!isSlow || savedBytes < length || !worth.isWorth()) return first.answer;
     savedBytes -= length;
     counters.hedges++;
@@ -102,8 +100,7 @@ export function withHedging(store: Store, options: HedgingOptions): Store {
   };
 }
 
-// made once: an error takes the time to describe its stack, and these end the waits of every read
-const ANSWERED = new HeadraceError('ABORTED', 'the read has been answered');
+// made once: an error takes the time to describe its stack
 const LOST = new HeadraceError('ABORTED', 'another request for the same bytes was answered first');
 
 function withoutInto({ into: _, ...options }: ReadOptions): ReadOptions {

@@ -1,5 +1,5 @@
 /** Bounds how many requests a store has under way, as many as its origin answers well; the others wait in line. */
-import { abortError, throwIfAborted } from '../core/abort.js';
+import { abortError, throwIfAborted, whenAborted } from '../core/abort.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { adaptiveConcurrency, type ConcurrencyLimits } from './adaptive-concurrency.js';
 import { isThrottled } from './store-error.js';
@@ -28,15 +28,16 @@ export function withLimit(store: Store, options: LimitOptions): Store {
       return;
     }
     await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => {
-        waiting.delete(admit);
-        if (signal !== undefined) reject(abortError(signal));
-      };
       const admit = (): void => {
-        signal?.removeEventListener('abort', onAbort);
+        unlink?.();
         resolve();
       };
-      signal?.addEventListener('abort', onAbort, { once: true });
+      const unlink =
+        signal &&
+        whenAborted(signal, () => {
+          waiting.delete(admit);
+          reject(abortError(signal));
+        });
       waiting.add(admit);
     });
   };

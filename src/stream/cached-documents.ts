@@ -9,6 +9,7 @@
  * An entry does not depend on what is excluded, held out or filtered, so that it is of use to every list and filter, and to both splits: of a slice that is wanted the rows
  * that are left out are tokenized as well, and not delivered.
  */
+import { rawInt32 } from '../core/raw-memory.js';
 import type { DocumentSource } from '../pack/packer.js';
 import { ROW_TAKEN } from '../select/selection.js';
 import type { SliceTokens, WindowPayload } from './messages.js';
@@ -35,6 +36,8 @@ type SliceDocuments =
   | { readonly kind: 'neither' };
 
 const NO_TOKENS = new Int32Array(0);
+/** With a little more, room for one document is room for most. */
+const GROWTH = 1.25;
 
 export class CachedDocuments implements DocumentSource {
   readonly rows: WindowRows;
@@ -45,6 +48,8 @@ export class CachedDocuments implements DocumentSource {
   /** A document of an entry, with what is appended to it: a long one is asked for once a sequence. */
   #readDocument = -1;
   #readIds: Int32Array = NO_TOKENS;
+  /** What it lies in: used again for the next one. */
+  #readBuffer: Int32Array = NO_TOKENS;
 
   constructor(payload: WindowPayload, options: CachedDocumentOptions) {
     this.#options = options;
@@ -77,7 +82,9 @@ export class CachedDocuments implements DocumentSource {
     }
     const { appendId } = this.#options;
     const ids = entry.ids.subarray(entry.bounds[row], entry.bounds[row + 1]);
-    const tokens = new Int32Array(ids.length + (appendId === undefined ? 0 : 1));
+    const length = ids.length + (appendId === undefined ? 0 : 1);
+    if (this.#readBuffer.length < length) this.#readBuffer = rawInt32(Math.ceil(GROWTH * length));
+    const tokens = this.#readBuffer.subarray(0, length);
     tokens.set(ids);
     if (appendId !== undefined) tokens[ids.length] = appendId;
     this.#readDocument = document;

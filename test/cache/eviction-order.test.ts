@@ -12,7 +12,7 @@ const popAll = (order: EvictionOrder): string[] => {
   return names;
 };
 const of = (entries: Readonly<Record<string, Need | undefined>>): EvictionOrder => {
-  const order = createEvictionOrder(100);
+  const order = createEvictionOrder();
   for (const [name, need] of Object.entries(entries)) order.set(name, known, need);
   return order;
 };
@@ -86,7 +86,7 @@ describe('what makes room', () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-        const order = createEvictionOrder(100);
+        const order = createEvictionOrder();
         const model = new Map<string, number>();
         for (const step of steps) {
           if (step.kind === 'set') {
@@ -115,7 +115,7 @@ it('a cache of half a data set has half of each shuffled epoch by the plan, and 
   const EPOCHS = 6;
   const orders = Array.from({ length: EPOCHS + 1 }, (_, epoch) => createPermutation(deriveKey('epoch', epoch), SIZE));
   const hitShare = (planned: boolean): number => {
-    const order = createEvictionOrder(SIZE / 2);
+    const order = createEvictionOrder();
     let hits = 0;
     for (let epoch = 0; epoch < EPOCHS; epoch++) {
       for (let i = 0; i < SIZE; i++) {

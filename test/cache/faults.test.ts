@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { localDisk, type Disk, type DiskFile } from '../../src/cache/disk.js';
 import { CACHE_LIMITS } from '../../src/cache/limits.js';
@@ -218,6 +219,39 @@ describe('the range cache on a bad disk', () => {
     expect(cache.counters).toMatchObject({ misses: 5, bypassed: 5 });
     expect(warnings).toHaveLength(1);
     await cache.close();
+  });
+
+  it('writes a little before it has looked through what is there, and waits with more', async () => {
+    const origin = countingOrigin();
+    const before = openCache(dir);
+    await origin.read(before, 0);
+    await before.close();
+    let show = (): void => undefined;
+    const shown = new Promise<void>((resolve) => (show = resolve));
+    const disk: Disk = {
+      ...localDisk,
+      names: async (part) => {
+        // of the directories of entries, for the look through all; a key's own are asked for by their names
+        if (path.basename(part) === 'entries') await shown;
+        return localDisk.names(part);
+      },
+    };
+    const bytesMax = 64 * 3000; // of which one in 64 parts may be written
+    const cache = openCache(dir, { disk, bytesMax, warn });
+    const untilKept = async (entries: number): Promise<void> => {
+      while ((await filesOf(dir, 'entries')).length < entries) await setImmediate();
+    };
+    await origin.read(cache, 1);
+    await origin.read(cache, 2);
+    await untilKept(3);
+    await origin.read(cache, 3);
+    await origin.read(cache, 4); // more than the part
+    for (let turn = 0; turn < 50; turn++) await setImmediate();
+    expect(await filesOf(dir, 'entries')).toHaveLength(3);
+    show();
+    await untilKept(5);
+    await cache.close();
+    expect(warnings).toEqual([]);
   });
 
   it('keeps no more than its bound of bytes waiting for a disk that does not write', async () => {
