@@ -122,7 +122,10 @@ let scratchEnd: usize = 0;
 /** [17 × 16] masks of the first n of 16 bytes. */
 let masks: usize = 0;
 
-/** Pretokens that wait for their look-up, each of which ends where the next one starts: [QUEUE_PIECES + QUEUE_SLACK] starts, values; the places of the short ones, of the middle ones, and of those that the first tables do not know. */
+/**
+ * Pretokens that wait for their look-up, each of which ends where the next one starts: [QUEUE_PIECES + QUEUE_SLACK] starts, values; the places of the short
+ * ones, of the middle ones, and of those that the first tables do not know.
+ */
 let queue: usize = 0;
 /** Where the next start goes, and where the last one's pretoken ends. */
 let queueNext: usize = 0;

@@ -382,18 +382,13 @@ function madeOf({ chat, hasIds }: SourceConfig): 'messages' | 'tokens' | 'text' 
 
 /** A row has one value of a name; what a chat is rendered from is always `messages`. */
 function checkVariables({ name, column, columns = [], chat, servesTokens, fields = [] }: SourceConfig): void {
-  const same = sameVariable(column, columns);
   const field = `sources.${name}.columns`;
   const hidden = servesTokens ? undefined : columns.find((own) => fields.some((one) => one.name === variableName(own)));
   if (hidden !== undefined) {
-    throw invalid(
-      `${field}: ${hidden} is ${variableName(hidden)} to a transform, which has the field of that name; leave one of them out`,
-      {
-        field,
-        column: hidden,
-      },
-    );
+    const what = `${hidden} is ${variableName(hidden)} to a transform, which has the field of that name`;
+    throw invalid(`${field}: ${what}; leave one of them out`, { field, column: hidden });
   }
+  const same = sameVariable(column, columns);
   if (same !== undefined) {
     throw invalid(
       `${field}: ${same.columns.join(' and ')} are both ${same.name} to a template or a transform, which have columns by the last parts of their names; name one of them, or write the value under another name`,

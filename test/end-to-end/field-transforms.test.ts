@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING } from '../../src/core/sequence.js';
 import type { SkipRecord } from '../../src/core/skip.js';
 import { runScript } from '../support/python.js';
-import { samplesConfig } from '../support/samples.js';
+import { SAMPLE_FIELDS, samplesConfig } from '../support/samples.js';
 import { runCli } from '../support/sidecar.js';
 import { expectExactResumes, runPipeline, runRanks } from '../support/streams.js';
 import { tarOf } from '../support/tar.js';
@@ -166,20 +166,7 @@ describe('a transform of samples without tokens', () => {
   }, 60_000);
 
   it('sees every kind of field that pyarrow writes, and what it leaves or gives back as it is, is served byte for byte', async () => {
-    const fields = {
-      image: 'jpg',
-      caption: 'txt',
-      emb: 'emb',
-      half: { column: 'half', size: 2 },
-      double: 'double',
-      score: 'score',
-      label: 'label',
-      big: 'big',
-      seen: 'seen',
-      ok: 'ok',
-      nested: 'nested.bytes',
-    };
-    const plain = await collect(config({ fields }));
+    const plain = await collect(config({ fields: SAMPLE_FIELDS }));
     const types = `
       const KINDS = { image: Uint8Array, emb: Float32Array, half: Float32Array, double: Float32Array, nested: Uint8Array };
       const check = (row) => {
@@ -195,7 +182,7 @@ describe('a transform of samples without tokens', () => {
       'export default ({ caption, big }) => [{ caption, big }];',
     ];
     for (const [i, code] of same.entries()) {
-      const batches = await collect(config({ fields, ...(await module(`same-${i}.mjs`, code)) }));
+      const batches = await collect(config({ fields: SAMPLE_FIELDS, ...(await module(`same-${i}.mjs`, code)) }));
       expect(
         batches.map(({ digest }) => digest),
         code,
@@ -203,7 +190,7 @@ describe('a transform of samples without tokens', () => {
     }
     // what it does to its own copy reaches no other sample of the row
     const spoil = 'export default (row) => { row.image.fill(0); row.emb.fill(0); return [{}, { image: row.image }]; };';
-    const spoilt = await collect(config({ fields, ...(await module('spoil.mjs', spoil)) }));
+    const spoilt = await collect(config({ fields: SAMPLE_FIELDS, ...(await module('spoil.mjs', spoil)) }));
     const imageOf = (batches: readonly Batch[]): string[] =>
       batches.flatMap((batch) =>
         placesIn(batch).map(

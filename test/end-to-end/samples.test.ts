@@ -3,25 +3,12 @@ import { connect, fieldOfRow, openPipeline, showStep, type Batch, type ConfigInp
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { batchDigest } from '../../src/wire/batch-digest.js';
 import { hasModule, runScript } from '../support/python.js';
-import { placeOf, sampleRowsOf, samplesConfig, type SampleRow } from '../support/samples.js';
+import { placeOf, SAMPLE_FIELDS, sampleRowsOf, samplesConfig, type SampleRow } from '../support/samples.js';
 import { runCli, startSidecar } from '../support/sidecar.js';
 import { expectExactResumes, runPipeline, runRanks, take } from '../support/streams.js';
 import { makeWorkspace, TOKENIZER_FILE, type Workspace } from '../support/workspace.js';
 
-const FIELDS = {
-  image: 'jpg',
-  caption: 'txt',
-  emb: 'emb',
-  half: { column: 'half', size: 2 },
-  double: 'double',
-  score: 'score',
-  label: 'label',
-  big: 'big',
-  seen: 'seen',
-  ok: 'ok',
-  key: 'key',
-  nested: 'nested.bytes',
-};
+const FIELDS = { ...SAMPLE_FIELDS, key: 'key' };
 const ROWS = 400;
 
 type Row = SampleRow & { readonly caption: string };

@@ -4,6 +4,21 @@ import { fieldBytesOfRow } from '../../src/core/fields.js';
 import { SEGMENT_FIELDS, SOURCE_PADDING } from '../../src/core/sequence.js';
 import { smallConfig, type Workspace } from './workspace.js';
 
+/** Of the corpus of samples in Parquet: every kind of field that pyarrow writes. */
+export const SAMPLE_FIELDS = {
+  image: 'jpg',
+  caption: 'txt',
+  emb: 'emb',
+  half: { column: 'half', size: 2 },
+  double: 'double',
+  score: 'score',
+  label: 'label',
+  big: 'big',
+  seen: 'seen',
+  ok: 'ok',
+  nested: 'nested.bytes',
+};
+
 export interface SampleRow {
   readonly shard: number;
   readonly row: number;

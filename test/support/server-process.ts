@@ -30,7 +30,7 @@ export async function untilLive(
 
 /** Ends a process at once, if it has not ended by itself. */
 export async function endProcess(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
+  if (child.exitCode !== null || child.signalCode !== null) return; // whom the system killed has no exit code, and no event to come
   const exited = once(child, 'exit');
   child.kill('SIGKILL');
   await exited;
