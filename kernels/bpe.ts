@@ -424,9 +424,9 @@ function encodeSegment(start: usize, end: usize, first: bool): void {
 
 /** Parts [start, end) by a level's automaton; what it gives goes to the next level, or is a pretoken. */
 function split(level: usize, start: usize, end: usize): void {
-  const runs = <usize>load<u32>(level, 40);
-  if (runs != 0 && level == lastLevel) {
-    splitRuns(level, runs, start, end);
+  const kinds = <usize>load<u32>(level, 40);
+  if (kinds != 0 && level == lastLevel) {
+    splitKinds(level, kinds, start, end);
     return;
   }
   const keepMatches = load<u32>(level, 32) != 0;
@@ -475,18 +475,21 @@ function skip(from: usize, end: usize, set: v128): usize {
 /** A bit for each of 64 bytes that is in the set. */
 // @ts-ignore: decorator
 @inline
-function members(set: usize, bits0: v128, bits1: v128, bits2: v128, bits3: v128, entries0: v128, entries1: v128, entries2: v128, entries3: v128): u64 {
-  const table = v128.load(set);
-  return ~(<u64>notIn(table, bits0, entries0) | (<u64>notIn(table, bits1, entries1) << 16) | (<u64>notIn(table, bits2, entries2) << 32) | (<u64>notIn(table, bits3, entries3) << 48));
+function members(set: v128, bits0: v128, bits1: v128, bits2: v128, bits3: v128, entries0: v128, entries1: v128, entries2: v128, entries3: v128): u64 {
+  return ~(<u64>notIn(set, bits0, entries0) | (<u64>notIn(set, bits1, entries1) << 16) | (<u64>notIn(set, bits2, entries2) << 32) | (<u64>notIn(set, bits3, entries3) << 48));
 }
 
 /**
- * What `split` does, for automata that match an optional lead and a run of one kind of characters wherever an ender follows (automaton.ts finds out whether,
- * and the sets: of words, then of punctuation). That is most of any text. Where such pretokens begin, and what is none, is known for 64 bytes at once, from
- * masks with a bit for each; what is none goes through the automaton.
+ * What `split` does, for automata that do what the machine of character-kinds.ts does. Where pretokens begin is known for 64 bytes at once, from masks with a
+ * bit for each byte of a kind. What the machine does not know, or ends before a character of no kind, goes through the automaton, and so does what is longer
+ * than a block.
  */
-function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
+function splitKinds(level: usize, kinds: usize, start: usize, end: usize): void {
   const keepGaps = load<u32>(level, 36) != 0;
+  const plane0 = v128.load(kinds);
+  const plane1 = v128.load(kinds, 16);
+  const plane2 = v128.load(kinds, 32);
+  const plane3 = v128.load(kinds, 48);
   let block = start;
   while (block < end) {
     const inText = end - block >= 64 ? <u64>-1 : ((<u64>1) << <u64>(end - block)) - 1;
@@ -502,25 +505,64 @@ function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
     const e1 = entriesOf(bytes1);
     const e2 = entriesOf(bytes2);
     const e3 = entriesOf(bytes3);
-    const letters = members(runs, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
-    const letterEnders = members(runs + 16, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
-    const marks = members(runs + 48, b0, b1, b2, b3, e0, e1, e2, e3) & inText & ~letters;
-    const markEnders = members(runs + 64, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
-    const loneMarkEnders = members(runs + 96, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
-    // a lead belongs to the run behind it; a mark that leads letters is alone, and no pretoken began before it
-    const markLeads = members(runs + 80, b0, b1, b2, b3, e0, e1, e2, e3) & (marks >> 1) & ~marks & ~letters;
-    const bareMarks = marks & ~(marks << 1) & ~(markLeads << 1);
-    const letterLeads = members(runs + 32, b0, b1, b2, b3, e0, e1, e2, e3) & (letters >> 1) & ~letters & (~marks | bareMarks);
-    const others = ~(letters | marks | letterLeads | markLeads);
-    let starts = others | letterLeads | markLeads | (letters & ~(letters << 1) & ~(letterLeads << 1)) | bareMarks | 1;
-    const markEnds = (marks << 1) & ~marks & ~(letterLeads << 1);
-    const badEnds = ((letters << 1) & ~letters & ~letterEnders) | (markEnds & ~(markEnders & (loneMarkEnders | ~((bareMarks & ~(marks >> 1)) << 1))));
+    const k0 = members(plane0, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
+    const k1 = members(plane1, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
+    const k2 = members(plane2, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
+    const k3 = members(plane3, b0, b1, b2, b3, e0, e1, e2, e3) & inText;
+    // the kinds by their numbers, four bits each
+    const letters = ~(k3 | k2) & (k1 ^ k0);
+    const anyWhites = k2 & ~k3;
+    const lineEnds = anyWhites & k1 & k0;
+    const blanks = anyWhites & ~lineEnds;
+    const spaces = anyWhites & ~(k1 | k0);
+    const wordApostrophes = k3 & k2 & ~(k1 | k0);
+    const anyMarks = (k3 & ~k2) | wordApostrophes;
+    const digits = k3 & k2 & (k1 | k0);
+    const others = ~(letters | anyWhites | k3);
+    // line ends behind marks, and the marks among these, belong to them: a sum carries through each such run from where it begins
+    const tailBegins = (anyMarks << 1) & lineEnds;
+    const tailable = lineEnds | (anyMarks & k1 & ~k0);
+    const tails = (((tailable + tailBegins) ^ tailable) | tailBegins) & tailable;
+    const whites = anyWhites & ~tails;
+    const marks = anyMarks & ~tails;
+    const bareMarks = marks & ~((marks | spaces) << 1);
+    const leads = (anyWhites & ~k1) | (bareMarks & ~k2 & (k1 | k0));
+    // the last blank before what is not white begins a pretoken, whether it leads or not
+    const known = ~(anyWhites | others);
+    const threeDigits = digits & k1 & ~k0;
+    const ledDigits = digits & k1 & k0;
+    let starts =
+      1 |
+      others |
+      (letters & ~((letters | leads) << 1)) |
+      (letters & k1 & ((letters & k0) << 1)) |
+      bareMarks |
+      (digits & ~k1) |
+      (threeDigits & ~(threeDigits << 1)) |
+      (ledDigits & ~((ledDigits | spaces) << 1)) |
+      (whites & ~(whites << 1)) |
+      (blanks & (known >> 1));
+    for (let more = threeDigits & (threeDigits << 1) & (threeDigits << 2) & (threeDigits << 3), at = (starts & threeDigits) << 3 & more; at != 0; at = (at << 3) & more) starts |= at;
+    // blanks behind line ends begin one, too, but where another line end comes
+    const behind = blanks & ((lineEnds & whites) << 1);
+    if (behind != 0) {
+      starts |= behind;
+      for (let ends = (blanks + behind) & ~(blanks | known); ends != 0; ends &= ends - 1) {
+        starts &= ~((<u64>1) << (64 - clz(~blanks & ((ends & (0 - ends)) - 1))));
+      }
+    }
+    // what comes behind blanks that reach the block's end is not known
+    if (<i64>whites < 0) starts &= ((<u64>2) << (64 - clz(~whites))) - 1;
+    const isUnknown = others | (bareMarks & (wordApostrophes | (marks & k1 & k0)) & (letters >> 1));
+    const badEnds = others | ((letters << 1) & wordApostrophes);
+    // what the automaton has taken may belong together with what is behind it
+    const joined = ((anyMarks | lineEnds) & ((anyMarks | spaces | lineEnds) << 1)) | (digits & (digits << 1));
     let offset: u64 = 0;
     while (true) {
       const rest = (<u64>-1) << offset;
       const ends = badEnds & (rest << 1);
-      const bad = ends | (others & rest);
-      // where the next pretoken begins that is no such run, or is one whose end is not in the block
+      const bad = ends | (isUnknown & rest);
+      // where the next pretoken begins that is for the automaton, or is one whose end is not in the block
       const limit = bad == 0 ? (<u64>1) << 63 : bad & (0 - bad);
       const last = 63 - clz(starts & ((limit - 1) | (limit & ~ends)));
       let found = starts & rest & (((<u64>1) << last) - 1);
@@ -541,7 +583,7 @@ function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
         queueEnd = block + <usize>last;
       }
       let at = block + <usize>last;
-      if (at >= end || (bad == 0 && last > offset)) {
+      if (at >= end || (bad == 0 && last > 0)) {
         block = at;
         break;
       }
@@ -558,8 +600,8 @@ function splitRuns(level: usize, runs: usize, start: usize, end: usize): void {
         at = matchEnd;
       }
       offset = <u64>(at - block);
-      // beyond 48 a run would often go over the block's end; and behind a mark or its lead marks are not what the masks took them for
-      if (offset >= 48 || ((marks >> offset) & ((marks | markLeads) >> (offset - 1)) & 1) != 0) {
+      // beyond 48 a pretoken would often go over the block's end
+      if (offset >= 48 || ((joined >> offset) & 1) != 0) {
         block = at;
         break;
       }

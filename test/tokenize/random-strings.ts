@@ -55,7 +55,9 @@ const ALPHABETS: readonly Source[] = [
 
 /** Ordinary text and its edges: kernels take the pretokens of 64 bytes at once where there is nothing else. */
 const PLAIN: readonly Source[] = [
-  ...["'", '.', '(', '_', '\n', '\t', '1', 'é', ' A', ', ', '\r\n', '  ', "'s", '--'].map((text) => () => text),
+  ...["'", '.', '(', '_', '\n', '\t', '1', 'é', ' A', ', ', '\r\n', '  ', "'s", '--', '\n    ', '//', '{\n', '12345'].map(
+    (text) => () => text,
+  ),
   characters('abc'),
   characters('aB'),
   characters('.,;('),

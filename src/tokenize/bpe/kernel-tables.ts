@@ -62,7 +62,7 @@ export function createKernelTables(compiled: CompiledBpe): KernelTables {
         layout.place(automaton.noStarts),
         Number(levels[i].keepMatches),
         Number(levels[i].keepGaps),
-        automaton.runs === undefined || !levels[i].keepMatches ? 0 : layout.place(automaton.runs),
+        automaton.kinds === undefined || !levels[i].keepMatches ? 0 : layout.place(automaton.kinds),
       ],
       LEVEL_WORDS * i,
     );

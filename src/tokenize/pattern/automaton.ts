@@ -7,6 +7,7 @@
  * so the last match seen before the dead state is the one that backtracking would have found (R. Cox, "Regular Expression Matching: the Virtual Machine
  * Approach", 2009). A look-ahead of one character is a thread that consumes it, and then has matched *before* it.
  */
+import { kindPlanes } from './character-kinds.js';
 import type { CodePoints } from './code-points.js';
 import { PatternUnsupported, type PatternNode } from './parse-pattern.js';
 
@@ -31,12 +32,8 @@ export interface Automaton {
   readonly hasLoop: Uint8Array;
   /** [16] likewise, the ASCII characters that no match starts with. */
   readonly noStarts: Uint8Array;
-  /**
-   * [7 × 16] sets like `loops`: letters, their enders and leads; the same of punctuation, and the enders of one character of it alone. One or more letters,
-   * with or without a lead before them, are a match, and the whole of it, where an ender follows; likewise punctuation, of which one character without a
-   * lead may itself lead letters, and needs an ender of both kinds. `undefined`: it is not so.
-   */
-  readonly runs: Uint8Array | undefined;
+  /** As `kindPlanes` answers. */
+  readonly kinds: Uint8Array | undefined;
 }
 
 /** Which class a code point is in: `blocks[(index[point >> 7] << 7) + (point & 127)]`. Class 0 is in no pattern. */
@@ -235,59 +232,23 @@ function toTables(threads: readonly Thread[], drafts: readonly DraftState[], fir
   }
   const firstMatch = count('none');
   const firstBack = firstMatch + count('match');
-  const next: Step = (state, character) => transitions[state * CLASSES_MAX + classOf(classes, character)];
-  const isMatch = (state: number): boolean => state >= firstMatch && state < firstBack;
+  const kinds = kindPlanes({
+    start,
+    dead: DEAD,
+    next: (state, character) => transitions[state * CLASSES_MAX + classOf(classes, character)],
+    found: (state) => (state < firstMatch ? 'stays' : state < firstBack ? 'behind' : 'before'),
+  });
   return {
     transitions,
     start,
     firstMatch,
     firstBack,
-    runs: runsOf(start, next, isMatch),
+    kinds,
     matchesAtEnd,
     loops,
     hasLoop: hasLoop.map((loops) => (loops === 2 ? 1 : 0)),
     noStarts,
   };
-}
-
-type Step = (state: number, character: number) => number;
-
-/** Characters that stand for words and for punctuation. */
-const RUN_SAMPLES = [0x61, 0x3b];
-const RUN_SETS = 7;
-const LONE_MARK_ENDERS = 6;
-
-function runsOf(start: number, next: Step, isMatch: (state: number) => boolean): Uint8Array | undefined {
-  const runs = new Uint8Array(RUN_SETS * 16);
-  let found = false;
-  for (const [i, sample] of RUN_SAMPLES.entries()) {
-    // states after one and after two or more characters of the run, without and with a space before it
-    const chains = [start, next(start, 0x20)].map((state) => [next(state, sample), next(next(state, sample), sample)] as const);
-    const known = ([one, more]: readonly [number, number]): boolean => isMatch(one) && isMatch(more) && next(more, sample) === more;
-    if (!chains.every(known)) continue;
-    found = true;
-    const add = (set: number, character: number): void => {
-      runs[16 * set + (character & 15)] |= 1 << (character >> 4);
-    };
-    const [bare, spaced] = chains;
-    const goesOn = ([one, more]: readonly [number, number], character: number): boolean =>
-      next(one, character) === more && next(more, character) === more;
-    const ascii = Array.from({ length: 128 }, (_, character) => character);
-    const members = ascii.filter((character) => {
-      const begins = next(start, character) === bare[0] && next(next(start, 0x20), character) === spaced[0];
-      return begins && goesOn(bare, character) && goesOn(spaced, character);
-    });
-    for (const character of ascii) {
-      const leads = !members.includes(character) && members.every((member) => next(next(start, character), member) === spaced[0]);
-      if (leads) add(3 * i + 2, character);
-      const ends = (state: number): boolean => next(state, character) === DEAD;
-      const endsAlone = ends(bare[0]);
-      if ((i === 1 || endsAlone) && [bare[1], ...spaced].every(ends)) add(3 * i + 1, character);
-      if (i === 1 && endsAlone) add(LONE_MARK_ENDERS, character);
-    }
-    for (const character of members) add(3 * i, character);
-  }
-  return found ? runs : undefined;
 }
 
 export function classOf({ index, blocks }: ClassMap, point: number): number {
