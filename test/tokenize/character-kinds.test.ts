@@ -38,15 +38,17 @@ const UNUSUAL: Readonly<Record<string, string>> = {
   'vowels apart': GPT2.replace(String.raw` ?\p{L}+`, String.raw` ?[aeiou]+| ?\p{L}+`),
 };
 
+const NAMES = Object.keys(KINDS) as (keyof typeof KINDS)[];
+
 /** Characters by the kinds that a pattern gives them. */
-function kindsOf(pattern: string): Record<string, string> | undefined {
+function kindsOf(pattern: string): Partial<Record<keyof typeof KINDS, string>> | undefined {
   const [{ kinds: planes }] = buildAutomata([parsePattern(pattern)]).automata;
   if (planes === undefined) return undefined;
-  const byKind: Record<string, string> = {};
+  const byKind: Partial<Record<keyof typeof KINDS, string>> = {};
   for (let character = 0; character < 128; character++) {
     const bits = [0, 1, 2, 3].map((plane) => ((planes[16 * plane + (character & 15)] >> (character >> 4)) & 1) << plane);
     const number = bits.reduce((sum, bit) => sum + bit);
-    const [name] = Object.entries(KINDS).find(([, value]) => value === number)!;
+    const name = NAMES.find((kind) => KINDS[kind] === number)!;
     byKind[name] = (byKind[name] ?? '') + String.fromCharCode(character);
   }
   return byKind;
