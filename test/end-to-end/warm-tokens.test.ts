@@ -190,6 +190,22 @@ describe.skipIf(MINIO_BINARY === undefined)('headrace warm --tokens', { timeout:
     expect(stats).toMatchObject({ slicesWanted: 0, rowsSkipped: 1 });
   });
 
+  it('leaves out damaged blocks as the run does, and misses nothing then', async () => {
+    const texts = sampleDocuments(100).map(({ text }) => text);
+    const bytes = new Uint8Array(parquetWriteBuffer({ columnData: [{ name: 'text', data: texts, type: 'STRING' }], rowGroupSize: 50 }));
+    await writeFile(workspace.path('torn.parquet'), bytes.fill(0xff, 60, 200));
+    const sources = { torn: { uri: workspace.path('torn.parquet') } };
+    const failed = await warmedOf('torn', { sources });
+    expect([failed.code, failed.err]).toEqual([1, expect.stringContaining('error SHARD_INVALID')]);
+    const skipped = await warmedOf('torn', { sources, badBlocks: 'skip' });
+    expect([skipped.code, skipped.err]).toEqual([0, expect.stringContaining('left out: ')]);
+    expect(skipped.outcome).toMatchObject({ outcome: 'done' });
+    const { stats } = await runPipeline({ ...configOf('torn'), sources, badBlocks: 'skip' });
+    expect(stats.tokenizedBytes).toBe(0);
+    expect(stats.slicesKept).toBeGreaterThan(0);
+    expect(stats.slicesSkipped).toBeGreaterThan(0);
+  });
+
   /** In a process of its own, as two jobs are. */
   const runWarm = async (file: string): Promise<Outcome> => {
     const child = spawn(process.execPath, [CLI, 'warm', file, '--tokens', '--json'], {
