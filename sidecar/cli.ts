@@ -78,6 +78,7 @@ interface InspectFlags {
 interface WarmFlags {
   readonly epoch: number;
   readonly steps?: number;
+  readonly tokens: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
 }
@@ -184,14 +185,15 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     });
   program
     .command('warm')
-    .description('fill the cache of byte ranges of this machine with what a run will read, in the order in which it will need it')
+    .description('fill the cache of this machine with what a run will read, in the order in which it will need it')
     .argument('<config>', 'the YAML configuration')
     .option('--epoch <number>', 'the epoch whose order counts; the first is 0', countOption, 0)
     .option('--steps <number>', 'what the first so many steps of the epoch need, and no more', countOption)
+    .option('--tokens', 'tokenize the text, too, so that a run tokenizes nothing (needs cache.tokens)', false)
     .option('--dry-run', 'say how much it is, and fetch nothing but the manifest', false)
     .option('--json', 'one JSON value a line', false)
-    .action((configFile: string, { epoch, steps, dryRun, json }: WarmFlags) => {
-      invocation = { command: 'warm', options: { configFile, epoch, steps, dryRun, json } };
+    .action((configFile: string, { epoch, steps, tokens, dryRun, json }: WarmFlags) => {
+      invocation = { command: 'warm', options: { configFile, epoch, steps, tokens, dryRun, json } };
     });
   program
     .command('audit')

@@ -9,13 +9,12 @@
  * Memory, at most: lanes × sources × (`laneReadyTokens` of ids + one window decoded in a worker + one window ahead, as stored) + `fetchBytes` +
  * `retainedBytesMax` of steps for every assembler. docs/operations.md evaluates it.
  */
-import { availableParallelism } from 'node:os';
 import { openCompiledForms } from './cache/compiled-forms.js';
 import type { CacheCounters } from './cache/counters.js';
 import { rangesDir } from './cache/layout.js';
 import { createRangeCache, type RangeCache } from './cache/range-cache.js';
-import { loadConfig, parseConfig, type Config, type ConfigInput, type TokenizerConfig } from './config/config.js';
-import { canonicalJson, fingerprint } from './core/canonical-json.js';
+import { loadConfig, parseConfig, type Config, type ConfigInput } from './config/config.js';
+import { fingerprint } from './core/canonical-json.js';
 import { HeadraceError } from './core/errors.js';
 import { countedLength } from './core/packing.js';
 import { readChats, type LoadedChats } from './chats.js';
@@ -52,9 +51,8 @@ import {
 } from './planning.js';
 import { openMixtureLog, type MixtureRequest, type SharedMixtureLog } from './run/mixture-log.js';
 import { createMixtureReader } from './run/mixture-reader.js';
-import type { RowSelection, Split } from './select/selection.js';
+import type { Split } from './select/selection.js';
 import { createStoreSet, type StoreSet } from './store/open-store.js';
-import { readWhole } from './store/read-whole.js';
 import { shownUri } from './store/schemes.js';
 import type { StoreCounters } from './store/with-counters.js';
 import type { MadeStep, StepRecorder } from './stream/assembler.js';
@@ -72,12 +70,10 @@ import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js
 import { SourceLane, type SourcePosition } from './stream/source-lane.js';
 import type { Stalls } from './stream/stalls.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
-import { createTokenLookup, type TokenLookup } from './stream/token-cache.js';
-import { idBytesOf } from './stream/token-entry.js';
 import { WindowLoader, type NeedOfGroup } from './stream/window-loader.js';
-import { WorkerPool } from './stream/worker-pool.js';
-import { findEosId, readyTokenizer, type CompiledForms } from './tokenize/load-tokenizer.js';
-import type { PreparedTokenizer } from './tokenize/prepared.js';
+import { WorkerPool, workersOf } from './stream/worker-pool.js';
+import type { CompiledForms } from './tokenize/load-tokenizer.js';
+import { appendIdOf, readTokenizer, tokenLookup, workerTokenizer, type LoadedTokenizer } from './tokenizers.js';
 
 export interface PipelineOptions {
   /** Ends opening, and the pipeline. */
@@ -193,7 +189,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   const cache = localCache && createRangeCache({ dir: rangesDir(config.cacheDir), ...localCache, warn: options.warn });
   const stores = createStoreSet(config.storage, options.stores, localCache?.ranges === true ? cache : undefined);
   const forms = config.tokenizer && openCompiledForms(config.cacheDir, options.warn);
-  const workers = config.limits.workers ?? Math.max(1, availableParallelism() - 1);
+  const workers = workersOf(config);
   const pool = new WorkerPool(workers, (key, entry) => cache?.put(key, entry));
   const decoders = openDecoders(pool.scan, (format) => pool.expect(format));
   try {
@@ -252,13 +248,7 @@ async function readMaking(
     warn?.(`the tokenizer takes the slow path: ${tokenizer.prepared.reason}`, { file: tokenizer.file });
   }
   const settings: WorkerSettings = {
-    tokenizer: tokenizer && {
-      prepared: tokenizer.prepared,
-      file: tokenizer.file,
-      appendId: facts.appendId,
-      invalidUtf8: tokenizer.invalidUtf8,
-      idBytes: idBytesOf(tokenizer.vocabSize),
-    },
+    tokenizer: tokenizer && workerTokenizer(tokenizer),
     length: config.sequence.length,
     packing: config.sequence.packing,
     badRows: config.badRows,
@@ -546,7 +536,7 @@ function openLane(
     sources.map((planned, sourceIndex) => {
       const { plan, manifest, config: source, selection } = planned;
       const decoder = decoders.of(manifest.format);
-      const tokens = tokenLookup(parts, sourceIndex, selection);
+      const tokens = tokenLookup(parts, source, selection);
       const clock = clocks?.[sourceIndex];
       const needOf: NeedOfGroup | undefined = clock && ((group, nextGroup) => ({ at: clock(group), next: clock(nextGroup) }));
       const madeFields = madeFieldsOf(source, parts.fields);
@@ -590,62 +580,9 @@ function openLane(
   );
 }
 
-/** Of a source of text, where tokens are kept. Validation takes what training has kept, and tokenizes no more than its own documents. */
-function tokenLookup(
-  { config, cache, tokenizer }: PipelineParts,
-  sourceIndex: number,
-  selection: RowSelection | undefined,
-): TokenLookup | undefined {
-  const { kind, column, options } = config.sources[sourceIndex];
-  if (cache === undefined || config.localCache?.tokens !== true || tokenizer === undefined || kind !== 'text') return undefined;
-  if (config.sequence.packing.kind === 'samples') return undefined; // what takes long of a sample is its fields
-  const { fingerprint, invalidUtf8 } = tokenizer;
-  return createTokenLookup({
-    cache,
-    column: options === undefined ? column : canonicalJson([column, options]),
-    tokenizer: fingerprint,
-    invalidUtf8,
-    badRows: config.badRows,
-    wanted: selection?.split !== 'validation',
-  });
-}
-
-/** A tokenizer's file, read and made ready for the workers. */
-interface LoadedTokenizer {
-  readonly file: string;
-  readonly fingerprint: string;
-  readonly prepared: PreparedTokenizer;
-  readonly vocabSize: number;
-  readonly eosId: number | undefined;
-  readonly append: 'eos' | 'none';
-  readonly invalidUtf8: 'error' | 'replace';
-}
-
-async function readTokenizer(
-  config: TokenizerConfig,
-  stores: StoreSet,
-  forms: CompiledForms | undefined,
-  signal?: AbortSignal,
-): Promise<LoadedTokenizer> {
-  const options = signal && { signal };
-  const { append, eos, invalidUtf8 } = config;
-  const file = shownUri(config.file);
-  const { store, path } = stores.open(config.file);
-  const bytes = await readWhole(store, path, options);
-  const neighbour = `${path.slice(0, path.lastIndexOf('/') + 1)}tokenizer_config.json`;
-  const tokenizerConfig = await readWhole(store, neighbour, options).catch((error: unknown) => {
-    if (error instanceof HeadraceError && (error.code === 'STORE_NOT_FOUND' || error.code === 'STORE_DENIED')) return undefined;
-    throw error;
-  });
-  const ready = await readyTokenizer({ bytes, file, options: config, forms }, signal);
-  const { fingerprint, prepared, vocabSize } = ready;
-  const eosId = append === 'none' && eos === undefined ? undefined : findEosId(ready, { configured: eos, tokenizerConfig, file });
-  return { file, fingerprint, prepared, vocabSize, eosId, append, invalidUtf8 };
-}
-
 function factsOf({ sequence }: Config, tokenizer: LoadedTokenizer | undefined): TokenizerFacts {
-  const { vocabSize = 0, eosId, append } = tokenizer ?? {};
-  return { vocabSize, eosId, appendId: append === 'eos' ? eosId : undefined, padId: sequence.padId ?? eosId ?? 0 };
+  const { vocabSize = 0, eosId } = tokenizer ?? {};
+  return { vocabSize, eosId, appendId: tokenizer && appendIdOf(tokenizer), padId: sequence.padId ?? eosId ?? 0 };
 }
 
 function isConfig(input: ConfigInput | Config): input is Config {

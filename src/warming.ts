@@ -1,41 +1,47 @@
 /**
- * Fills the cache of byte ranges before a run: the windows of the plan, in the order in which the stream will need them, through the same readers, so that
- * they ask for the same ranges. Nothing is decoded.
+ * Fills the cache before a run: the windows of the plan, in the order in which the stream will need them, through the same readers, so that they ask for
+ * the same ranges. Nothing is decoded, unless tokens are asked for; see `warmWindows`.
  *
  *   config ─▶ stores ─▶ manifest ─▶ blocks ─▶ plan ─▶ windows by need ─▶ window's bytes ─▶ cache
+ *                                                                              └▶ worker: tokens ─▶ cache      with `tokens`
  */
 import { localDisk } from './cache/disk.js';
+import { openCompiledForms } from './cache/compiled-forms.js';
 import { rangesDir } from './cache/layout.js';
-import { createRangeCache } from './cache/range-cache.js';
+import { createRangeCache, type RangeCache } from './cache/range-cache.js';
 import { cacheRoomBytes } from './cache/room.js';
 import type { CacheCounters } from './cache/counters.js';
 import type { Config, SourceConfig } from './config/config.js';
-import { throwIfAborted } from './core/abort.js';
 import { LIMITS } from './config/limits.js';
 import { HeadraceError } from './core/errors.js';
+import type { Slice } from './core/shard.js';
 import type { Decoder, ReadEstimate } from './decode/decoder.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
 import { buildManifests, readAllExclusions } from './manifests.js';
-import { groupClocks, planSources, type PlannedSource } from './planning.js';
-import { windowsByNeed, type NeededWindow } from './plan/need-order.js';
+import { planSources, type PlannedSource } from './planning.js';
+import { decodedBytesOf, windowsByNeed, type NeededWindow } from './plan/need-order.js';
 import { needsIds } from './select/selection.js';
-import { createStoreSet, isLocalUri } from './store/open-store.js';
+import { createStoreSet, isLocalUri, type StoreSet } from './store/open-store.js';
 import type { StoreCounters } from './store/with-counters.js';
-import { ByteBudget } from './stream/byte-budget.js';
-import { createPipelineStats } from './stream/stats.js';
-import { WindowLoader, type NeedOfGroup } from './stream/window-loader.js';
-import { WorkerPool } from './stream/worker-pool.js';
+import type { WorkerSettings } from './stream/messages.js';
+import { idBytesOf } from './stream/token-entry.js';
+import type { TokenLookup } from './stream/token-cache.js';
+import { WorkerPool, workersOf } from './stream/worker-pool.js';
+import { keepsTokens, readTokenizer, tokenLookup, workerTokenizer, type LoadedTokenizer } from './tokenizers.js';
+import { TokenKeeper, warmWindows, type EstimatedWindow, type WarmingProgress } from './warming-windows.js';
 
 export interface WarmingOptions {
   readonly epoch: number;
   /** From the start of the epoch, at most to its end; `undefined`: all of it. */
   readonly steps: number | undefined;
+  /** Whether text is tokenized, and its tokens kept. */
+  readonly tokens: boolean;
   readonly signal: AbortSignal;
   /** Told of what is worth a line in a log, and is no error. */
   readonly warn: (message: string, detail: Readonly<Record<string, string | number>>) => void;
 }
 
-/** What is asked for, as far as manifests say. */
+/** What is asked for, as far as manifests say: without slices whose tokens are kept. */
 export interface WarmingNeed {
   readonly shards: number;
   readonly windows: number;
@@ -43,81 +49,82 @@ export interface WarmingNeed {
   readonly requests: number;
   /** Whether `bytes` is exact: where row groups are read in several blocks, their borders are read twice. */
   readonly exact: boolean;
+  /** `undefined`: no tokens are asked for. */
+  readonly tokens: TokenNeed | undefined;
 }
 
-/** Of the need. */
-export interface WarmingProgress {
-  readonly windows: number;
-  readonly bytes: number;
+/** A slice is a block's rows in one window. */
+export interface TokenNeed {
+  /** To be tokenized. */
+  readonly slices: number;
+  /** Of these, about; what is compressed as a whole says it too high or too low. */
+  readonly textBytes: number;
+  /** Whose tokens are there already. */
+  readonly slicesKept: number;
 }
 
 export interface Warming {
   readonly need: WarmingNeed;
-  /** Bytes by which the cache is too small for the need; 0 where it is not. */
+  /** Sources of which no tokens are kept, though they were asked for. */
+  readonly tokenless: readonly string[];
+  /** Bytes by which the cache is too small for the need; 0 where it is not. Tokens are not counted. */
   readonly missingRoomBytes: number;
+  /** … with what tokens take, about; where they do not fit, those that are needed last are not kept. */
+  readonly missingTokenRoomBytes: number;
   readonly storeCounters: StoreCounters;
   readonly cacheCounters: CacheCounters;
   /** Fills the cache, and tells after each window. A range that is in the cache is checked, and not fetched. Errors: those of reading, named; `ABORTED`. */
   run(): AsyncGenerator<WarmingProgress, void, undefined>;
+  /** Slices whose tokens are not kept, of those that were asked for. */
+  slicesMissing(): Promise<number>;
   /** Waits for what is being written. */
   close(): Promise<void>;
 }
 
-/** Whether a run of this configuration reads anything that the cache would keep. */
-export function hasRemoteSources(config: Config): boolean {
-  return config.sources.some(isRemote);
+/** Whether there is anything that the cache would keep, or would if it were switched on: `openWarming` then says so. */
+export function hasSourcesToWarm(config: Config, tokens: boolean): boolean {
+  if (tokens && config.localCache?.tokens !== true) return true;
+  return config.sources.some((source) => isRemote(source) || (tokens && keepsTokens(config, source)));
 }
 
-/** Reads the manifests of the sources that are not local. Errors: `CONFIG_INVALID`, those of manifests. */
+/** Reads the manifests of the sources that are warmed, and the tokenizer with `tokens`. Errors: `CONFIG_INVALID`, those of manifests and tokenizers. */
 export async function openWarming(config: Config, options: WarmingOptions): Promise<Warming> {
-  const { localCache } = config;
-  if (localCache?.ranges !== true) {
-    throw invalid('cache.ranges is false, or cache.size is 0: there is no cache to fill', 'cache', 'Set cache.ranges and cache.size.');
-  }
-  const epochs = Math.max(...config.sources.map((source) => source.epochs ?? Infinity));
-  if (options.epoch >= epochs) {
-    const message = `there is no epoch ${options.epoch}: epochs is ${epochs}, and the first is 0`;
-    throw invalid(message, 'epochs', 'Any one epoch brings all the data.');
-  }
+  const { tokens: withTokens, signal, warn } = options;
+  const localCache = checkedCache(config, options);
+  const warmed: Config = { ...config, sources: config.sources.filter((source) => isWarmed(config, source, withTokens)) };
   const dir = rangesDir(config.cacheDir);
-  const cache = createRangeCache({ dir, ...localCache, warn: options.warn });
-  const stores = createStoreSet(config.storage, [], cache);
-  // it counts the rows of list pages, and never sees a window
-  const settings = {
-    tokenizer: undefined,
-    length: config.sequence.length,
-    packing: config.sequence.packing,
-    badRows: config.badRows,
-    badBlocks: config.badBlocks,
-    padId: 0,
-    idsEnd: 0,
-    chatTokenizers: undefined,
-    chats: [],
-    transforms: [],
-    optionalFields: [],
-    seed: config.seed,
-  };
-  const pool = new WorkerPool(1, () => undefined);
+  const cache = createRangeCache({ dir, ...localCache, warn });
+  const stores = createStoreSet(config.storage, [], localCache.ranges ? cache : undefined);
+  const keeper = new TokenKeeper(cache);
+  const pool = new WorkerPool(withTokens ? workersOf(config) : 1, (key, entry) => keeper.keep(key, entry));
   const close = async (): Promise<void> => {
     await Promise.all([pool.close(), stores.close()]);
     await cache.close();
   };
   try {
-    await pool.configure(settings);
+    const tokenizer = withTokens ? await openTokenizer(warmed, stores, options) : undefined;
+    await pool.configure(settingsOf(config, tokenizer));
     const decoders = openDecoders(pool.scan);
-    const remote: Config = { ...config, sources: config.sources.filter(isRemote) };
-    const manifests = await buildManifests(remote, stores, decoders, options);
-    const exclusions = await readAllExclusions(remote, manifests, stores, options.signal);
-    const sources = planSources(remote, { manifests, exclusions }, 'train');
-    const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(config, sources, options), sources, decoders);
-    const need = needOf(windows(), sources);
+    const manifests = await buildManifests(warmed, stores, decoders, options);
+    const exclusions = await readAllExclusions(warmed, manifests, stores, signal);
+    const sources = planSources(warmed, { manifests, exclusions }, 'train');
+    const lookups = sources.map((source) => tokenLookup({ config, cache, tokenizer }, source.config, source.selection));
+    const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(warmed, sources, options), sources, decoders);
+    const { need, bytesKept } = await needOf(windows(), sources, { lookups, cache, keepsRanges: localCache.ranges });
     const roomBytes = await cacheRoomBytes(localDisk, dir, localCache.bytesMax);
+    const tokenBytes = ((need.tokens?.textBytes ?? 0) * idBytesOf(tokenizer?.vocabSize ?? 0)) / TEXT_BYTES_A_TOKEN;
     return {
       need,
-      missingRoomBytes: Math.max(0, need.bytes + need.requests * ENTRY_BYTES_ASSUMED - roomBytes),
+      tokenless: withTokens ? config.sources.filter((source) => !keepsTokens(config, source)).map(({ name }) => name) : [],
+      missingRoomBytes: Math.max(0, bytesKept - roomBytes),
+      missingTokenRoomBytes: Math.max(0, Math.round(bytesKept + tokenBytes - roomBytes)),
       storeCounters: stores.counters,
       cacheCounters: cache.counters,
-      run: () => loadAll(windows(), sources, { config, decoders, signal: options.signal, warn: options.warn }),
+      run: () => warmWindows(windows(), sources, { config: warmed, decoders, lookups, cache, keeper, pool, signal, warn }),
+      slicesMissing: async () => {
+        const { slices = 0 } = (await needOf(windows(), sources, { lookups, cache, keepsRanges: false })).need.tokens ?? {};
+        return slices;
+      },
       close,
     };
   } catch (error) {
@@ -128,8 +135,56 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
 
 /** What an entry of the cache has beside its data: 24 bytes, and its key with the address of the server, URI, path and ETag. */
 const ENTRY_BYTES_ASSUMED = 512;
+/** Of English and code, with the vocabularies of today's models: 3 to 5. */
+const TEXT_BYTES_A_TOKEN = 4;
 /** So small that such a source comes last. */
 const WEIGHT_MIN = 1e-9;
+
+/** Errors: `CONFIG_INVALID`. */
+function checkedCache({ localCache, sources }: Config, { tokens, epoch }: WarmingOptions): NonNullable<Config['localCache']> {
+  if (tokens && localCache?.tokens !== true) {
+    const message = 'cache.tokens is false, or cache.size is 0: a run of this configuration would not read the tokens';
+    throw invalid(message, 'cache.tokens', 'Set `cache: {tokens: true}` for this and for the run, or warm without --tokens.');
+  }
+  if (localCache === undefined || (!tokens && !localCache.ranges)) {
+    throw invalid('cache.ranges is false, or cache.size is 0: there is no cache to fill', 'cache', 'Set cache.ranges and cache.size.');
+  }
+  const epochs = Math.max(...sources.map((source) => source.epochs ?? Infinity));
+  if (epoch >= epochs) {
+    const message = `there is no epoch ${epoch}: epochs is ${epochs}, and the first is 0`;
+    throw invalid(message, 'epochs', 'Any one epoch brings all the data.');
+  }
+  return localCache;
+}
+
+async function openTokenizer(config: Config, stores: StoreSet, { signal, warn }: WarmingOptions): Promise<LoadedTokenizer | undefined> {
+  if (config.tokenizer === undefined) return undefined;
+  const forms = openCompiledForms(config.cacheDir, warn);
+  try {
+    return await readTokenizer(config.tokenizer, stores, forms, signal);
+  } finally {
+    await forms.close();
+  }
+}
+
+/** Workers count the rows of list pages; with a tokenizer they see windows of text, and of nothing else. */
+function settingsOf(config: Config, tokenizer: LoadedTokenizer | undefined): WorkerSettings {
+  return {
+    tokenizer: tokenizer && workerTokenizer(tokenizer),
+    length: config.sequence.length,
+    packing: config.sequence.packing,
+    tokensOnly: true,
+    badRows: config.badRows,
+    badBlocks: config.badBlocks,
+    padId: 0,
+    idsEnd: 0,
+    chatTokenizers: undefined,
+    chats: [],
+    transforms: [],
+    optionalFields: [],
+    seed: config.seed,
+  };
+}
 
 function windowsOf(config: Config, sources: readonly PlannedSource[], { epoch, steps }: WarmingOptions): Generator<NeededWindow, void> {
   const { lanes, size } = config.batch;
@@ -159,7 +214,7 @@ function readyFieldTokens({ sequence }: Config): number {
   return sequence.packing.kind === 'samples' ? (LIMITS.laneReadyFieldBytes + LIMITS.chunkFieldBytes) / LIMITS.tokenBytesAssumed : 0;
 }
 
-interface EstimatedWindow extends NeededWindow, ReadEstimate {}
+const NOTHING_READ: ReadEstimate = { bytes: 0, requests: 0 };
 
 function* estimated(
   windows: Iterable<NeededWindow>,
@@ -171,106 +226,71 @@ function* estimated(
   for (const needed of windows) {
     const walk = `${needed.source}:${needed.lane}`;
     const { group } = needed.place;
+    const { manifest, selection } = sources[needed.source];
     let open = groups.get(walk);
     if (open?.group !== group) groups.set(walk, (open = { group, estimates: new Map() }));
-    let [bytes, requests] = [0, 0];
-    for (const { block, startRow, endRow } of needed.window.slices) {
-      const { manifest, selection } = sources[needed.source];
+    const { estimates } = open;
+    const estimateOf = ({ block, startRow, endRow }: Slice): ReadEstimate => {
       const { shard } = manifest.shards.at(block.shard);
-      if (isLocalUri(shard.uri)) continue;
+      if (isLocalUri(shard.uri)) return NOTHING_READ;
       const withIds = selection !== undefined && needsIds(selection);
       const key = `${block.shard}:${block.startRow}`;
-      let estimate = open.estimates.get(key);
-      if (estimate === undefined) open.estimates.set(key, (estimate = decoders.of(manifest.format).estimateBlock(shard, block, withIds)));
-      const read = estimate(startRow, endRow);
-      bytes += read.bytes;
-      requests += read.requests;
-    }
-    yield { ...needed, bytes, requests };
+      let estimate = estimates.get(key);
+      if (estimate === undefined) estimates.set(key, (estimate = decoders.of(manifest.format).estimateBlock(shard, block, withIds)));
+      return estimate(startRow, endRow);
+    };
+    yield { ...needed, reads: needed.window.slices.map(estimateOf) };
   }
 }
 
-function needOf(windows: Iterable<EstimatedWindow>, sources: readonly PlannedSource[]): WarmingNeed {
-  const shards = new Set<string>();
-  let [count, bytes, requests] = [0, 0, 0];
-  let exact = true;
-  for (const needed of windows) {
-    count++;
-    bytes += needed.bytes;
-    requests += needed.requests;
-    for (const { block } of needed.window.slices) {
-      const { shard } = sources[needed.source].manifest.shards.at(block.shard);
-      if (!isLocalUri(shard.uri)) shards.add(shard.uri);
-      exact &&= block.endRow - block.startRow === shard.units[block.unit].rows;
-    }
-  }
-  return { shards: shards.size, windows: count, bytes, requests, exact };
+interface NeedParts {
+  /** By source. */
+  readonly lookups: readonly (TokenLookup | undefined)[];
+  readonly cache: RangeCache;
+  readonly keepsRanges: boolean;
 }
 
-interface LoadOptions {
-  readonly config: Config;
-  readonly decoders: Decoders;
-  readonly signal: AbortSignal;
-  readonly warn: WarmingOptions['warn'];
-}
-
-interface Loaded {
-  readonly bytes: number;
-  readonly loading: Promise<Loaded>;
-}
-
-/** Begins in the order of need. As many windows are under way as the stream has at least: one a lane and source. */
-async function* loadAll(
+/** `bytesKept`: what the need takes in the cache, without tokens, and the text that these are read in place of. */
+async function needOf(
   windows: Iterable<EstimatedWindow>,
   sources: readonly PlannedSource[],
-  { config, decoders, signal, warn }: LoadOptions,
-): AsyncGenerator<WarmingProgress, void, undefined> {
-  const { lanes } = config.batch;
-  const { badBlocks } = config;
-  const budget = new ByteBudget(config.limits.fetchBytesMax);
-  const stats = createPipelineStats();
-  const clocks = groupClocks(sources);
-  const loaders = sources.map((source, sourceIndex) => {
-    const decoder = decoders.of(source.manifest.format);
-    // the next reading is that of the run: where not all of it fits, what it needs first stays
-    const needOf: NeedOfGroup = (group) => ({ at: 0, next: clocks[sourceIndex](group) });
-    return Array.from(
-      { length: lanes },
-      () => new WindowLoader({ source, sourceIndex, decoder, budget, stats, tokens: undefined, needOf, badBlocks }),
-    );
-  });
-  const ending = new AbortController();
-  const onAbort = (): void => ending.abort(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  const running = new Set<Promise<Loaded>>();
-  const begin = ({ source, lane, place, bytes }: EstimatedWindow): void => {
-    const load = loaders[source][lane].load(place, () => 0, [], ending.signal);
-    const loading: Promise<Loaded> = load.then(({ slices }) => {
-      for (const { encoded } of slices) if (encoded.format === 'rejected') warn(`left out: ${encoded.problem}`, { uri: encoded.uri });
-      return { bytes, loading };
-    });
-    loading.catch(() => undefined); // heard by whoever waits for the next one
-    running.add(loading);
-  };
-  let progress: WarmingProgress = { windows: 0, bytes: 0 };
-  const next = async (): Promise<WarmingProgress> => {
-    const { bytes, loading } = await Promise.race(running);
-    running.delete(loading);
-    progress = { windows: progress.windows + 1, bytes: progress.bytes + bytes };
-    return progress;
-  };
-  try {
-    for (const window of windows) {
-      throwIfAborted(signal);
-      begin(window);
-      if (running.size >= lanes * sources.length) yield await next();
+  { lookups, cache, keepsRanges }: NeedParts,
+): Promise<{ readonly need: WarmingNeed; readonly bytesKept: number }> {
+  const shards = new Set<string>();
+  const tokens = { slices: 0, textBytes: 0, slicesKept: 0 };
+  let [count, bytes, requests, bytesKept] = [0, 0, 0, 0];
+  let exact = true;
+  for (const { source, window, reads } of windows) {
+    const { manifest } = sources[source];
+    const lookup = lookups[source];
+    const isKept = async ({ block, startRow, endRow }: Slice): Promise<boolean> =>
+      lookup !== undefined && (await cache.has(lookup.keyOf(manifest.shards.at(block.shard).shard, startRow, endRow)));
+    const kept = await Promise.all(window.slices.map(isKept));
+    count++;
+    for (const [i, slice] of window.slices.entries()) {
+      const { shard } = manifest.shards.at(slice.block.shard);
+      if (kept[i]) {
+        tokens.slicesKept++;
+        exact = false; // what decides about its rows is read still, and what it shares with others of its block
+        continue;
+      }
+      if (lookup !== undefined) {
+        tokens.slices++;
+        tokens.textBytes += Math.round(decodedBytesOf(slice));
+      } else if (keepsRanges) bytesKept += reads[i].bytes + reads[i].requests * ENTRY_BYTES_ASSUMED;
+      bytes += reads[i].bytes;
+      requests += reads[i].requests;
+      if (!isLocalUri(shard.uri)) shards.add(shard.uri);
+      exact &&= slice.block.endRow - slice.block.startRow === shard.units[slice.block.unit].rows;
     }
-    while (running.size > 0) yield await next();
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    ending.abort(new HeadraceError('ABORTED', 'warming has ended'));
-    await Promise.allSettled(running);
   }
+  const need = { shards: shards.size, windows: count, bytes, requests, exact };
+  return { need: { ...need, tokens: lookups.some((lookup) => lookup !== undefined) ? tokens : undefined }, bytesKept };
+}
+
+/** Local files are not copied; their tokens are kept like others. */
+function isWarmed(config: Config, source: SourceConfig, tokens: boolean): boolean {
+  return (tokens && keepsTokens(config, source)) || (config.localCache?.ranges === true && isRemote(source));
 }
 
 function isRemote({ uris }: SourceConfig): boolean {

@@ -2,7 +2,8 @@
 import { loadConfig } from '../../src/config/config.js';
 import { HeadraceError } from '../../src/core/errors.js';
 import { formatDuration, formatSize } from '../../src/core/quantity.js';
-import { hasRemoteSources, openWarming, type Warming, type WarmingNeed, type WarmingProgress } from '../../src/warming.js';
+import { hasSourcesToWarm, openWarming, type Warming, type WarmingNeed } from '../../src/warming.js';
+import { NOTHING_WARMED, type WarmingProgress } from '../../src/warming-windows.js';
 import { listenForInterruption } from '../interruption.js';
 
 export interface WarmOptions {
@@ -10,6 +11,8 @@ export interface WarmOptions {
   readonly epoch: number;
   /** `undefined`: the whole epoch. */
   readonly steps: number | undefined;
+  /** Whether text is tokenized. */
+  readonly tokens: boolean;
   readonly dryRun: boolean;
   /** One JSON value a line. */
   readonly json: boolean;
@@ -24,32 +27,39 @@ const BAR_CELLS = 24;
 const CLEAR_LINE = '\r\u001b[2K';
 
 /**
- * Returns the exit status: 0 when everything is in the cache, 1 when some ranges could not be kept, 128 + its number after a signal.
- * Errors: `CONFIG_INVALID` (no cache, or too small a one), those of reading.
+ * Returns the exit status: 0 when everything is in the cache, 1 when some of it could not be kept, 128 + its number after a signal.
+ * Errors: `CONFIG_INVALID` (no cache, or too small a one), those of reading, and of the tokenizer.
  */
-export async function warm({ configFile, epoch, steps, dryRun, json }: WarmOptions): Promise<number> {
+export async function warm({ configFile, epoch, steps, tokens, dryRun, json }: WarmOptions): Promise<number> {
   const interruption = listenForInterruption();
-  const print = (facts: Readonly<Record<string, string | number | boolean>>, line: string): void =>
-    void process.stdout.write(`${json ? JSON.stringify(facts) : line}\n`);
+  const print = (facts: object, line: string): void => void process.stdout.write(`${json ? JSON.stringify(facts) : line}\n`);
+  const tell = (line: string): void => void process.stderr.write(`${line}\n`);
 
   const config = await loadConfig(configFile);
-  if (!hasRemoteSources(config)) {
-    print({ outcome: 'nothing to warm' }, 'nothing to warm: all sources are files of this machine');
+  if (!hasSourcesToWarm(config, tokens)) {
+    const why = tokens ? 'all sources are files of this machine, and of none are tokens kept' : 'all sources are files of this machine';
+    print({ outcome: 'nothing to warm' }, `nothing to warm: ${why}`);
     return 0;
   }
   let warming: Warming | undefined;
+  let progress = NOTHING_WARMED;
+  let slicesMissing = 0;
   try {
-    warming = await openWarming(config, {
-      epoch,
-      steps,
-      signal: interruption.signal,
-      warn: (message) => void process.stderr.write(`${message}\n`),
-    });
-    const { need, missingRoomBytes } = warming;
-    print({ ...need }, needLine(need));
+    warming = await openWarming(config, { epoch, steps, tokens, signal: interruption.signal, warn: tell });
+    const { need, tokenless, missingRoomBytes, missingTokenRoomBytes } = warming;
+    for (const source of tokenless)
+      tell(`no tokens are kept of source ${source}: they are kept of text, without a transform, that is packed`);
+    print(need, needLine(need));
     if (missingRoomBytes > 0) throw tooSmall(need, missingRoomBytes);
+    if (missingTokenRoomBytes > 0) {
+      const size = formatSize(missingTokenRoomBytes);
+      tell(
+        `the cache is about ${size} too small for the tokens as well: what is needed last will not stay; raise cache.size, or warm fewer --steps`,
+      );
+    }
     if (dryRun) return 0;
-    await runShown(warming, json);
+    await runShown(warming, json, (made) => (progress = made));
+    slicesMissing = tokens ? (await warming.slicesMissing()) - progress.slicesLeftOut : 0;
   } catch (error) {
     if (!interruption.signal.aborted) throw error;
   } finally {
@@ -57,54 +67,98 @@ export async function warm({ configFile, epoch, steps, dryRun, json }: WarmOptio
     interruption.end();
   }
   if (interruption.signal.aborted || warming === undefined) {
-    if (warming !== undefined) print(outcomeFacts('interrupted', warming), `interrupted: ${trafficLine(warming)} · run it again to go on`);
+    if (warming !== undefined) {
+      print(outcomeFacts('interrupted', warming, progress), `interrupted: ${workLine(warming, progress)} · run it again to go on`);
+    }
     return interruption.exitStatus;
   }
   const { bypassed } = warming.cacheCounters;
-  if (bypassed > 0) {
-    print(outcomeFacts('incomplete', warming), `incomplete: ${trafficLine(warming)} · ${bypassed} ranges could not be kept`);
+  if (bypassed > 0 || slicesMissing > 0) {
+    const ranges = bypassed > 0 ? ` · ${bypassed} ranges and tokens of slices could not be kept` : '';
+    const missing = slicesMissing > 0 ? ` · the tokens of ${slicesMissing} slices are not in the cache` : '';
+    print(
+      { ...outcomeFacts('incomplete', warming, progress), slicesMissing },
+      `incomplete: ${workLine(warming, progress)}${ranges}${missing}`,
+    );
     return 1;
   }
-  print(outcomeFacts('done', warming), `done: ${trafficLine(warming)}`);
+  print(outcomeFacts('done', warming, progress), `done: ${workLine(warming, progress)}`);
   return 0;
 }
 
-async function runShown(warming: Warming, json: boolean): Promise<void> {
+async function runShown(warming: Warming, json: boolean, onProgress: (made: WarmingProgress) => void): Promise<void> {
   const terminal = !json && process.stderr.isTTY;
-  const started = performance.now();
-  const recent: { readonly ms: number; readonly bytes: number }[] = [{ ms: started, bytes: 0 }];
-  let progress: WarmingProgress = { windows: 0, bytes: 0 };
+  const work = workOf(warming.need);
+  const recent: { readonly ms: number; readonly progress: WarmingProgress }[] = [{ ms: performance.now(), progress: NOTHING_WARMED }];
+  let progress = NOTHING_WARMED;
   const show = (): void => {
-    const now = { ms: performance.now(), bytes: progress.bytes };
+    const now = { ms: performance.now(), progress };
     const [before] = recent;
-    const bytesPerMs = (now.bytes - before.bytes) / (now.ms - before.ms);
     recent.push(now);
     if (recent.length > RATE_INTERVALS) recent.shift();
-    if (json) process.stdout.write(`${JSON.stringify({ ...progress, ...traffic(warming) })}\n`);
-    else
-      process.stderr.write(
-        terminal ? CLEAR_LINE + progressLine(warming.need, progress, bytesPerMs) : `${progressLine(warming.need, progress, bytesPerMs)}\n`,
-      );
+    if (json) {
+      process.stdout.write(`${JSON.stringify({ ...progress, ...traffic(warming) })}\n`);
+      return;
+    }
+    const line = progressLine(work, before.progress, progress, now.ms - before.ms);
+    process.stderr.write(terminal ? CLEAR_LINE + line : `${line}\n`);
   };
   const timer = setInterval(show, terminal ? TERMINAL_INTERVAL_MS : LOG_INTERVAL_MS);
   try {
-    for await (const made of warming.run()) progress = made;
+    for await (const made of warming.run()) onProgress((progress = made));
   } finally {
     clearInterval(timer);
     if (terminal) process.stderr.write(CLEAR_LINE);
   }
 }
 
-function progressLine(need: WarmingNeed, { bytes }: WarmingProgress, bytesPerMs: number): string {
-  const share = need.bytes === 0 ? 1 : bytes / need.bytes;
-  const cells = Math.floor(share * BAR_CELLS);
-  const left = bytesPerMs > 0 ? `${formatDuration((need.bytes - bytes) / bytesPerMs)} left` : 'waiting';
-  const rate = `${formatSize(Math.round(bytesPerMs * 1000))}/s`;
-  return `${'█'.repeat(cells)}${'░'.repeat(BAR_CELLS - cells)} ${Math.floor(share * 100)} % of ${formatSize(need.bytes)} · ${rate} · ${left}`;
+/** What takes the time: tokenizing, where there is anything to tokenize. */
+interface Work {
+  readonly total: number;
+  readonly what: string;
+  done(progress: WarmingProgress): number;
+  rate(before: WarmingProgress, now: WarmingProgress, ms: number): string;
 }
 
-function needLine({ shards, windows, bytes, requests, exact }: WarmingNeed): string {
-  return `${exact ? '' : 'about '}${formatSize(bytes)} of ${shards} shards · ${windows} windows · about ${requests} requests`;
+function workOf({ bytes, tokens }: WarmingNeed): Work {
+  const perSecond = (count: number, ms: number): number => Math.round((1000 * count) / ms);
+  if (tokens === undefined || tokens.slices === 0) {
+    return {
+      total: bytes,
+      what: formatSize(bytes),
+      done: (progress) => progress.bytes,
+      rate: (before, now, ms) => `${formatSize(perSecond(now.bytes - before.bytes, ms))}/s`,
+    };
+  }
+  return {
+    total: tokens.textBytes,
+    what: `${formatSize(tokens.textBytes)} of text`,
+    done: (progress) => progress.textBytes,
+    rate: (before, now, ms) =>
+      `${now.slices} of ${tokens.slices} slices · ${formatCount(now.tokens)} tokens · ${formatCount(perSecond(now.tokens - before.tokens, ms))} tokens/s`,
+  };
+}
+
+function progressLine(work: Work, before: WarmingProgress, now: WarmingProgress, ms: number): string {
+  const done = work.done(now);
+  // text that is compressed as a whole may be more than was said
+  const share = work.total === 0 ? 1 : Math.min(1, done / work.total);
+  const cells = Math.floor(share * BAR_CELLS);
+  const perMs = (done - work.done(before)) / ms;
+  const left = perMs > 0 ? `${formatDuration(Math.max(0, work.total - done) / perMs)} left` : 'waiting';
+  const bar = `${'█'.repeat(cells)}${'░'.repeat(BAR_CELLS - cells)}`;
+  return `${bar} ${Math.floor(share * 100)} % of ${work.what} · ${work.rate(before, now, ms)} · ${left}`;
+}
+
+function formatCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+function needLine({ shards, windows, bytes, requests, exact, tokens }: WarmingNeed): string {
+  const read = `${exact ? '' : 'about '}${formatSize(bytes)} of ${shards} shards · ${windows} windows · about ${requests} requests`;
+  if (tokens === undefined) return read;
+  const text = `${formatCount(tokens.slices)} slices to tokenize, about ${formatSize(tokens.textBytes)} of text`;
+  return `${read} · ${text} · ${formatCount(tokens.slicesKept)} slices are kept already`;
 }
 
 interface Traffic {
@@ -118,13 +172,15 @@ function traffic({ storeCounters, cacheCounters }: Warming): Traffic {
   return { bytesFetched: storeCounters.bytes, requests: storeCounters.requests, bytesFromCache: cacheCounters.bytesFromCache };
 }
 
-function outcomeFacts(outcome: string, warming: Warming): Readonly<Record<string, string | number>> {
-  return { outcome, ...traffic(warming), bypassed: warming.cacheCounters.bypassed };
+function outcomeFacts(outcome: string, warming: Warming, { slices, tokens }: WarmingProgress): object {
+  const tokenized = warming.need.tokens && { slices, tokens };
+  return { outcome, ...traffic(warming), ...tokenized, bypassed: warming.cacheCounters.bypassed };
 }
 
-function trafficLine(warming: Warming): string {
+function workLine(warming: Warming, { slices, tokens }: WarmingProgress): string {
   const { bytesFetched, requests, bytesFromCache } = traffic(warming);
-  return `${formatSize(bytesFetched)} fetched in ${requests} requests · ${formatSize(bytesFromCache)} were there already`;
+  const tokenized = warming.need.tokens && ` · ${formatCount(tokens)} tokens of ${formatCount(slices)} slices`;
+  return `${formatSize(bytesFetched)} fetched in ${requests} requests · ${formatSize(bytesFromCache)} were there already${tokenized ?? ''}`;
 }
 
 function tooSmall(need: WarmingNeed, missingBytes: number): HeadraceError {

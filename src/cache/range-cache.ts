@@ -51,6 +51,15 @@ export interface RangeCache {
   get(key: string, signal?: AbortSignal, need?: Need): Promise<Uint8Array | undefined>;
   /** Begins to write `bytes`, which nobody changes any more, under `key`, as those from `startByte` on; leaves it where the disk is behind, full or failing. */
   put(key: string, bytes: Uint8Array, need?: Need, startByte?: number): void;
+  /** As `put`, for whoever makes more than the disk takes: waits for it, up to `writeWaitMs`, and resolves when the bytes are written, or left. */
+  putInTurn(key: string, bytes: Uint8Array): Promise<void>;
+  /** Whether something lies under `key`; it is not read, and may be damaged. */
+  has(key: string): Promise<boolean>;
+  /**
+   * Of what somebody makes in order to put it under `key`: undefined while somebody else has the claim, in this process or another. With `signal`
+   * waits for it, up to `waitForOtherMsMax`. A disk that fails gives it to everybody. Errors: `ABORTED`.
+   */
+  claim(key: string, signal?: AbortSignal): Promise<Claim | undefined>;
   /** Deletes all that has bytes of a range; who reads them now fetches them. */
   forget(key: string, range: ByteRange): Promise<void>;
   /** Ends reads with `ABORTED`, and waits for what is being written, up to `closeWaitMs`. */
@@ -131,6 +140,21 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     return untilAborted(looking, signal);
   };
 
+  /** What `attempt` answers, asked again for as long as another process may have it; undefined, when that takes too long. Errors: those of `attempt`, `ABORTED`. */
+  const whileOther = async <T>(attempt: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined> => {
+    const deadline = clock.now() + CACHE_LIMITS.waitForOtherMsMax;
+    let waited = false;
+    // other processes send no event when they are done: this is the one place that polls
+    for (let delayMs: number = CACHE_LIMITS.pollMs; ; delayMs = Math.min(2 * delayMs, CACHE_LIMITS.pollMsMax)) {
+      const answer = await attempt();
+      if (answer !== undefined) return answer;
+      if (!waited) counters.waitsForOther++;
+      waited = true;
+      if (clock.now() >= deadline) return undefined;
+      await clock.sleep(delayMs, signal);
+    }
+  };
+
   /** The claim of this entry; or its bytes, when another process had fetched them meanwhile; or neither, when it takes too long. */
   const claimOrWait = async (
     entry: Entry,
@@ -138,20 +162,13 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     need: Need | undefined,
   ): Promise<{ readonly claim?: Claim; readonly found?: Uint8Array }> => {
     await entries.ready();
-    const deadline = clock.now() + CACHE_LIMITS.waitForOtherMsMax;
-    let waited = false;
-    // other processes send no event when they are done: this is the one place that polls
-    for (let delayMs: number = CACHE_LIMITS.pollMs; ; delayMs = Math.min(2 * delayMs, CACHE_LIMITS.pollMsMax)) {
+    const attempt = async (): Promise<{ readonly claim?: Claim; readonly found?: Uint8Array } | undefined> => {
       const claim = await claims.take(entry.name);
       const found = await lookUp(() => entries.read(entry, need)); // after the claim: whoever had it before may just have finished
       if (found !== undefined) await claim?.release();
-      if (found !== undefined) return { found };
-      if (claim !== undefined) return { claim };
-      if (!waited) counters.waitsForOther++;
-      waited = true;
-      if (clock.now() >= deadline) return {};
-      await clock.sleep(delayMs, signal);
-    }
+      return found !== undefined ? { found } : claim && { claim };
+    };
+    return (await whileOther(attempt, signal)) ?? {};
   };
 
   const release = async (claim: Claim | undefined): Promise<void> => {
@@ -186,23 +203,45 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     return done;
   };
 
-  /** Begins to write; answers when the reader may go on. */
-  const keep = async (entry: Entry, bytes: Uint8Array, claim: Claim, need: Need | undefined): Promise<boolean> => {
+  /** Begins when what is being written leaves room for the entry. False: the disk took too long. */
+  const whenRoom = async (entry: Entry, begin: () => void): Promise<boolean> => {
     while (!hasRoom(entry)) {
       const room = Promise.race([...writes.values()].map(({ done }) => done));
       if (!(await settlesWithin(room, CACHE_LIMITS.writeWaitMs, clock))) {
         troubles.writeFailed(new Error(`of ${pendingBytes} bytes, none were written in ${CACHE_LIMITS.writeWaitMs} ms`));
         counters.bypassed++;
-        await release(claim);
         return false;
       }
     }
-    void beginWrite(entry, bytes, claim, need).then(async () => {
-      await setImmediate(); // whoever waited for the fetch has taken a copy by now
-      if (bytes.length === bytes.buffer.byteLength) releaseBuffer(bytes.buffer as ArrayBuffer);
-    });
+    begin();
     return true;
   };
+
+  /** Begins to write; answers when the reader may go on. */
+  const keep = async (entry: Entry, bytes: Uint8Array, claim: Claim, need: Need | undefined): Promise<boolean> => {
+    const begin = async (): Promise<void> => {
+      await beginWrite(entry, bytes, claim, need);
+      await setImmediate(); // whoever waited for the fetch has taken a copy by now
+      if (bytes.length === bytes.buffer.byteLength) releaseBuffer(bytes.buffer as ArrayBuffer);
+    };
+    const kept = await whenRoom(entry, () => void begin());
+    if (!kept) await release(claim);
+    return kept;
+  };
+
+  /** The bytes that are being written under a key. */
+  const writingOf = (key: string): Uint8Array | undefined => {
+    const hash = `${hashOf(key)}-`;
+    for (const { entry, bytes } of writes.values()) if (entry.name.startsWith(hash)) return bytes;
+    return undefined;
+  };
+  /** Begins to write what was put. */
+  const beginPut = (entry: Entry, key: string, bytes: Uint8Array, need: Need | undefined): Promise<void> => {
+    const done = beginWrite(entry, bytes, undefined, need);
+    held.add(hashOf(key), { startByte: entry.startByte, endByte: entry.startByte + bytes.length });
+    return done;
+  };
+  const mayWrite = ({ fileBytes }: Entry): boolean => fileBytes <= entryBytesMax && !troubles.writesPaused;
 
   /** What is on disk of it, in whatever entries, and what little is missing from the store. */
   const loadKept = async (
@@ -231,7 +270,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     const { signal } = aborting;
     let found: Uint8Array | undefined;
     let claim: Claim | undefined;
-    if (entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
+    if (mayWrite(entry)) {
       try {
         ({ claim, found } = await claimOrWait(entry, signal, need));
       } catch (error) {
@@ -305,8 +344,8 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     get: (key, signal, need) =>
       withAnySignal([signal, closing.signal], async (either) => {
         throwIfAborted(either);
-        const hash = `${hashOf(key)}-`;
-        for (const { entry, bytes } of writes.values()) if (entry.name.startsWith(hash)) return hit(bytes.slice());
+        const writing = writingOf(key);
+        if (writing !== undefined) return hit(writing.slice());
         const found = await lookedUp(async () => {
           for (const entry of await entries.ofKey(key)) {
             const data = await entries.read(entry, need);
@@ -323,10 +362,32 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       awaited.delete(key);
       const entry = entryOf(key, startByte, bytes.length);
       if (closing.signal.aborted || writes.has(entry.name)) return;
-      if (hasRoom(entry) && entry.fileBytes <= entryBytesMax && !troubles.writesPaused) {
-        void beginWrite(entry, bytes, undefined, need);
-        held.add(hashOf(key), { startByte, endByte: startByte + bytes.length });
-      } else counters.bypassed++;
+      if (hasRoom(entry) && mayWrite(entry)) void beginPut(entry, key, bytes, need);
+      else counters.bypassed++;
+    },
+    putInTurn: async (key, bytes) => {
+      const need = awaited.get(key);
+      awaited.delete(key);
+      const entry = entryOf(key, 0, bytes.length);
+      if (closing.signal.aborted || writes.has(entry.name)) return;
+      let written: Promise<void> | undefined;
+      if (mayWrite(entry)) await whenRoom(entry, () => void (written = beginPut(entry, key, bytes, need)));
+      else counters.bypassed++;
+      await written;
+    },
+    has: async (key) => writingOf(key) !== undefined || ((await lookUp(() => entries.ofKey(key))) ?? []).length > 0,
+    claim: async (key, signal) => {
+      const take = (): Promise<Claim | undefined> => claims.take(hashOf(key));
+      let claim: Claim | undefined;
+      try {
+        await entries.ready();
+        claim = signal === undefined ? await take() : await whileOther(take, signal);
+        if (claim === undefined && signal === undefined) return undefined;
+      } catch (error) {
+        throwIfAborted(signal);
+        troubles.writeFailed(error);
+      }
+      return { release: () => release(claim) };
     },
     forget: async (key, { startByte, endByte }) => {
       const hash = hashOf(key);

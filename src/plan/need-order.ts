@@ -5,6 +5,7 @@
  * for tokens, and a window is due when its source, at its weight's share of the lane, has delivered what comes before it.
  */
 import { LIMITS } from '../config/limits.js';
+import type { Slice } from '../core/shard.js';
 import type { SourcePlan, WindowPlace, WindowPlan } from './source-plan.js';
 
 export interface NeedSource {
@@ -73,8 +74,10 @@ export function* windowsByNeed(sources: readonly NeedSource[], { lanes, epoch, l
 }
 
 function decodedBytes({ slices }: WindowPlan): number {
-  return slices.reduce(
-    (sum, { block, startRow, endRow }) => sum + (block.decodedBytes * (endRow - startRow)) / (block.endRow - block.startRow),
-    0,
-  );
+  return slices.reduce((sum, slice) => sum + decodedBytesOf(slice), 0);
+}
+
+/** On average over its block. */
+export function decodedBytesOf({ block, startRow, endRow }: Slice): number {
+  return (block.decodedBytes * (endRow - startRow)) / (block.endRow - block.startRow);
 }

@@ -28,10 +28,12 @@ const SINGLE_FIELDS: ReadonlySet<string> = new Set([
   'last-modified',
 ]);
 
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: .*)?$/;
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** These may not be in a field. */
 const NO_FIELD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
+/** What is no part of a field: of control characters only the tab, so that a lone line feed is seen. */
+const OUTER_SPACE = /^[ \t]+|[ \t]+$/g;
 const NO_BODY: Framing = { kind: 'length', bytes: 0 };
 
 /** `text`: up to the empty line, in Latin-1. Errors: with a `code` that starts with HPE, as those of Node's parser do. */
@@ -44,7 +46,7 @@ export function parseHead(text: string): AnswerHead {
   for (let i = 1; i < lines.length; i++) {
     const colon = lines[i].indexOf(':');
     const name = lines[i].slice(0, Math.max(0, colon)).toLowerCase();
-    const value = lines[i].slice(colon + 1).trim();
+    const value = lines[i].slice(colon + 1).replace(OUTER_SPACE, '');
     // a line that starts with a space would go on with the one before: nobody writes so any more, and some read it otherwise
     if (!FIELD_NAME.test(name) || NO_FIELD_VALUE.test(value)) throw noHttp('a field', lines[i]);
     const before = headers[name];
@@ -71,7 +73,9 @@ function framingOf(status: number, { 'transfer-encoding': coding, 'content-lengt
   if (coding !== undefined) {
     // two lengths are how one answer is smuggled into another
     if (length !== undefined) throw noHttp('a length beside a coding', coding);
-    return /(?:^|,)\s*chunked$/i.test(coding) ? { kind: 'chunked' } : { kind: 'close' };
+    // no other was offered, and what it would be is not what was asked for
+    if (coding.toLowerCase() !== 'chunked') throw noHttp('a coding', coding);
+    return { kind: 'chunked' };
   }
   if (length === undefined) return { kind: 'close' };
   if (!/^\d{1,15}$/.test(length)) throw noHttp('the length', length);

@@ -7,11 +7,12 @@
  *           end of the body ─▶ free for the next GET, or closed
  */
 import type { Socket } from 'node:net';
-import { Readable } from 'node:stream';
-import { noHttp, parseHead, type AnswerHead } from './answer-head.js';
-import { createChunkedBody, type ChunkedBody } from './chunked-body.js';
+import type { Readable } from 'node:stream';
+import type { AnswerHead } from './answer-head.js';
 import { createDirectBody, type DirectBody, type OpenDirectBody } from './direct-body.js';
+import { createHeadReader } from './head-reader.js';
 import { STORE_LIMITS } from './limits.js';
+import { createStreamBody, type OpenStreamBody } from './stream-body.js';
 
 export interface DirectAnswer {
   readonly status: number;
@@ -50,32 +51,11 @@ export interface OnRead {
 }
 
 export function openConnection(connect: (onread: OnRead) => Socket, { onFree, onClosed }: ConnectionEvents): Connection {
-  /** For heads, and for bodies that are streams. */
-  const buffer = Buffer.allocUnsafeSlow(STORE_LIMITS.headBytesMax);
-  let target: Uint8Array = buffer;
-  /** Of a head that has not come whole. */
-  let headBytes = 0;
-  let waiting: Exchange | undefined;
-  let head: AnswerHead | undefined;
-  let direct: OpenDirectBody | undefined;
-  let stream: Readable | undefined;
-  let chunked: ChunkedBody | undefined;
-  /** Of a stream of known length. */
-  let leftBytes = 0;
+  const heads = createHeadReader(STORE_LIMITS.headBytesMax);
+  let state: State = IDLE;
   let failure: Error | undefined;
   let isClosed = false;
 
-  const isIdle = (): boolean => waiting === undefined && direct === undefined && stream === undefined;
-
-  /** Who waits for something hears that it will not come. */
-  const fail = (error: Error): void => {
-    const [asking, filling, streaming] = [waiting, direct, stream];
-    waiting = direct = stream = undefined;
-    target = buffer;
-    asking?.onError(error);
-    filling?.fail(error);
-    streaming?.destroy(error);
-  };
   /** At once: no byte is read from here on. */
   const close = (): void => {
     if (isClosed) return;
@@ -83,131 +63,92 @@ export function openConnection(connect: (onread: OnRead) => Socket, { onFree, on
     socket.destroy();
     onClosed();
   };
+  /** Who waits for something hears that it will not come. */
   const destroy = (error?: Error): void => {
     failure ??= error;
     close();
-    fail(failure ?? hungUp());
+    const broken = state;
+    state = IDLE;
+    if (broken.kind === 'asked') broken.exchange.onError(failure ?? hungUp());
+    else if (broken.kind !== 'idle') broken.body.fail(failure ?? hungUp());
   };
 
-  /** `surplus`: bytes that belong to no answer, so that the next one could not be told from them. */
-  const endBody = (surplus: boolean): void => {
-    const isKept = head?.isKept === true && !surplus;
-    const keepAliveMs = Math.min(STORE_LIMITS.keepAliveMs, (head?.keepAliveMs ?? Infinity) - STORE_LIMITS.keepAliveMarginMs);
-    head = direct = stream = chunked = undefined;
-    target = buffer;
-    if (!isKept || keepAliveMs <= 0) {
+  /** `surplus`: bytes that belong to no answer came with it, so that the next one could not be told from them. */
+  const endBody = ({ isKept, keepAliveMs = Infinity }: AnswerHead, body: OpenDirectBody | OpenStreamBody, surplus: boolean): void => {
+    state = IDLE;
+    const idleMs = Math.min(STORE_LIMITS.keepAliveMs, keepAliveMs - STORE_LIMITS.keepAliveMarginMs);
+    if (surplus || !isKept || idleMs <= 0) {
       close();
+      body.end();
       return;
     }
-    socket.setTimeout(keepAliveMs);
-    socket.unref();
-    onFree();
-  };
-
-  const feedStream = (piece: Uint8Array): boolean => {
-    if (stream === undefined || head === undefined) return true;
-    const into = stream;
-    const push = (data: Uint8Array): void => void into.push(Uint8Array.prototype.slice.call(data)); // the buffer is used again
-    let used = piece.length;
-    let isOver = false;
-    if (chunked !== undefined) {
-      used = chunked.feed(piece, push);
-      isOver = chunked.isOver;
-    } else if (head.framing.kind === 'length') {
-      used = Math.min(piece.length, leftBytes);
-      if (used > 0) push(piece.subarray(0, used));
-      leftBytes -= used;
-      isOver = leftBytes === 0;
-    } else if (used > 0) push(piece);
-    if (into.destroyed) return true; // by its reader, and the connection with it
-    if (isOver) {
-      into.push(null);
-      endBody(used < piece.length);
-      return true;
-    }
-    return into.readableLength < into.readableHighWaterMark; // else it says when it wants more
-  };
-
-  const openStream = ({ framing }: AnswerHead): Readable => {
-    const readable = new Readable({
-      read: () => {
-        if (stream === readable) socket.resume();
-      },
-      destroy: (error, done) => {
-        // what was not read to its end is in the way of the next answer
-        if (stream === readable) {
-          stream = undefined;
-          close();
-        }
-        done(error);
-      },
+    // a surplus that has come is read before this, and closes the connection: nobody asked
+    setImmediate(() => {
+      if (!isClosed) {
+        socket.setTimeout(idleMs);
+        socket.unref();
+        onFree();
+      }
+      body.end();
     });
-    chunked = framing.kind === 'chunked' ? createChunkedBody() : undefined;
-    leftBytes = framing.kind === 'length' ? framing.bytes : 0;
-    return readable;
   };
 
-  const beginBody = (exchange: Exchange, rest: Uint8Array): boolean => {
-    if (head === undefined) return true;
+  const beginBody = (exchange: Exchange, head: AnswerHead, rest: Uint8Array): boolean => {
     const { status, headers, framing } = head;
     const contentBytes = framing.kind === 'length' ? framing.bytes : 0;
     const into = contentBytes > 0 ? exchange.into(head) : undefined;
-    waiting = undefined;
-    if (into === undefined || into.length !== contentBytes) {
-      const readable = (stream = openStream(head));
-      exchange.onAnswer({ status, headers, body: readable });
-      return feedStream(rest);
+    if (into?.length === contentBytes) {
+      const body = createDirectBody(into, destroy);
+      state = { kind: 'direct', head, body };
+      const first = rest.subarray(0, into.length);
+      into.set(first);
+      exchange.onAnswer({ status, headers, body });
+      return fillDirect(state, first.length, rest.length > first.length);
     }
-    const body = (direct = createDirectBody(into, destroy));
-    const first = rest.subarray(0, into.length);
-    into.set(first);
-    target = into;
-    exchange.onAnswer({ status, headers, body });
-    arrived(body, first.length, rest.length > first.length);
+    const body = createStreamBody(framing, {
+      onWanted: () => {
+        if (isOf(body)) socket.resume();
+      },
+      onDestroyed: () => {
+        // what was not read to its end is in the way of the next answer
+        if (!isOf(body)) return;
+        state = IDLE;
+        close();
+      },
+    });
+    state = { kind: 'stream', head, body };
+    exchange.onAnswer({ status, headers, body: body.readable });
+    return feedStream(state, rest);
+  };
+  const isOf = (body: OpenStreamBody): boolean => state.kind === 'stream' && state.body === body;
+
+  const fillDirect = ({ head, body }: DirectState, bytes: number, surplus = false): boolean => {
+    body.arrived(bytes);
+    if (body.received === body.bytes.length) endBody(head, body, surplus);
     return true;
   };
-  const arrived = (body: OpenDirectBody, bytes: number, surplus = false): void => {
-    body.arrived(bytes);
-    if (body.received < body.bytes.length) {
-      target = body.bytes.subarray(body.received);
-      return;
-    }
-    endBody(surplus);
-    body.end();
+  const feedStream = ({ head, body }: StreamState, piece: Uint8Array): boolean => {
+    const { usedBytes, isOver } = body.feed(piece);
+    if (!isOf(body)) return true; // its reader has left, and the connection is closed
+    if (isOver) endBody(head, body, usedBytes < piece.length);
+    return isOver || body.wantsMore;
   };
-
-  const readHead = (exchange: Exchange, bytesRead: number): boolean => {
-    const from = Math.max(0, headBytes - END_OF_HEAD.length + 1); // it may lie in two pieces
-    headBytes += bytesRead;
-    const end = buffer.subarray(0, headBytes).indexOf(END_OF_HEAD, from, 'latin1');
-    if (end < 0) {
-      if (headBytes === buffer.length) throw noHttp('a head that is too long', buffer.toString('latin1', 0, 80));
-      target = buffer.subarray(headBytes);
-      return true;
-    }
-    const found = parseHead(buffer.toString('latin1', 0, end));
-    if (found.status === 101) throw noHttp('an answer that nobody asked for', '101');
-    const restStart = end + END_OF_HEAD.length;
-    const restBytes = headBytes - restStart;
-    headBytes = 0;
-    target = buffer;
-    if (found.status < 200) {
-      // the answer is still to come
-      buffer.copyWithin(0, restStart, restStart + restBytes);
-      return restBytes === 0 || readHead(exchange, restBytes);
-    }
-    head = found;
-    return beginBody(exchange, buffer.subarray(restStart, restStart + restBytes));
+  const readHead = ({ exchange }: AskedState, bytesRead: number): boolean => {
+    const found = heads.take(bytesRead);
+    return found === undefined || beginBody(exchange, found.head, found.rest);
   };
 
   const socket = connect({
-    buffer: () => target,
+    buffer: () => {
+      if (state.kind === 'direct') return state.body.bytes.subarray(state.body.received);
+      return state.kind === 'asked' ? heads.target : heads.buffer;
+    },
     callback: (bytesRead) => {
       try {
-        if (direct !== undefined) arrived(direct, bytesRead);
-        else if (stream !== undefined) return feedStream(buffer.subarray(0, bytesRead));
-        else if (waiting !== undefined) return readHead(waiting, bytesRead);
-        else close(); // nobody asked
+        if (state.kind === 'direct') return fillDirect(state, bytesRead);
+        if (state.kind === 'stream') return feedStream(state, heads.buffer.subarray(0, bytesRead));
+        if (state.kind === 'asked') return readHead(state, bytesRead);
+        close(); // nobody asked
       } catch (error) {
         destroy(error as Error);
       }
@@ -218,21 +159,17 @@ export function openConnection(connect: (onread: OnRead) => Socket, { onFree, on
   socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
   socket.on('error', (error) => (failure ??= error));
   socket.on('timeout', () => {
-    if (isIdle()) close();
+    if (state.kind === 'idle') close();
   });
   socket.on('end', () => {
-    if (stream !== undefined && head?.framing.kind === 'close') {
-      stream.push(null);
-      endBody(false);
-    } else if (isIdle()) close();
+    if (state.kind === 'stream' && state.head.framing.kind === 'close') endBody(state.head, state.body, false);
+    else if (state.kind === 'idle') close();
   });
-  socket.on('close', () => {
-    destroy();
-  });
+  socket.on('close', () => destroy());
 
   return {
     send: (exchange) => {
-      waiting = exchange;
+      state = { kind: 'asked', exchange };
       socket.setTimeout(0);
       socket.ref();
       socket.write(exchange.text, 'latin1');
@@ -241,7 +178,27 @@ export function openConnection(connect: (onread: OnRead) => Socket, { onFree, on
   };
 }
 
-const END_OF_HEAD = '\r\n\r\n';
+/** What the bytes that come now are of. */
+type State = { readonly kind: 'idle' } | AskedState | DirectState | StreamState;
+
+interface AskedState {
+  readonly kind: 'asked';
+  readonly exchange: Exchange;
+}
+
+interface DirectState {
+  readonly kind: 'direct';
+  readonly head: AnswerHead;
+  readonly body: OpenDirectBody;
+}
+
+interface StreamState {
+  readonly kind: 'stream';
+  readonly head: AnswerHead;
+  readonly body: OpenStreamBody;
+}
+
+const IDLE: State = { kind: 'idle' };
 /** As Node's agent asks for: probes of an idle connection that something between has forgotten. */
 const KEEP_ALIVE_PROBE_MS = 1000;
 

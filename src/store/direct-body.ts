@@ -37,7 +37,7 @@ export function createDirectBody(bytes: Uint8Array, close: (error?: Error) => vo
     done,
     onPiece: undefined,
     destroy: (error) => {
-      if (!isOver) close(error);
+      if (!isOver && received < bytes.length) close(error);
     },
     arrived(count) {
       received += count;

@@ -20,6 +20,8 @@ export interface WorkerSettings {
   readonly tokenizer: TokenizerSettings | undefined;
   readonly length: number;
   readonly packing: Packing;
+  /** Documents are tokenized for the token cache, and not packed. */
+  readonly tokensOnly?: boolean;
   readonly badRows: 'fail' | 'skip';
   readonly badBlocks: 'fail' | 'skip';
   readonly padId: number;

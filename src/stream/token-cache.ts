@@ -11,14 +11,13 @@ export interface KeptBytes {
   get(key: string, signal?: AbortSignal, need?: Need): Promise<Uint8Array | undefined>;
 }
 
-/** Rows [startRow, endRow) of a shard; undefined: the cache has nothing, and wants nothing. Errors: `ABORTED`. */
-export type TokenLookup = (
-  shard: Shard,
-  startRow: number,
-  endRow: number,
-  signal: AbortSignal,
-  need?: Need,
-) => Promise<SliceTokens | undefined>;
+/** Of rows [startRow, endRow) of a shard. */
+export interface TokenLookup {
+  /** Undefined: the cache has nothing, and wants nothing. Errors: `ABORTED`. */
+  find(shard: Shard, startRow: number, endRow: number, signal: AbortSignal, need?: Need): Promise<SliceTokens | undefined>;
+  /** What they are kept under. */
+  keyOf(shard: Shard, startRow: number, endRow: number): string;
+}
 
 export interface TokenLookupOptions {
   readonly cache: KeptBytes;
@@ -36,25 +35,18 @@ export interface TokenLookupOptions {
  * release may mend a tokenizer. What is excluded, held out or filtered is not in it: an entry has the tokens of all rows of its slice.
  */
 export function createTokenLookup({ cache, column, tokenizer, invalidUtf8, badRows, wanted }: TokenLookupOptions): TokenLookup {
-  return async ({ uri, etag, contentId }, startRow, endRow, signal, need) => {
-    const key = JSON.stringify([
-      'tokens',
-      uri,
-      etag,
-      startRow,
-      endRow,
-      column,
-      contentId,
-      tokenizer,
-      invalidUtf8,
-      TOKEN_ENTRY_VERSION,
-      VERSION,
-    ]);
-    const entry = await cache.get(key, signal, need);
-    const read = entry && readTokenEntry(entry, endRow - startRow);
-    // under `fail`, a rejected row ends the run with an error that its text is needed for
-    const usable = read !== undefined && (badRows === 'skip' || read.rejectedRows === 0);
-    if (entry !== undefined && usable) return { kind: 'kept', entry };
-    return wanted ? { kind: 'wanted', key } : undefined;
+  const keyOf: TokenLookup['keyOf'] = ({ uri, etag, contentId }, startRow, endRow) =>
+    JSON.stringify(['tokens', uri, etag, startRow, endRow, column, contentId, tokenizer, invalidUtf8, TOKEN_ENTRY_VERSION, VERSION]);
+  return {
+    keyOf,
+    find: async (shard, startRow, endRow, signal, need) => {
+      const key = keyOf(shard, startRow, endRow);
+      const entry = await cache.get(key, signal, need);
+      const read = entry && readTokenEntry(entry, endRow - startRow);
+      // under `fail`, a rejected row ends the run with an error that its text is needed for
+      const usable = read !== undefined && (badRows === 'skip' || read.rejectedRows === 0);
+      if (entry !== undefined && usable) return { kind: 'kept', entry };
+      return wanted ? { kind: 'wanted', key } : undefined;
+    },
   };
 }

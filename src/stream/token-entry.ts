@@ -105,6 +105,11 @@ export function createTokenEntryWriter(rows: number, idBytes: IdBytes): TokenEnt
   };
 }
 
+/** Ids of an entry as a writer has made it. */
+export function idCountOf(entry: Uint8Array<ArrayBuffer>): number {
+  return new Uint32Array(entry.buffer, 0, HEADER_WORDS)[HEADER_WORDS - 1];
+}
+
 /** The tokens of a slice of so many rows; undefined where these are not an entry of one. `entry` starts at the start of its buffer. */
 export function readTokenEntry(entry: Uint8Array, rows: number): TokenEntry | undefined {
   const idsStart = 4 * (HEADER_WORDS + rows);

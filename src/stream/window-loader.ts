@@ -97,9 +97,9 @@ export class WindowLoader {
 
   async #loadSlice(slice: Slice, damaged: readonly ByteRange[] | undefined, signal: AbortSignal): Promise<WindowSlice> {
     const { block, startRow, endRow } = slice;
-    const { stats, tokens: lookUp } = this.#options;
+    const { stats, tokens: lookup } = this.#options;
     const { shard } = this.#shards.at(block.shard);
-    const tokens = lookUp && (await lookUp(shard, startRow, endRow, signal, this.#needOf(block)));
+    const tokens = lookup && (await lookup.find(shard, startRow, endRow, signal, this.#needOf(block)));
     const isKept = tokens?.kind === 'kept';
     if (isKept) stats.slicesKept++;
     if (tokens?.kind === 'wanted') stats.slicesWanted++;

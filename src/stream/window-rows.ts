@@ -179,7 +179,7 @@ export class WindowRows implements Provenance {
 }
 
 /** Of a slice that is left out. */
-function rejectedRows({ encoded, shard, blockStartRow, startRow }: WindowSlice): SkippedRows[] {
+export function rejectedRows({ encoded, shard, blockStartRow, startRow }: WindowSlice): SkippedRows[] {
   if (encoded.format !== 'rejected') return [];
   const { rows, reason, problem } = encoded;
   return [{ shard, blockStartRow, startRow, endRow: startRow + rows, reason, problem }];

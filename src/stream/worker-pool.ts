@@ -3,7 +3,9 @@
  * portions, in the order in which lanes need them. A worker that dies is replaced, and its windows are fetched and opened again where they stood: the
  * result cannot differ, because a window's sequences depend on its rows only.
  */
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import type { Config } from '../config/config.js';
 import { LIMITS } from '../config/limits.js';
 import { abortError, untilAborted } from '../core/abort.js';
 import type { FormatName } from '../core/format.js';
@@ -18,6 +20,11 @@ import type { OnTokenEntry } from './token-entry.js';
 
 /** Fetches a window's bytes, of `damaged` slices anew. Called again when the worker that had them is lost, or when slices turned out to be damaged. */
 export type LoadWindow = (damaged: readonly DamagedSlice[], signal: AbortSignal) => Promise<WindowPayload>;
+
+/** As many threads as the configuration says; else one a core, but for that of the main thread. */
+export function workersOf({ limits }: Config): number {
+  return limits.workers ?? Math.max(1, availableParallelism() - 1);
+}
 
 type WorkerResult = PackResult | Scans[ScanKind]['result'];
 

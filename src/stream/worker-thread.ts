@@ -8,6 +8,7 @@ import { importSliceDecoder, loadSliceDecoder, type SliceDecoder } from '../deco
 import { createPacker } from '../pack/create-packer.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
+import { tokensOnlyPacker } from '../pack/tokens-only.js';
 import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import type { ChatTokenizers } from '../chat/chat.js';
@@ -262,7 +263,7 @@ function serve(): void {
           documents: undefined,
           isAhead: true,
           decodeMs: 0,
-          packer: createPacker(tools.settings.packing),
+          packer: tools.settings.tokensOnly === true ? tokensOnlyPacker : createPacker(tools.settings.packing),
           position: request.from,
         });
         if (request.payload.kind === 'tokens') setImmediate(decodeAhead, request.window, tools);

@@ -1,6 +1,7 @@
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { localDisk } from '../../src/cache/disk.js';
+import { CACHE_LIMITS } from '../../src/cache/limits.js';
 import { bytesOf, countingOrigin, filesOf, openCache, temporaryDir } from './support.js';
 
 describe('what is put into the cache', () => {
@@ -38,6 +39,47 @@ describe('what is put into the cache', () => {
     await writer.close();
     expect(await reader.get('a')).toEqual(bytesOf(1, 1000));
     await reader.close();
+  });
+
+  it('is claimed by one process at a time, until that gives it up', async () => {
+    const [one, other] = [openCache(dir), openCache(dir)];
+    const claim = await one.claim('a');
+    expect(claim).toBeDefined();
+    expect(await other.claim('a')).toBeUndefined();
+    expect(await one.claim('a')).toBeUndefined();
+    expect(await other.claim('b')).toBeDefined();
+    const ending = new AbortController();
+    const waiting = other.claim('a', ending.signal);
+    await one.putInTurn('a', bytesOf(1, 1000));
+    await claim?.release();
+    expect(await waiting).toBeDefined();
+    expect(await other.has('a')).toBe(true); // written before the claim was given up
+    expect(await other.has('b')).toBe(false);
+    const late = one.claim('a', ending.signal);
+    ending.abort();
+    await expect(late).rejects.toMatchObject({ code: 'ABORTED' });
+    await Promise.all([one.close(), other.close()]);
+  });
+
+  it('waits for a disk that is behind, where it is put in turn', async () => {
+    let go: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (go = resolve));
+    const disk = {
+      ...localDisk,
+      rename: async (from: string, to: string): Promise<void> => {
+        await gate;
+        await localDisk.rename(from, to);
+      },
+    };
+    const cache = openCache(dir, { disk });
+    const writing = ['a', 'b'].map((key) => cache.putInTurn(key, new Uint8Array(CACHE_LIMITS.pendingWriteBytesMax)));
+    cache.put('c', bytesOf(3, 1000));
+    expect(cache.counters.bypassed).toBe(1); // which waits for nothing
+    go();
+    await Promise.all(writing);
+    for (const key of ['a', 'b']) expect(await cache.has(key)).toBe(true);
+    expect(await cache.has('c')).toBe(false);
+    await cache.close();
   });
 
   it.each(['cut', 'long', 'flipped'])('is gone once its file is damaged (%s), and can be put again', async (damage) => {
