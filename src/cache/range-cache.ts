@@ -41,9 +41,9 @@ export interface RangeCache {
   /**
    * A range of the bytes that `key` names, from the cache or by `fetch`, which is aborted when its last reader leaves. What lies in ranges that were read
    * before, but for small gaps, is put together from them. The caller owns the array; it is the only view of its buffer. `need`: what room is made by.
-   * Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
+   * `patient`: who waits until what was fetched is written gets it as it is, and no copy. Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
    */
-  read(key: string, range: ByteRange, fetch: Fetch, signal?: AbortSignal, need?: Need): Promise<Uint8Array>;
+  read(key: string, range: ByteRange, fetch: Fetch, signal?: AbortSignal, need?: Need, patient?: boolean): Promise<Uint8Array>;
   /**
    * What was put under `key`, of whatever length; undefined where nothing is. No claim is taken: two processes may make the same. The caller owns
    * the array, as of `read`. `need` is also that of what is put under the key soon after. Errors: `ABORTED`; a failing disk is no error.
@@ -186,8 +186,14 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     return done;
   };
 
-  /** Begins to write; answers when the reader may go on. */
-  const keep = async (entry: Entry, bytes: Uint8Array, claim: Claim, need: Need | undefined): Promise<boolean> => {
+  /** Begins to write; answers when the reader may go on, and whether the bytes are still the writer's, who releases them. */
+  const keep = async (
+    { entry, hash, range }: Wanted,
+    bytes: Uint8Array,
+    claim: Claim,
+    need: Need | undefined,
+    patient: boolean,
+  ): Promise<boolean> => {
     while (!hasRoom(entry)) {
       const room = Promise.race([...writes.values()].map(({ done }) => done));
       if (!(await settlesWithin(room, CACHE_LIMITS.writeWaitMs, clock))) {
@@ -197,7 +203,10 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
         return false;
       }
     }
-    void beginWrite(entry, bytes, claim, need).then(async () => {
+    const writing = beginWrite(entry, bytes, claim, need);
+    held.add(hash, range);
+    if (patient && (await settlesWithin(writing, CACHE_LIMITS.writeWaitMs, clock))) return false;
+    void writing.then(async () => {
       await setImmediate(); // whoever waited for the fetch has taken a copy by now
       if (bytes.length === bytes.buffer.byteLength) releaseBuffer(bytes.buffer as ArrayBuffer);
     });
@@ -224,7 +233,13 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   };
 
   /** A controller makes its signal when it is first asked for: what is on disk as a whole needs none. */
-  const load = async (wanted: Wanted, fetch: Fetch, aborting: AbortController, need: Need | undefined): Promise<Loaded> => {
+  const load = async (
+    wanted: Wanted,
+    fetch: Fetch,
+    aborting: AbortController,
+    need: Need | undefined,
+    patient: boolean,
+  ): Promise<Loaded> => {
     const { entry, hash, range } = wanted;
     const known = await loadKept(wanted, fetch, aborting, need);
     if (known !== undefined) return { bytes: known, kept: false };
@@ -253,18 +268,16 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       throw error;
     }
     if (claim !== undefined) {
-      const kept = await keep(entry, bytes, claim, need);
-      if (kept) held.add(hash, range);
-      return { bytes, kept };
+      return { bytes, kept: await keep(wanted, bytes, claim, need, patient) };
     }
     counters.bypassed++;
     return { bytes, kept: false };
   };
 
-  const start = (wanted: Wanted, fetch: Fetch, need: Need | undefined): Flight => {
+  const start = (wanted: Wanted, fetch: Fetch, need: Need | undefined, patient: boolean): Flight => {
     const { entry } = wanted;
     const aborting = new AbortController();
-    const result = load(wanted, fetch, aborting, need).finally(() => {
+    const result = load(wanted, fetch, aborting, need, patient).finally(() => {
       leave(entry, flight);
       flight.result = undefined;
     });
@@ -277,14 +290,14 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     if (flights.get(entry.name) === flight) flights.delete(entry.name);
   };
 
-  const read: RangeCache['read'] = async (key, range, fetch, signal, need) => {
+  const read: RangeCache['read'] = async (key, range, fetch, signal, need, patient = false) => {
     throwIfAborted(signal);
     throwIfAborted(closing.signal);
     const hash = hashOf(key);
     const entry = entryOf(key, range.startByte, range.endByte - range.startByte, hash);
     const writing = writes.get(entry.name);
     if (writing !== undefined) return hit(writing.bytes.slice());
-    const flight = flights.get(entry.name) ?? start({ key, hash, range, entry }, fetch, need);
+    const flight = flights.get(entry.name) ?? start({ key, hash, range, entry }, fetch, need, patient);
     flight.joined++;
     flight.waiting++;
     try {

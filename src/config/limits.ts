@@ -92,7 +92,7 @@ export const LIMITS = {
   tarLongStretchBytes: 2 ** 20,
   /** A body that nobody wants is read past, not through, if it is longer: a request (20 ms) costs an object store's stream (100 MB/s) as much as 2 MB. */
   tarJumpBytes: 2 ** 20,
-  /** Of a tar's headers, at a time: 32 shards are indexed at once, and each read is held twice for a moment. */
+  /** Of a tar's headers, at a time: 32 shards are indexed at once, and each read may be held twice, by a cache and by who scans it. */
   tarScanBytes: 2 * 2 ** 20,
   /** … where bodies are jumped over: a sample's headers are a few KiB. */
   tarScanBytesMin: 64 * 2 ** 10,
