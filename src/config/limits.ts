@@ -51,6 +51,8 @@ export const LIMITS = {
   inspectedShardsDefault: 16,
   /** Columns that it shows the first rows of: as many as a screen has room for. */
   inspectedColumnsMax: 8,
+  /** Columns of which it finds out whether they can be served as fields: each asks for the index of a shard, of metadata that is at hand. */
+  inspectedFieldsMax: 64,
   /** Members of a tar that are shown: of names without an extension of their own, each sample has others. */
   inspectedMembersMax: 200,
   /** Shards smaller than this, on average, take longer to open than to read (a request takes 20 ms, in which 4 MB come) … */
