@@ -2,6 +2,7 @@
 import { LIMITS } from './config/limits.js';
 import { parseStorage, type Config } from './config/config.js';
 import { HeadraceError } from './core/errors.js';
+import { describeField } from './core/fields.js';
 import { COLUMNLESS_FORMATS, FORMAT_NAMES, formatOfPath, type FormatName } from './core/format.js';
 import { deriveKey } from './core/keyed-random.js';
 import { mapConcurrent } from './core/map-concurrent.js';
@@ -64,6 +65,8 @@ export interface Inspection {
   readonly rows: number;
   readonly units: { readonly count: number; readonly rows: Spread; readonly storedBytes: Spread; readonly decodedBytes: Spread };
   readonly columns: readonly InspectedColumn[];
+  /** Columns that could be served as fields without a word of what they are, by the first shard that has rows, each with the type that a sample has then. */
+  readonly fields: readonly { readonly name: string; readonly type: string }[];
   readonly differences: readonly SchemaDifference[];
   readonly writers: readonly string[];
   readonly advice: readonly Advice[];
@@ -117,6 +120,7 @@ async function inspectIn(stores: StoreSet, request: InspectRequest): Promise<Ins
       decodedBytes: spreadOf(units.map(({ decodedBytes }) => decodedBytes)),
     },
     columns: mergeColumns(described),
+    fields: await servedFields(decoder, sampled, described, signal),
     differences: differencesOf(described),
     writers: [...new Set(described.flatMap(({ writer }) => (writer === undefined ? [] : [writer])))].slice(0, 5),
     notes: [
@@ -239,6 +243,36 @@ async function firstRows(
   }
   return { shard: path, columns: shown };
 }
+
+/** The index is asked for each column by itself, since one that cannot be served fails it. Where no metadata says what is in a column, a source does. */
+async function servedFields(
+  decoder: Decoder,
+  sampled: readonly ListedObject[],
+  described: readonly Described[],
+  signal = new AbortController().signal,
+): Promise<Inspection['fields']> {
+  const at = described.findIndex(({ rows }) => rows > 0);
+  if (at < 0 || decoder.fieldTypes === undefined) return [];
+  const { store, object, path } = sampled[at];
+  const own = withMemory(store);
+  const { columns } = described[at];
+  const fields: { readonly name: string; readonly type: string }[] = [];
+  for (const { name, seen } of columns.slice(0, LIMITS.inspectedFieldsMax)) {
+    if (seen !== undefined) continue;
+    const request: ColumnRequest = { column: '', kind: 'none', fields: [{ name: 'field', column: name, size: undefined }] };
+    try {
+      const found = await decoder.index(own, object, request, signal);
+      const types = decoder.fieldTypes({ path, uri: store.uri + object.path, size: object.size, etag: object.etag, ...found });
+      fields.push(...(types ?? []).map((served) => ({ name, type: describeField(served) })));
+    } catch (error) {
+      if (!(error instanceof HeadraceError) || !NOT_SERVED.includes(error.code)) throw error;
+    }
+  }
+  return fields;
+}
+
+/** What the index says of a column that is no field. */
+const NOT_SERVED: readonly string[] = ['COLUMN_TYPE', 'COLUMN_MISSING', 'SHARD_UNSUPPORTED'];
 
 const ROWS_ONLY: Wanted = { rows: true, ids: false, fields: false, filter: false };
 

@@ -11,6 +11,7 @@ export interface Advice {
     | 'large-row-groups'
     | 'small-row-groups'
     | 'one-row-group'
+    | 'large-record-batches'
     | 'no-statistics'
     | 'gzip'
     | 'not-compressed'
@@ -56,7 +57,8 @@ const RULES: readonly Rule[] = [
       instead: 'Write row groups of 64 to 128 MiB (pyarrow: row_group_size, in rows; Spark: parquet.block.size).',
     };
   },
-  function oneUnit(_facts, described) {
+  function oneUnit({ format }, described) {
+    if (format === 'arrow') return undefined; // its rows have their places
     const huge = described.find(
       ({ units }) => units.length === 1 && units[0].isWhole !== true && units[0].storedBytes > LIMITS.largeUnitBytes,
     );
@@ -96,7 +98,17 @@ const RULES: readonly Rule[] = [
       instead: 'Write with zstd or snappy.',
     };
   },
-  function notIndexed(_facts, described) {
+  function largeBatches({ format, units: { storedBytes } }, described) {
+    const isCompressed = described.some(({ units }) => units.some(({ isWhole }) => isWhole === true));
+    if (format !== 'arrow' || !isCompressed || storedBytes.max <= LIMITS.largeUnitBytes) return undefined;
+    return {
+      code: 'large-record-batches',
+      problem: `the largest record batch has ${formatSize(storedBytes.max)}, compressed: each block of it reads and decodes all of the columns that it wants`,
+      instead: 'Write record batches of 16 to 64 MiB (pyarrow: max_chunksize, in rows), or Parquet.',
+    };
+  },
+  function notIndexed({ format }, described) {
+    if (format === 'arrow') return undefined;
     const whole = described.flatMap(({ units }) => units).filter(({ isWhole }) => isWhole === true);
     const largest = whole.reduce((most, { storedBytes }) => Math.max(most, storedBytes), 0);
     if (largest <= LIMITS.smallShardBytes) return undefined;

@@ -329,6 +329,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
         }),
       openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: recorded?.log }, step),
       openRecorder: recorded && stepRecorder(recorded.ledger, parts.options.onStep),
+      onNoStep: (filledSlots) => warn?.(whyNoStep(filledSlots, batchSize), { split }),
     });
     return { ...planned, hub };
   };
@@ -414,6 +415,13 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       await cache?.close();
     },
   };
+}
+
+/** A trainer only sees a loop that is over at once. */
+function whyNoStep(filledSlots: number, batchSize: number): string {
+  if (filledSlots === 0)
+    return 'the run ends before its first step: every row is empty, excluded, not taken by `where`, held out, or left out by `badRows: skip` or `badBlocks: skip`';
+  return `the run ends before its first step, of which ${filledSlots} of ${batchSize} slots could be filled: set \`last: pad\`, or a smaller \`batch.size\``;
 }
 
 /** What a run writes, and what it agrees on with other machines. */

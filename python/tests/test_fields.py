@@ -109,6 +109,10 @@ def test_an_image_that_cannot_be_decoded_is_named() -> None:
         batch.fields["image"]
     assert raised.value.code == "BAD_ROW"
     assert raised.value.detail == {"field": "image", "row": 1}
+    # what it is, and not where in memory it lay
+    assert "(8 bytes that begin with b'no image': cannot identify image file)" in str(raised.value)
+    with pytest.raises(HeadraceError, match=r"\(0 bytes: cannot identify image file\)"):
+        with_images("pil", b"", png((1, 2, 3))).fields["image"]
 
 
 def test_decode_is_checked() -> None:

@@ -1,6 +1,6 @@
 /** `headrace inspect URI`: what is there, what is in it, its first rows, and what will be slow. */
 import { absoluteUri, loadConfig } from '../../src/config/config.js';
-import type { FormatName } from '../../src/core/format.js';
+import { COLUMNLESS_FORMATS, type FormatName } from '../../src/core/format.js';
 import { formatSize } from '../../src/core/quantity.js';
 import type { ColumnRequest } from '../../src/decode/decoder.js';
 import { inspect, type InspectedColumn, type Inspection, type ShownColumn } from '../../src/inspecting.js';
@@ -21,6 +21,7 @@ export interface InspectOptions {
   readonly json: boolean;
 }
 
+const UNIT_NOUNS: Readonly<Partial<Record<FormatName, string>>> = { parquet: 'row group', arrow: 'record batch' };
 const WIDTH_DEFAULT = 100;
 const WIDTH_MIN = 40;
 const INDENT = '  ';
@@ -52,7 +53,7 @@ export function* inspectionLines(found: Inspection, width: number): Generator<st
   yield cut(`${printable(uri)} · ${format} · ${counted(shards, 'shard')} · ${formatSize(shardBytes.total)}`, width);
   if (shards > 1) yield cut(`${INDENT}a shard: ${spread(shardBytes, formatSize)}`, width);
   yield cut(
-    `${INDENT}looked at ${looked === shards ? 'all' : `${looked} of ${shards}`}: ${counted(rows, 'row')}, ${unitsLine(units, format === 'parquet' ? 'row group' : 'part')}`,
+    `${INDENT}looked at ${looked === shards ? 'all' : `${looked} of ${shards}`}: ${counted(rows, 'row')}, ${unitsLine(units, UNIT_NOUNS[format] ?? 'part')}`,
     width,
   );
   if (writers.length > 0) yield cut(`${INDENT}written by ${printable(writers.join('; '))}`, width);
@@ -62,13 +63,28 @@ export function* inspectionLines(found: Inspection, width: number): Generator<st
   yield '';
   const table = columns.map(columnCells);
   const widths = [0, 1].map((cell) => Math.min(Math.floor(width / 3), Math.max(...table.map((cells) => Array.from(cells[cell]).length))));
-  for (const [name, type, rest] of table) yield cut(`${INDENT}${pad(name, widths[0])}  ${pad(type, widths[1])}  ${rest}`, width);
+  for (const [name, type, rest] of table) yield cut(`${INDENT}${pad(name, widths[0])}  ${pad(type, widths[1])}  ${rest}`.trimEnd(), width);
+  yield* useLines(found, width);
   for (const column of firstRows.columns) yield* rowLines(column, firstRows.shard, width);
   if (advice.length > 0) yield '';
   for (const { problem, instead } of advice) {
     yield `warning: ${printable(problem)}`;
     yield `${INDENT}${instead}`;
   }
+}
+
+/** What a source can name them for; nothing of files of ids, which have no columns. */
+function* useLines({ columns, fields, format }: Inspection, width: number): Generator<string, void, undefined> {
+  if (COLUMNLESS_FORMATS.includes(format)) return;
+  const named = (use: InspectedColumn['use']): string[] => columns.filter((column) => column.use === use).map(({ name }) => name);
+  const uses = [
+    ['text', named('text')],
+    ['tokens', named('tokens')],
+    ['fields', fields.map(({ name, type }) => `${name} (${type})`)],
+  ] as const;
+  const found = uses.filter(([, names]) => names.length > 0);
+  if (found.length > 0) yield '';
+  for (const [use, names] of found) yield cut(`${INDENT}can be ${use}: ${printable(names.join(', '))}`, width);
 }
 
 function unitsLine({ count, rows, storedBytes, decodedBytes }: Inspection['units'], noun: string): string {
@@ -91,7 +107,7 @@ function columnCells({
 }: InspectedColumn): [string, string, string] {
   const parts = [
     [...codecs, ...encodings].join(' '),
-    `${formatSize(storedBytes)} of ${formatSize(decodedBytes)}`,
+    storedBytes + decodedBytes === 0 ? '' : `${formatSize(storedBytes)} of ${formatSize(decodedBytes)}`,
     nulls === undefined ? '' : counted(nulls, 'null'),
     min === undefined || max === undefined ? '' : `${bound(min)} … ${bound(max)}`,
     ...(seen === undefined
@@ -142,5 +158,5 @@ function cut(text: string, width: number): string {
 }
 
 function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+  return `${count} ${noun}${count === 1 ? '' : noun.endsWith('ch') ? 'es' : 's'}`;
 }

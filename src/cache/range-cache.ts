@@ -41,9 +41,9 @@ export interface RangeCache {
   /**
    * A range of the bytes that `key` names, from the cache or by `fetch`, which is aborted when its last reader leaves. What lies in ranges that were read
    * before, but for small gaps, is put together from them. The caller owns the array; it is the only view of its buffer. `need`: what room is made by.
-   * Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
+   * `patient`: who waits until what was fetched is written gets it as it is, and no copy. Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
    */
-  read(key: string, range: ByteRange, fetch: Fetch, signal?: AbortSignal, need?: Need): Promise<Uint8Array>;
+  read(key: string, range: ByteRange, fetch: Fetch, signal?: AbortSignal, need?: Need, patient?: boolean): Promise<Uint8Array>;
   /**
    * What was put under `key`, of whatever length; undefined where nothing is. No claim is taken: two processes may make the same. The caller owns
    * the array, as of `read`. `need` is also that of what is put under the key soon after. Errors: `ABORTED`; a failing disk is no error.
@@ -203,30 +203,39 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     return done;
   };
 
-  /** Begins when what is being written leaves room for the entry. False: the disk took too long. */
-  const whenRoom = async (entry: Entry, begin: () => void): Promise<boolean> => {
+  /** Begins when what is being written leaves room for the entry. Undefined: the disk took too long. */
+  const whenRoom = async (entry: Entry, begin: () => Promise<void>): Promise<{ readonly written: Promise<void> } | undefined> => {
     while (!hasRoom(entry)) {
       const room = Promise.race([...writes.values()].map(({ done }) => done));
       if (!(await settlesWithin(room, CACHE_LIMITS.writeWaitMs, clock))) {
         troubles.writeFailed(new Error(`of ${pendingBytes} bytes, none were written in ${CACHE_LIMITS.writeWaitMs} ms`));
         counters.bypassed++;
-        return false;
+        return undefined;
       }
     }
-    begin();
-    return true;
+    return { written: begin() };
   };
 
-  /** Begins to write; answers when the reader may go on. */
-  const keep = async (entry: Entry, bytes: Uint8Array, claim: Claim, need: Need | undefined): Promise<boolean> => {
-    const begin = async (): Promise<void> => {
-      await beginWrite(entry, bytes, claim, need);
+  /** Begins to write; answers when the reader may go on, and whether the bytes are still the writer's, who releases them. */
+  const keep = async (
+    { entry, hash, range }: Wanted,
+    bytes: Uint8Array,
+    claim: Claim,
+    need: Need | undefined,
+    patient: boolean,
+  ): Promise<boolean> => {
+    const begun = await whenRoom(entry, () => beginWrite(entry, bytes, claim, need));
+    if (begun === undefined) {
+      await release(claim);
+      return false;
+    }
+    held.add(hash, range);
+    if (patient && (await settlesWithin(begun.written, CACHE_LIMITS.writeWaitMs, clock))) return false;
+    void begun.written.then(async () => {
       await setImmediate(); // whoever waited for the fetch has taken a copy by now
       if (bytes.length === bytes.buffer.byteLength) releaseBuffer(bytes.buffer as ArrayBuffer);
-    };
-    const kept = await whenRoom(entry, () => void begin());
-    if (!kept) await release(claim);
-    return kept;
+    });
+    return true;
   };
 
   /** The bytes that are being written under a key. */
@@ -263,7 +272,13 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
   };
 
   /** A controller makes its signal when it is first asked for: what is on disk as a whole needs none. */
-  const load = async (wanted: Wanted, fetch: Fetch, aborting: AbortController, need: Need | undefined): Promise<Loaded> => {
+  const load = async (
+    wanted: Wanted,
+    fetch: Fetch,
+    aborting: AbortController,
+    need: Need | undefined,
+    patient: boolean,
+  ): Promise<Loaded> => {
     const { entry, hash, range } = wanted;
     const known = await loadKept(wanted, fetch, aborting, need);
     if (known !== undefined) return { bytes: known, kept: false };
@@ -292,18 +307,16 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       throw error;
     }
     if (claim !== undefined) {
-      const kept = await keep(entry, bytes, claim, need);
-      if (kept) held.add(hash, range);
-      return { bytes, kept };
+      return { bytes, kept: await keep(wanted, bytes, claim, need, patient) };
     }
     counters.bypassed++;
     return { bytes, kept: false };
   };
 
-  const start = (wanted: Wanted, fetch: Fetch, need: Need | undefined): Flight => {
+  const start = (wanted: Wanted, fetch: Fetch, need: Need | undefined, patient: boolean): Flight => {
     const { entry } = wanted;
     const aborting = new AbortController();
-    const result = load(wanted, fetch, aborting, need).finally(() => {
+    const result = load(wanted, fetch, aborting, need, patient).finally(() => {
       leave(entry, flight);
       flight.result = undefined;
     });
@@ -316,14 +329,14 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     if (flights.get(entry.name) === flight) flights.delete(entry.name);
   };
 
-  const read: RangeCache['read'] = async (key, range, fetch, signal, need) => {
+  const read: RangeCache['read'] = async (key, range, fetch, signal, need, patient = false) => {
     throwIfAborted(signal);
     throwIfAborted(closing.signal);
     const hash = hashOf(key);
     const entry = entryOf(key, range.startByte, range.endByte - range.startByte, hash);
     const writing = writes.get(entry.name);
     if (writing !== undefined) return hit(writing.bytes.slice());
-    const flight = flights.get(entry.name) ?? start({ key, hash, range, entry }, fetch, need);
+    const flight = flights.get(entry.name) ?? start({ key, hash, range, entry }, fetch, need, patient);
     flight.joined++;
     flight.waiting++;
     try {
@@ -370,10 +383,8 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       awaited.delete(key);
       const entry = entryOf(key, 0, bytes.length);
       if (closing.signal.aborted || writes.has(entry.name)) return;
-      let written: Promise<void> | undefined;
-      if (mayWrite(entry)) await whenRoom(entry, () => void (written = beginPut(entry, key, bytes, need)));
+      if (mayWrite(entry)) await (await whenRoom(entry, () => beginPut(entry, key, bytes, need)))?.written;
       else counters.bypassed++;
-      await written;
     },
     has: async (key) => writingOf(key) !== undefined || ((await lookUp(() => entries.ofKey(key))) ?? []).length > 0,
     claim: async (key, signal) => {

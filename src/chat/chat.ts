@@ -65,7 +65,7 @@ export function createChatEncoder(
     const [guard, start, end] = free;
     const others = Object.entries(row).filter(([name]) => name !== column);
     const variables = Object.fromEntries(others.map(([name, value]) => [name, control.guard(parsedColumn(name, value), guard)]));
-    const guarded = control.guard(withReasoning(messages), guard) as readonly JsonValue[];
+    const guarded = control.guard(withReasoning(messages.map(withoutNulls)), guard) as readonly JsonValue[];
     const render = (count: number, withPrompt: boolean): RenderedChat =>
       template.render(
         {
@@ -165,6 +165,11 @@ function parsed(text: string): JsonValue | undefined {
 
 function parsedColumn(name: string, value: JsonValue): JsonValue {
   return typeof value === 'string' && JSON_COLUMNS.has(name) ? (parsed(value) ?? value) : value;
+}
+
+/** As transformers 5.23 has it: templates ask whether a message has `tool_calls`, which in a column of structs every message has. */
+function withoutNulls(message: Message): Message {
+  return Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null));
 }
 
 /** Under the names that templates read, as transformers has it. */

@@ -51,6 +51,7 @@ export function compileTemplate(source: string): ChatTemplate {
   const marked = source.replace(GENERATION_TAG, replaceTag);
   const program = parse(tokenize(marked, { lstrip_blocks: true, trim_blocks: true }));
   rewriteStrips(program);
+  rewritePrints(program);
   const hasMarks = marked !== source;
   return {
     render: (variables, marks) => {
@@ -124,6 +125,39 @@ interface StripCallee {
 }
 
 const STRIP_PREFIX = 'headrace_';
+
+/** Of expressions that a template prints, those that may be a boolean or none without a filter or a call; they are cheap to look at thrice. */
+const SIMPLE_EXPRESSIONS: ReadonlySet<unknown> = new Set(['Identifier', 'MemberExpression', 'TestExpression', 'UnaryExpression']);
+const TRUTH_OPERATORS: ReadonlySet<unknown> = new Set(['==', '!=', '<', '<=', '>', '>=', 'in', 'not in', 'and', 'or']);
+/** Where statements have others inside them. */
+const STATEMENT_LISTS = ['body', 'alternate', 'defaultBlock'];
+
+interface Expression {
+  readonly type?: string;
+  readonly operator?: { readonly value?: string };
+}
+
+/** Python prints `True`, `False` and `None` where the interpreter prints `true`, `false` and nothing. Changes the tree in place. */
+function rewritePrints(node: unknown): void {
+  if (typeof node !== 'object' || node === null) return;
+  for (const [name, value] of Object.entries(node)) {
+    if (!STATEMENT_LISTS.includes(name) || !Array.isArray(value)) continue;
+    const statements = value as Expression[];
+    for (const statement of statements) rewritePrints(statement);
+    Object.assign(node, { [name]: statements.map((statement) => (mayBeTruth(statement) ? printed(statement) : statement)) });
+  }
+}
+
+function mayBeTruth({ type, operator }: Expression): boolean {
+  return SIMPLE_EXPRESSIONS.has(type) || (type === 'BinaryExpression' && TRUTH_OPERATORS.has(operator?.value));
+}
+
+function printed(operand: Expression): object {
+  const is = (test: string): object => ({ type: 'TestExpression', operand, negate: false, test: { type: 'Identifier', value: test } });
+  const text = (value: string): object => ({ type: 'StringLiteral', value });
+  const choice = (condition: object, trueExpr: object, falseExpr: object): object => ({ type: 'Ternary', condition, trueExpr, falseExpr });
+  return choice(is('boolean'), choice(operand, text('True'), text('False')), choice(is('none'), text('None'), operand));
+}
 
 function withoutMarks(marked: string, [start, end]: readonly [string, string]): RenderedChat {
   const spans: TextSpan[] = [];

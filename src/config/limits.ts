@@ -51,6 +51,8 @@ export const LIMITS = {
   inspectedShardsDefault: 16,
   /** Columns that it shows the first rows of: as many as a screen has room for. */
   inspectedColumnsMax: 8,
+  /** Columns of which it finds out whether they can be served as fields: each asks for the index of a shard, of metadata that is at hand. */
+  inspectedFieldsMax: 64,
   /** Members of a tar that are shown: of names without an extension of their own, each sample has others. */
   inspectedMembersMax: 200,
   /** Shards smaller than this, on average, take longer to open than to read (a request takes 20 ms, in which 4 MB come) … */
@@ -92,7 +94,7 @@ export const LIMITS = {
   tarLongStretchBytes: 2 ** 20,
   /** A body that nobody wants is read past, not through, if it is longer: a request (20 ms) costs an object store's stream (100 MB/s) as much as 2 MB. */
   tarJumpBytes: 2 ** 20,
-  /** Of a tar's headers, at a time: 32 shards are indexed at once, and each read is held twice for a moment. */
+  /** Of a tar's headers, at a time: 32 shards are indexed at once, and each read may be held twice, by a cache and by who scans it. */
   tarScanBytes: 2 * 2 ** 20,
   /** … where bodies are jumped over: a sample's headers are a few KiB. */
   tarScanBytesMin: 64 * 2 ** 10,

@@ -55,6 +55,23 @@ type Path = readonly (string | number)[];
 const COMPARISONS = ['eq', 'gt', 'gte', 'lt', 'lte'] as const satisfies readonly Comparison[];
 const OPERATORS = [...COMPARISONS, 'in', 'between', 'not', 'isNull', 'startsWith'] as const;
 
+/** Names that other query languages have, and what is written here. */
+const OPERATORS_ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ...['ne', 'neq', '!=', '<>'].map((name) => [name, 'not: VALUE'] as const),
+  ...['nin', 'notin', 'not in'].map((name) => [name, 'not: [VALUE, VALUE]'] as const),
+  ['=', 'eq: VALUE'],
+  ['==', 'eq: VALUE'],
+  ['>', 'gt: VALUE'],
+  ['>=', 'gte: VALUE'],
+  ['<', 'lt: VALUE'],
+  ['<=', 'lte: VALUE'],
+  ['null', 'isNull: true'],
+  ['notnull', 'isNull: false'],
+  ...['contains', 'endswith', 'like', 'ilike', 'matches', 'regex'].map(
+    (name) => [name, 'a transform, which can test text in any way'] as const,
+  ),
+]);
+
 /** In canonical form. Throws `WhereProblem`. */
 function parseWhere(value: unknown): Filter {
   const filter = ofMap(value, [], 0);
@@ -117,8 +134,14 @@ function ofOperator(column: string, operator: string, operand: unknown, path: Pa
     default: {
       const comparison = COMPARISONS.find((name) => name === operator);
       if (comparison !== undefined) return compare(column, comparison, operandOf(operand, path));
+      const meant = OPERATORS_ELSEWHERE.get(operator.toLowerCase());
       const near = nearestNames(operator, [...OPERATORS]);
-      const known = near.length > 0 ? `did you mean ${near.join(' or ')}?` : `they are ${OPERATORS.join(', ')}`;
+      const known =
+        meant !== undefined
+          ? `write ${meant}`
+          : near.length > 0
+            ? `did you mean ${near.join(' or ')}?`
+            : `they are ${OPERATORS.join(', ')}`;
       throw new WhereProblem(path, `${operator} is no operator (${known}); a nested field is written with a dot, ${column}.${operator}`);
     }
   }

@@ -80,7 +80,8 @@ async function listFile(uri: string, options: ListOptions): Promise<FoundObject[
   const shards = text === undefined ? undefined : listedShards(text, uri);
   if (shards === undefined && format === undefined) return undefined;
   if (shards === undefined) throw noShardList(uri);
-  return headAll(store, shards, uri.slice(0, uri.lastIndexOf('/') + 1), options);
+  const hint = `${shownUri(uri)} names it: write the list anew, without it or with where it is now.`;
+  return headAll(store, shards, uri.slice(0, uri.lastIndexOf('/') + 1), hint, options);
 }
 
 async function listUri(uri: string, options: ListOptions): Promise<FoundObject[]> {
@@ -102,11 +103,18 @@ async function listUri(uri: string, options: ListOptions): Promise<FoundObject[]
  * directory of the first brace, as those of a glob are.
  */
 async function listNames(pattern: string, names: readonly string[], options: ListOptions): Promise<FoundObject[]> {
-  return headAll(undefined, names, pattern.slice(0, pattern.lastIndexOf('/', pattern.indexOf('{')) + 1), options);
+  const hint = `${shownUri(pattern)} stands for it, and each number must be there: correct the range, or take what is there with * in place of the braces.`;
+  return headAll(undefined, names, pattern.slice(0, pattern.lastIndexOf('/', pattern.indexOf('{')) + 1), hint, options);
 }
 
-/** `within`: the store that they must be in. Paths are below `root`, of what is there. */
-async function headAll(within: Store | undefined, uris: readonly string[], root: string, options: ListOptions): Promise<FoundObject[]> {
+/** `within`: the store that they must be in. Paths are below `root`, of what is there; `hint`: what to do about one that is not. */
+async function headAll(
+  within: Store | undefined,
+  uris: readonly string[],
+  root: string,
+  hint: string,
+  options: ListOptions,
+): Promise<FoundObject[]> {
   let found = 0;
   return mapConcurrent(
     uris,
@@ -114,7 +122,10 @@ async function headAll(within: Store | undefined, uris: readonly string[], root:
     async (uri, _index, signal): Promise<FoundObject> => {
       const { store, path } = options.openStore(uri);
       if (within !== undefined && store.uri !== within.uri) throw shardElsewhere(uri);
-      const object = await store.head(path, { signal });
+      const object = await store.head(path, { signal }).catch((error: unknown) => {
+        if (!(error instanceof HeadraceError) || error.code !== 'STORE_NOT_FOUND') throw error;
+        throw new HeadraceError(error.code, error.message, { detail: error.detail, hint, cause: error });
+      });
       options.onListed?.(++found);
       return { store, object, path: uri.startsWith(root) ? uri.slice(root.length) : uri };
     },

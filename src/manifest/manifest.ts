@@ -107,7 +107,7 @@ export async function buildManifest(source: SourceRequest, options: ManifestOpti
     const { where } = source;
     throw new HeadraceError(
       'NO_ROWS',
-      `sources.${source.name}: its ${table.length} shards have no rows${where ? ' that `where` takes' : ''}`,
+      `sources.${source.name}: its ${table.length === 1 ? 'only shard has' : `${table.length} shards have`} no rows${where ? ' that `where` takes' : ''}`,
       {
         detail: { source: source.name },
         hint: where

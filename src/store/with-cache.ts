@@ -15,13 +15,20 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
     list: (prefix, options) => store.list(prefix, options),
     head: (path, options) => store.head(path, options),
     read: (path, range, options = {}) => {
-      const { ifMatch, signal, need, fresh } = options;
+      const { ifMatch, signal, need, fresh, patient } = options;
       const { startByte, endByte } = range;
       if (ifMatch === undefined || startByte < 0 || endByte <= startByte) return store.read(path, range, options);
       const key = JSON.stringify([origin, store.uri, path, ifMatch]);
       return withAnySignal([signal, closing.signal], async (either) => {
         if (fresh === undefined)
-          return cache.read(key, range, (part, fetchSignal) => store.read(path, part, { ifMatch, signal: fetchSignal }), either, need);
+          return cache.read(
+            key,
+            range,
+            (part, fetchSignal) => store.read(path, part, { ifMatch, signal: fetchSignal }),
+            either,
+            need,
+            patient,
+          );
         for (const old of [...fresh.forget, range]) await cache.forget(key, old);
         const bytes = await store.read(path, range, { ifMatch, signal: either });
         cache.put(key, bytes.slice(), need, startByte);

@@ -57,6 +57,8 @@ export interface AssemblerOptions {
   /** A sequence of padding only. */
   readonly padding: Sequence;
   readonly record: StepRecorder | undefined;
+  /** Told when the run has ended before its first step, of which so many slots could be filled. */
+  readonly onNoStep?: ((filledSlots: number) => void) | undefined;
   /** What its lanes wait for is in it already; it adds what else takes time. */
   readonly stalls: Stalls;
 }
@@ -153,6 +155,7 @@ export class Assembler {
       if (filling === undefined) {
         if (index === 0 || last === 'drop') {
           this.#endStep = this.#nextStep;
+          if (this.#endStep === 0) this.#options.onNoStep?.(index);
           return;
         }
         padded = true;

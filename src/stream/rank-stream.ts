@@ -56,6 +56,8 @@ export interface StreamHubOptions {
   readonly work?: WorkTimes;
   /** One for each assembler. */
   readonly openRecorder?: (() => StepRecorder) | undefined;
+  /** See `AssemblerOptions`. */
+  readonly onNoStep?: ((filledSlots: number) => void) | undefined;
 }
 
 /** What all samples have. */
@@ -163,7 +165,7 @@ export class StreamHub {
         return shared;
       }
     }
-    const { batchSize, lanes: lanesTotal, last, openLane, openMixture, openRecorder, work = NO_WORK } = this.#options;
+    const { batchSize, lanes: lanesTotal, last, openLane, openMixture, openRecorder, onNoStep, work = NO_WORK } = this.#options;
     const stalls = new Stalls(work);
     const assembler = new Assembler({
       batchSize,
@@ -177,6 +179,7 @@ export class StreamHub {
       padding: this.#padding,
       record: openRecorder?.(),
       stalls,
+      onNoStep,
     });
     const shared: SharedAssembler = { lanesKey, stepsEnd, assembler, stalls, users: 1 };
     this.#shared.add(shared);

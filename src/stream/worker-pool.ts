@@ -292,7 +292,7 @@ export class WindowHandle {
   #blame(error: WorkerLost): HeadraceError {
     return new HeadraceError('WORKER_FAILED', `${this.#label} ended ${this.#strikes} worker threads`, {
       detail: { window: this.#label, strikes: this.#strikes },
-      hint: 'A row that is too large for the memory is the usual reason: look at the shards of this window. Or a transform that makes a promise which fails.',
+      hint: 'A row that is too large for the memory is the usual reason: look at the shards of this window. Or a transform that makes a promise which fails, or ends its process.',
       cause: error,
     });
   }

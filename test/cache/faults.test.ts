@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -284,6 +284,34 @@ describe('the range cache on a bad disk', () => {
     await cache.close();
     clearInterval(release);
     expect(await filesOf(dir, 'entries')).toHaveLength(2);
+  });
+
+  it('gives a patient reader a copy when the disk takes too long to write', async () => {
+    let finish: () => void = () => undefined;
+    let late = false;
+    const disk = diskWithFiles((file, _name, flags) => ({
+      write: async (buffers, position) => {
+        late = true;
+        if (flags === 'wx') await new Promise<void>((resolve) => (finish = resolve));
+        return file.write(buffers, position);
+      },
+    }));
+    // a wait that has begun is over as soon as the disk is asked to write
+    const clock: Clock = {
+      now: () => 0,
+      sleep: async (_ms, signal) => {
+        while (!late && signal?.aborted !== true) await setImmediate();
+      },
+    };
+    const cache = openCache(dir, { disk, clock, warn });
+    const fetched = bytesOf(1, 1000);
+    const copy = await cache.read('key 1', upTo(1000), () => Promise.resolve(fetched), undefined, undefined, true);
+    copy.fill(0); // what is written is another array
+    finish();
+    await written(dir);
+    await cache.close();
+    const [entry] = await filesOf(dir, 'entries');
+    expect((await readFile(entry.file)).subarray(-1000)).toEqual(Buffer.from(bytesOf(1, 1000)));
   });
 
   it('syncs before the rename, if it shall', async () => {

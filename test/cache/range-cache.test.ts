@@ -50,6 +50,21 @@ describe('the range cache', () => {
     await again.close();
   });
 
+  it('gives a patient reader what was fetched, once it is written, and others who joined copies', async () => {
+    const cache = openCache(dir);
+    const [alone, shared] = [bytesOf(1, 1000), bytesOf(2, 1000)];
+    const read = (key: string, bytes: Uint8Array): Promise<Uint8Array> =>
+      cache.read(key, upTo(1000), () => Promise.resolve(bytes), undefined, undefined, true);
+    expect(await read('alone', alone)).toBe(alone);
+    expect(await filesOf(dir, 'entries')).toHaveLength(1);
+    for (const copy of await Promise.all([read('shared', shared), read('shared', shared)])) {
+      expect(copy).not.toBe(shared);
+      expect(copy).toEqual(bytesOf(2, 1000));
+    }
+    expect(await read('alone', shared)).toEqual(alone);
+    await cache.close();
+  });
+
   it('aborts a shared fetch when its last reader leaves, and not before', async () => {
     const cache = openCache(dir);
     const [first, second] = [new AbortController(), new AbortController()];

@@ -163,6 +163,22 @@ describe('rows of chats', () => {
   });
 });
 
+describe('fields of messages that are null', () => {
+  const encode = (message: JsonValue, template: string): string => {
+    const { matched, plain, decode } = tokenizersOf('qwen3');
+    const settings = { column: 'messages', template, specialTokens: {}, controlTokens: [], loss: 'all' as const };
+    const encoded = createChatEncoder(settings, { matched, plain, spelling: undefined })({ messages: [message] });
+    return 'problem' in encoded ? encoded.problem : decode([...encoded.ids]);
+  };
+
+  it('are not there for the template; what is null further inside is', () => {
+    const template =
+      "{% for m in messages %}{{ 'tool_calls' in m }} {{ m.tool_calls is defined }} [{{ m.content }}] {{ m.calls is defined and m.calls[0].id is none }}{% endfor %}";
+    const message = { role: 'user', content: null, tool_calls: null, calls: [{ id: null }] };
+    expect(encode(message, template)).toBe('False False [] True');
+  });
+});
+
 describe('templates', () => {
   const render = (template: string, variables: Readonly<Record<string, JsonValue>> = {}) =>
     compileTemplate(template).render(variables, ['\ufdd1', '\ufdd2']);
@@ -170,6 +186,17 @@ describe('templates', () => {
   it('know no date: what they render must not depend on the day', () => {
     expect(render("{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}some day{% endif %}").text).toBe('some day');
     expect(() => render("{{ strftime_now('%Y') }}")).toThrow();
+  });
+
+  it('print booleans and none as Python does, wherever statements stand, and what is not there as nothing', () => {
+    const template =
+      '{% for x in xs %}{{ loop.first }} {{ x }};{% else %}{{ none }}{% endfor %}{% if yes %}{{ not yes }}{% else %}{{ xs is defined }}{% endif %}' +
+      "{% macro m() %}{{ yes }}{% endmacro %}{{ m() }} {{ 1 == 2 }} {{ 'a' in 'ab' }} {{ d.none }} {{ d.missing }} {{ missing }} {{ 1.0 }} {{ yes | tojson }}";
+    const variables = { yes: true, d: { none: null } };
+    expect(render(template, { ...variables, xs: [false, null, 'x', 3] }).text).toBe(
+      'True False;False None;False x;False 3;FalseTrue False True None   1.0 true',
+    );
+    expect(render(template, { ...variables, yes: false, xs: [] }).text).toBe('NoneTrueFalse False True None   1.0 false');
   });
 
   it('strip the characters that they say, as Python does', () => {

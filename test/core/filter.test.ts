@@ -237,6 +237,9 @@ describe('where, as it is written', () => {
     expect(problem({ quality: { get: 0.5 } })).toBe(
       'sources.web.where.quality.get: get is no operator (did you mean gt or gte or eq?); a nested field is written with a dot, quality.get',
     );
+    expect(problem({ a: { ne: 3 } })).toContain('sources.web.where.a.ne: ne is no operator (write not: VALUE)');
+    expect(problem({ a: { endsWith: 'b' } })).toContain('endsWith is no operator (write a transform');
+    expect(problem({ a: { constructor: 3 } })).toContain('constructor is no operator (they are eq');
     expect(problem({ language: null })).toContain('sources.web.where.language: nothing equals null');
     expect(problem({ any: { a: 1 } })).toContain('sources.web.where.any: expected a list of maps');
     expect(problem({ any: [{ a: { between: [1] } }] })).toContain('sources.web.where.any.0.a.between: expected two values');

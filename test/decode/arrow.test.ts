@@ -171,7 +171,7 @@ describe.skipIf(PYTHON === undefined)('Arrow written by pyarrow', () => {
   it.each([
     ['string', 'tokens', 'COLUMN_TYPE', /utf8, not a list of integers/],
     ['int32', 'text', 'COLUMN_TYPE', /list of int32, not text/],
-    ['floats', 'tokens', 'COLUMN_TYPE', /list of floatingpoint/],
+    ['floats', 'tokens', 'COLUMN_TYPE', /list of float64/],
     ['meta', 'text', 'COLUMN_TYPE', /struct of int32, utf8/],
     ['strin', 'text', 'COLUMN_MISSING', /no column strin/],
     ['meta.txt', 'text', 'COLUMN_MISSING', /no column meta.txt/],

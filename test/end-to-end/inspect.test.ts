@@ -241,6 +241,67 @@ describe('headrace inspect', () => {
     expect(both.columns[0].min).toBeUndefined();
   });
 
+  it.skipIf(PYTHON === undefined)('shows the columns of Arrow files, streams and Feather, and what each could be served as', async () => {
+    await mkdir(workspace.path('arrow'));
+    const script = [
+      'import os, sys, pyarrow as pa, pyarrow.ipc as ipc, pyarrow.feather as feather',
+      'os.chdir(sys.argv[1])',
+      'n = 50',
+      't = pa.table({"title": [None] + ["a title that comes again"] * (n - 1), "ids": pa.array([[1, 2]] * n, pa.list_(pa.int32())), "score": pa.array(range(n), pa.float32()), "meta": [{"lang": "en"}] * n, "day": pa.array([1] * n, pa.date32()), "kind": pa.array(["a", "b"] * 25).dictionary_encode()})',
+      'with ipc.new_file("file.arrow", t.schema) as w: w.write_table(t, max_chunksize=20)',
+      'with ipc.new_stream("stream.arrows", t.schema) as w: w.write_table(t, max_chunksize=20)',
+      'feather.write_feather(t, "compressed.feather", compression="zstd", chunksize=20)',
+      'with ipc.new_file("none.arrow", t.schema): pass',
+    ].join('\n');
+    execFileSync(PYTHON!, ['-c', script, workspace.path('arrow')]);
+    const columns = [
+      ['title', 'utf8', 'text', 1],
+      ['ids', 'list of int32', 'tokens', 0],
+      ['score', 'float32', undefined, 0],
+      ['meta.lang', 'utf8', 'text', 0],
+      ['day', 'date', undefined, 0],
+      ['kind', 'a dictionary of utf8', 'text', 0],
+    ];
+    const served = ['title text', 'ids int32 × 2', 'score float32', 'meta.lang text', 'kind text'];
+    for (const name of ['file.arrow', 'stream.arrows', 'compressed.feather']) {
+      const found = await inspected([workspace.path('arrow', name)]);
+      expect(found, name).toMatchObject({
+        format: 'arrow',
+        rows: 50,
+        units: { count: 3, rows: { min: 10, median: 20, max: 20 } },
+        advice: [],
+      });
+      expect(found.columns.map(({ name, type, use, nulls }) => [name, type, use, nulls])).toEqual(columns);
+      expect(found.fields.map(({ name, type }) => `${name} ${type}`)).toEqual(served);
+      expect(found.firstRows.columns.map(({ name, rows }) => [name, rows[0]])).toEqual([
+        ['title', null],
+        ['ids', [1, 2]],
+        ['meta.lang', 'en'],
+        ['kind', 'a'],
+      ]);
+      const [{ codecs, storedBytes, decodedBytes }] = found.columns;
+      const isCompressed = name === 'compressed.feather';
+      expect(codecs).toEqual(isCompressed ? ['zstd'] : []);
+      expect(decodedBytes > storedBytes).toBe(isCompressed);
+    }
+    const none = await inspected([workspace.path('arrow', 'none.arrow')]);
+    expect(none.columns.map(({ name }) => name)).toEqual(columns.map(([name]) => name));
+    expect(none).toMatchObject({ rows: 0, units: { count: 0 }, fields: [], firstRows: { columns: [] } });
+    const { out } = await runCommand(['inspect', workspace.path('arrow', 'file.arrow')]);
+    expect(out).toContain(
+      '\n  can be text: title, meta.lang, kind\n  can be tokens: ids\n  can be fields: title (text), ids (int32 × 2), ',
+    );
+    await writeFile(workspace.path('cut.arrow'), (await readFile(workspace.path('arrow', 'file.arrow'))).subarray(0, 900));
+    expect(await failure(workspace.path('cut.arrow'))).toMatch(/^error SHARD_INVALID: .*cut off/);
+  });
+
+  it('says that a chunk of litData is one, and not a file of ids', async () => {
+    await writeFile(workspace.path('chunk-0-1.bin'), new Uint8Array(64));
+    expect(await failure(workspace.path('chunk-0-1.bin'))).toMatch(/^error CONFIG_INVALID: .*\n.*--format litdata/);
+    await writeFile(workspace.path('ids.bin'), new Uint8Array(64));
+    expect(await failure(workspace.path('ids.bin'))).toMatch(/^error CONFIG_INVALID: .*\n.*array.dtype/);
+  });
+
   it.skipIf(MINIO_BINARY === undefined)('reads a bucket, with the storage of a configuration', { timeout: 120_000 }, async () => {
     const minio = await startMinio();
     try {
@@ -270,6 +331,7 @@ describe('headrace inspect', () => {
       shardBytes: { ...spread(2 ** 20), total: 100_000 * 2 ** 20 },
       looked: 16,
       rows: 1,
+      fields: [],
       units: { count: 16, rows: spread(1), storedBytes: spread(2 ** 30), decodedBytes: spread(2 ** 31) },
       columns: [
         {

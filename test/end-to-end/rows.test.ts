@@ -3,6 +3,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tokenizerPath } from '../tokenize/tokenizers.js';
+import { runPipeline } from '../support/streams.js';
 import { tokenRows } from '../support/token-rows.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
 
@@ -59,6 +60,24 @@ describe('odd data', () => {
   it('an incomplete last step is left out with last: drop', async () => {
     expect(await collect(await config('one', [[1, 2, 3]], { epochs: 1 }))).toEqual([]);
     expect(await collect(await config('one', [[1, 2, 3]], { epochs: 5 }))).toHaveLength(1);
+  });
+
+  it('a run that ends before its first step says why, once, and one that was begun says nothing', async () => {
+    const warned: string[] = [];
+    const warn = (message: string): void => void warned.push(message);
+    const steps = async (input: ConfigInput, request?: Parameters<typeof runPipeline>[1]): Promise<readonly Batch[]> =>
+      (await runPipeline(input, request, { warn })).batches;
+    expect(await steps(await config('one', [[1, 2, 3]], { epochs: 1 }))).toEqual([]);
+    expect(warned.splice(0)).toEqual([expect.stringContaining('of which 1 of 4 slots could be filled: set `last: pad`')]);
+    await mkdir(workspace.path('lines'));
+    await writeFile(workspace.path('lines', 'a.jsonl'), '{"ids": [1, 2], "lang": "en"}\n');
+    const misspelt = { lines: { uri: workspace.path('lines/'), tokens: 'ids', where: { lnag: 'en' } } };
+    expect(await steps({ ...(await config('one', [[1]], { epochs: 1, last: 'pad' })), sources: misspelt })).toEqual([]);
+    expect(warned.splice(0).at(-1)).toMatch(/ends before its first step: every row is .* not taken by `where`/);
+    const input = await config('one', [[1, 2, 3]], { epochs: 1, last: 'pad' });
+    const [{ cursor }] = await steps(input);
+    expect(await steps(input, { cursor })).toEqual([]);
+    expect(warned).toEqual([]);
   });
 
   it.each([

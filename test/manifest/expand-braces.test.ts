@@ -39,6 +39,7 @@ describe('names by number', () => {
     await expect(listShards(['memory://b/d/s-{001..004}.tar'], options(store))).rejects.toMatchObject({
       code: 'STORE_NOT_FOUND',
       message: expect.stringContaining('s-004.tar'),
+      hint: expect.stringMatching(/^memory:\/\/b\/d\/s-\{001..004\}.tar stands for it, and each number must be there/),
     });
   });
 });

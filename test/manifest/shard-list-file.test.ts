@@ -52,7 +52,10 @@ describe('a list of shards in a file', () => {
       ['b.tar', 'd/b.tar'],
       ['a.tar', 'd/a.tar'],
     ]);
-    await expect(list(wids(['b.tar', 'x.tar']))).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' });
+    await expect(list(wids(['b.tar', 'x.tar']))).rejects.toMatchObject({
+      code: 'STORE_NOT_FOUND',
+      hint: expect.stringMatching(/^memory:\/\/b\/d\/list.json names it/),
+    });
     await expect(list(wids(['memory://other/d/b.tar']))).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
   });
 

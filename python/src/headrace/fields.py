@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -151,8 +152,8 @@ class Images:
             except Exception as error:
                 raise HeadraceError(
                     "BAD_ROW",
-                    f"sample {row} of {place}: the field {name} cannot be decoded ({error})",
-                    hint="headrace show says which row of which shard it is; without decode the bytes come as they are",
+                    f"sample {row} of {place}: the field {name} cannot be decoded ({_described(rows[row])}: {_reason(error)})",
+                    hint=f"headrace show CONFIG --{place} (and --rank, --world-size) says which row of which shard it is; without decode the bytes come as they are",
                     detail={"field": name, "row": row},
                 ) from error
 
@@ -163,6 +164,15 @@ class Images:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=False)
+
+
+def _described(data: memoryview) -> str:
+    return f"{len(data)} bytes" if len(data) == 0 else f"{len(data)} bytes that begin with {bytes(data[:8])!r}"
+
+
+def _reason(error: Exception) -> str:
+    """Of Pillow, without the name of the object in memory that it read from."""
+    return re.sub(r" <_io\.BytesIO object at 0x[0-9a-f]+>", "", str(error)) or type(error).__name__
 
 
 def _decoder(name: str) -> Callable[[memoryview], Any]:

@@ -75,7 +75,9 @@ export function rawForm({ uri, head, size }: ArrayHead, { dtype, header }: Array
   if (dtype === undefined) {
     throw new HeadraceError('CONFIG_INVALID', `nothing says what the ids of ${uri} are`, {
       detail: { uri, field: 'array.dtype' },
-      hint: `Set array.dtype in its source: uint16 for vocabularies up to 65,536, as nanoGPT and llm.c write them, uint32 or int32 for larger ones.`,
+      hint: /(^|\/)chunk-\d+-\d+(\.\w+)?\.bin$/.test(uri)
+        ? 'It has the name of a chunk of litData: say format: litdata (inspect: --format litdata).'
+        : 'Set array.dtype in its source: uint16 for vocabularies up to 65,536, as nanoGPT and llm.c write them, uint32 or int32 for larger ones.',
     });
   }
   const type = integerOf(dtype);

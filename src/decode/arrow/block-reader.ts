@@ -8,6 +8,7 @@ import { estimateStretch } from '../estimate-stretch.js';
 import type { PinnedObject } from '../ascending-reader.js';
 import type { BlockReader, Decoder, FetchedRows } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
+import { describeArrow } from './describe.js';
 import { ColumnReader, rangeOf, readDictionaries } from './column-reader.js';
 import type { EncodedArrowBeside, EncodedDictionary } from './encoded-slice.js';
 import {
@@ -29,6 +30,7 @@ export function createArrowDecoder(): Decoder {
   const dictionaries: KnownDictionaries = new LRUCache({ maxSize: LIMITS.arrowDictionaryBytes });
   return {
     index: (store, object, request, signal, filter) => readArrowIndex(store, object, { ...request, filter }, signal),
+    describe: describeArrow,
     openBlock: (store, path, shard, block) => openArrowBlock(store, path, shard, block, dictionaries),
     reopenBlock: (store, path, shard, block, ranges) => openArrowBlock(withFreshReads(store, ranges), path, shard, block, undefined),
     estimateBlock: (shard, block, withIds = false) => {

@@ -23,11 +23,13 @@ export function findFields(fields: readonly ArrowField[], name: string): ArrowPa
   return [];
 }
 
-export function describeField({ type, dictionary, integer, children }: ArrowField): string {
+export function describeField({ type, dictionary, integer, scalar, children }: ArrowField): string {
   const name =
-    integer === undefined
-      ? (type in Type ? Type[type] : 'unknown').replace(/_$/, '').toLowerCase()
-      : `${integer.signed ? '' : 'u'}int${8 * integer.bytes}`;
+    integer !== undefined
+      ? `${integer.signed ? '' : 'u'}int${8 * integer.bytes}`
+      : scalar?.kind === 'float'
+        ? `float${8 * scalar.bytes}`
+        : (type in Type ? Type[type] : 'unknown').replace(/_$/, '').toLowerCase();
   const own = children.length === 0 ? name : `${name} of ${children.map(describeField).join(', ')}`;
   return dictionary === undefined ? own : `a dictionary of ${own}`;
 }

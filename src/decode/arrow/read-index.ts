@@ -1,6 +1,6 @@
 /** Reads the metadata of an Arrow file or stream, and keeps where the buffers of the wanted columns are: of each record batch, and of their dictionaries. */
 import { LIMITS } from '../../config/limits.js';
-import { HeadraceError, messageOf } from '../../core/errors.js';
+import { HeadraceError } from '../../core/errors.js';
 import { checkDeclaredType, type FieldRequest } from '../../core/fields.js';
 import { columnsOf, type Filter } from '../../core/filter/filter.js';
 import type { ColumnType } from '../../core/filter/operand.js';
@@ -13,6 +13,7 @@ import { sizeNotKnown, sizeOfLists, type ListCount } from '../field-types.js';
 import type { RecordLeaf } from '../layout-types.js';
 import { partOfStruct, tooManyLeaves } from '../record-columns.js';
 import { columnTypeOf, fieldTypeOf, filterTypeOf, recordTypeOf } from './column-types.js';
+import { bufferOf, decodedLength, lengthPlaces, type Body } from './body.js';
 import {
   bitmapBytes,
   bytesOfItems,
@@ -24,7 +25,6 @@ import {
   type ArrayPlace,
   type ArrowPath,
 } from './column.js';
-import type { ArrowCodec } from './encoded-slice.js';
 import {
   storedBytesOf,
   type ArrowBufferPlace,
@@ -36,15 +36,10 @@ import {
   type ArrowShardLayout,
   type ArrowUnitLayout,
 } from './layout.js';
-import { visitMessages, type FoundMessage, type ReadBytes } from './messages.js';
-import { ArrowMetadataError, ArrowUnsupported, type ArrowBatch, type ArrowField, type ArrowSchema } from './metadata.js';
+import type { FoundMessage, ReadBytes } from './messages.js';
+import { ArrowMetadataError, ArrowUnsupported, type ArrowField, type ArrowSchema } from './metadata.js';
+import { visitArrow } from './visit.js';
 
-/**
- * Decoded bytes that a stored byte can stand for: a match grows by 255 a byte (LZ4), a block of 128 KiB takes 4 (RFC 8878).
- */
-const RATIO_MAX: Readonly<Record<ArrowCodec, number>> = { none: 1, lz4: 255, zstd: 32_768 };
-/** A compressed buffer starts with its decoded length; −1: it is stored as it is. */
-const LENGTH_BYTES = 8;
 const NO_BUFFER: ArrowBufferPlace = [0, 0];
 
 export interface ArrowIndexRequest extends ColumnRequest {
@@ -59,25 +54,8 @@ export async function readArrowIndex(
   request: ArrowIndexRequest,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<ShardIndex> {
-  const uri = store.uri + object.path;
-  const builder = new IndexBuilder(request, uri);
-  try {
-    const contentId = await visitMessages({ store, path: object.path, etag: object.etag }, object.size, builder, signal);
-    return builder.finish(contentId);
-  } catch (error) {
-    if (error instanceof ArrowMetadataError) {
-      throw new HeadraceError('SHARD_INVALID', `${uri} is not a readable Arrow file: ${messageOf(error)}`, {
-        detail: { uri },
-        hint: 'Write the file again, or take it out of the source.',
-        cause: error,
-      });
-    }
-    if (!(error instanceof ArrowUnsupported)) throw error;
-    throw new HeadraceError('SHARD_UNSUPPORTED', `${uri} cannot be read: ${error.message}`, {
-      detail: { uri },
-      hint: 'Write it anew with pyarrow, from columns of strings, or of lists of integers.',
-    });
-  }
+  const builder = new IndexBuilder(request, store.uri + object.path);
+  return builder.finish(await visitArrow(store, object, builder, signal));
 }
 
 /** A wanted array, and what is known of it so far. */
@@ -145,10 +123,7 @@ class IndexBuilder {
     });
     return wanted.flatMap((field) => {
       const { buffer, buffers } = places.get(field) as ArrayPlace;
-      return batch.buffers
-        .slice(buffer, buffer + buffers)
-        .filter(([startByte, bytes]) => bytes >= LENGTH_BYTES && startByte + bytes <= message.bodyBytes)
-        .map(([startByte]) => ({ startByte: bodyByte + startByte, endByte: bodyByte + startByte + LENGTH_BYTES }));
+      return lengthPlaces(batch.buffers.slice(buffer, buffer + buffers), bodyByte, message.bodyBytes);
     });
   }
 
@@ -345,14 +320,6 @@ function recordLayout({ name, type, leaf, children }: WantedRecord): ArrowRecord
   return { name, type, ...(leaf && { leaf }), children: children.map(recordLayout) };
 }
 
-/** A record batch, and where its body is. */
-interface Body {
-  readonly batch: ArrowBatch;
-  readonly bodyByte: number;
-  readonly bodyBytes: number;
-  readonly read: ReadBytes;
-}
-
 interface FoundColumn {
   readonly layout: ArrowColumnLayout;
   readonly decodedBytes: number;
@@ -465,31 +432,4 @@ async function addDictionary(column: WantedArray, body: Body, isDelta: boolean):
   if (!isDelta) column.dictionaryStart = dictionary.length;
   dictionary.push({ codec: batch.codec, rows, ...(valid && { valid }), offsets, values });
   column.dictionaryValueBytes = rows === 0 ? 0 : bytes / rows;
-}
-
-/** Where a buffer is; it has at least so many bytes when it is decoded, so that nothing is allocated for rows that are not there. */
-async function bufferOf(body: Body, index: number, bytesMin: number): Promise<ArrowBufferPlace> {
-  const { batch, bodyByte, bodyBytes } = body;
-  const [startByte, bytes] = batch.buffers[index];
-  if (startByte + bytes > bodyBytes)
-    throw new ArrowMetadataError(`a buffer claims bytes ${startByte} to ${startByte + bytes} of ${bodyBytes}`);
-  const place: ArrowBufferPlace = [bodyByte + startByte, bytes];
-  if (bytesMin > 0 || batch.codec !== 'none') {
-    const decoded = await decodedLength(body, place);
-    if (decoded < bytesMin) throw new ArrowMetadataError(`a buffer has ${decoded} bytes, and its rows need ${bytesMin}`);
-  }
-  return place;
-}
-
-async function decodedLength({ batch: { codec }, read }: Body, [startByte, bytes]: ArrowBufferPlace): Promise<number> {
-  if (codec === 'none' || bytes === 0) return bytes;
-  if (bytes < LENGTH_BYTES) throw new ArrowMetadataError(`a compressed buffer has ${bytes} bytes`);
-  const prefix = await read(startByte, startByte + LENGTH_BYTES);
-  const length = Number(new DataView(prefix.buffer, prefix.byteOffset, LENGTH_BYTES).getBigInt64(0, true));
-  if (length === -1) return bytes - LENGTH_BYTES;
-  if (!(length >= 0 && length <= (bytes - LENGTH_BYTES) * RATIO_MAX[codec]))
-    throw new ArrowMetadataError(`a buffer of ${bytes} bytes claims ${length} decoded bytes`);
-  if (length > LIMITS.pageBytesMax)
-    throw new ArrowUnsupported(`a compressed buffer has ${length} decoded bytes: write smaller record batches`);
-  return length;
 }

@@ -22,7 +22,8 @@ function plainArchive(store: Store, { path, size, etag }: ObjectInfo, signal: Ab
   return {
     size,
     parts: undefined,
-    read: (startByte, endByte) => store.read(path, { startByte, endByte: Math.min(size, endByte) }, { ifMatch: etag, signal }),
+    read: (startByte, endByte) =>
+      store.read(path, { startByte, endByte: Math.min(size, endByte) }, { ifMatch: etag, signal, patient: true }),
     close: () => Promise.resolve(),
   };
 }
