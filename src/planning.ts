@@ -18,6 +18,8 @@ import type { MixtureTimelineOptions } from './stream/mixture-timeline.js';
 
 /** The order of a stream is part of the product: raise this when any change of the code moves it, and say so in CHANGELOG.md. */
 const PLAN_VERSION = 2;
+/** Goes up when a template gives another text of a chat than before: cursors of such a source are refused then, which alone would not notice. */
+const CHAT_RENDERING = 2;
 
 /** What the stream needs to know of a tokenizer. */
 export interface TokenizerFacts {
@@ -263,7 +265,10 @@ function recordEntries(
   if (kind === 'records' && hasIds) entries.push([`sources.${name}.makes`, 'tokens']);
   if (chat !== undefined) {
     const { template, specialTokens, loss } = chat;
-    entries.push([`sources.${name}.template`, fingerprint({ template, specialTokens })], [`sources.${name}.loss`, loss]);
+    entries.push(
+      [`sources.${name}.template`, fingerprint({ template, specialTokens, rendering: CHAT_RENDERING })],
+      [`sources.${name}.loss`, loss],
+    );
   }
   if (transform !== undefined) entries.push([`sources.${name}.transform`, transform.sha256]);
   return entries;
