@@ -7,6 +7,8 @@ import { parseSize } from '../src/core/quantity.js';
 import { VERSION } from '../src/core/version.js';
 import { collectSeldom } from './collector.js';
 import type { LogFormat } from './log.js';
+import { watchOutput } from './output.js';
+import { printableMessage } from './printable.js';
 import type { AuditCommandOptions } from './commands/audit.js';
 import type { BenchOptions } from './commands/bench.js';
 import type { CacheAction, CacheOptions } from './commands/cache.js';
@@ -274,6 +276,7 @@ function weightArgument(text: string, before: MixOptions['weights'] = {}): MixOp
   const matched = /^([A-Za-z0-9_-]{1,64})=(\d+(?:\.\d+)?(?:e-?\d+)?)$/i.exec(text);
   if (matched === null) throw new InvalidArgumentError('Write NAME=WEIGHT, such as web=0.7.');
   const [, name, weight] = matched;
+  if (!Number.isFinite(Number(weight))) throw new InvalidArgumentError(`${weight} is larger than any number.`);
   if (name in before) throw new InvalidArgumentError(`${name} is there twice.`);
   return { ...before, [name]: Number(weight) };
 }
@@ -307,12 +310,15 @@ function run(chosen: Invocation): Promise<number> {
 }
 
 collectSeldom();
+const output = watchOutput();
 const { invocation, debug } = parseArguments(process.argv);
 if (invocation !== undefined) {
   try {
-    process.exitCode = await run(invocation);
+    const status = await run(invocation);
+    await output.check();
+    process.exitCode = status;
   } catch (error) {
-    process.stderr.write(`${describe(error, debug)}\n`);
+    process.stderr.write(`${printableMessage(describe(error, debug))}\n`);
     process.exitCode = invocation.command === 'diff' ? DIFF_FAILED : 1;
   }
   // a library's timer or socket must not keep an ended sidecar alive

@@ -6,7 +6,16 @@ const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t'
 
 /** One line, from which the text can be told: a backslash is two. */
 export function printable(text: string): string {
-  return text.replaceAll('\\', '\\\\').replace(UNPRINTABLE, (character) => SHORT[character] ?? `\\u{${codePoint(character)}}`);
+  return escaped(text.replaceAll('\\', '\\\\'));
+}
+
+/** A message that may quote data, in lines of its own: what it says of paths and patterns stays as it is. */
+export function printableMessage(text: string): string {
+  return text.split('\n').map(escaped).join('\n');
+}
+
+function escaped(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => SHORT[character] ?? `\\u{${codePoint(character)}}`);
 }
 
 /** JSON that means the same, and may be seen in a terminal. */

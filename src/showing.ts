@@ -124,8 +124,14 @@ export async function showStep(input: string | ConfigInput | Config, request: Sh
     const { step, onStep } = request;
     const stream = pipeline.openStream({ ...streamRank, stepsEnd: step + 1, ...(cursors.length > 0 && { cursor: cursors }) });
     let batch = await stream.next();
-    for (; batch !== undefined && batch.step < step; batch = await stream.next()) onStep?.(batch.step);
-    if (batch === undefined) throw invalid(`the stream has no step ${step}: it ends before`, 'step', 'Ask for an earlier one.');
+    let end = stream.start.step;
+    for (; batch !== undefined && batch.step < step; batch = await stream.next()) {
+      end = batch.step + 1;
+      onStep?.(batch.step);
+    }
+    if (batch === undefined) {
+      throw invalid(`the stream has no step ${step}: it ends after ${end} steps`, 'step', 'Ask for an earlier one.');
+    }
     const slots = shownSlots(batch, slotsOfRank(streamRank, config.batch.size), {
       lanes: config.batch.lanes,
       filledBy,

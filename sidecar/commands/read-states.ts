@@ -40,9 +40,16 @@ function invalidFlag(message: string): HeadraceError {
 
 /** Of one file: one state or several. Errors: `CURSOR_INVALID`. */
 export async function readStates(file: string): Promise<Cursor[]> {
+  const text = await readState(file).catch((error: unknown) => {
+    throw new HeadraceError('CURSOR_INVALID', `cannot read the state ${file}: ${messageOf(error)}`, {
+      detail: { file },
+      hint: 'Check the path; the file must be readable by this user.',
+      cause: error,
+    });
+  });
   let value: unknown;
   try {
-    value = JSON.parse(await readState(file));
+    value = JSON.parse(text);
   } catch (error) {
     throw invalidState(file, messageOf(error), error);
   }

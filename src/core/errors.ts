@@ -50,6 +50,7 @@ export const ERROR_CODES = [
   'DIGEST_MISMATCH',
   // process
   'WORKER_FAILED',
+  'OUTPUT_FAILED',
   'ABORTED',
   'INTERNAL',
 ] as const;
@@ -101,9 +102,11 @@ export function fromErrorRecord(record: ErrorRecord): HeadraceError {
   return new HeadraceError(known ?? 'INTERNAL', record.message, { detail: record.detail, hint: record.hint });
 }
 
-/** One line for people: code, message, and the messages of its causes. */
+/** One line for people: the message, and the messages of its causes that it does not say itself. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const own = error.message === '' ? error.name : error.message;
-  return error.cause === undefined ? own : `${own}: ${messageOf(error.cause)}`;
+  if (error.cause === undefined) return own;
+  const cause = messageOf(error.cause);
+  return own.includes(cause) ? own : `${own}: ${cause}`;
 }

@@ -228,6 +228,8 @@ async function loadSaved(file: string, request: string, { signal, warn }: Manife
     if (code === 'ABORTED') throw error;
     if (code !== 'STORE_NOT_FOUND') warn('the saved manifest is not usable; reading the shards again', { file, problem: messageOf(error) });
     return undefined;
+  } finally {
+    await store.close();
   }
 }
 

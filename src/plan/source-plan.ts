@@ -79,12 +79,12 @@ export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions)
     while (end < blocks.length && isOfUnit(end)) end++;
     return { first, end };
   };
-  const nextGroupOf = (index: number, group: number): number => {
-    const epoch = Math.floor(group / layout.groups);
+  /** `orders`: of the group's epoch, and of the next. */
+  const nextGroupOf = (index: number, group: number, epoch: number, orders: readonly Permutation[]): number => {
     const { first, end } = unitOf(index);
     let next = Infinity;
-    for (const later of [epoch, epoch + 1]) {
-      const order = blockOrder(later);
+    for (const [i, order] of orders.entries()) {
+      const later = epoch + i;
       for (let other = first; other < end; other++) {
         const candidate = later * layout.groups + layout.groupAt(order.indexOf(other));
         if (candidate > group && candidate < groupsEnd) next = Math.min(next, candidate);
@@ -110,7 +110,11 @@ export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions)
     firstPlace: (lane) => ({ group: lane, window: 0 }),
     nextPlace: ({ group, window }) =>
       window + 1 < windowCount(group) ? { group, window: window + 1 } : { group: group + lanes, window: 0 },
-    nextGroups: (group) => indexesOf(group).map((index) => ({ block: blocks.at(index), group: nextGroupOf(index, group) })),
+    nextGroups: (group) => {
+      const epoch = Math.floor(group / layout.groups);
+      const orders = [blockOrder(epoch), blockOrder(epoch + 1)];
+      return indexesOf(group).map((index) => ({ block: blocks.at(index), group: nextGroupOf(index, group, epoch, orders) }));
+    },
     isPastEnd: ({ group }) => group >= groupsEnd,
   };
 }

@@ -1,19 +1,24 @@
 /** Files as a store: paths are absolute, an ETag is what changes when a file is written. */
-import { constants, type BigIntStats, type Stats } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { close, constants, fstat, open, read, stat, type BigIntStats, type Stats } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { LRUCache } from 'lru-cache';
 import { compareUtf8 } from '../core/canonical-json.js';
 import { throwIfAborted } from '../core/abort.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
+import { rawBytes } from '../core/raw-memory.js';
+import { STORE_LIMITS } from './limits.js';
 import { outsideObject, shardChanged, storeError } from './store-error.js';
 import type { ObjectInfo, Store } from './store.js';
 
 export function fileStore(): Store {
-  return { uri: 'file://', list, head, read, close: () => Promise.resolve() };
+  const files = new Files();
+  return { uri: 'file://', list, head, read: files.read, close: () => files.close() };
 }
 
 const head: Store['head'] = async (file, options) => {
   throwIfAborted(options?.signal);
-  const stats = await stat(file, { bigint: true }).catch((error: unknown) => {
+  const stats = await statPath(file, { bigint: true }).catch((error: unknown) => {
     throw fileError(file, error);
   });
   return infoOf(file, stats);
@@ -22,32 +27,101 @@ const head: Store['head'] = async (file, options) => {
 /** Without O_NONBLOCK, opening a pipe that nobody writes to waits for ever, and holds a thread of the pool. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
-const read: Store['read'] = async (file, { startByte, endByte }, options = {}) => {
-  throwIfAborted(options.signal);
-  const handle = await open(file, OPEN_FLAGS).catch((error: unknown) => {
-    throw fileError(file, error);
-  });
-  try {
-    const before = infoOf(file, await handle.stat({ bigint: true }));
-    if (options.ifMatch !== undefined && options.ifMatch !== before.etag) throw shardChanged(file, options.ifMatch, before.etag);
-    if (startByte < 0 || endByte < startByte || endByte > before.size) throw outsideObject(file, startByte, endByte, before.size);
-    const bytes = options.into ?? new Uint8Array(endByte - startByte);
-    for (let done = 0; done < bytes.length;) {
-      const { bytesRead } = await handle.read(bytes, done, bytes.length - done, startByte + done);
-      throwIfAborted(options.signal);
-      if (bytesRead === 0) throw shardChanged(file, before.etag, undefined);
-      done += bytesRead;
+/** A version of a file that is open: to open and to close it costs more than a small read, and a window has slices of many row groups of few files. */
+interface OpenFile {
+  readonly opened: Promise<{ readonly descriptor: number; readonly info: ObjectInfo }>;
+  /** Its reads, and one more as long as it is kept for others. */
+  users: number;
+}
+
+/** Reads of versions that are named; whoever names none wants what is there now, and opens it. */
+class Files {
+  readonly #closing = new Set<Promise<void>>();
+  readonly #kept = new LRUCache<string, OpenFile>({ max: STORE_LIMITS.openFilesMax, dispose: (own) => this.#leave(own) });
+
+  readonly read: Store['read'] = async (file, { startByte, endByte }, options = {}) => {
+    throwIfAborted(options.signal);
+    const { ifMatch } = options;
+    const own = this.#enter(file, ifMatch);
+    try {
+      const { descriptor, info } = await own.opened;
+      if (startByte < 0 || endByte < startByte || endByte > info.size) throw outsideObject(file, startByte, endByte, info.size);
+      const bytes = options.into ?? rawBytes(endByte - startByte);
+      for (let done = 0; done < bytes.length;) {
+        const { bytesRead } = await readDescriptor(descriptor, bytes, done, bytes.length - done, startByte + done);
+        throwIfAborted(options.signal);
+        if (bytesRead === 0) throw shardChanged(file, info.etag, undefined);
+        done += bytesRead;
+      }
+      // a writer that came between: what was read may be of two versions, or no longer what is there
+      if (ifMatch !== undefined) checkVersion(file, ifMatch, infoOf(file, await statPath(file, { bigint: true })));
+      return bytes;
+    } catch (error) {
+      if (ifMatch !== undefined) this.#forget(file, ifMatch, own);
+      throw error instanceof HeadraceError ? error : fileError(file, error);
+    } finally {
+      this.#leave(own);
     }
-    // a writer that came between: what was read may be of two versions
-    const after = infoOf(file, await handle.stat({ bigint: true }));
-    if (options.ifMatch !== undefined && options.ifMatch !== after.etag) throw shardChanged(file, options.ifMatch, after.etag);
-    return bytes;
-  } catch (error) {
-    throw error instanceof HeadraceError ? error : fileError(file, error);
-  } finally {
-    await handle.close();
+  };
+
+  async close(): Promise<void> {
+    this.#kept.clear();
+    await Promise.all(this.#closing);
   }
-};
+
+  #enter(file: string, ifMatch: string | undefined): OpenFile {
+    if (ifMatch === undefined) return { opened: openFile(file), users: 1 };
+    const key = keyOf(file, ifMatch);
+    let own = this.#kept.get(key);
+    if (own === undefined) {
+      own = { opened: openFile(file, ifMatch), users: 1 };
+      this.#kept.set(key, own);
+    }
+    own.users++;
+    return own;
+  }
+
+  #forget(file: string, ifMatch: string, own: OpenFile): void {
+    const key = keyOf(file, ifMatch);
+    if (this.#kept.peek(key) === own) this.#kept.delete(key);
+  }
+
+  #leave(own: OpenFile): void {
+    own.users--;
+    if (own.users > 0) return;
+    const closing = own.opened
+      .then(({ descriptor }) => closeDescriptor(descriptor))
+      .catch(() => undefined) // it was never opened, which its reads heard of; what was read is whole, however it is closed
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+}
+
+function keyOf(file: string, etag: string): string {
+  return `${etag} ${file}`;
+}
+
+const openPath = promisify(open);
+const readDescriptor = promisify(read);
+const statDescriptor = promisify(fstat);
+const statPath = promisify(stat);
+const closeDescriptor = promisify(close);
+
+async function openFile(file: string, ifMatch?: string): OpenFile['opened'] {
+  const descriptor = await openPath(file, OPEN_FLAGS);
+  try {
+    const info = infoOf(file, await statDescriptor(descriptor, { bigint: true }));
+    if (ifMatch !== undefined) checkVersion(file, ifMatch, info);
+    return { descriptor, info };
+  } catch (error) {
+    await closeDescriptor(descriptor);
+    throw error;
+  }
+}
+
+function checkVersion(file: string, ifMatch: string, { etag }: ObjectInfo): void {
+  if (ifMatch !== etag) throw shardChanged(file, ifMatch, etag);
+}
 
 async function* list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncGenerator<ObjectInfo> {
   const directory = prefix.slice(0, prefix.lastIndexOf('/') + 1);
@@ -68,7 +142,7 @@ async function filesBelow(
   throwIfAborted(signal);
   const files: string[] = [];
   try {
-    const { dev, ino } = await stat(directory, { bigint: true });
+    const { dev, ino } = await statPath(directory, { bigint: true });
     const identity = `${dev}:${ino}`;
     if (ancestors.includes(identity)) return [];
     for (const entry of await readdir(directory, { withFileTypes: true })) {
@@ -87,7 +161,7 @@ async function filesBelow(
 /** What a link leads to. One that leads nowhere, or in a circle, is no object; one that cannot be followed is an error. */
 async function linkedKind(file: string): Promise<Stats | undefined> {
   try {
-    return await stat(file);
+    return await statPath(file);
   } catch (error) {
     if (NOWHERE.has(codeOf(error) ?? '')) return undefined;
     throw fileError(file, error);

@@ -36,6 +36,8 @@ export const STORE_LIMITS = {
   partBytesMax: 16 * 2 ** 20,
   /** Parts of one range at once: eight streams of 100 MB/s fill a common NIC, and leave places for other reads. */
   partsAtOnceMax: 8,
+  /** Local files that stay open for the next read: those of the open blocks of eight lanes, twice; processes may have 256 descriptors and more. */
+  openFilesMax: 128,
   /** Bytes between two ranges that are read for nothing, to save a request: under 2 % of a block's requests, which are 1 MiB or more. */
   gapBytesMax: 16 * 2 ** 10,
   /** Joined ranges are no longer than a part: more would only be cut again. */

@@ -138,7 +138,8 @@ export class SourceLane {
   #refill(needed = 0): void {
     const { length, stepSequences, samples, plan } = this.#options;
     if (samples === true && this.#ready.length > 0 && this.#readyBytes >= LIMITS.laneReadyFieldBytes) return;
-    const readyMax = stepSequences + (samples === true ? LIMITS.laneReadySamples : Math.ceil(LIMITS.laneReadyTokens / length));
+    const aheadMax = samples === true ? LIMITS.laneReadySamples : Math.ceil(LIMITS.laneReadyTokens / length);
+    const readyMax = this.#taken === 0 ? stepSequences : stepSequences + aheadMax;
     const missing = Math.min(readyMax, Math.max(needed, this.#wanted)) - this.#ready.length;
     if (this.#closed || missing <= 0 || this.#request !== undefined || plan.isPastEnd(this.#place)) return;
     const request = this.#requestChunk(Math.max(needed, this.#wanted - this.#ready.length));

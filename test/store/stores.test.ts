@@ -1,7 +1,7 @@
 import { PutBucketPolicyCommand, S3Client } from '@aws-sdk/client-s3';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -231,6 +231,38 @@ describe('fileStore', () => {
     expect(await listed(`${dir}/`)).toEqual([]);
     server.close();
   }, 5000);
+
+  it.skipIf(process.platform !== 'linux')('opens a file once for all reads of a version, and closes it with the store', async () => {
+    const file = `${dir}/a.bin`;
+    await writeFile(file, data);
+    const opened = async (): Promise<number> => {
+      const links = await Promise.all((await readdir('/proc/self/fd')).map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
+      return links.filter((link) => link === file).length;
+    };
+    const store = fileStore();
+    const { etag } = await store.head(file);
+    const read = (): Promise<Uint8Array> => store.read(file, { startByte: 1, endByte: 3 }, { ifMatch: etag });
+    await Promise.all([read(), read()]);
+    await read();
+    expect(await opened()).toBe(1);
+    await store.read(file, { startByte: 0, endByte: 3 }); // of no version: it is opened anew
+    await store.close();
+    expect(await opened()).toBe(0);
+  });
+
+  it('finds out that a file was replaced, or is gone, while the version that it read stays open', async () => {
+    const file = `${dir}/a.bin`;
+    await writeFile(file, data);
+    const store = fileStore();
+    const { etag } = await store.head(file);
+    const read = (): Promise<Uint8Array> => store.read(file, { startByte: 0, endByte: 3 }, { ifMatch: etag });
+    await read();
+    await rename(file, `${dir}/old.bin`);
+    await expect(read()).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' });
+    await writeFile(file, data);
+    await expect(read()).rejects.toMatchObject({ code: 'SHARD_CHANGED' });
+    await store.close();
+  });
 
   it('has no object under the name of a directory', async () => {
     await expect(fileStore().head(dir)).rejects.toMatchObject({ code: 'STORE_NOT_FOUND' });

@@ -46,6 +46,7 @@ async function run(args, env) {
   process.exitCode = undefined;
   // a process that ends takes them with it
   for (const signal of ['SIGINT', 'SIGTERM']) process.removeAllListeners(signal);
+  for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error');
   return { code, ...output };
 }
 

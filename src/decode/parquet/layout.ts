@@ -109,10 +109,17 @@ export interface ParquetLeafLayout {
 export type ParquetChunkLayout = Readonly<z.output<typeof chunkLayoutSchema>>;
 export type ParquetUnitLayout = Readonly<z.output<typeof unitLayoutSchema>>;
 
-export function parquetShardLayout(layout: JsonValue): ParquetShardLayout {
-  return shardLayoutSchema.parse(layout) as unknown as ParquetShardLayout;
-}
+export const parquetShardLayout = remembered((layout) => shardLayoutSchema.parse(layout) as unknown as ParquetShardLayout);
 
-export function parquetUnitLayout(layout: JsonValue): ParquetUnitLayout {
-  return unitLayoutSchema.parse(layout);
+export const parquetUnitLayout = remembered((layout): ParquetUnitLayout => unitLayoutSchema.parse(layout));
+
+/** The blocks of a shard are opened one by one, each with the shard's layout: what was parsed is kept as long as that is. */
+function remembered<T>(parse: (layout: JsonValue) => T): (layout: JsonValue) => T {
+  const known = new WeakMap<object, T>();
+  return (layout) => {
+    if (typeof layout !== 'object' || layout === null) return parse(layout);
+    let parsed = known.get(layout);
+    if (parsed === undefined) known.set(layout, (parsed = parse(layout)));
+    return parsed;
+  };
 }
