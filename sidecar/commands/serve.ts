@@ -101,7 +101,7 @@ function readyLine(pipeline: Pipeline, address: string, metricsUrl: string | und
   const rows = sources.reduce((sum, source) => sum + source.rows, 0);
   const parts = [
     `headrace ready at ${address}`,
-    `${shards} shards`,
+    `${shards} ${shards === 1 ? 'shard' : 'shards'}`,
     `${rows} rows`,
     tokenizer.vocabSize === 0 ? 'no tokenizer' : `tokenizer of ${tokenizer.vocabSize} tokens`,
     `batch ${batchSize} × ${length}`,

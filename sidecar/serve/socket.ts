@@ -1,10 +1,11 @@
 /** The sidecar's socket: binds a ROUTER where nobody else is, lets in this user only, and sends one message at a time. */
 import { randomBytes } from 'node:crypto';
-import { chmod, link, lstat, mkdir, rm } from 'node:fs/promises';
+import { chmod, link, lstat, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { Context, Reply, Router } from 'zeromq';
 import { HeadraceError, messageOf } from '../../src/core/errors.js';
+import { makeDirectory } from '../../src/files/make-directory.js';
 import { parseAddress, socketDirectory } from '../../src/wire/address.js';
 
 /** Where libzmq asks who may connect (ZeroMQ RFC 27, ZAP). */
@@ -83,7 +84,7 @@ export async function bindSocket(wanted: string): Promise<ServingSocket> {
 async function prepareDirectory(file: string, wanted: string): Promise<void> {
   const directory = path.dirname(file);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory, 0o700);
     if (directory !== socketDirectory()) return;
     const { uid, mode } = await lstat(directory);
     if (uid !== process.getuid?.()) throw new Error(`${directory} belongs to another user`);

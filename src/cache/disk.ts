@@ -1,6 +1,7 @@
 /** What the cache asks of a disk, as an interface: tests put failing disks in its place. */
 import { close, fdatasync, open, readv, writev } from 'node:fs';
-import { lstat, lutimes, mkdir, readdir, readlink, rename, statfs, symlink, unlink } from 'node:fs/promises';
+import { lstat, lutimes, readdir, readlink, rename, statfs, symlink, unlink } from 'node:fs/promises';
+import { makeDirectory } from '../files/make-directory.js';
 
 export interface DiskFile {
   /** Fills `buffers` from `position` on; answers how many bytes there were. */
@@ -41,9 +42,7 @@ export const localDisk: Disk = {
   },
   makeLink: (text, file) => symlink(text, file),
   readLink: (file) => readlink(file),
-  makeDirectory: async (dir) => {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-  },
+  makeDirectory: (dir) => makeDirectory(dir, 0o700),
   names: (dir) => readdir(dir),
   rename,
   remove: unlink,

@@ -8,13 +8,14 @@
  * positions anew, because its next line would say only what changed.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
+import { open, rm, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { fingerprint } from '../core/canonical-json.js';
 import { messageOf } from '../core/errors.js';
 import type { SkipRecord } from '../core/skip.js';
 import { VERSION } from '../core/version.js';
+import { makeDirectory } from '../files/make-directory.js';
 import { CURSOR_VERSION, type LaneStates, type PlanRecord } from '../plan/cursor.js';
 import { sameChanges, type MixtureChange } from '../plan/mixture-changes.js';
 import {
@@ -137,7 +138,7 @@ export class Ledger {
 
   async open(): Promise<void> {
     try {
-      await mkdir(this.#options.dir, { recursive: true });
+      await makeDirectory(this.#options.dir);
     } catch (error) {
       this.#fail([], error);
     }
@@ -312,7 +313,7 @@ export class Ledger {
       plan,
       sources: [...sources],
     };
-    await mkdir(dir, { recursive: true });
+    await makeDirectory(dir);
     const handle = await open(file, 'wx');
     try {
       const first = encodeLine(JSON.stringify(header), 0);

@@ -1,9 +1,10 @@
 /** Reads and writes the files that `headrace index` makes, whole. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LIMITS } from '../config/limits.js';
 import type { Store } from '../store/store.js';
+import { makeDirectory } from '../files/make-directory.js';
 
 /** `tooLarge` makes the error of a file that is more than is read. Errors: those of `Store.head` and `Store.read`. */
 export async function readIndexFile(
@@ -26,7 +27,7 @@ export async function readIndexFile(
 
 /** Written under a temporary name and renamed: a reader sees the old file or the new one, never a part. */
 export async function writeIndexFile(file: string, parts: Iterable<Uint8Array>): Promise<void> {
-  await mkdir(path.dirname(file), { recursive: true });
+  await makeDirectory(path.dirname(file));
   const temporary = `${file}.${randomUUID()}.tmp`;
   try {
     await writeFile(temporary, parts);

@@ -14,11 +14,12 @@
  * change of steps that it has made, and fails (`MixtureTimeline`).
  */
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import * as z from 'zod';
 import { HeadraceError, messageOf } from '../core/errors.js';
+import { makeDirectory } from '../files/make-directory.js';
 import { describeEntry, differingEntry, type PlanRecord } from '../plan/cursor.js';
 import { mixtureChangeSchema, weightsAt, type MixtureChange } from '../plan/mixture-changes.js';
 import { RUN_LIMITS } from './limits.js';
@@ -87,8 +88,8 @@ export class SharedMixtureLog {
   async open(): Promise<void> {
     const { dir, plan } = this.#options;
     await this.#inDirectory(async () => {
-      await mkdir(this.#changesDir, { recursive: true });
-      await mkdir(this.#claimsDir, { recursive: true });
+      await makeDirectory(this.#changesDir);
+      await makeDirectory(this.#claimsDir);
       await this.#createOnce(path.join(dir, 'run.json'), JSON.stringify({ plan }));
       await checkRun(dir, plan);
       this.#changes = await this.#readChanges(0);
