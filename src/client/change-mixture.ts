@@ -25,6 +25,7 @@ const TIMEOUT_MS_DEFAULT = 30_000;
 export async function changeMixture(options: ChangeMixtureOptions): Promise<MixtureChange> {
   const { address, at, weights, ramp = 0, timeoutMs = TIMEOUT_MS_DEFAULT } = options;
   parseAddress(address);
+  checkNumbers({ ...at, ramp, ...weights });
   const socket = new Dealer({ receiveTimeout: timeoutMs, sendTimeout: timeoutMs, linger: 0 });
   try {
     socket.connect(address);
@@ -36,6 +37,17 @@ export async function changeMixture(options: ChangeMixtureOptions): Promise<Mixt
     return { at: message.at, weights: message.weights, ramp: message.ramp };
   } finally {
     socket.close();
+  }
+}
+
+/** JSON has no other numbers: a sidecar would not know what was meant. Errors: `MIXTURE_REFUSED`. */
+function checkNumbers(numbers: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(numbers)) {
+    if (Number.isFinite(value)) continue;
+    throw new HeadraceError('MIXTURE_REFUSED', `${name} is ${value}, which is no number that a change could have`, {
+      detail: { field: name },
+      hint: 'Weights are finite numbers, 0 or more; steps and ramps are whole ones.',
+    });
   }
 }
 
