@@ -155,7 +155,8 @@ function formatCount(count: number): string {
 }
 
 function needLine({ shards, windows, bytes, requests, exact, tokens }: WarmingNeed): string {
-  const read = `${exact ? '' : 'about '}${formatSize(bytes)} of ${shards} shards · ${windows} windows · about ${requests} requests`;
+  const fetched = `${exact ? '' : 'about '}${formatSize(bytes)} of ${shards} shards · ${windows} windows · about ${requests} requests`;
+  const read = shards === 0 ? `nothing to fetch · ${windows} windows` : fetched;
   if (tokens === undefined) return read;
   const text = `${formatCount(tokens.slices)} slices to tokenize, about ${formatSize(tokens.textBytes)} of text`;
   return `${read} · ${text} · ${formatCount(tokens.slicesKept)} slices are kept already`;
