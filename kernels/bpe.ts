@@ -542,7 +542,9 @@ function splitKinds(level: usize, kinds: usize, start: usize, end: usize): void 
       (ledDigits & ~((ledDigits | spaces) << 1)) |
       (whites & ~(whites << 1)) |
       (blanks & (known >> 1));
-    for (let more = threeDigits & (threeDigits << 1) & (threeDigits << 2) & (threeDigits << 3), at = (starts & threeDigits) << 3 & more; at != 0; at = (at << 3) & more) starts |= at;
+    // where a run of digits is longer, every third one begins a pretoken, too
+    const fourthDigits = threeDigits & (threeDigits << 1) & (threeDigits << 2) & (threeDigits << 3);
+    for (let at = ((starts & threeDigits) << 3) & fourthDigits; at != 0; at = (at << 3) & fourthDigits) starts |= at;
     // blanks behind line ends begin one, too, but where another line end comes
     const behind = blanks & ((lineEnds & whites) << 1);
     if (behind != 0) {

@@ -18,7 +18,7 @@ import type { MixtureTimelineOptions } from './stream/mixture-timeline.js';
 
 /** The order of a stream is part of the product: raise this when any change of the code moves it, and say so in CHANGELOG.md. */
 const PLAN_VERSION = 2;
-/** Goes up when a template gives another text of a chat than before: cursors of such a source are refused then, which alone would not notice. */
+/** Goes up when a template gives another text of the same chat: cursors from before are refused then, in which nothing else would differ. */
 const CHAT_RENDERING = 2;
 
 /** What the stream needs to know of a tokenizer. */

@@ -244,6 +244,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     for (const { entry, bytes } of writes.values()) if (entry.name.startsWith(hash)) return bytes;
     return undefined;
   };
+
   /** Begins to write what was put. */
   const beginPut = (entry: Entry, key: string, bytes: Uint8Array, need: Need | undefined): Promise<void> => {
     const done = beginWrite(entry, bytes, undefined, need);

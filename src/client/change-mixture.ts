@@ -25,7 +25,11 @@ const TIMEOUT_MS_DEFAULT = 30_000;
 export async function changeMixture(options: ChangeMixtureOptions): Promise<MixtureChange> {
   const { address, at, weights, ramp = 0, timeoutMs = TIMEOUT_MS_DEFAULT } = options;
   parseAddress(address);
-  checkNumbers({ ...at, ramp, ...weights });
+  checkNumbers([
+    ...Object.entries(at),
+    ['ramp', ramp],
+    ...Object.entries(weights).map(([name, weight]) => [`the weight of ${name}`, weight] as const),
+  ]);
   const socket = new Dealer({ receiveTimeout: timeoutMs, sendTimeout: timeoutMs, linger: 0 });
   try {
     socket.connect(address);
@@ -41,11 +45,10 @@ export async function changeMixture(options: ChangeMixtureOptions): Promise<Mixt
 }
 
 /** JSON has no other numbers: a sidecar would not know what was meant. Errors: `MIXTURE_REFUSED`. */
-function checkNumbers(numbers: Readonly<Record<string, number>>): void {
-  for (const [name, value] of Object.entries(numbers)) {
+function checkNumbers(numbers: readonly (readonly [what: string, value: number])[]): void {
+  for (const [what, value] of numbers) {
     if (Number.isFinite(value)) continue;
-    throw new HeadraceError('MIXTURE_REFUSED', `${name} is ${value}, which is no number that a change could have`, {
-      detail: { field: name },
+    throw new HeadraceError('MIXTURE_REFUSED', `${what} is ${value}, which is no number that a change could have`, {
       hint: 'Weights are finite numbers, 0 or more; steps and ramps are whole ones.',
     });
   }
