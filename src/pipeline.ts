@@ -562,6 +562,7 @@ function openLane(
                 (damaged, signal) => loader.load(place, windowsAhead, damaged, signal),
                 from,
                 `source ${plan.name}, group ${place.group}, window ${place.window}`,
+                loader,
               ),
             onWork: (work) => {
               addWork(stats, work);

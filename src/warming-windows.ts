@@ -194,14 +194,16 @@ function windowWarmer(
   const tokenize = async ({ source, lane, place }: EstimatedWindow, payload: WindowPayload): Promise<void> => {
     const { plan } = sources[source];
     let loaded: WindowPayload | undefined = payload;
+    const { loader } = walks[source][lane];
     const handle = pool.openWindow(
       async (damaged, aborted) => {
-        const next = loaded ?? (await walks[source][lane].loader.load(place, () => 0, damaged, aborted));
+        const next = loaded ?? (await loader.load(place, () => 0, damaged, aborted));
         loaded = undefined; // a worker has it
         return { ...next, orderKey: undefined }; // as rows lie, slices are complete one after the other
       },
       WHOLE_WINDOW,
       `source ${plan.name}, group ${place.group}, window ${place.window}`,
+      loader,
     );
     try {
       const { work } = await untilAborted(handle.next(1), signal);

@@ -12,7 +12,7 @@ import type { ByteRange } from '../core/byte-range.js';
 import { after, systemClock, type Clock } from '../core/clock.js';
 import { HeadraceError } from '../core/errors.js';
 import type { Need } from '../core/need.js';
-import { releaseBuffer } from '../core/raw-memory.js';
+import { rawCopy, releaseBuffer } from '../core/raw-memory.js';
 import { createClaims, type Claim } from './claims.js';
 import { createCacheCounters, type CacheCounters } from './counters.js';
 import { localDisk, type Disk } from './disk.js';
@@ -336,14 +336,14 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     const hash = hashOf(key);
     const entry = entryOf(key, range.startByte, range.endByte - range.startByte, hash);
     const writing = writes.get(entry.name);
-    if (writing !== undefined) return hit(writing.bytes.slice());
+    if (writing !== undefined) return hit(rawCopy(writing.bytes));
     const flight = flights.get(entry.name) ?? start({ key, hash, range, entry }, fetch, need, patient);
     flight.joined++;
     flight.waiting++;
     try {
       // a flight that is over has left `flights`
       const { bytes, kept } = await untilAborted(flight.result as Promise<Loaded>, signal);
-      return kept || flight.joined > 1 ? bytes.slice() : bytes;
+      return kept || flight.joined > 1 ? rawCopy(bytes) : bytes;
     } finally {
       if (--flight.waiting === 0) {
         leave(entry, flight); // whoever comes now begins anew
@@ -359,7 +359,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       withAnySignal([signal, closing.signal], async (either) => {
         throwIfAborted(either);
         const writing = writingOf(key);
-        if (writing !== undefined) return hit(writing.slice());
+        if (writing !== undefined) return hit(rawCopy(writing));
         const found = await lookedUp(async () => {
           for (const entry of await entries.ofKey(key)) {
             const data = await entries.read(entry, need);

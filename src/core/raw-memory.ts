@@ -20,6 +20,13 @@ export function rawBytes(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(rawBuffer(length));
 }
 
+/** A copy, as `rawBytes`. */
+export function rawCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = rawBytes(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
+
 /** Views of the buffer are empty afterwards. Of one that was released, or transferred, nothing is left to release. */
 export function releaseBuffer(buffer: ArrayBuffer): void {
   if (buffer.byteLength === 0) return;

@@ -14,8 +14,7 @@ export function buffersOf(slice: EncodedSlice, beside: FetchedBeside | undefined
  * decoded again.
  */
 export function releaseStored(slice: EncodedSlice, beside: FetchedBeside | undefined): void {
-  // the decoder keeps the dictionary, to know the next slice's by it
-  if (slice.format === 'parquet' && slice.kind !== 'records') releaseBuffer(slice.pages.buffer);
+  if (slice.format === 'parquet' && slice.kind !== 'records') chunkBuffers(slice).forEach(releaseBuffer);
   // records are read where they lie, and so is what is beside rows
   if (slice.format === 'webdataset' && slice.choice.kind !== 'records' && beside === undefined) sliceBuffers(slice).forEach(releaseBuffer);
 }

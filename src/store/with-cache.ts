@@ -1,6 +1,7 @@
 /** Keeps what a store gives on local disk. Only reads that name a version are kept: nothing says what the others are bytes of. */
 import type { RangeCache } from '../cache/range-cache.js';
 import { withAnySignal } from '../core/abort.js';
+import { rawCopy } from '../core/raw-memory.js';
 import { storeClosed } from './store-error.js';
 import type { Store } from './store.js';
 
@@ -31,7 +32,7 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
           );
         for (const old of [...fresh.forget, range]) await cache.forget(key, old);
         const bytes = await store.read(path, range, { ifMatch, signal: either });
-        cache.put(key, bytes.slice(), need, startByte);
+        cache.put(key, rawCopy(bytes), need, startByte);
         return bytes;
       });
     },

@@ -2,6 +2,7 @@
 import { withAnySignal } from '../core/abort.js';
 import { messageOf, type HeadraceError } from '../core/errors.js';
 import { mapConcurrent } from '../core/map-concurrent.js';
+import { rawBytes } from '../core/raw-memory.js';
 import { copyUnlessSame } from './resumable-read.js';
 import { storeError } from './store-error.js';
 import type { ByteRange, Store } from './store.js';
@@ -46,7 +47,7 @@ export function partsOf({ startByte, endByte }: ByteRange, partBytesMax: number)
 /** A range from a damaged footer may be of any length. */
 function allocate(uri: string, { startByte, endByte }: ByteRange): Uint8Array {
   try {
-    return new Uint8Array(endByte - startByte);
+    return rawBytes(endByte - startByte);
   } catch (error) {
     throw tooLong(uri, startByte, endByte, error);
   }

@@ -121,6 +121,8 @@ export class WorkerPool {
   readonly #onEntry: OnTokenEntry;
   readonly #slots: WorkerSlot[];
   readonly #formats = new Set<FormatName>();
+  /** The worker that has an owner's last window. */
+  readonly #homes = new WeakMap<object, WorkerSlot>();
   #nextWindow = 0;
   #closed = false;
 
@@ -156,15 +158,27 @@ export class WorkerPool {
     );
   };
 
-  /** Starts to load a window and gives it to a worker. `label` names it in errors. */
-  openWindow(load: LoadWindow, from: PackPosition, label: string): WindowHandle {
+  /**
+   * Starts to load a window and gives it to a worker. `label` names it in errors. `owner`: whose windows come one after the other, with slices of the same
+   * blocks: they go to one worker, which may have kept what it decompressed for the one before.
+   */
+  openWindow(load: LoadWindow, from: PackPosition, label: string, owner: object): WindowHandle {
     return new WindowHandle(
       load,
       from,
       label,
-      () => this.#leastBusy(),
+      () => this.#slotFor(owner),
       () => this.#nextWindow++,
     );
+  }
+
+  /** The owner's, unless another is less busy by more than the window that the owner has there. */
+  #slotFor(owner: object): WorkerSlot {
+    const least = this.#leastBusy();
+    const home = this.#homes.get(owner);
+    const slot = home === undefined || home.isLost || home.windows > least.windows + 1 ? least : home;
+    this.#homes.set(owner, slot);
+    return slot;
   }
 
   async close(): Promise<void> {

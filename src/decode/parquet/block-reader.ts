@@ -1,7 +1,7 @@
 /** Fetches the pages of a block's slices, each byte once: what a request brought beyond its slice is kept for the next. */
 import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../../config/limits.js';
-import { rawBytes } from '../../core/raw-memory.js';
+import { rawBytes, rawCopy } from '../../core/raw-memory.js';
 import type { Block, Shard } from '../../core/shard.js';
 import { copyUnlessSame } from '../../store/resumable-read.js';
 import type { ByteRange, Store } from '../../store/store.js';
@@ -187,8 +187,10 @@ class ChunkReader {
     const lastStart = pages.findLast(({ continued }) => !continued) ?? first;
     const keptByte = endRow - unitStartRow < last.endRow ? lastStart.startByte : last.endByte;
     const { ranges } = this;
+    const isLast = endRow === block.endRow;
+    if (isLast) this.#dictionary = undefined; // what follows is of other blocks: it is given away
     const slice: EncodedChunk = {
-      ...this.#chunkOf(dictionary),
+      ...this.#chunkOf(isLast && isOwn(dictionary) ? dictionary : rawCopy(dictionary)),
       pages: this.#take(first.startByte, last.endByte, keptByte),
       pagesByte: first.startByte,
       ranges,
@@ -196,16 +198,17 @@ class ChunkReader {
       skipRows: startRow - unitStartRow - first.startRow,
       rows: endRow - startRow,
     };
-    if (endRow === block.endRow) this.#dropBefore(layout.endByte); // what follows is of other blocks
+    if (isLast) this.#dropBefore(layout.endByte);
     return slice;
   }
 
-  #chunkOf(dictionary: Uint8Array): Omit<EncodedChunk, 'pages' | 'pagesByte' | 'ranges' | 'pageRows' | 'skipRows' | 'rows'> {
+  /** `dictionary`: to be given away. */
+  #chunkOf(dictionary: Uint8Array<ArrayBuffer>): Omit<EncodedChunk, 'pages' | 'pagesByte' | 'ranges' | 'pageRows' | 'skipRows' | 'rows'> {
     const { shard, block, layout, schema, map } = this.#parts;
     return {
       format: 'parquet',
       uri: shard.uri,
-      dictionary: dictionary.slice(),
+      dictionary,
       dictionaryByte: map.dictionary?.startByte ?? layout.startByte,
       decodedBytes: shard.units[block.unit].decodedBytes,
       unit: { codec: layout.codec, encodings: layout.encodings, type: layout.type, path: layout.path },
@@ -244,7 +247,7 @@ class ChunkReader {
     }
     this.#ranges = parts.map(({ startByte, endByte }) => ({ startByte, endByte }));
     return {
-      ...this.#chunkOf(dictionary),
+      ...this.#chunkOf(rawCopy(dictionary)),
       pages: bytes,
       pagesByte: parts[0].startByte,
       ranges: this.ranges,
@@ -260,9 +263,9 @@ class ChunkReader {
     if (this.#dictionary !== undefined) return this.#dictionary;
     const isHeld = this.#holds(range.startByte, range.endByte);
     this.#dictionaryRanges = isHeld ? this.#ranges.filter(({ startByte }) => startByte < range.endByte) : [range];
-    this.#dictionary = new Uint8Array(
-      isHeld ? this.#view(range.startByte, range.endByte) : await this.#fetch(range.startByte, range.endByte, signal),
-    );
+    this.#dictionary = isHeld
+      ? rawCopy(this.#view(range.startByte, range.endByte))
+      : await this.#fetch(range.startByte, range.endByte, signal);
     return this.#dictionary;
   }
 
@@ -278,7 +281,7 @@ class ChunkReader {
       const heldEnd = this.#startByte + this.#bytes.length;
       if (startByte >= this.#startByte && startByte < heldEnd) {
         this.#ranges.push({ startByte: heldEnd, endByte });
-        const joined = new Uint8Array(endByte - startByte);
+        const joined = rawBytes(endByte - startByte);
         const rest = joined.subarray(heldEnd - startByte);
         copyUnlessSame(await this.#fetch(heldEnd, endByte, signal, rest), rest);
         joined.set(this.#bytes.subarray(startByte - this.#startByte));
@@ -321,7 +324,7 @@ class ChunkReader {
   #take(startByte: number, endByte: number, keptByte: number): Uint8Array<ArrayBuffer> {
     const held = this.#bytes;
     const isAll = startByte === this.#startByte && endByte - startByte === held.length && held.length === held.buffer.byteLength;
-    const taken = isAll && keptByte === endByte ? held : this.#view(startByte, endByte).slice();
+    const taken = isAll && keptByte === endByte ? held : rawCopy(this.#view(startByte, endByte));
     this.#dropBefore(keptByte);
     return taken as Uint8Array<ArrayBuffer>; // stores allocate what can be transferred
   }
@@ -329,8 +332,13 @@ class ChunkReader {
   /** Copies, so that a few kept bytes do not hold a large buffer. */
   #dropBefore(byte: number): void {
     const heldEnd = this.#startByte + this.#bytes.length;
-    this.#bytes = byte < heldEnd && byte >= this.#startByte ? this.#view(byte, heldEnd).slice() : new Uint8Array(0);
+    this.#bytes = byte < heldEnd && byte >= this.#startByte ? rawCopy(this.#view(byte, heldEnd)) : new Uint8Array(0);
     this.#startByte = byte;
     this.#ranges = this.#ranges.filter(({ endByte }) => endByte > byte);
   }
+}
+
+/** Stores allocate what can be transferred; but a part of it takes the whole along. */
+function isOwn(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
+  return bytes.length === bytes.buffer.byteLength;
 }

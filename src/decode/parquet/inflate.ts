@@ -24,11 +24,24 @@ const INFLATES = new Map<string, Inflate>([
 /** The page that was decompressed last. */
 let last: Uint8Array | undefined;
 
-/** What came before has been read: its memory is given back, unless it is a part of what others use. */
+/** What came before has been read: its memory is given back. */
 function inTurn(bytes: Uint8Array): Uint8Array {
-  if (last !== undefined && last.buffer instanceof ArrayBuffer && last.buffer.byteLength > Buffer.poolSize) releaseBuffer(last.buffer);
+  if (last !== undefined) releaseOwn(last);
   last = bytes.length > LIMITS.keptPageBytesMax ? undefined : bytes; // the collector has such a one before another page comes
   return bytes;
+}
+
+/** What was decompressed last, so that it stays when more is. `release`: for whoever reads it no more. */
+export function lasting(bytes: Uint8Array): { readonly bytes: Uint8Array; readonly release: () => void } {
+  if (kernel !== undefined && bytes.buffer === kernel.memory.buffer) return { bytes: new Uint8Array(bytes), release: () => undefined };
+  if (bytes !== last) return { bytes, release: () => undefined };
+  last = undefined;
+  return { bytes, release: () => releaseOwn(bytes) };
+}
+
+/** Unless it is a part of what others use. */
+function releaseOwn({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) releaseBuffer(buffer);
 }
 
 function sized(bytes: Uint8Array, size: number): Uint8Array {

@@ -8,7 +8,7 @@
  * PLAIN pages of flat BYTE_ARRAY columns, of both versions. Source: Apache Parquet format, "Data Pages", "Plain", "Run Length Encoding"; Thrift compact protocol.
  */
 import { parquetHeader } from 'hyparquet/src/column.js';
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@node-rs/crc32';
 import { LIMITS } from '../../config/limits.js';
 import { checkThrift } from './check-thrift.js';
 import type { ParquetChunkLayout } from './layout.js';

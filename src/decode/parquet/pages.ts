@@ -1,6 +1,6 @@
 /** The pages of a column chunk, one after the other, and what their headers say. */
 import { parquetHeader } from 'hyparquet/src/column.js';
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@node-rs/crc32';
 import { LIMITS } from '../../config/limits.js';
 import { checkThrift } from './check-thrift.js';
 

@@ -3,7 +3,7 @@
  * PLAIN and dictionary pages of BYTE_ARRAY columns, nullable at any level, of the codecs of inflate.ts; every other column is left to parquet-wasm.
  * Source: Apache Parquet format, "Data Pages", "Plain", "Dictionary Encoding".
  */
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@node-rs/crc32';
 import { LIMITS } from '../../config/limits.js';
 import type { Rows } from '../decoder.js';
 import type { EncodedChunk } from './encoded-slice.js';
@@ -11,15 +11,10 @@ import { inflateOf, type Inflate } from './inflate.js';
 import { readRuns } from './levels.js';
 import { pagesOf, type Page } from './pages.js';
 import { releaseRowMemory, rowMemory } from './row-memory.js';
+import { TextDictionary } from './text-dictionary.js';
+import { ENDS_EARLY, plainValues, type TextValues } from './text-values.js';
 
 type TextRows = Extract<Rows, { readonly kind: 'text' }>;
-
-/** Values one after the other: [start, end) of each. */
-interface Values {
-  readonly bytes: Uint8Array;
-  readonly starts: Int32Array;
-  readonly ends: Int32Array;
-}
 
 /**
  * `valueBytesMax`: a longer value is a row without one, whose problem says so: nothing of it is copied, and where it has a page to itself that is not even
@@ -37,14 +32,15 @@ export function decodeTexts(slice: EncodedChunk, valueBytesMax = Infinity): Text
   // of levels, a few bytes can claim any number: each takes 4 bytes here
   if (!(4 * valueCount <= LIMITS.pageBytesMax)) throw new Error(`the pages claim ${valueCount} values`);
   if (valueCount !== pageRows) throw new Error(`the pages hold ${valueCount} values where the metadata says ${pageRows} rows`);
-  // a column of texts that are all different has a dictionary of its first megabyte, which most slices do not need
-  const dictionary = pages.every(({ header }) => encodingOf(header) === 'PLAIN') ? undefined : dictionaryOf(slice, inflate);
+  // a column of texts that are all different may have a dictionary of its first megabyte, which most slices do not need
+  const dictionary = pages.every(({ header }) => encodingOf(header) === 'PLAIN') ? undefined : new TextDictionary(slice, inflate);
   const out = new TextWriter(skipRows, count, valueBytesMax);
   for (const page of pages) {
     const size = page.header.uncompressed_page_size;
     const key = size > LIMITS.keptPageBytesMax ? keyOf(slice, page, valueBytesMax) : undefined;
     readPage(page, { inflate, levelMax, dictionary, out, key, isSizeKnown: size <= slice.decodedBytes });
   }
+  dictionary?.close();
   return out.rows();
 }
 
@@ -62,36 +58,21 @@ function countOf({ data_page_header: v1, data_page_header_v2: v2 }: Page['header
   return v1?.num_values ?? v2?.num_values ?? 0;
 }
 
-/** Writers end a dictionary at 1 MiB, by default: a worker keeps what may be several times as large, and no more. */
+/** Of the values of one page. */
 const KEPT_BYTES_MAX = 16 * 2 ** 20;
-
-/** All slices of a column chunk have the same dictionary, and follow each other mostly. */
-let known: { readonly uri: string; readonly byte: number; readonly stored: Uint8Array; readonly values: Values } | undefined;
-
-function dictionaryOf({ uri, dictionary, dictionaryByte, unit }: EncodedChunk, inflate: Inflate): Values | undefined {
-  if (dictionary.length === 0) return undefined;
-  if (known?.uri === uri && known.byte === dictionaryByte && Buffer.compare(known.stored, dictionary) === 0) return known.values;
-  const [page] = pagesOf(dictionary, unit.codec);
-  const { header, body } = page;
-  // copied, because they lie in memory that the next page takes; `slice` of a Buffer is a view
-  const bytes = new Uint8Array(inflate(body, header.uncompressed_page_size));
-  const values = plainValues(bytes, 0, bytes.length, header.dictionary_page_header?.num_values ?? 0);
-  if (bytes.length <= KEPT_BYTES_MAX) known = { uri, byte: dictionaryByte, stored: dictionary, values };
-  return values;
-}
 
 /**
  * A page of a gigabyte may have rows of many slices, which come one after the other, from several blocks: it is decompressed for the first of them, and its
  * values are kept but for those that are too long, which are most of it as a rule.
  */
-let large: { readonly key: string; readonly values: Values; readonly levels: Int32Array | undefined } | undefined;
+let large: { readonly key: string; readonly values: TextValues; readonly levels: Int32Array | undefined } | undefined;
 
 function keyOf({ uri, pagesByte }: EncodedChunk, { header, offset, body }: Page, valueBytesMax: number): string {
   return [pagesByte + offset, header.uncompressed_page_size, body.length, crc32(body), valueBytesMax, uri].join(' ');
 }
 
 /** The bytes of values that are not too long, in an array of their own; `undefined`: they are too many to be kept. The others have their lengths only. */
-function withoutTooLong({ bytes, starts, ends }: Values, valueBytesMax: number): Values | undefined {
+function withoutTooLong({ bytes, starts, ends }: TextValues, valueBytesMax: number): TextValues | undefined {
   const isKept = (i: number): boolean => ends[i] - starts[i] <= valueBytesMax;
   let length = 0;
   for (let i = 0; i < starts.length; i++) if (isKept(i)) length += ends[i] - starts[i];
@@ -110,31 +91,12 @@ function withoutTooLong({ bytes, starts, ends }: Values, valueBytesMax: number):
   return { bytes: kept, starts: keptStarts, ends: keptEnds };
 }
 
-function plainValues(bytes: Uint8Array, at: number, end: number, count: number): Values {
-  // each takes the 4 bytes of its length
-  if (!(count >= 0 && 4 * count <= end - at)) throw new Error(`${end - at} bytes that claim ${count} values`);
-  const starts = new Int32Array(count);
-  const ends = new Int32Array(count);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let next = at;
-  for (let i = 0; i < count; i++) {
-    if (next + 4 > end) throw new Error(ENDS_EARLY);
-    const length = view.getUint32(next, true);
-    starts[i] = next + 4;
-    next += 4 + length;
-    if (next > end) throw new Error(ENDS_EARLY);
-    ends[i] = next;
-  }
-  return { bytes, starts, ends };
-}
-
-const ENDS_EARLY = 'a page ends before its values do';
-
 interface Steps {
   readonly inflate: Inflate;
   /** The definition level of a value that is there; 0: all are. */
   readonly levelMax: number;
-  readonly dictionary: Values | undefined;
+  /** Of pages that are not PLAIN. */
+  readonly dictionary: TextDictionary | undefined;
   readonly out: TextWriter;
   /** Of a large page. */
   readonly key: string | undefined;
@@ -154,7 +116,7 @@ function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out, 
     return;
   }
   if (isPlain && key !== undefined && large?.key === key) {
-    out.add(large.values, undefined, large.levels, levelMax, count);
+    out.add(large.values, large.levels, levelMax, count);
     return;
   }
   const levelWidth = levelMax === 0 ? 0 : 32 - Math.clz32(levelMax);
@@ -189,7 +151,7 @@ function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out, 
     const values = plainValues(bytes, at, bytes.length, there);
     const kept = key === undefined ? undefined : withoutTooLong(values, out.valueBytesMax);
     if (key !== undefined && kept !== undefined) large = { key, values: kept, levels };
-    out.add(kept ?? values, undefined, levels, levelMax, count);
+    out.add(kept ?? values, levels, levelMax, count);
     return;
   }
   if (dictionary === undefined) throw new Error('a page without its dictionary');
@@ -198,7 +160,7 @@ function readPage({ header, body }: Page, { inflate, levelMax, dictionary, out, 
     if (at >= bytes.length || bytes[at] > 32) throw new Error(ENDS_EARLY);
     readRuns(bytes, at + 1, bytes.length, bytes[at], there, indices);
   }
-  out.add(dictionary, indices, levels, levelMax, count);
+  out.addIndexed(dictionary, indices, levels, levelMax, count);
 }
 
 function levelsOf(bytes: Uint8Array, at: number, end: number, width: number, count: number): Int32Array {
@@ -220,6 +182,14 @@ function countThere(levels: Int32Array, levelMax: number): number {
 const ROOM_BYTES_MAX = 64 * 2 ** 20;
 /** Pages differ. */
 const ROOM_FACTOR = 1.1;
+
+/** What a slice has of a page: rows [firstRow, endRow), and the places [start, end) of their values among those that are there. */
+interface PagePlaces {
+  readonly firstRow: number;
+  readonly endRow: number;
+  readonly start: number;
+  readonly end: number;
+}
 
 /** The rows [skip, skip + count) of those that are added. */
 class TextWriter {
@@ -254,39 +224,51 @@ class TextWriter {
     if (problem !== undefined) this.#problems.set(index, `${problem}; a document has at most ${this.valueBytesMax}`);
   }
 
-  /** `indices`: of the values that are there; `undefined`: one after the other. `levels`: by row; one below the highest has no value. */
-  add(
-    { bytes, starts, ends }: Values,
-    indices: Int32Array | undefined,
+  /** Values one after the other. `levels`: by row; one below the highest has no value. */
+  add(values: TextValues, levels: Int32Array | undefined, levelMax: number, rows: number): void {
+    const places = this.#placesOf(levels, levelMax, rows);
+    this.#copy(values, (place) => place, places, levels, levelMax, rows);
+  }
+
+  /** `indices`: of the values that are there, into the dictionary. */
+  addIndexed(dictionary: TextDictionary, indices: Int32Array, levels: Int32Array | undefined, levelMax: number, rows: number): void {
+    const places = this.#placesOf(levels, levelMax, rows);
+    const values = dictionary.valuesOf(indices.subarray(places.start, places.end));
+    this.#copy(values, (place) => indices[place], places, levels, levelMax, rows);
+  }
+
+  /** Of the page's values that are there, those of the slice; and its rows. */
+  #placesOf(levels: Int32Array | undefined, levelMax: number, rows: number): PagePlaces {
+    const firstRow = Math.min(rows, Math.max(0, this.#skip - this.#row));
+    const endRow = Math.max(firstRow, Math.min(rows, this.#skip + this.#count - this.#row));
+    if (levels === undefined) return { firstRow, endRow, start: firstRow, end: endRow };
+    const start = countThere(levels.subarray(0, firstRow), levelMax);
+    return { firstRow, endRow, start, end: start + countThere(levels.subarray(firstRow, endRow), levelMax) };
+  }
+
+  #copy(
+    { bytes, starts, ends }: TextValues,
+    valueAt: (place: number) => number,
+    { firstRow, endRow, start, end }: PagePlaces,
     levels: Int32Array | undefined,
     levelMax: number,
     rows: number,
   ): void {
-    const first = Math.max(0, this.#skip - this.#row);
-    const end = Math.min(rows, this.#skip + this.#count - this.#row);
-    let next = 0;
-    if (levels === undefined) next = Math.min(first, rows);
-    else for (let row = 0; row < Math.min(first, rows); row++) if (levels[row] === levelMax) next++;
-    const valueOf = (place: number): number => {
-      const value = indices === undefined ? place : indices[place];
-      if (!(value >= 0 && value < starts.length)) throw new Error('a value points outside its dictionary');
-      return value;
-    };
     const { valueBytesMax } = this;
     let length = 0;
-    for (let row = first, place = next; row < end; row++) {
-      if (levels !== undefined && levels[row] !== levelMax) continue;
-      const value = valueOf(place++);
+    for (let place = start; place < end; place++) {
+      const value = valueAt(place);
       const own = ends[value] - starts[value];
       if (own <= valueBytesMax) length += own;
     }
-    this.#grow(length, end - first);
-    for (let row = first; row < end; row++) {
+    this.#grow(length, endRow - firstRow);
+    let next = start;
+    for (let row = firstRow; row < endRow; row++) {
       const index = this.#row + row - this.#skip;
       if (levels !== undefined && levels[row] !== levelMax) {
         this.#leaveOut(index);
       } else {
-        const value = valueOf(next++);
+        const value = valueAt(next++);
         const own = ends[value] - starts[value];
         if (own > valueBytesMax) this.#leaveOut(index, `has ${own} bytes of text`);
         else {
