@@ -26,6 +26,9 @@ export function workersOf({ limits }: Config): number {
   return limits.workers ?? Math.max(1, availableParallelism() - 1);
 }
 
+/** A lane has two windows at most. Where lanes cannot be shared out evenly, a worker has one lane more than another: that is no reason to move one. */
+const WINDOWS_APART_MAX = 3;
+
 type WorkerResult = PackResult | Scans[ScanKind]['result'];
 
 interface Pending {
@@ -172,11 +175,11 @@ export class WorkerPool {
     );
   }
 
-  /** The owner's, unless another is less busy by more than the window that the owner has there. */
+  /** The owner's, unless it is much busier than another. */
   #slotFor(owner: object): WorkerSlot {
     const least = this.#leastBusy();
     const home = this.#homes.get(owner);
-    const slot = home === undefined || home.isLost || home.windows > least.windows + 1 ? least : home;
+    const slot = home === undefined || home.isLost || home.windows > least.windows + WINDOWS_APART_MAX ? least : home;
     this.#homes.set(owner, slot);
     return slot;
   }
