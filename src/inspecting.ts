@@ -10,6 +10,7 @@ import { createPermutation } from './core/permutation.js';
 import type { Block, Shard } from './core/shard.js';
 import type { ColumnDescription, ColumnRequest, Decoder, ShardDescription, Wanted } from './decode/decoder.js';
 import { MAGIC_BYTES, nameOfMagic } from './decode/magic.js';
+import type { OfferedField } from './decode/offered-field.js';
 import { openDecoders } from './decode/open-decoders.js';
 import { scanHere } from './decode/scan.js';
 import { haveOneKind, settledTypes } from './decode/seen-types.js';
@@ -65,8 +66,8 @@ export interface Inspection {
   readonly rows: number;
   readonly units: { readonly count: number; readonly rows: Spread; readonly storedBytes: Spread; readonly decodedBytes: Spread };
   readonly columns: readonly InspectedColumn[];
-  /** Columns that could be served as fields without a word of what they are, by the first shard that has rows, each with the type that a sample has then. */
-  readonly fields: readonly { readonly name: string; readonly type: string }[];
+  /** Columns that could be served as fields, by the first shard that has rows, each with the type that a sample has then, and what a source has to say of it. */
+  readonly fields: readonly OfferedField[];
   readonly differences: readonly SchemaDifference[];
   readonly writers: readonly string[];
   readonly advice: readonly Advice[];
@@ -244,7 +245,7 @@ async function firstRows(
   return { shard: path, columns: shown };
 }
 
-/** The index is asked for each column by itself, since one that cannot be served fails it. Where no metadata says what is in a column, a source does. */
+/** The index is asked for each column by itself, since one that cannot be served fails it. Where no metadata says what is in a column, its values did. */
 async function servedFields(
   decoder: Decoder,
   sampled: readonly ListedObject[],
@@ -252,13 +253,13 @@ async function servedFields(
   signal = new AbortController().signal,
 ): Promise<Inspection['fields']> {
   const at = described.findIndex(({ rows }) => rows > 0);
-  if (at < 0 || decoder.fieldTypes === undefined) return [];
+  if (at < 0) return [];
+  const { columns, fields: offered } = described[at];
+  if (offered !== undefined || decoder.fieldTypes === undefined) return offered?.slice(0, LIMITS.inspectedFieldsMax) ?? [];
   const { store, object, path } = sampled[at];
   const own = withMemory(store);
-  const { columns } = described[at];
-  const fields: { readonly name: string; readonly type: string }[] = [];
-  for (const { name, seen } of columns.slice(0, LIMITS.inspectedFieldsMax)) {
-    if (seen !== undefined) continue;
+  const fields: OfferedField[] = [];
+  for (const { name } of columns.slice(0, LIMITS.inspectedFieldsMax)) {
     const request: ColumnRequest = { column: '', kind: 'none', fields: [{ name: 'field', column: name, size: undefined }] };
     try {
       const found = await decoder.index(own, object, request, signal);
