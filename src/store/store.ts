@@ -32,6 +32,12 @@ export interface ReadOptions {
   readonly fresh?: { readonly forget: readonly ByteRange[] };
 }
 
+export interface ListObjectsOptions {
+  readonly signal?: AbortSignal;
+  /** Told of links below the prefix that lead nowhere, which are no objects; of a listing that is begun again, once more. */
+  readonly onDangling?: (path: string) => void;
+}
+
 export interface Store {
   /** What messages call this store, as a URI prefix: `s3://bucket/`, `file:///`. `uri + path` names an object. */
   readonly uri: string;
@@ -39,7 +45,7 @@ export interface Store {
    * Lists every object whose path starts with `prefix`, in ascending order of the path's UTF-8 bytes.
    * Errors: `STORE_DENIED`, `STORE_NOT_FOUND` (no such bucket or directory), `STORE_UNREACHABLE`, `ABORTED`.
    */
-  list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ObjectInfo>;
+  list(prefix: string, options?: ListObjectsOptions): AsyncIterable<ObjectInfo>;
   /** Errors: `STORE_NOT_FOUND`, `STORE_DENIED`, `STORE_UNREACHABLE`, `ABORTED`. */
   head(path: string, options?: { readonly signal?: AbortSignal }): Promise<ObjectInfo>;
   /**
