@@ -28,6 +28,8 @@ export interface ReadOptions {
   readonly need?: Need;
   /** The reader has other reads under way, and can wait until a cache has written what was fetched: it gets the bytes without a copy then. */
   readonly patient?: true;
+  /** A cache that does not have them does not keep them. */
+  readonly fleeting?: true;
   /** Not from a cache; and what a cache has of these ranges, which the bytes were read in before, is forgotten: it was damaged when it was kept. */
   readonly fresh?: { readonly forget: readonly ByteRange[] };
 }
