@@ -2,7 +2,7 @@
 import { LIMITS } from './config/limits.js';
 import { parseStorage, type Config } from './config/config.js';
 import { HeadraceError } from './core/errors.js';
-import { describeField } from './core/fields.js';
+import { describeField, type FieldType } from './core/fields.js';
 import { COLUMNLESS_FORMATS, FORMAT_NAMES, formatOfPath, type FormatName } from './core/format.js';
 import { deriveKey } from './core/keyed-random.js';
 import { mapConcurrent } from './core/map-concurrent.js';
@@ -258,16 +258,25 @@ async function servedFields(
   if (offered !== undefined || decoder.fieldTypes === undefined) return offered?.slice(0, LIMITS.inspectedFieldsMax) ?? [];
   const { store, object, path } = sampled[at];
   const own = withMemory(store);
-  const fields: OfferedField[] = [];
-  for (const { name } of columns.slice(0, LIMITS.inspectedFieldsMax)) {
-    const request: ColumnRequest = { column: '', kind: 'none', fields: [{ name: 'field', column: name, size: undefined }] };
+  const typeOf = async (column: string, size?: number): Promise<FieldType | undefined> => {
+    const request: ColumnRequest = { column: '', kind: 'none', fields: [{ name: 'field', column, size }] };
     try {
       const found = await decoder.index(own, object, request, signal);
-      const types = decoder.fieldTypes({ path, uri: store.uri + object.path, size: object.size, etag: object.etag, ...found });
-      fields.push(...(types ?? []).map((served) => ({ name, type: describeField(served) })));
+      return decoder.fieldTypes?.({ path, uri: store.uri + object.path, size: object.size, etag: object.etag, ...found })?.[0];
     } catch (error) {
       if (!(error instanceof HeadraceError) || !NOT_SERVED.includes(error.code)) throw error;
+      return undefined;
     }
+  };
+  const fields: OfferedField[] = [];
+  for (const { name } of columns.slice(0, LIMITS.inspectedFieldsMax)) {
+    const type = await typeOf(name);
+    if (type !== undefined) {
+      fields.push({ name, type: describeField(type) });
+      continue;
+    }
+    const list = await typeOf(name, 1); // of any one length, if it is said
+    if (list?.kind === 'numbers' && list.size !== null) fields.push({ name, type: `${list.dtype} × N`, said: { size: 'N' } });
   }
   return fields;
 }

@@ -7,8 +7,8 @@ export interface OfferedField {
   readonly name: string;
   /** As a sample has it then: `text`, `float32 × 512`. */
   readonly type: string;
-  /** What has to be said beside the column: nothing, where a format's own reading of it is this. */
-  readonly said?: { readonly type?: FieldTypeName; readonly size?: number; readonly missing?: null } | undefined;
+  /** What has to be said beside the column: nothing, where a format's own reading of it is this. `N`: lists of which nothing says how long they are. */
+  readonly said?: { readonly type?: FieldTypeName; readonly size?: number | 'N'; readonly missing?: null } | undefined;
 }
 
 /** `isWithout`: some rows are without it. */

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { openPipeline } from 'headrace';
 import { parquetWriteBuffer } from 'hyparquet-writer';
@@ -9,7 +10,7 @@ import { sampleDocuments } from '../../examples/corpus/prose.js';
 import { describeField } from '../../src/core/fields.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
-import type { Inspection } from '../../src/inspecting.js';
+import { inspect, type Inspection } from '../../src/inspecting.js';
 import { adviceOf } from '../../src/inspection-advice.js';
 import { memoryStore } from '../../src/store/memory.js';
 import { runCommand } from '../support/commands.js';
@@ -227,13 +228,12 @@ describe('headrace inspect', () => {
       const { fields } = await inspected([workspace.path('offers', name)]);
       const shown = fields.map(({ name: field, type, said }) => `${field} ${type}${said === undefined ? '' : ` ${JSON.stringify(said)}`}`);
       expect(shown, name).toEqual(offered[name]);
+      const named = fields.map(({ name: column, said = {} }, i) => {
+        const { size, ...others } = said;
+        return [`f${i}`, { column, ...others, ...(size !== undefined && { size: Number(size) }) }] as const;
+      });
       const pipeline = await openPipeline({
-        sources: {
-          own: {
-            uri: workspace.path('offers', name),
-            fields: Object.fromEntries(fields.map(({ name: column, said }, i) => [`f${i}`, { column, ...said }])),
-          },
-        },
+        sources: { own: { uri: workspace.path('offers', name), fields: Object.fromEntries(named) } },
         sequence: 'none',
         batch: { size: name === 'a.csv' ? 2 : 8, lanes: 1 },
         epochs: 1,
@@ -252,6 +252,14 @@ describe('headrace inspect', () => {
     expect(out).toContain(
       '\n  can be fields: text (text), meta.lang (text)\n  can be fields where declared: n {type: int64}, q {type: float64}, ',
     );
+  });
+
+  it('offers lists of which no metadata says how long they are, if that is said', async () => {
+    const uri = fileURLToPath(new URL('../decode/litdata/fixtures/samples/', import.meta.url));
+    const { fields } = await inspect({ uri, format: 'litdata', rows: 0, all: false });
+    const offered = new Map(fields.map(({ name, type, said }) => [name, [type, said]]));
+    expect(offered.get('embedding')).toEqual(['float32 × N', { size: 'N' }]);
+    expect(offered.get('image')).toEqual(['bytes', undefined]);
   });
 
   it('shows the ids of files that hold nothing else', async () => {
