@@ -4,7 +4,8 @@
  *
  *   npm run bench -- decode [--megabytes 200] [--repeats 3] [--cases tar,jsonl,arrow,tokens,parquet,parquet-prose]
  *
- * Goals of a rate are a worker's, which decodes what was fetched; ratios to others count the main thread's part as well, which here copies from memory.
+ * Goals of a rate are a worker's, which decodes what was fetched; ratios to others count the main thread's part as well, which here copies from memory, but
+ * where the other is given all bytes at once and gives no row away: that is a worker's part.
  * A case writes its file once, and says how headrace decodes it, and how others do. They take turns, and the quickest run of each counts: a machine that
  * others use as well says more by ratios within one run than by rates. Python: $HEADRACE_PYTHON, or python3.
  */
@@ -19,7 +20,7 @@ import type * as ParquetWasm from 'parquet-wasm';
 import { decodeAll, indexOf, type BenchFile } from './decode-rows.js';
 
 /** Seconds that one pass over the file took; undefined where the reader is not installed. */
-type Peer = (file: string, bytes: Uint8Array) => number | undefined;
+type Peer = (file: string, bytes: Uint8Array) => number | undefined | Promise<number>;
 
 interface Case extends BenchFile {
   /** Python that writes FILE, of about MEGABYTES. */
@@ -31,11 +32,12 @@ interface Case extends BenchFile {
   readonly goals: readonly Goal[];
 }
 
-type Goal = { readonly rate: number } | { readonly peer: string; readonly times: number };
+/** `part`: of headrace, what is compared; left out: all of it, fetching from memory included. */
+type Goal = { readonly rate: number } | { readonly peer: string; readonly times: number; readonly part?: 'worker' };
 
 const PYTHON = process.env.HEADRACE_PYTHON ?? 'python3';
 const BENCH = fileURLToPath(new URL('../../bench/', import.meta.url));
-const { readParquet } = createRequire(import.meta.url)('parquet-wasm') as typeof ParquetWasm;
+const { ParquetFile, readParquet } = createRequire(import.meta.url)('parquet-wasm') as typeof ParquetWasm;
 
 const { values } = parseArgs({
   options: {
@@ -82,10 +84,16 @@ pq.write_table(pa.table({"text": rows}), FILE, compression="${codec}", row_group
   unit: 'MB/s',
   bytesOfUnit: 1e6,
   peers: {
-    'parquet-wasm': (_file, bytes) => timed(() => readParquet(bytes).free()),
+    // the whole file in one call: what it decodes stays where it is, and all of it at once
+    'parquet-wasm, in one call': (_file, bytes) => timed(() => readParquet(bytes).free()),
+    // as headrace reads: a row group at a time, whose bytes a store gives
+    'parquet-wasm, by row groups': byRowGroups,
     pyarrow: python('import pyarrow.parquet as pq', 'pq.read_table(FILE, use_threads=False)'),
   },
-  goals: [{ peer: 'parquet-wasm', times: 0.8 }],
+  goals: [
+    { peer: 'parquet-wasm, in one call', times: 0.8, part: 'worker' },
+    { peer: 'parquet-wasm, by row groups', times: 0.8 },
+  ],
 });
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -200,7 +208,7 @@ async function runCase(name: string, own: Case): Promise<void> {
     working = Math.min(working, (await decodeAll(own, bytes, shard)) / 1000);
     decoding = Math.min(decoding, secondsSince(started));
     for (const [peer, pass] of Object.entries(own.peers)) {
-      const seconds = pass(file, bytes);
+      const seconds = await pass(file, bytes);
       others.set(peer, seconds === undefined ? undefined : Math.min(seconds, others.get(peer) ?? Infinity));
     }
   }
@@ -209,17 +217,28 @@ async function runCase(name: string, own: Case): Promise<void> {
       'rate' in goal ? [`${goal.rate} ${own.unit}`, rateOf(working) / goal.rate] : [`${goal.times} × ${goal.peer}`, ofPeer(goal)];
     if (reached === undefined) return `≥ ${what}: not known`;
     if (reached < 1) missed++;
-    return `≥ ${what}: ${reached < 1 ? '**missed**' : 'met'}${'peer' in goal ? ` (${(reached * goal.times).toFixed(2)} ×)` : ''}`;
+    return `${'peer' in goal && goal.part !== undefined ? `a ${goal.part} ` : ''}≥ ${what}: ${reached < 1 ? '**missed**' : 'met'}${'peer' in goal ? ` (${(reached * goal.times).toFixed(2)} ×)` : ''}`;
   });
   report('headrace, index', indexing);
   report('headrace, a worker', working);
   report('headrace, rows', decoding, goals.join('; '));
   for (const [peer, seconds] of others) report(peer, seconds);
 
-  function ofPeer({ peer, times }: Extract<Goal, { readonly peer: string }>): number | undefined {
+  function ofPeer({ peer, times, part }: Extract<Goal, { readonly peer: string }>): number | undefined {
     const seconds = others.get(peer);
-    return seconds === undefined ? undefined : seconds / decoding / times;
+    return seconds === undefined ? undefined : seconds / (part === 'worker' ? working : decoding) / times;
   }
+}
+
+async function byRowGroups(_file: string, bytes: Uint8Array): Promise<number> {
+  const started = performance.now();
+  const slice = (start: number, end: number): Blob =>
+    ({ arrayBuffer: () => Promise.resolve(bytes.slice(start, end).buffer) }) as unknown as Blob;
+  const file = await ParquetFile.fromFile({ size: bytes.length, slice } as unknown as Blob);
+  const groups = file.metadata().numRowGroups();
+  for (let group = 0; group < groups; group++) (await file.read({ rowGroups: [group] })).free();
+  file.free();
+  return secondsSince(started);
 }
 
 /** `code` passes over FILE once; what `setup` does is not counted. */

@@ -2,7 +2,7 @@
 import { LIMITS } from './config/limits.js';
 import { parseStorage, type Config } from './config/config.js';
 import { HeadraceError } from './core/errors.js';
-import { describeField } from './core/fields.js';
+import { describeField, type FieldType } from './core/fields.js';
 import { COLUMNLESS_FORMATS, FORMAT_NAMES, formatOfPath, type FormatName } from './core/format.js';
 import { deriveKey } from './core/keyed-random.js';
 import { mapConcurrent } from './core/map-concurrent.js';
@@ -10,6 +10,7 @@ import { createPermutation } from './core/permutation.js';
 import type { Block, Shard } from './core/shard.js';
 import type { ColumnDescription, ColumnRequest, Decoder, ShardDescription, Wanted } from './decode/decoder.js';
 import { MAGIC_BYTES, nameOfMagic } from './decode/magic.js';
+import type { OfferedField } from './decode/offered-field.js';
 import { openDecoders } from './decode/open-decoders.js';
 import { scanHere } from './decode/scan.js';
 import { haveOneKind, settledTypes } from './decode/seen-types.js';
@@ -65,8 +66,8 @@ export interface Inspection {
   readonly rows: number;
   readonly units: { readonly count: number; readonly rows: Spread; readonly storedBytes: Spread; readonly decodedBytes: Spread };
   readonly columns: readonly InspectedColumn[];
-  /** Columns that could be served as fields without a word of what they are, by the first shard that has rows, each with the type that a sample has then. */
-  readonly fields: readonly { readonly name: string; readonly type: string }[];
+  /** Columns that could be served as fields, by the first shard that has rows, each with the type that a sample has then, and what a source has to say of it. */
+  readonly fields: readonly OfferedField[];
   readonly differences: readonly SchemaDifference[];
   readonly writers: readonly string[];
   readonly advice: readonly Advice[];
@@ -244,7 +245,7 @@ async function firstRows(
   return { shard: path, columns: shown };
 }
 
-/** The index is asked for each column by itself, since one that cannot be served fails it. Where no metadata says what is in a column, a source does. */
+/** The index is asked for each column by itself, since one that cannot be served fails it. Where no metadata says what is in a column, its values did. */
 async function servedFields(
   decoder: Decoder,
   sampled: readonly ListedObject[],
@@ -252,21 +253,30 @@ async function servedFields(
   signal = new AbortController().signal,
 ): Promise<Inspection['fields']> {
   const at = described.findIndex(({ rows }) => rows > 0);
-  if (at < 0 || decoder.fieldTypes === undefined) return [];
+  if (at < 0) return [];
+  const { columns, fields: offered } = described[at];
+  if (offered !== undefined || decoder.fieldTypes === undefined) return offered?.slice(0, LIMITS.inspectedFieldsMax) ?? [];
   const { store, object, path } = sampled[at];
   const own = withMemory(store);
-  const { columns } = described[at];
-  const fields: { readonly name: string; readonly type: string }[] = [];
-  for (const { name, seen } of columns.slice(0, LIMITS.inspectedFieldsMax)) {
-    if (seen !== undefined) continue;
-    const request: ColumnRequest = { column: '', kind: 'none', fields: [{ name: 'field', column: name, size: undefined }] };
+  const typeOf = async (column: string, size?: number): Promise<FieldType | undefined> => {
+    const request: ColumnRequest = { column: '', kind: 'none', fields: [{ name: 'field', column, size }] };
     try {
       const found = await decoder.index(own, object, request, signal);
-      const types = decoder.fieldTypes({ path, uri: store.uri + object.path, size: object.size, etag: object.etag, ...found });
-      fields.push(...(types ?? []).map((served) => ({ name, type: describeField(served) })));
+      return decoder.fieldTypes?.({ path, uri: store.uri + object.path, size: object.size, etag: object.etag, ...found })?.[0];
     } catch (error) {
       if (!(error instanceof HeadraceError) || !NOT_SERVED.includes(error.code)) throw error;
+      return undefined;
     }
+  };
+  const fields: OfferedField[] = [];
+  for (const { name } of columns.slice(0, LIMITS.inspectedFieldsMax)) {
+    const type = await typeOf(name);
+    if (type !== undefined) {
+      fields.push({ name, type: describeField(type) });
+      continue;
+    }
+    const list = await typeOf(name, 1); // of any one length, if it is said
+    if (list?.kind === 'numbers' && list.size !== null) fields.push({ name, type: `${list.dtype} × N`, said: { size: 'N' } });
   }
   return fields;
 }

@@ -9,6 +9,7 @@ import type { Decoders } from './decode/open-decoders.js';
 import { buildManifest, mayBeTaken, type ManifestProgress, type SourceManifest } from './manifest/manifest.js';
 import type { BuiltExclusions } from './select/excluded.js';
 import { readExclusions } from './select/read-exclusions.js';
+import { withKeeping, type KeepBudget } from './store/with-keeping.js';
 import type { StoreSet } from './store/open-store.js';
 
 export interface ManifestsOptions {
@@ -23,6 +24,9 @@ const SOURCES_AT_ONCE = 4;
 
 /** Of every source of the configuration, in its order. Errors: of the source that first has one. */
 export function buildManifests(config: Config, stores: StoreSet, decoders: Decoders, options: ManifestsOptions): Promise<SourceManifest[]> {
+  const { localCache } = config;
+  // metadata of all sources may fill the cache once
+  const budget: KeepBudget = { bytes: localCache?.ranges === true ? localCache.bytesMax : 0 };
   const build = async (source: SourceConfig, _: number, signal: AbortSignal): Promise<SourceManifest> => {
     const manifest = await buildManifest(source, {
       cacheDir: config.cacheDir,
@@ -30,7 +34,7 @@ export function buildManifests(config: Config, stores: StoreSet, decoders: Decod
       index: async ({ store, object }, format, filter, ofShard) => {
         const decoder = await decoders.load(format);
         if (filter !== undefined && decoder.storedFilterBytes === undefined) throw noFilters(source.name, format, filter);
-        return decoder.index(store, object, source, ofShard, filter);
+        return decoder.index(withKeeping(store, budget), object, source, ofShard, filter);
       },
       warn: (message, detail) => options.warn?.(message, detail),
       onProgress: options.onProgress,

@@ -103,6 +103,88 @@ def test_images_are_decoded_and_padding_is_none(decode: Any) -> None:
     assert (first.size, first.getpixel((0, 0)), second.getpixel((4, 3)), padding) == ((5, 4), (1, 2, 3), (4, 5, 6), None)
 
 
+def odd_images() -> dict[str, bytes]:
+    """Of 16 by 8 pixels, but for ``bomb``."""
+    image = pytest.importorskip("PIL.Image")
+    grey = image.fromarray(np.tile(np.arange(16, dtype=np.uint8) * 16, (8, 1)))
+    colours = image.merge("RGB", (grey, grey.rotate(180), grey))
+
+    def encoded(made: Any, kind: str, **options: Any) -> bytes:
+        file = io.BytesIO()
+        made.save(file, kind, **options)
+        return file.getvalue()
+
+    turned = image.Exif()
+    turned[0x112] = 6
+    palette = colours.convert("P", palette=image.Palette.ADAPTIVE)
+    return {
+        "turned": encoded(colours, "JPEG", exif=turned),
+        "turned png": encoded(colours, "PNG", exif=turned),
+        "cmyk": encoded(colours.convert("CMYK"), "JPEG"),
+        "grey": encoded(grey, "JPEG"),
+        "16 bits": encoded(image.fromarray((np.arange(128).reshape(8, 16) * 500).astype(np.uint16)), "PNG"),
+        "palette": encoded(palette, "PNG"),
+        "transparent": encoded(palette, "PNG", transparency=0),
+        "alpha": encoded(colours.convert("RGBA"), "PNG"),
+        "1 bit": encoded(grey.convert("1"), "PNG"),
+        "floats": encoded(grey.convert("F"), "TIFF"),
+        "integers": encoded(grey.convert("I"), "TIFF"),
+        "cut": encoded(colours, "JPEG")[:-40],
+        "bomb": encoded(image.new("1", (20_000, 10_000)), "PNG"),
+    }
+
+
+def decoded_alone(decode: Any, data: bytes) -> Any:
+    images = Images(decode, 1)
+    try:
+        return images.decode("image", [memoryview(data)], np.zeros(1, np.bool_), "step 0")[0]
+    finally:
+        images.close()
+
+
+UPRIGHT = ["turned", "turned png", "cmyk", "grey", "16 bits", "palette", "transparent", "alpha", "1 bit"]
+
+
+def test_rgb_is_upright_and_of_8_bits_whatever_the_file_has() -> None:
+    images = odd_images()
+    pixels = {name: np.asarray(decoded_alone("pilrgb", images[name])) for name in UPRIGHT}
+    for name, own in pixels.items():
+        assert own.dtype == np.uint8 and own.shape == ((16, 8, 3) if "turned" in name else (8, 16, 3)), name
+    assert pixels["16 bits"][:, :, 0].tolist() == [[(500 * (16 * y + x)) >> 8 for x in range(16)] for y in range(8)]
+    assert pixels["turned png"].transpose(1, 0, 2)[::-1].tolist() == pixels["alpha"].tolist()
+    assert pixels["palette"].tolist() == pixels["alpha"].tolist()
+    for name in ("floats", "integers"):
+        with pytest.raises(HeadraceError, match="are no colours"):
+            decoded_alone("pilrgb", images[name])
+    # as the file has it
+    assert [decoded_alone("pil", images[name]).mode for name in ("cmyk", "palette", "1 bit")] == ["CMYK", "P", "1"]
+    assert decoded_alone("pil", images["turned"]).getexif()[0x112] == 6
+
+
+def test_torchvision_makes_the_same_of_them() -> None:
+    pytest.importorskip("torchvision")
+    images = odd_images()
+    for name in UPRIGHT:
+        made = decoded_alone("torchrgb", images[name])
+        assert made.numpy().transpose(1, 2, 0).tolist() == np.asarray(decoded_alone("pilrgb", images[name])).tolist(), name
+    # torchvision would give the numbers of a palette's colours as if they were shades of grey
+    assert decoded_alone("torch", images["palette"]).tolist() == decoded_alone("torchrgb", images["palette"]).tolist()
+    assert tuple(decoded_alone("torch", images["transparent"]).shape) == (4, 8, 16)
+    assert tuple(decoded_alone("torch", images["grey"]).shape) == (1, 8, 16)
+
+
+@pytest.mark.parametrize("decode", ["pil", "pilrgb", "torch", "torchrgb"])
+def test_what_is_cut_off_or_would_take_gigabytes_is_an_error(decode: Any) -> None:
+    pytest.importorskip("PIL.Image" if decode.startswith("pil") else "torchvision")
+    images = odd_images()
+    with pytest.raises(HeadraceError, match="sample 0 of step 0: the field image cannot be decoded"):
+        decoded_alone(decode, images["cut"])
+    with pytest.raises(HeadraceError, match="exceeds limit"):
+        decoded_alone(decode, images["bomb"])
+    with pytest.raises(HeadraceError, match="cannot be decoded"):
+        decoded_alone(decode, b"")
+
+
 def test_an_image_that_cannot_be_decoded_is_named() -> None:
     batch = with_images("pil", png((1, 2, 3)), b"no image")
     with pytest.raises(HeadraceError, match="sample 1 of step 5: the field image cannot be decoded") as raised:
@@ -116,7 +198,7 @@ def test_an_image_that_cannot_be_decoded_is_named() -> None:
 
 
 def test_decode_is_checked() -> None:
-    with pytest.raises(HeadraceError, match="it can be pil or torch"):
+    with pytest.raises(HeadraceError, match="it can be pil, torch, pilrgb, torchrgb"):
         Images("jpeg", 1)  # type: ignore[arg-type]
     pytest.importorskip("PIL.Image")
     with pytest.raises(HeadraceError, match="decode names images, which is no field of bytes"):

@@ -80,11 +80,19 @@ function* useLines({ columns, fields, format }: Inspection, width: number): Gene
   const uses = [
     ['text', named('text')],
     ['tokens', named('tokens')],
-    ['fields', fields.map(({ name, type }) => `${name} (${type})`)],
+    ['fields', fields.flatMap(({ name, type, said }) => (said === undefined ? [`${name} (${type})`] : []))],
+    ['fields where declared', fields.flatMap(({ name, said }) => (said === undefined ? [] : [`${name} {${declared(said)}}`]))],
   ] as const;
   const found = uses.filter(([, names]) => names.length > 0);
   if (found.length > 0) yield '';
   for (const [use, names] of found) yield cut(`${INDENT}can be ${use}: ${printable(names.join(', '))}`, width);
+}
+
+/** As a source would write it beside the column. */
+function declared(said: object): string {
+  return Object.entries(said)
+    .map(([key, value]) => `${key}: ${value}`)
+    .join(', ');
 }
 
 function unitsLine({ count, rows, storedBytes, decodedBytes }: Inspection['units'], noun: string): string {

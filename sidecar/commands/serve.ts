@@ -51,6 +51,8 @@ export async function serve(options: ServeOptions): Promise<number> {
     await Promise.race([shutdown.requested, serving]);
     progress?.stop();
     await drain(server, shutdown, config.serve.graceMs, log);
+    const rows = rowsLeftOut(pipeline.stats);
+    if (rows !== undefined) log.info(rows, 'rows that were left out of the windows that were read');
     return 0;
   } catch (error) {
     if (opening.signal.aborted && pipeline === undefined) return 0; // asked to end before it was ready
@@ -65,6 +67,12 @@ export async function serve(options: ServeOptions): Promise<number> {
 async function openMetrics(address: string): Promise<MetricsServer> {
   const { serveMetrics } = await import('../metrics/http.js');
   return serveMetrics(address);
+}
+
+/** Of those that metadata did not rule out, which the start told of; `undefined`: none. */
+function rowsLeftOut({ rowsFiltered, rowsExcluded, rowsSkipped }: Pipeline['stats']): Record<string, number> | undefined {
+  const counts = Object.entries({ byWhere: rowsFiltered, byExclude: rowsExcluded, bad: rowsSkipped }).filter(([, rows]) => rows > 0);
+  return counts.length === 0 ? undefined : Object.fromEntries(counts);
 }
 
 async function drain(server: Server, shutdown: Shutdown, graceMs: number, log: Logger): Promise<void> {

@@ -36,14 +36,17 @@ export interface RangeCacheOptions {
 /** Bytes of what a key names: those that were asked for, or a part of them that the cache lacks. The cache owns the array, and its buffer. */
 export type Fetch = (range: ByteRange, signal: AbortSignal) => Promise<Uint8Array>;
 
+/** What becomes of what is fetched: it is written while its reader has a copy; or its reader waits for that, and gets it as it is; or it is not written. */
+export type Keeping = 'copied' | 'awaited' | 'never';
+
 export interface RangeCache {
   readonly counters: CacheCounters;
   /**
    * A range of the bytes that `key` names, from the cache or by `fetch`, which is aborted when its last reader leaves. What lies in ranges that were read
    * before, but for small gaps, is put together from them. The caller owns the array; it is the only view of its buffer. `need`: what room is made by.
-   * `patient`: who waits until what was fetched is written gets it as it is, and no copy. Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
+   * Errors: those of `fetch`, `ABORTED`; a failing disk is no error.
    */
-  read(key: string, range: ByteRange, fetch: Fetch, signal?: AbortSignal, need?: Need, patient?: boolean): Promise<Uint8Array>;
+  read(key: string, range: ByteRange, fetch: Fetch, signal?: AbortSignal, need?: Need, keeping?: Keeping): Promise<Uint8Array>;
   /**
    * What was put under `key`, of whatever length; undefined where nothing is. No claim is taken: two processes may make the same. The caller owns
    * the array, as of `read`. `need` is also that of what is put under the key soon after. Errors: `ABORTED`; a failing disk is no error.
@@ -278,7 +281,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     fetch: Fetch,
     aborting: AbortController,
     need: Need | undefined,
-    patient: boolean,
+    keeping: Keeping,
   ): Promise<Loaded> => {
     const { entry, hash, range } = wanted;
     const known = await loadKept(wanted, fetch, aborting, need);
@@ -286,7 +289,7 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     const { signal } = aborting;
     let found: Uint8Array | undefined;
     let claim: Claim | undefined;
-    if (mayWrite(entry)) {
+    if (keeping !== 'never' && mayWrite(entry)) {
       try {
         ({ claim, found } = await claimOrWait(entry, signal, need));
       } catch (error) {
@@ -308,16 +311,16 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
       throw error;
     }
     if (claim !== undefined) {
-      return { bytes, kept: await keep(wanted, bytes, claim, need, patient) };
+      return { bytes, kept: await keep(wanted, bytes, claim, need, keeping === 'awaited') };
     }
-    counters.bypassed++;
+    if (keeping !== 'never') counters.bypassed++;
     return { bytes, kept: false };
   };
 
-  const start = (wanted: Wanted, fetch: Fetch, need: Need | undefined, patient: boolean): Flight => {
+  const start = (wanted: Wanted, fetch: Fetch, need: Need | undefined, keeping: Keeping): Flight => {
     const { entry } = wanted;
     const aborting = new AbortController();
-    const result = load(wanted, fetch, aborting, need, patient).finally(() => {
+    const result = load(wanted, fetch, aborting, need, keeping).finally(() => {
       leave(entry, flight);
       flight.result = undefined;
     });
@@ -330,14 +333,14 @@ export function createRangeCache(options: RangeCacheOptions): RangeCache {
     if (flights.get(entry.name) === flight) flights.delete(entry.name);
   };
 
-  const read: RangeCache['read'] = async (key, range, fetch, signal, need, patient = false) => {
+  const read: RangeCache['read'] = async (key, range, fetch, signal, need, keeping = 'copied') => {
     throwIfAborted(signal);
     throwIfAborted(closing.signal);
     const hash = hashOf(key);
     const entry = entryOf(key, range.startByte, range.endByte - range.startByte, hash);
     const writing = writes.get(entry.name);
     if (writing !== undefined) return hit(rawCopy(writing.bytes));
-    const flight = flights.get(entry.name) ?? start({ key, hash, range, entry }, fetch, need, patient);
+    const flight = flights.get(entry.name) ?? start({ key, hash, range, entry }, fetch, need, keeping);
     flight.joined++;
     flight.waiting++;
     try {

@@ -55,6 +55,14 @@ export const LIMITS = {
   inspectedFieldsMax: 64,
   /** Members of a tar that are shown: of names without an extension of their own, each sample has others. */
   inspectedMembersMax: 200,
+  /** Fields of JSON that it names; more are the keys of a dictionary. */
+  inspectedPathsMax: 200,
+  /** Objects in objects that their paths go into: data that nests deeper is a tree, and no table. */
+  inspectedDepthMax: 8,
+  /** Members of JSON and headers of arrays in a tar that it looks into, in all: what most samples have is in the first hundreds. */
+  inspectedBodiesBytesMax: 2 ** 20,
+  /** … and of one: larger ones are data by themselves. */
+  inspectedBodyBytesMax: 64 * 2 ** 10,
   /** Shards smaller than this, on average, take longer to open than to read (a request takes 20 ms, in which 4 MB come) … */
   smallShardBytes: 8 * 2 ** 20,
   /** … which is worth a warning where there are many. */

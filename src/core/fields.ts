@@ -132,8 +132,16 @@ export function checkSameField(name: string, a: FieldType, whereA: string, b: Fi
   if (describeField(a) === describeField(b)) return;
   throw new HeadraceError('COLUMN_TYPE', `the field ${name} is ${describeField(a)} in ${whereA}, and ${describeField(b)} in ${whereB}`, {
     detail: { field: name, first: describeField(a), other: describeField(b) },
-    hint: 'Fields that are served together have one type everywhere: write the data with one, or name another column.',
+    hint: `Fields that are served together have one type everywhere: ${declaredWider(a, b)}write the data with one, or name another column.`,
   });
+}
+
+/** What to declare of numbers that differ in their width alone. */
+function declaredWider(a: FieldType, b: FieldType): string {
+  if (a.kind !== 'numbers' || b.kind !== 'numbers' || a.size !== b.size) return '';
+  const holdsB = [b.dtype, ...WIDER[b.dtype]];
+  const both = [a.dtype, ...WIDER[a.dtype]].find((type) => holdsB.includes(type));
+  return both === undefined ? '' : `declare one that holds both (\`type: ${both}\`), `;
 }
 
 /** What a field is in a format that has no types of its own. Errors: `COLUMN_TYPE`. */

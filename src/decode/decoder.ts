@@ -11,6 +11,7 @@ import type { EncodedArraySlice } from './array/encoded-slice.js';
 import type { MegatronDocuments, MegatronRequest } from './array/megatron-documents.js';
 import type { EncodedArrowBeside, EncodedArrowRecords, EncodedArrowSlice } from './arrow/encoded-slice.js';
 import type { IntegerType } from './integers.js';
+import type { OfferedField } from './offered-field.js';
 import type { EncodedMdsBeside, EncodedMdsSlice } from './mds/encoded-slice.js';
 import type { ItemTable, ItemTableRequest } from './items/item-table.js';
 import type { EncodedLitdataBeside, EncodedLitdataSlice } from './litdata/encoded-slice.js';
@@ -343,6 +344,8 @@ export interface ShardDescription {
   readonly writer?: string | undefined;
   /** Absent: metadata says which columns there are. */
   readonly looked?: LookedRows | undefined;
+  /** Where no metadata says types: what could be a field, by the rows that were looked at. Absent: the index says it of each column. */
+  readonly fields?: readonly OfferedField[] | undefined;
   /** As `Decoder.index` answers, without another pass over the object. Absent: ask that. */
   readonly indexOf?: ((request: ColumnRequest) => ShardIndex) | undefined;
 }

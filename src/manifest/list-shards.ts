@@ -214,13 +214,19 @@ async function collect(
 ): Promise<FoundObject[]> {
   const found: FoundObject[] = [];
   const others: string[] = [];
-  for await (const object of store.list(prefix, options.signal && { signal: options.signal })) {
+  const dangling = new Set<string>();
+  const listing = {
+    onDangling: (path: string) => void dangling.add(path.slice(prefix.length)),
+    ...(options.signal && { signal: options.signal }),
+  };
+  for await (const object of store.list(prefix, listing)) {
     const path = object.path.slice(prefix.length);
     if (matches(path)) {
       found.push({ store, object, path });
       options.onListed?.(found.length);
     } else if (others.length < EXAMPLES_MAX) others.push(path);
   }
+  checkLinks(store.uri + prefix, [...dangling].sort(compareUtf8), matches, options);
   if (found.length > 0) return found;
   const endings = options.format === undefined ? FORMATS_OF_PREFIXES.flatMap((name) => FORMATS[name]) : endingsWhenNamed(options.format);
   const seen = others.length === 0 ? 'There is nothing below this prefix.' : `Found there, but not meant: ${others.join(', ')}.`;
@@ -228,6 +234,36 @@ async function collect(
     detail: { source: options.sourceName, uri },
     hint: `${seen} A prefix stands for objects ending in ${endings.join(', ')}; a glob for what it matches.`,
   });
+}
+
+/**
+ * A link by the name of a shard that leads nowhere is a shard that is missing: without it the data set is another one, of which nothing else would tell. One
+ * of another name may have been a directory of shards, or nothing at all. Errors: `STORE_NOT_FOUND`.
+ */
+function checkLinks(
+  root: string,
+  dangling: readonly string[],
+  matches: (path: string) => boolean,
+  { sourceName, warn }: ListOptions,
+): void {
+  const missing = dangling.filter((path) => matches(path));
+  if (missing.length > 0) {
+    const others = missing.length === 1 ? '' : `; of links to shards that do there are ${missing.length}`;
+    throw new HeadraceError('STORE_NOT_FOUND', `sources.${sourceName}: the link ${root}${missing[0]} leads nowhere${others}`, {
+      detail: { source: sourceName, uri: root + missing[0], links: missing.length },
+      hint: 'Bring back what it leads to (a disk that is not mounted, a file that was moved), or remove the link: the data set is another one without it.',
+    });
+  }
+  const shown = dangling.filter((path) => !path.split('/').some(isHidden));
+  if (shown.length === 0) return;
+  const names = shown.slice(0, EXAMPLES_MAX).join(', ') + (shown.length > EXAMPLES_MAX ? ' …' : '');
+  warn(
+    `sources.${sourceName}: leaving out ${shown.length === 1 ? 'a link that leads' : `${shown.length} links that lead`} nowhere below ${root}: ${names}`,
+    {
+      source: sourceName,
+      leftOut: shown.length,
+    },
+  );
 }
 
 const GLOB = /[*?[{]/;

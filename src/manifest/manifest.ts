@@ -5,12 +5,14 @@ import { resolve, TRUE, truthsOf, UNKNOWN, FALSE, type Condition, type Filter, t
 import { OperandError } from '../core/filter/operand.js';
 import { partitionsOf, partitionTruth } from '../core/filter/partitions.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
+import { asGoneShard, GONE_AT_START } from '../core/gone-shard.js';
 import type { FieldRequest, SourceKind } from '../core/fields.js';
 import { FORMAT_NAMES, formatOfPath, UNNAMED_FORMAT, type FormatName } from '../core/format.js';
 import { mapConcurrent } from '../core/map-concurrent.js';
 import type { Shard } from '../core/shard.js';
 import { fileStore } from '../store/file.js';
 import type { OpenedStore } from '../store/open-store.js';
+import { shownUri } from '../store/schemes.js';
 import type { Store } from '../store/store.js';
 import { companionVersions, hasSameCompanion } from './companions.js';
 import { listShards, type ListedObject, type ListOptions } from './list-shards.js';
@@ -50,6 +52,8 @@ export interface PlacedShard {
 /** In canonical order; made when they are asked for. */
 export interface PlacedShards {
   readonly length: number;
+  /** When their objects were seen, as `asGoneShard` says it. */
+  readonly known: string;
   at(index: number): PlacedShard;
 }
 
@@ -99,7 +103,7 @@ export interface ManifestProgress {
 
 /** Errors: `NO_SHARDS`, `NO_ROWS`, `FORMAT_UNKNOWN`, `INDEX_INVALID`, those of the store and of `index`. */
 export async function buildManifest(source: SourceRequest, options: ManifestOptions): Promise<SourceManifest> {
-  const { index, shardsRead, shardsRuledOut } =
+  const { index, shardsRead, shardsRuledOut, known } =
     source.index === undefined ? await listedIndex(source, options) : await namedIndex(source.index, source, options);
   const { request, table, fingerprint } = index;
   const format = formatOf(source, pathsOf(table));
@@ -116,7 +120,7 @@ export async function buildManifest(source: SourceRequest, options: ManifestOpti
       },
     );
   }
-  const shards = placedShards(table, source.uris.map(options.openStore));
+  const shards = placedShards(table, source.uris.map(options.openStore), known);
   return {
     name: source.name,
     format,
@@ -134,16 +138,19 @@ interface FoundIndex {
   readonly index: SavedIndex;
   readonly shardsRead: number;
   readonly shardsRuledOut: number | undefined;
+  readonly known: string;
 }
 
 /** Nothing is listed: every read is conditional on the version that the index names, so that what has changed since is found by who reads it. */
 async function namedIndex(uri: string, source: SourceRequest, options: ManifestOptions): Promise<FoundIndex> {
   const { store, path } = options.openStore(uri);
-  return { index: await readIndex(store, path, requestOf(source), options.signal), shardsRead: 0, shardsRuledOut: undefined };
+  const index = await readIndex(store, path, requestOf(source), options.signal);
+  return { index, shardsRead: 0, shardsRuledOut: undefined, known: `the index ${shownUri(uri)} was made` };
 }
 
 async function listedIndex(source: SourceRequest, options: ManifestOptions): Promise<FoundIndex> {
   const request = requestOf(source);
+  const listedAt = `the shards were listed, at ${new Date().toISOString()}`;
   const found = await listShards(source.uris, {
     ...options,
     sourceName: source.name,
@@ -173,10 +180,12 @@ async function listedIndex(source: SourceRequest, options: ManifestOptions): Pro
   const isKnown = (item: ListedObject): boolean => hasSameCompanion(item, format, companions, saved?.companions ?? {});
   const known = knownShards(listed, saved?.table, isKnown);
   if (saved !== undefined && listed.length === saved.table.length && known.every((at, index) => at === index)) {
-    return { index: saved, shardsRead: 0, shardsRuledOut };
+    return { index: saved, shardsRead: 0, shardsRuledOut, known: listedAt };
   }
   const read = (item: ListedObject, signal: AbortSignal): Promise<ShardFacts> =>
-    options.index(item, format, filterOfShard(source, item.path), signal);
+    options.index(item, format, filterOfShard(source, item.path), signal).catch((error: unknown) => {
+      throw asGoneShard(error, listedAt, GONE_AT_START);
+    });
   const table = await readShards(source, listed, known, saved?.table, read, options);
   const index: SavedIndex = {
     request,
@@ -187,7 +196,7 @@ async function listedIndex(source: SourceRequest, options: ManifestOptions): Pro
   await saveIndex(file, index).catch((error: unknown) => {
     options.warn('cannot save the manifest; the next start will read the shards again', { file, problem: messageOf(error) });
   });
-  return { index, shardsRead: known.filter((at) => at < 0).length, shardsRuledOut };
+  return { index, shardsRead: known.filter((at) => at < 0).length, shardsRuledOut, known: listedAt };
 }
 
 /** Whether `where` may take a row of the shard, by its partitions. Errors: `COLUMN_TYPE`. */
@@ -293,13 +302,14 @@ async function readShards(
   return builder.finish();
 }
 
-function placedShards(table: ShardTable, roots: readonly OpenedStore[]): PlacedShards {
+function placedShards(table: ShardTable, roots: readonly OpenedStore[], known: string): PlacedShards {
   const shards = new Shards(
     table,
     roots.map(({ store }) => store.uri),
   );
   return {
     length: table.length,
+    known,
     at: (index) => {
       const { root, place } = table.placeOf(index);
       return { shard: shards.at(index), store: roots[root].store, path: place };

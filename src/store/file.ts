@@ -9,7 +9,7 @@ import { HeadraceError, messageOf } from '../core/errors.js';
 import { rawBytes } from '../core/raw-memory.js';
 import { STORE_LIMITS } from './limits.js';
 import { outsideObject, shardChanged, storeError } from './store-error.js';
-import type { ObjectInfo, Store } from './store.js';
+import type { ListObjectsOptions, ObjectInfo, Store } from './store.js';
 
 export function fileStore(): Store {
   const files = new Files();
@@ -123,9 +123,9 @@ function checkVersion(file: string, ifMatch: string, { etag }: ObjectInfo): void
   if (ifMatch !== etag) throw shardChanged(file, ifMatch, etag);
 }
 
-async function* list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncGenerator<ObjectInfo> {
+async function* list(prefix: string, options: ListObjectsOptions = {}): AsyncGenerator<ObjectInfo> {
   const directory = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-  const files = await filesBelow(directory, prefix, [], options?.signal);
+  const files = await filesBelow(directory, prefix, [], options);
   for (const file of files.sort(compareUtf8)) yield await head(file, options);
 }
 
@@ -133,13 +133,8 @@ async function* list(prefix: string, options?: { readonly signal?: AbortSignal }
  * The files below `directory`, which ends with a slash, whose paths start with `prefix`; what leads elsewhere is not entered. Links to
  * directories are followed, but not into a directory of `ancestors`, so that a cycle ends.
  */
-async function filesBelow(
-  directory: string,
-  prefix: string,
-  ancestors: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<string[]> {
-  throwIfAborted(signal);
+async function filesBelow(directory: string, prefix: string, ancestors: readonly string[], options: ListObjectsOptions): Promise<string[]> {
+  throwIfAborted(options.signal);
   const files: string[] = [];
   try {
     const { dev, ino } = await statPath(directory, { bigint: true });
@@ -149,8 +144,9 @@ async function filesBelow(
       const file = directory + entry.name;
       if (!file.startsWith(prefix) && !prefix.startsWith(`${file}/`)) continue;
       const kind = entry.isSymbolicLink() ? await linkedKind(file) : entry;
-      if (kind?.isDirectory() === true) files.push(...(await filesBelow(`${file}/`, prefix, [...ancestors, identity], signal)));
+      if (kind?.isDirectory() === true) files.push(...(await filesBelow(`${file}/`, prefix, [...ancestors, identity], options)));
       else if (kind?.isFile() === true) files.push(file);
+      else if (kind === undefined && file.startsWith(prefix)) options.onDangling?.(file);
     }
   } catch (error) {
     throw error instanceof HeadraceError ? error : fileError(directory, error);

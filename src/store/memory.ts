@@ -51,7 +51,7 @@ export function memoryStore(uri: string, objects: Readonly<Record<string, Uint8A
       const { bytes, info } = await Promise.resolve(entryOf(path));
       if (options.ifMatch !== undefined && options.ifMatch !== info.etag) throw shardChanged(uri + path, options.ifMatch, info.etag);
       if (startByte < 0 || endByte < startByte || endByte > info.size) throw outsideObject(uri + path, startByte, endByte, info.size);
-      const own = rawBytes(endByte - startByte); // `slice` would fill it with zeros first
+      const own = options.into ?? rawBytes(endByte - startByte); // `slice` would fill it with zeros first
       own.set(bytes.subarray(startByte, endByte));
       return own;
     },

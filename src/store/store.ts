@@ -28,8 +28,16 @@ export interface ReadOptions {
   readonly need?: Need;
   /** The reader has other reads under way, and can wait until a cache has written what was fetched: it gets the bytes without a copy then. */
   readonly patient?: true;
+  /** A cache that does not have them does not keep them. */
+  readonly fleeting?: true;
   /** Not from a cache; and what a cache has of these ranges, which the bytes were read in before, is forgotten: it was damaged when it was kept. */
   readonly fresh?: { readonly forget: readonly ByteRange[] };
+}
+
+export interface ListObjectsOptions {
+  readonly signal?: AbortSignal;
+  /** Told of links below the prefix that lead nowhere, which are no objects; of a listing that is begun again, once more. */
+  readonly onDangling?: (path: string) => void;
 }
 
 export interface Store {
@@ -39,7 +47,7 @@ export interface Store {
    * Lists every object whose path starts with `prefix`, in ascending order of the path's UTF-8 bytes.
    * Errors: `STORE_DENIED`, `STORE_NOT_FOUND` (no such bucket or directory), `STORE_UNREACHABLE`, `ABORTED`.
    */
-  list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ObjectInfo>;
+  list(prefix: string, options?: ListObjectsOptions): AsyncIterable<ObjectInfo>;
   /** Errors: `STORE_NOT_FOUND`, `STORE_DENIED`, `STORE_UNREACHABLE`, `ABORTED`. */
   head(path: string, options?: { readonly signal?: AbortSignal }): Promise<ObjectInfo>;
   /**

@@ -16,7 +16,7 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
     list: (prefix, options) => store.list(prefix, options),
     head: (path, options) => store.head(path, options),
     read: (path, range, options = {}) => {
-      const { ifMatch, signal, need, fresh, patient } = options;
+      const { ifMatch, signal, need, fresh, patient, fleeting } = options;
       const { startByte, endByte } = range;
       if (ifMatch === undefined || startByte < 0 || endByte <= startByte) return store.read(path, range, options);
       const key = JSON.stringify([origin, store.uri, path, ifMatch]);
@@ -28,7 +28,7 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
             (part, fetchSignal) => store.read(path, part, { ifMatch, signal: fetchSignal }),
             either,
             need,
-            patient,
+            fleeting === true ? 'never' : patient === true ? 'awaited' : 'copied',
           );
         for (const old of [...fresh.forget, range]) await cache.forget(key, old);
         const bytes = await store.read(path, range, { ifMatch, signal: either });

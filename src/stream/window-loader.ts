@@ -1,6 +1,7 @@
 /** Fetches the bytes of a window, or the tokens that were made of them, under the byte budget; keeps the readers of a lane's open blocks, which hold what the next window will need. */
 import type { Block, Slice, Unit } from '../core/shard.js';
-import { HeadraceError } from '../core/errors.js';
+import { asGoneShard, GONE_IN_RUN, isGone } from '../core/gone-shard.js';
+import type { HeadraceError } from '../core/errors.js';
 import type { SourceKind } from '../core/fields.js';
 import type { Need } from '../core/need.js';
 import { hasBeside } from '../decode/beside.js';
@@ -108,7 +109,7 @@ export class WindowLoader {
       return { ...place, tokens, ...(await this.#readSlice(slice, isKept, damaged, signal)) };
     } catch (error) {
       const reason = reasonToSkip(error);
-      if (this.#options.badBlocks === 'fail' || reason === undefined) throw error;
+      if (this.#options.badBlocks === 'fail' || reason === undefined) throw asGoneShard(error, this.#shards.known, GONE_IN_RUN);
       const problem = (error as HeadraceError).message;
       const encoded: EncodedSlice = { format: 'rejected', uri: shard.uri, rows: endRow - startRow, reason, problem };
       return { ...place, tokens: undefined, encoded, beside: undefined, again: false };
@@ -209,10 +210,9 @@ function keyOf(block: Block): string {
 }
 
 /**
- * Why rows may be left out: their object is gone, or it is damaged. Not what may pass, nor what a person must see to: another version, no access. A bucket
- * that is gone is no damage to a data set, but another place.
+ * Why rows may be left out: their object is gone, or it is damaged. Not what may pass, nor what a person must see to: another version, no access.
  */
 function reasonToSkip(error: unknown): 'missing' | 'damaged' | undefined {
   if (isDamage(error)) return 'damaged';
-  return error instanceof HeadraceError && error.code === 'STORE_NOT_FOUND' && error.detail.missing !== 'bucket' ? 'missing' : undefined;
+  return isGone(error) ? 'missing' : undefined;
 }

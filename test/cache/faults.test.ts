@@ -305,7 +305,7 @@ describe('the range cache on a bad disk', () => {
     };
     const cache = openCache(dir, { disk, clock, warn });
     const fetched = bytesOf(1, 1000);
-    const copy = await cache.read('key 1', upTo(1000), () => Promise.resolve(fetched), undefined, undefined, true);
+    const copy = await cache.read('key 1', upTo(1000), () => Promise.resolve(fetched), undefined, undefined, 'awaited');
     copy.fill(0); // what is written is another array
     finish();
     await written(dir);

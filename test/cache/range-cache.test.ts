@@ -54,7 +54,7 @@ describe('the range cache', () => {
     const cache = openCache(dir);
     const [alone, shared] = [bytesOf(1, 1000), bytesOf(2, 1000)];
     const read = (key: string, bytes: Uint8Array): Promise<Uint8Array> =>
-      cache.read(key, upTo(1000), () => Promise.resolve(bytes), undefined, undefined, true);
+      cache.read(key, upTo(1000), () => Promise.resolve(bytes), undefined, undefined, 'awaited');
     expect(await read('alone', alone)).toBe(alone);
     expect(await filesOf(dir, 'entries')).toHaveLength(1);
     for (const copy of await Promise.all([read('shared', shared), read('shared', shared)])) {
@@ -63,6 +63,22 @@ describe('the range cache', () => {
     }
     expect(await read('alone', shared)).toEqual(alone);
     await cache.close();
+  });
+
+  it('does not write what is only passing, and gives it of what is there', async () => {
+    const cache = openCache(dir);
+    const read = (): Promise<Uint8Array> =>
+      cache.read('k', upTo(1000), () => Promise.resolve(bytesOf(1, 1000)), undefined, undefined, 'never');
+    expect(await read()).toEqual(bytesOf(1, 1000));
+    await cache.close();
+    expect(cache.counters).toMatchObject({ hits: 0, misses: 1, bytesWritten: 0, bypassed: 0 });
+    const other = openCache(dir);
+    await other.read('k', upTo(1000), () => Promise.resolve(bytesOf(1, 1000)));
+    await other.close();
+    const third = openCache(dir);
+    await third.read('k', upTo(1000), () => Promise.reject(new Error('it is there')), undefined, undefined, 'never');
+    expect(third.counters).toMatchObject({ hits: 1, misses: 0 });
+    await third.close();
   });
 
   it('aborts a shared fetch when its last reader leaves, and not before', async () => {

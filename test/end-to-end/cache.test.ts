@@ -70,7 +70,7 @@ describe.skipIf(MINIO_BINARY === undefined)('a pipeline with a cache before S3',
     expect(again.cacheCounters).toMatchObject({ misses: 0, corrupt: 0, bypassed: 0 });
   });
 
-  it('asks for each byte of tars without an index once, writes it once, and for nothing in a second start', async () => {
+  it('asks for each byte of tars without an index once, writes it once, and for nothing in a second start; a pass fills a cache once', async () => {
     let bytes = 0;
     for (let shard = 0; shard < 3; shard++) {
       const members = Array.from({ length: 400 }, (_, i) => {
@@ -109,6 +109,13 @@ describe.skipIf(MINIO_BINARY === undefined)('a pipeline with a cache before S3',
     expect(await collect(again)).toEqual(expected);
     expect(again.storeCounters).toMatchObject({ bytes: 0, requests: 1 });
     expect(again.cacheCounters).toMatchObject({ misses: 0, bytesWritten: 0 });
+
+    // of a pass over more than the cache holds, what comes later would only push out what came first
+    const small = await openPipeline({ ...images(undefined), cache: { dir: workspace.path('small'), size: Math.floor(bytes / 4) } });
+    expect(small.storeCounters.bytes).toBeGreaterThan(0.99 * bytes);
+    expect(small.cacheCounters!.bytesWritten).toBeLessThan(0.26 * bytes);
+    expect(small.cacheCounters!.evictions).toBe(0);
+    expect(await collect(small)).toEqual(expected);
   });
 
   it('needs neither manifests nor ranges to be there, or to be whole', async () => {

@@ -1,13 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { openPipeline } from 'headrace';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeShards } from '../../examples/corpus/parquet.js';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
+import { describeField } from '../../src/core/fields.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
 import { scanHere } from '../../src/decode/scan.js';
-import type { Inspection } from '../../src/inspecting.js';
+import { inspect, type Inspection } from '../../src/inspecting.js';
 import { adviceOf } from '../../src/inspection-advice.js';
 import { memoryStore } from '../../src/store/memory.js';
 import { runCommand } from '../support/commands.js';
@@ -160,6 +163,103 @@ describe('headrace inspect', () => {
     const asked = await inspected([workspace.path('tars', '0.tar'), '--rows', '2', '--text', 'json.w;txt']);
     expect(asked.firstRows.columns).toEqual([{ name: 'json.w;txt', rows: ['0', '1'] }]);
     expect(await failure(workspace.path('tars/'), '--text', 'caption')).toContain('COLUMN_MISSING');
+  });
+
+  it('offers of tars, JSON lines and separated values the fields that a source can name, which are served as they are offered', async () => {
+    const npy = (descr: string, shape: string, bytes: number): string =>
+      `\x93NUMPY\x01\x00v\x00{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`.padEnd(127) + '\n' + '\0'.repeat(bytes);
+    const row = (i: number): object => ({
+      text: `t${i}`,
+      n: i === 3 ? 2 ** 62 : -i,
+      q: i / 2,
+      huge: 1e300,
+      ok: i % 2 === 0,
+      emb: [0.5, 1, i],
+      flags: [true, false],
+      several: Array.from({ length: i }, () => 1),
+      mixed: i % 2 === 0 ? 'a' : 1,
+      maybe: i % 2 === 0 ? null : 'x',
+      meta: { lang: 'en', ...(i === 0 && { rank: 1 }) },
+    });
+    const rows = Array.from({ length: 8 }, (_, i) => row(i));
+    const samples = rows.flatMap((own, i) => [
+      { name: `${i}.jpg`, body: 'i' },
+      ...(i === 5 ? [] : [{ name: `${i}.txt`, body: 'caption' }]),
+      { name: `${i}.cls`, body: `${i}` },
+      { name: `${i}.emb.npy`, latin1: npy('<f2', '(2, 3)', 12) },
+      { name: `${i}.ids.npy`, latin1: npy('<u2', '(4,)', 8) },
+      { name: `${i}.one.npy`, latin1: npy('<i8', '()', 8) },
+      { name: `${i}.several.npy`, latin1: npy('<f4', `(${i},)`, 4 * i) },
+      { name: `${i}.json`, body: JSON.stringify(own) },
+    ]);
+    await mkdir(workspace.path('offers'));
+    const files = {
+      'a.tar': tarOf(samples),
+      'a.tar.gz': gzipSync(tarOf(samples)),
+      'a.jsonl': rows.map((own) => `${JSON.stringify(own)}\n`).join(''),
+      'a.csv': 'text,n\nt0,0\n"t,1",1\n',
+    };
+    const ofJson = [
+      'n int64 {"type":"int64"}',
+      'q float64 {"type":"float64"}',
+      'huge float64 {"type":"float64"}',
+      'ok uint8 {"type":"uint8"}',
+      'emb float32 × 3 {"type":"float32","size":3}',
+      'flags uint8 × 2 {"type":"uint8","size":2}',
+      'maybe text {"missing":null}',
+      'meta.lang text',
+      'meta.rank int64 {"type":"int64","missing":null}',
+    ];
+    const ofTar = [
+      'jpg bytes',
+      'txt text {"missing":null}',
+      'cls int64',
+      'emb.npy float32 × 6 {"size":6}',
+      'ids.npy int32 × 4 {"size":4,"type":"int32"}',
+      'one.npy int64 {"type":"int64"}',
+      'json text',
+      'json.text text',
+      ...ofJson.map((own) => `json.${own}`),
+      '__key__ text',
+    ];
+    const offered = { 'a.tar': ofTar, 'a.tar.gz': ofTar, 'a.jsonl': ['text text', ...ofJson], 'a.csv': ['text text', 'n text'] };
+    for (const name of ['a.tar', 'a.tar.gz', 'a.jsonl', 'a.csv'] as const) {
+      await writeFile(workspace.path('offers', name), files[name]);
+      const { fields } = await inspected([workspace.path('offers', name)]);
+      const shown = fields.map(({ name: field, type, said }) => `${field} ${type}${said === undefined ? '' : ` ${JSON.stringify(said)}`}`);
+      expect(shown, name).toEqual(offered[name]);
+      const named = fields.map(({ name: column, said = {} }, i) => {
+        const { size, ...others } = said;
+        return [`f${i}`, { column, ...others, ...(size !== undefined && { size: Number(size) }) }] as const;
+      });
+      const pipeline = await openPipeline({
+        sources: { own: { uri: workspace.path('offers', name), fields: Object.fromEntries(named) } },
+        sequence: 'none',
+        batch: { size: name === 'a.csv' ? 2 : 8, lanes: 1 },
+        epochs: 1,
+      });
+      try {
+        const batches = [];
+        for await (const batch of pipeline.batches({ rank: 0, worldSize: 1 })) batches.push(batch);
+        expect(batches).toHaveLength(1);
+        const served = batches[0].fields ?? {};
+        expect(fields.map((_, i) => served[`f${i}`]).map((field) => describeField(field))).toEqual(fields.map(({ type }) => type));
+      } finally {
+        await pipeline.close();
+      }
+    }
+    const { out } = await runCommand(['inspect', workspace.path('offers', 'a.jsonl'), '--width', '400']);
+    expect(out).toContain(
+      '\n  can be fields: text (text), meta.lang (text)\n  can be fields where declared: n {type: int64}, q {type: float64}, ',
+    );
+  });
+
+  it('offers lists of which no metadata says how long they are, if that is said', async () => {
+    const uri = fileURLToPath(new URL('../decode/litdata/fixtures/samples/', import.meta.url));
+    const { fields } = await inspect({ uri, format: 'litdata', rows: 0, all: false });
+    const offered = new Map(fields.map(({ name, type, said }) => [name, [type, said]]));
+    expect(offered.get('embedding')).toEqual(['float32 × N', { size: 'N' }]);
+    expect(offered.get('image')).toEqual(['bytes', undefined]);
   });
 
   it('shows the ids of files that hold nothing else', async () => {

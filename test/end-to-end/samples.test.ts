@@ -263,7 +263,10 @@ describe('samples', () => {
     await expect(collect(config({ sources: differing }))).rejects.toMatchObject({
       code: 'COLUMN_TYPE',
       message: expect.stringMatching(/x is bytes in .* text in/),
+      hint: expect.not.stringContaining('declare'),
     });
+    const widths = { a: { uri, fields: { x: 'label' } }, b: { uri, fields: { x: 'big' } } };
+    await expect(collect(config({ sources: widths }))).rejects.toMatchObject({ hint: expect.stringContaining('`type: int64`') });
     const one = (column: string | { column: string; size: number }): Promise<unknown> =>
       collect(config({ sources: { a: { uri, fields: { x: column } } } }));
     await expect(one('jpgs')).rejects.toMatchObject({ code: 'COLUMN_MISSING', hint: expect.stringContaining('jpg') });

@@ -1,4 +1,4 @@
-import { openPipeline, type ConfigInput } from 'headrace';
+import { connect, openPipeline, type ConfigInput } from 'headrace';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleDocuments } from '../../examples/corpus/prose.js';
 import type { AuditReport } from '../../src/auditing.js';
 import type { WhereInput } from '../../src/config/where.js';
-import { runCli } from '../support/sidecar.js';
+import { runCli, startSidecar } from '../support/sidecar.js';
 import { digestsOf, placesOf, runPipeline, take, type Request, type Run } from '../support/streams.js';
 import { makeWorkspace, smallConfig, type Workspace } from '../support/workspace.js';
 
@@ -112,6 +112,24 @@ describe('where, end to end', { timeout: 120_000 }, () => {
     expect(digests(second)).toEqual(digests(filtered));
     expect(second.batches[0].cursor.plan).toEqual(filtered.batches[0].cursor.plan);
     expect(second.source).toMatchObject({ shardsRead: 0, ruledOut: filtered.source.ruledOut });
+  });
+
+  it('says in the log how much each step left out: partitions, statistics, rows', async () => {
+    const address = `ipc://${workspace.path('where.sock')}`;
+    const where: WhereInput = { day: { gte: '2026-01-02' }, part: { in: [1, 2] }, lang: 'en' };
+    const file = await workspace.config('log.yaml', { ...config({ where }), epochs: 1, last: 'pad', serve: { address } });
+    const sidecar = await startSidecar(file);
+    const client = connect({ address });
+    while ((await client.next()) !== undefined);
+    client.close();
+    await sidecar.end();
+    const log = sidecar.log();
+    expect(log).toContain(
+      'where leaves out 2 shards by their partitions, 4 row groups by statistics and 0 by bloom filters (40 rows); of 2 shards, 40 rows',
+    );
+    const rows = all.filter((path) => path.startsWith('day=2026-01-02') && [1, 2].includes(Math.floor(rowOf(path) / 10))).map(rowOf);
+    const [line] = log.split('\n').filter((own) => own.includes('rows that were left out of the windows'));
+    expect(JSON.parse(line)).toMatchObject({ byWhere: rows.filter((row) => langOf(row) !== 'en').length });
   });
 
   it('resumes exactly at every tenth step, with other workers', async () => {

@@ -183,6 +183,9 @@ describe('fileStore', () => {
     await symlink(`${dir}/nowhere`, `${dir}/dangling`);
     await symlink(`${dir}/self`, `${dir}/self`);
     expect(await listed(`${dir}/`)).toEqual([`${dir}/real/a.bin`]);
+    const dangling: string[] = [];
+    for await (const { path } of fileStore().list(`${dir}/d`, { onDangling: (link) => dangling.push(link) })) expect(path).toBe('none');
+    expect(dangling).toEqual([`${dir}/dangling`]);
   });
 
   it('lists a directory under every name that it has, as head and read find it there', async () => {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .errors import HeadraceError
 
 Kind = Literal["bytes", "text", "numbers"]
-Decoder = Literal["pil", "torch"]
+Decoder = Literal["pil", "torch", "pilrgb", "torchrgb"]
 Decode = Union[Decoder, Mapping[str, Decoder]]
 
 Value = Any
@@ -176,12 +176,12 @@ def _reason(error: Exception) -> str:
 
 
 def _decoder(name: str) -> Callable[[memoryview], Any]:
-    if name not in ("pil", "torch"):
-        raise HeadraceError("CONFIG_INVALID", f"decode is {name!r}; it can be pil or torch, or say one of them by field")
+    if name not in _DECODERS:
+        raise HeadraceError("CONFIG_INVALID", f"decode is {name!r}; it can be {', '.join(_DECODERS)}, or say one of them by field")
     try:
-        return _pil() if name == "pil" else _torchvision()
+        return _DECODERS[name]()
     except ImportError as error:
-        package = "pillow" if name == "pil" else "torchvision"
+        package = "pillow" if name.startswith("pil") else "torchvision"
         raise HeadraceError("CONFIG_INVALID", f"decode={name!r} cannot be used here: {error}", hint=f"install {package}") from error
 
 
@@ -196,7 +196,52 @@ def _pil() -> Callable[[memoryview], Any]:
     return decode
 
 
-def _torchvision() -> Callable[[memoryview], Any]:
+def _pil_rgb() -> Callable[[memoryview], Any]:
+    opened_of = _pil()
+    image = importlib.import_module("PIL.Image")
+    upright = importlib.import_module("PIL.ImageOps").exif_transpose
+
+    def decode(data: memoryview) -> Any:
+        opened = opened_of(data)
+        is_png = opened.format == "PNG"
+        opened = upright(opened)
+        if opened.mode == "F" or (opened.mode == "I" and not is_png):
+            raise ValueError(f"its numbers (mode {opened.mode}) are no colours")
+        if opened.mode.startswith("I"):  # 16 bits, in older versions of Pillow as 32; it would make white of all that is above 255
+            opened = image.fromarray((np.asarray(opened) >> 8).astype(np.uint8))
+        return opened.convert("RGB")
+
+    return decode
+
+
+def _torchvision(rgb: bool = False) -> Callable[[memoryview], Any]:
     torch = importlib.import_module("torch")
     io_ = importlib.import_module("torchvision.io")
-    return lambda data: io_.decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+    image = importlib.import_module("PIL.Image")  # which torchvision needs as well
+    modes = io_.ImageReadMode
+
+    def decode(data: memoryview) -> Any:
+        mode = modes.UNCHANGED
+        try:
+            # also refuses what would take gigabytes, which torchvision does not
+            opened = image.open(io.BytesIO(data))
+        except image.UnidentifiedImageError:
+            pass  # torchvision may know it, or says that it does not
+        else:
+            if opened.mode == "P" and opened.format == "PNG":  # the numbers of its palette are no colours
+                mode = modes.RGB_ALPHA if "transparency" in opened.info else modes.RGB
+        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        if not rgb:
+            return io_.decode_image(encoded, mode)
+        decoded = io_.decode_image(encoded, modes.RGB, apply_exif_orientation=True)
+        return decoded if decoded.dtype == torch.uint8 else (decoded.to(torch.int32) >> 8).to(torch.uint8)
+
+    return decode
+
+
+_DECODERS: Mapping[str, Callable[[], Callable[[memoryview], Any]]] = {
+    "pil": _pil,
+    "torch": _torchvision,
+    "pilrgb": _pil_rgb,
+    "torchrgb": lambda: _torchvision(rgb=True),
+}

@@ -89,7 +89,8 @@ class DataLoader:
     :param mask_boundaries: ``labels`` also leave out the first token of each document's piece: none is predicted from another document.
     :param position_ids: start again at 0 with each ``"document"``'s piece, or with each ``"row"``.
     :param decode: of samples: ``"pil"`` makes ``PIL.Image`` of every field of bytes, ``"torch"`` tensors [channels, height, width] (torchvision), in threads,
-        when they are asked for; ``{"image": "pil"}`` of the named ones only. Default: bytes as they are.
+        when they are asked for; ``"pilrgb"`` and ``"torchrgb"`` the same upright and in three channels of 8 bits, whatever the file has;
+        ``{"image": "pil"}`` of the named ones only. Default: bytes as they are.
     :param decode_threads: default: as many as there are cores, at most 8.
     :param command: the sidecar's command, such as ``["npx", "headrace"]``.
 

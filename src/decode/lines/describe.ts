@@ -12,7 +12,8 @@ import type { ColumnDescription, LookedRows, ShardDescription, ShardIndex } from
 import { columnNames, type LineColumns, type LineRequest } from './columns.js';
 import { readRecord } from './csv-record.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
-import { settledTypes } from '../seen-types.js';
+import type { OfferedField } from '../offered-field.js';
+import { isJsonObject, SeenColumns } from '../seen-columns.js';
 import type { PassedLines } from './index-lines.js';
 import { JsonLineScanner, findFields } from './json-line.js';
 import type { LineFormat } from './line-format.js';
@@ -40,6 +41,7 @@ export async function describeLines(
     units: index.units,
     hasStatistics: true, // it has none, and no other way of writing it has
     columns: found.describe(codecOfPath(object.path), index),
+    fields: found.fields(),
     looked: found.looked(format.kind === 'jsonl'),
     indexOf: (request) => passed.index({ ...request, filter: undefined }),
   };
@@ -55,35 +57,15 @@ function firstRows({ units }: ShardIndex): Block | undefined {
   return { shard: 0, unit, startRow, endRow, decodedBytes };
 }
 
-/** What the rows so far have in a column. */
-interface FoundColumn {
-  rows: number;
-  nulls: number;
-  empty: number;
-  bytes: number;
-  readonly types: Set<string>;
-  /** Not only objects, whose own fields say what they are. */
-  isNamed: boolean;
-  hasNegative: boolean;
-  /** Records have no second column of the name. */
-  isOnce: boolean;
-  /** The last row that has it: a name may be there twice. */
-  last: number;
-}
-
 class FoundColumns {
-  readonly #columns = new Map<string, FoundColumn>();
+  readonly #columns = new SeenColumns();
   #rows = 0;
   #bad = 0;
   #problem: string | undefined;
-  #isCut = false;
 
   /** A column of records, which is there whether they have something in it or not. */
   expect(name: string): void {
-    const column = this.#columnOf(name);
-    if (column === undefined) return;
-    column.isOnce = !column.isNamed;
-    column.isNamed = true;
+    this.#columns.expect(name);
   }
 
   /** `names`: of the values of a record. Errors: `SHARD_INVALID`. */
@@ -114,34 +96,10 @@ class FoundColumns {
         const problem = findFields(scanner, bytes, start, end); // says where
         return typeof problem === 'string' ? problem : 'is not valid JSON';
       }
-      if (!isObject(value)) return 'is not a JSON object';
-      this.#addFields(value, '', 1);
+      if (!isJsonObject(value)) return 'is not a JSON object';
+      this.#columns.addObject(value);
       return undefined;
     };
-  }
-
-  #addFields(object: Readonly<Record<string, JsonValue>>, prefix: string, depth: number): void {
-    for (const [name, value] of Object.entries(object)) {
-      const path = prefix + name;
-      const isEntered = isObject(value) && Object.keys(value).length > 0 && depth < LINE_LIMITS.describedDepthMax;
-      this.#addValue(path, value, isEntered);
-      if (isEntered) this.#addFields(value, `${path}.`, depth + 1);
-    }
-  }
-
-  #addValue(path: string, value: JsonValue, isEntered: boolean): void {
-    const column = this.#columnOf(path);
-    if (column === undefined || column.last === this.#rows) return;
-    column.last = this.#rows;
-    column.rows++;
-    if (!isEntered) {
-      column.isNamed = true;
-      column.bytes += sizeOf(value);
-    }
-    if (value === null) column.nulls++;
-    else column.types.add(typeOf(value));
-    if (value === '' || (Array.isArray(value) && value.length === 0)) column.empty++;
-    if (Array.isArray(value) && value.some((item) => typeof item === 'number' && item < 0)) column.hasNegative = true;
   }
 
   #recordVisitor(
@@ -153,98 +111,40 @@ class FoundColumns {
       const { values, problem } = readRecord(bytes, start, end, delimiter, quote);
       const wrong = problem ?? widthProblem(values.length, width);
       if (wrong !== undefined) return wrong;
-      for (const [i, value] of values.entries()) this.#addText(names[i], value.length);
+      this.#columns.addRecord(
+        names,
+        values.map(({ length }) => length),
+      );
       return undefined;
     };
-  }
-
-  #addText(name: string, length: number): void {
-    const column = this.#columnOf(name);
-    if (column === undefined || column.last === this.#rows) return;
-    column.last = this.#rows;
-    column.rows++;
-    column.bytes += length;
-    column.types.add('text');
-    if (length === 0) column.empty++;
-  }
-
-  /** `undefined`: it is one too many. */
-  #columnOf(path: string): FoundColumn | undefined {
-    const known = this.#columns.get(path);
-    if (known !== undefined) return known;
-    if (this.#columns.size === LINE_LIMITS.describedFieldsMax) {
-      this.#isCut = true;
-      return undefined;
-    }
-    const column: FoundColumn = {
-      rows: 0,
-      nulls: 0,
-      empty: 0,
-      bytes: 0,
-      types: new Set(),
-      isNamed: false,
-      hasNegative: false,
-      isOnce: true,
-      last: -1,
-    };
-    this.#columns.set(path, column);
-    return column;
   }
 
   looked(isOpen: boolean): LookedRows {
-    return { rows: this.#rows, bad: this.#bad, problem: this.#problem, isOpen, isCut: this.#isCut };
+    return { rows: this.#rows, bad: this.#bad, problem: this.#problem, isOpen, isCut: this.#columns.isCut };
   }
 
   /** All columns take as large a part of all bytes as they take of these rows. */
   describe(codec: string, { units }: ShardIndex): ColumnDescription[] {
     const sum = (bytes: 'storedBytes' | 'decodedBytes'): number => units.reduce((total, unit) => total + unit[bytes], 0);
     const [storedBytes, decodedBytes] = [sum('storedBytes'), sum('decodedBytes')];
+    const columns = this.#columns.all();
     const total = Math.max(
       1,
-      [...this.#columns.values()].reduce((bytes, column) => bytes + column.bytes, 0),
+      columns.reduce((all, { bytes }) => all + bytes, 0),
     );
-    const rows = this.#rows - this.#bad;
-    return [...this.#columns].flatMap(([name, column]): ColumnDescription[] => {
-      if (!column.isNamed) return [];
-      const types = settledTypes(column.types);
-      return [
-        {
-          name,
-          type: types.join(' or ') || 'null',
-          use: column.isOnce ? useOf(types, column.hasNegative) : undefined,
-          codecs: codec === 'plain' ? [] : [codec],
-          encodings: [],
-          storedBytes: Math.round((column.bytes / total) * storedBytes),
-          decodedBytes: Math.round((column.bytes / total) * decodedBytes),
-          seen: { rows, missing: rows - column.rows, nulls: column.nulls, empty: column.empty, types },
-        },
-      ];
-    });
+    return columns.map(({ name, types, use, bytes, seen }): ColumnDescription => ({
+      name,
+      type: types.join(' or ') || 'null',
+      use,
+      codecs: codec === 'plain' ? [] : [codec],
+      encodings: [],
+      storedBytes: Math.round((bytes / total) * storedBytes),
+      decodedBytes: Math.round((bytes / total) * decodedBytes),
+      seen,
+    }));
   }
-}
 
-function useOf(types: readonly string[], hasNegative: boolean): ColumnDescription['use'] {
-  if (types.length === 1 && (types[0] === 'string' || types[0] === 'text')) return 'text';
-  return types.length === 1 && types[0] === 'list<integer>' && !hasNegative ? 'tokens' : undefined;
-}
-
-/** Of what is not null. */
-function typeOf(value: JsonValue): string {
-  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'float';
-  if (typeof value !== 'object') return typeof value;
-  if (!Array.isArray(value)) return 'object';
-  const items = new Set(
-    (value as readonly JsonValue[]).map((item) => (Array.isArray(item) ? 'list' : item === null ? 'null' : typeOf(item))),
-  );
-  return items.size === 0 ? 'list' : `list<${settledTypes(items).join(' or ')}>`;
-}
-
-/** In a file, nearly. */
-function sizeOf(value: JsonValue): number {
-  if (value === null) return 0;
-  return typeof value === 'string' ? Buffer.byteLength(value) : JSON.stringify(value).length;
-}
-
-function isObject(value: JsonValue): value is Readonly<Record<string, JsonValue>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  fields(): OfferedField[] {
+    return this.#columns.all().flatMap(({ field }) => field ?? []);
+  }
 }

@@ -18,8 +18,4 @@ export const LINE_LIMITS = {
   /** Rows that `headrace inspect` looks at in a shard, and their content: what one row in a hundred has is nearly always among them, in a tenth of a second. */
   describedRowsMax: 1000,
   describedBytesMax: 4 * 2 ** 20,
-  /** Fields that it names; more are the keys of a dictionary. */
-  describedFieldsMax: 200,
-  /** Objects in objects that a path goes into: data that nests deeper is a tree, and no table. */
-  describedDepthMax: 8,
 } as const;

@@ -12,7 +12,7 @@ import { comparedColumns } from '../value-columns.js';
 import { readEnergonIndex } from './energon-index.js';
 import { openArchive, type Archive } from '../compressed/archive.js';
 import { KEY_MEMBER, requiredMembers, typeOfField, wantedMembers } from './member-choice.js';
-import { IS_MEMBER, IS_WANTED, STARTS_SAMPLE, TAR_START } from './scan-headers.js';
+import { IS_MEMBER, IS_WANTED, STARTS_SAMPLE, TAR_START, type TarScan } from './scan-headers.js';
 import { tarInvalid } from './tar-entry.js';
 import { UnitCutter } from './unit-cutter.js';
 import { mayStartInPart, unitsInParts } from './units-in-parts.js';
@@ -79,6 +79,8 @@ export interface TarContents {
   readonly units: readonly Unit[];
   /** By name, as they are met. */
   readonly members: ReadonlyMap<string, { readonly samples: number; readonly bytes: number }>;
+  /** Of the first samples, as far as they were at hand: members of JSON, and the headers of arrays. */
+  readonly looked: TarScan['looked'];
 }
 
 /** The same pass for all members, as nobody has asked for any. Errors: as of `readTarIndex`, but for columns. */
@@ -87,18 +89,27 @@ export async function readTarContents(store: Store, object: ObjectInfo, scan: Sc
   const { parts } = archive;
   const cutter = new UnitCutter(parts && ((byte) => mayStartInPart(parts, byte)));
   const members = new Map<string, { samples: number; bytes: number }>();
+  const looked: TarScan['looked'][number][] = [];
   const onMember = (name: string, size: number): void => {
     const own = members.get(name) ?? { samples: 0, bytes: 0 };
     members.set(name, { samples: own.samples + 1, bytes: own.bytes + size });
   };
   try {
-    const pass: Pass = { archive, uri: store.uri + object.path, request: { column: '', kind: 'none' }, wanted: 'all', scan, onMember };
+    const pass: Pass = {
+      archive,
+      uri: store.uri + object.path,
+      request: { column: '', kind: 'none' },
+      wanted: 'all',
+      scan,
+      onMember,
+      looked,
+    };
     await passOver(pass, cutter, () => undefined, signal);
   } finally {
     await archive.close();
   }
   const cut = cutter.finish();
-  return { rows: cutter.rows, units: parts === undefined ? cut : unitsInParts(cut, parts, archive.size ?? 0), members };
+  return { rows: cutter.rows, units: parts === undefined ? cut : unitsInParts(cut, parts, archive.size ?? 0), members, looked };
 }
 
 interface Pass {
@@ -109,13 +120,15 @@ interface Pass {
   readonly scan: Scan;
   /** Of all that are wanted, where all are. */
   readonly onMember?: (name: string, size: number) => void;
+  /** Is filled with what says what is in members, up to a bound. */
+  readonly looked?: TarScan['looked'][number][];
 }
 
 /** Of an archive that has not come to its end: more than any has. */
 const UNKNOWN_SIZE = Number.MAX_SAFE_INTEGER;
 
 async function passOver(
-  { archive, uri, request, wanted, scan, onMember }: Pass,
+  { archive, uri, request, wanted, scan, onMember, looked }: Pass,
   cutter: UnitCutter,
   onSummary: (summary: Uint8Array) => void,
   signal: AbortSignal,
@@ -126,6 +139,7 @@ async function passOver(
   let at = 0;
   let endByte = 0;
   let lastEntry = 0;
+  let lookBytes = looked === undefined ? 0 : LIMITS.inspectedBodiesBytesMax;
   while (at < (archive.size ?? UNKNOWN_SIZE)) {
     // the end of a body comes along: a cache that had all but that would have to ask for it once more, when the samples are read
     const readByte = at - endByte < LIMITS.tarJumpBytes ? Math.min(at, endByte) : at;
@@ -135,13 +149,17 @@ async function passOver(
     if (at >= size) break;
     const part = await scan(
       'tar-headers',
-      { bytes: bytes.subarray(at - readByte), startByte: at, uri, isContent, size, wanted, state },
+      { bytes: bytes.subarray(at - readByte), startByte: at, uri, isContent, size, wanted, lookBytes, state },
       signal,
     );
     let named = 0;
     for (let i = 0; i < part.flags.length; i++) {
       cutter.add(part.startBytes[i], part.bodyBytes[i], part.sizes[i], part.flags[i]);
       if (onMember !== undefined && (part.flags[i] & IS_MEMBER) !== 0) onMember(part.names[named++], part.sizes[i]);
+    }
+    for (const body of part.looked) {
+      looked?.push(body);
+      lookBytes -= body.bytes.length;
     }
     lastEntry = part.startBytes.at(-1) ?? lastEntry;
     onSummary(part.summary);

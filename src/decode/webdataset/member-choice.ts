@@ -19,7 +19,7 @@ type Use = 'text' | 'tokens' | 'value';
 /** As webdataset calls the key of a sample. */
 export const KEY_MEMBER = '__key__';
 
-const JSON_ENDINGS = new Set(['json', 'jsn']);
+export const JSON_ENDINGS = new Set(['json', 'jsn']);
 /** What webdataset's decoder makes text of, and what else is read by people. */
 const TEXT_ENDINGS = new Set(['txt', 'text', 'transcript', 'caption', ...JSON_ENDINGS]);
 /** What webdataset's decoder makes integers of, by its code and its documentation. */
@@ -100,7 +100,7 @@ function isNpy({ member, field }: MemberChoice): boolean {
   return field === undefined && endingOf(member) === 'npy';
 }
 
-function endingOf(member: string): string {
+export function endingOf(member: string): string {
   return member.slice(member.lastIndexOf('.') + 1);
 }
 

@@ -1,6 +1,8 @@
 /** Arrays in NumPy's format that are members of samples: token ids, and numbers of fields. A problem is what is wrong, in the middle of a sentence: "a member that …". */
+import { LIMITS } from '../../config/limits.js';
 import { numbersOf, type FieldDtype, type FieldNumbers, type FieldType } from '../../core/fields.js';
 import { HEAD_BYTES } from '../array/array-file.js';
+import { offeredField, type OfferedField } from '../offered-field.js';
 import { readNpyHeader } from '../array/npy-header.js';
 import { tokenIds, type IntegerType } from '../integers.js';
 import { putNumbers, widthOf, type StoredDtype } from '../stored-numbers.js';
@@ -46,6 +48,46 @@ const STORED: ReadonlyMap<string, StoredDtype> = new Map([
   ['<f4', 'float32'],
   ['<f8', 'float64'],
 ]);
+
+/** What arrays could be served as, by the headers of some: `undefined` where they have several lengths or types, or are of none that is served. */
+export function arrayField(
+  name: string,
+  heads: readonly { readonly bytes: Uint8Array; readonly size: number }[],
+  isWithout: boolean,
+): OfferedField | undefined {
+  const offered = heads.map(({ bytes, size }) => {
+    const header = readNpyHeader(bytes, size);
+    const stored = header.kind === 'header' && header.descr !== undefined ? STORED.get(header.descr) : undefined;
+    if (header.kind !== 'header' || stored === undefined || stored === 'uint64') return undefined;
+    if (header.isFortran && header.shape.length > 1) return undefined;
+    const count = header.shape.reduce((product, length) => product * length, 1);
+    if (count === 0 || count > LIMITS.fieldSizeMax) return undefined;
+    const dtype = SERVED[stored];
+    const size1 = header.shape.length === 0 ? null : count;
+    return offeredField(
+      name,
+      { kind: 'numbers', dtype, size: size1 },
+      { ...(size1 !== null && { size: size1 }), ...((size1 === null || dtype !== 'float32') && { type: dtype }) },
+      isWithout,
+    );
+  });
+  const [first] = offered;
+  return offered.every((own) => own?.type === first?.type) ? first : undefined;
+}
+
+/** Arrays are what models take: floats as float32, integers as a type that holds them all. */
+const SERVED: Readonly<Record<Exclude<StoredDtype, 'uint64'>, FieldDtype>> = {
+  uint8: 'uint8',
+  int8: 'int32',
+  uint16: 'int32',
+  int16: 'int32',
+  int32: 'int32',
+  uint32: 'int64',
+  int64: 'int64',
+  float16: 'float32',
+  float32: 'float32',
+  float64: 'float32',
+};
 
 function shownShape(shape: readonly number[]): string {
   return `(${shape.join(', ')})`;

@@ -1,5 +1,6 @@
 /** Finds the members of a tar in a part of it: the worker's half of the index. */
 import { LIMITS } from '../../config/limits.js';
+import { endingOf, JSON_ENDINGS } from './member-choice.js';
 import { memberName } from './member-name.js';
 import { readTarEntry, tarBytes, tarInvalid, type TarPlace } from './tar-entry.js';
 
@@ -27,6 +28,8 @@ export interface TarScanRequest {
   readonly size: number;
   /** `all`: every member is, and is named. */
   readonly wanted: readonly string[] | 'all';
+  /** How many bytes of bodies that say what is in them are given back; left out: none. */
+  readonly lookBytes?: number;
   readonly state: TarScanState;
 }
 
@@ -46,6 +49,8 @@ export interface TarScan {
   readonly flags: Uint8Array;
   /** By entry that is a member, its name; empty where single members are wanted. */
   readonly names: readonly string[];
+  /** By name: bodies of JSON, and the headers of arrays, as far as they lie in these bytes. */
+  readonly looked: readonly { readonly member: string; readonly size: number; readonly bytes: Uint8Array }[];
   /** A line an entry, for the shard's identity. */
   readonly summary: Uint8Array;
   /** Where the next entry starts: behind these bytes, where a body goes on; or before their end, where headers do. */
@@ -56,7 +61,7 @@ export interface TarScan {
 const SEEN_MAX = 12;
 
 /** Errors: `SHARD_INVALID`, `SHARD_UNSUPPORTED`. */
-export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, wanted, state }: TarScanRequest): TarScan {
+export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, wanted, lookBytes = 0, state }: TarScanRequest): TarScan {
   const part = tarBytes(given);
   const { bytes } = part;
   const place: TarPlace = { uri, startByte, isContent };
@@ -65,6 +70,8 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
   const seen = new Set(state.seen);
   const found = new Set(state.found);
   const names: string[] = [];
+  const looked: { member: string; size: number; bytes: Uint8Array }[] = [];
+  let lookLeft = lookBytes;
   const isWanted = new Set(wanted === 'all' ? [] : wanted);
   let { key, ended } = state;
   let summary = '';
@@ -75,6 +82,7 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
     sizes: Float64Array.from(sizes),
     flags: Uint8Array.from(flags),
     names,
+    looked,
     summary: Buffer.from(summary),
     nextByte,
     state: { key, ended, seen: [...seen], found: [...found] },
@@ -107,6 +115,11 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
         found.add(named.member);
       }
       key = named.key;
+      const body = lookLeft > 0 ? lookedBody(bytes, entry.bodyByte, entry.size, named.member) : undefined;
+      if (body !== undefined) {
+        looked.push({ member: named.member, size: entry.size, bytes: body });
+        lookLeft -= body.length;
+      }
     }
     startBytes.push(startByte + entry.startByte);
     bodyBytes.push(startByte + entry.bodyByte);
@@ -117,6 +130,15 @@ export function scanTarHeaders({ bytes: given, startByte, uri, isContent, size, 
   }
   if (ended) checkZeros(bytes, at, place);
   return finish(ended ? endByte : startByte + at);
+}
+
+/** What says what is in a member, copied: all of one of JSON, the start of an array. `undefined`: it is neither, or too large, or goes on behind these bytes. */
+function lookedBody(bytes: Buffer, startByte: number, size: number, member: string): Uint8Array | undefined {
+  const ending = endingOf(member);
+  if (ending !== 'npy' && !JSON_ENDINGS.has(ending)) return undefined;
+  const wanted = ending === 'npy' ? Math.min(size, LIMITS.inspectedBodyBytesMax) : size;
+  if (wanted > LIMITS.inspectedBodyBytesMax || startByte + wanted > bytes.length) return undefined;
+  return Uint8Array.from(bytes.subarray(startByte, startByte + wanted));
 }
 
 /** The time of its last change, of the main header, which ends where the body starts. */

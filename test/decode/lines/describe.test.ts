@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createLineDecoder } from '../../../src/decode/lines/block-reader.js';
 import { csvFormat, JSONL } from '../../../src/decode/lines/line-format.js';
 import type { ShardDescription } from '../../../src/decode/decoder.js';
+import { LIMITS } from '../../../src/config/limits.js';
 import { LINE_LIMITS } from '../../../src/decode/lines/limits.js';
 import { scanHere } from '../../../src/decode/scan.js';
 import { haveOneKind, settledTypes } from '../../../src/decode/seen-types.js';
@@ -71,7 +72,7 @@ describe('the columns of JSON lines', () => {
     expect(many.columns.map(({ name }) => name)).toEqual(['text']);
     const keys = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`key${i}`, i]));
     const wide = await describeText('a.jsonl', lines(keys));
-    expect(wide.columns.length).toBe(LINE_LIMITS.describedFieldsMax);
+    expect(wide.columns.length).toBe(LIMITS.inspectedPathsMax);
     expect(wide.looked?.isCut).toBe(true);
     const deep = JSON.parse('{"a":'.repeat(20) + '1' + '}'.repeat(20)) as object;
     expect(seenIn(await describeText('a.jsonl', lines(deep)))).toEqual([['a.a.a.a.a.a.a.a', 'object', undefined, 0, 0, 0]]);
