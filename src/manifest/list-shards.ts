@@ -248,7 +248,7 @@ function checkLinks(
 ): void {
   const missing = dangling.filter((path) => matches(path));
   if (missing.length > 0) {
-    const others = missing.length === 1 ? '' : `; of links to shards that do there are ${missing.length}`;
+    const others = missing.length === 1 ? '' : ` (the first of ${missing.length} by names of shards)`;
     throw new HeadraceError('STORE_NOT_FOUND', `sources.${sourceName}: the link ${root}${missing[0]} leads nowhere${others}`, {
       detail: { source: sourceName, uri: root + missing[0], links: missing.length },
       hint: 'Bring back what it leads to (a disk that is not mounted, a file that was moved), or remove the link: the data set is another one without it.',
