@@ -28,7 +28,9 @@ describe('links that lead nowhere', () => {
       detail: { links: 1 },
     });
     await symlink('c.parquet', `${dir}/c.parquet`); // in a circle
-    await expect(listed(`${dir}/*.parquet`)).rejects.toMatchObject({ message: expect.stringMatching(/b\.parquet leads nowhere \(the first of 2 by names of shards\)$/) });
+    await expect(listed(`${dir}/*.parquet`)).rejects.toMatchObject({
+      message: expect.stringMatching(/b\.parquet leads nowhere \(the first of 2 by names of shards\)$/),
+    });
     // what is not meant is not missed
     await expect(listed(`${dir}/a*.parquet`)).resolves.toMatchObject({ paths: ['a.parquet'] });
   });
