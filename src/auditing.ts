@@ -6,7 +6,7 @@
 import { randomInt } from 'node:crypto';
 import type { Config } from './config/config.js';
 import { deriveKey } from './core/keyed-random.js';
-import { HeadraceError, messageOf } from './core/errors.js';
+import { HeadraceError } from './core/errors.js';
 import { countedLength } from './core/packing.js';
 import { createPermutation } from './core/permutation.js';
 import { throwIfAborted } from './core/abort.js';
@@ -94,7 +94,8 @@ export async function auditLedger(config: Config, options: AuditOptions): Promis
   const pipeline = await openPipeline(config, { signal, warn, onStep, observe: 'cursor' });
   try {
     const scan = await scanSegments(files, config, pipeline.info.plan, signal);
-    const chainStands = scan.lines.count + scan.plan.count + scan.chain.problems.count === 0;
+    // what can be read of a damaged segment is checked as all else: its lines are wrong, and not what they say
+    const chainStands = scan.plan.count + scan.chain.problems.count === 0;
     const sources = chainStands ? await coverageOf(config, scan.ranges, options) : [];
     const [firstStep, endStep] = stepsOfAll(scan.ranges);
     const sampleSeed = options.seed ?? randomInt(2 ** 31);
@@ -155,6 +156,7 @@ async function scanSegments(files: readonly string[], config: Config, plan: Plan
     throwIfAborted(signal);
     try {
       for await (const event of readSegment(file, signal)) {
+        if (event.kind !== 'end') lineCount++;
         if (event.kind === 'header') {
           segments++;
           parts.set(event.header.writer, (parts.get(event.header.writer) ?? new Set()).add(event.header.part));
@@ -168,14 +170,13 @@ async function scanSegments(files: readonly string[], config: Config, plan: Plan
         else if (event.kind === 'step') chain.step(file, event);
         else if (event.kind === 'skip') addSkip(event.skip, skips, plan, planProblems);
         else if (event.kind === 'gap') gaps.push(event.gap);
-        else {
-          lineCount += event.lines;
-          if (event.tornBytes > 0) tornEnds++;
-        }
+        else if (event.tornBytes > 0) tornEnds++;
       }
     } catch (error) {
-      if (!(error instanceof HeadraceError) || error.code !== 'LEDGER_INVALID') throw error;
-      lines.add(messageOf(error));
+      if (!isInvalid(error)) throw error;
+      const { line } = error.detail;
+      const unread = typeof line === 'number' ? `; ${count(line - 1, 'line')} before it were read, and none from it on` : '';
+      lines.add(`${error.message}${unread}`);
     }
   }
   for (const [writer, numbers] of parts) {
@@ -313,17 +314,25 @@ async function readSteps(
   );
   if (steps.length === 0) return found;
   for (const file of files) {
-    for await (const event of readSegment(file, signal)) {
-      if (event.kind !== 'step') continue;
-      const written = found.get(event.step);
-      if (written === undefined) continue;
-      for (const [lane, digest] of event.digests) written.digests.set(lane, digest);
-      for (const [lane, positions] of event.before.lanes) written.before.set(lane, positions);
-      for (const [lane, positions] of event.after.lanes) written.after.set(lane, positions);
-      written.mixture = event.after.mixture;
+    try {
+      for await (const event of readSegment(file, signal)) {
+        if (event.kind !== 'step') continue;
+        const written = found.get(event.step);
+        if (written === undefined) continue;
+        for (const [lane, digest] of event.digests) written.digests.set(lane, digest);
+        for (const [lane, positions] of event.before.lanes) written.before.set(lane, positions);
+        for (const [lane, positions] of event.after.lanes) written.after.set(lane, positions);
+        written.mixture = event.after.mixture;
+      }
+    } catch (error) {
+      if (!isInvalid(error)) throw error; // the scan has told of it, and taken no step from behind it
     }
   }
   return found;
+}
+
+function isInvalid(error: unknown): error is HeadraceError {
+  return error instanceof HeadraceError && error.code === 'LEDGER_INVALID';
 }
 
 function result(check: CheckName, isMade: boolean, facts: string, { lines, count: problemCount }: ProblemList): CheckResult {

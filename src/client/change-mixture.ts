@@ -1,8 +1,9 @@
 /** Asks a sidecar to change the weights of its run: one message, one answer, no session. */
+import { connect, type Socket } from 'node:net';
 import { Dealer } from 'zeromq';
-import { fromErrorRecord, HeadraceError } from '../core/errors.js';
+import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
 import type { MixtureChange } from '../plan/mixture-changes.js';
-import { parseAddress } from '../wire/address.js';
+import { parseAddress, type Address } from '../wire/address.js';
 import { decodeMessage, encodeHeader } from '../wire/messages.js';
 
 export interface ChangeMixtureOptions {
@@ -24,12 +25,13 @@ const TIMEOUT_MS_DEFAULT = 30_000;
 /** Resolves when the change holds for every sidecar of the run. Errors: `MIXTURE_REFUSED`, `RUN_DIRECTORY`, `SIDECAR_UNREACHABLE`, `ADDRESS_INVALID`. */
 export async function changeMixture(options: ChangeMixtureOptions): Promise<MixtureChange> {
   const { address, at, weights, ramp = 0, timeoutMs = TIMEOUT_MS_DEFAULT } = options;
-  parseAddress(address);
+  const parsed = parseAddress(address);
   checkNumbers([
     ...Object.entries(at),
     ['ramp', ramp],
     ...Object.entries(weights).map(([name, weight]) => [`the weight of ${name}`, weight] as const),
   ]);
+  await checkListens(address, parsed, timeoutMs);
   const socket = new Dealer({ receiveTimeout: timeoutMs, sendTimeout: timeoutMs, linger: 0 });
   try {
     socket.connect(address);
@@ -51,6 +53,28 @@ function checkNumbers(numbers: readonly (readonly [what: string, value: number])
     throw new HeadraceError('MIXTURE_REFUSED', `${what} is ${value}, which is no number that a change could have`, {
       hint: 'Weights are finite numbers, 0 or more; steps and ramps are whole ones.',
     });
+  }
+}
+
+/** ZeroMQ tries again for ever where nobody listens: a command that a user waits for says so at once. Errors: `SIDECAR_UNREACHABLE`. */
+async function checkListens(address: string, parsed: Address, timeoutMs: number): Promise<void> {
+  let probe: Socket | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const at =
+        parsed.transport === 'ipc' ? { path: parsed.path } : { host: parsed.host.replace(/^\[|\]$/g, ''), port: Number(parsed.port) };
+      probe = connect({ ...at, timeout: timeoutMs }, resolve);
+      probe.once('error', reject);
+      probe.once('timeout', () => reject(new Error(`it took no connection within ${timeoutMs} ms`)));
+    });
+  } catch (error) {
+    throw new HeadraceError('SIDECAR_UNREACHABLE', `no sidecar listens at ${address}: ${messageOf(error)}`, {
+      detail: { address },
+      hint: 'Check that `headrace serve` runs on this machine, as this user, and that this is the address that it printed. Nothing was asked of it.',
+      cause: error,
+    });
+  } finally {
+    probe?.destroy();
   }
 }
 

@@ -175,6 +175,27 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     // an edit with an editor
     const edited = await tampered(async ([name]) => writeFile(name, (await readFile(name, 'utf8')).replace('"step":5,', '"step":4,')));
     expect(edited.lines[0]).toMatch(/line \d+ of .* is damaged/);
+    // what lies before the damage is counted and checked, by computing it again as well
+    await rm(copy, { recursive: true, force: true });
+    await cp(dir, copy, { recursive: true });
+    const [first, ...later] = await bySize();
+    await Promise.all(later.map((name) => rm(name)));
+    const lines = (await readFile(first, 'utf8')).split('\n');
+    const damagedAt = lines.findIndex((line) => line.includes('"step":5,'));
+    await writeFile(first, lines.with(damagedAt, lines[damagedAt].replace('"step":5,', '"step":6,')).join('\n'));
+    const { report: partly } = await audit(file, '--ledger', copy, ...all);
+    expect(partly.passed).toBe(false);
+    expect(partly.endStep).toBe(5);
+    expect(partly.sampled).toEqual([0, 1, 2, 3, 4]);
+    expect(partly.checks.map(({ check, outcome }) => [check, outcome])).toEqual([
+      ['lines', 'failed'],
+      ['plan', 'passed'],
+      ['chain', 'passed'],
+      ['coverage', 'passed'],
+      ['recomputation', 'passed'],
+    ]);
+    expect(partly.checks[0].facts).toMatch(new RegExp(`^${damagedAt} lines in 1 segment`));
+    expect(partly.checks[0].problems[0]).toContain(`; ${damagedAt} lines before it were read, and none from it on`);
     // forgeries with checksums that fit: of a step that was made once …
     const digest = await tampered(
       ([name]) =>
