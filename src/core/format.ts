@@ -68,6 +68,9 @@ export const FORMATS_OF_PREFIXES: readonly FormatName[] = FORMAT_NAMES.filter((n
 /** Of manifests that name none: they are older than the other formats. */
 export const UNNAMED_FORMAT: FormatName = FORMAT_NAMES[0];
 
+/** Each ending begins with a dot: a path's format is told by what follows the first one of so many last characters, which are ASCII. */
+export const ENDING_LENGTH_MAX = Math.max(...FORMAT_NAMES.flatMap((name) => FORMATS[name].map((ending) => ending.length)));
+
 /** By its ending; `undefined` where no format has it. */
 export function formatOfPath(path: string): FormatName | undefined {
   return FORMAT_NAMES.find((name) => hasFormat(path, name));

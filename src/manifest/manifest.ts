@@ -106,7 +106,7 @@ export async function buildManifest(source: SourceRequest, options: ManifestOpti
   const { index, shardsRead, shardsRuledOut, known } =
     source.index === undefined ? await listedIndex(source, options) : await namedIndex(source.index, source, options);
   const { request, table, fingerprint } = index;
-  const format = formatOf(source, pathsOf(table));
+  const format = formatOf(source, table.pathsByEnding());
   if (table.rows === 0) {
     const { where } = source;
     throw new HeadraceError(
@@ -372,10 +372,6 @@ function formatUnknown(source: string, path: string, problem: string): HeadraceE
     detail: { source, path },
     hint: `Set sources.${source}.format (${FORMAT_NAMES.join(', ')}), or make a source of each format, with globs.`,
   });
-}
-
-function* pathsOf(table: ShardTable): Generator<string, void, undefined> {
-  for (let index = 0; index < table.length; index++) yield table.placeOf(index).path;
 }
 
 /** `withUnits`: some may be left out. */

@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../config/limits.js';
 import type { JsonValue } from '../core/canonical-json.js';
 import type { Shard, Unit } from '../core/shard.js';
+import { ENDING_LENGTH_MAX } from '../core/format.js';
 import { bytesOf, BytesColumnBuilder, NumberColumnBuilder, textOf, type BytesColumn, type NumberColumn } from './columns.js';
 import { joinLayout, LayoutWriter, readLayouts, splitLayout, type SplitLayout } from './layouts.js';
 
@@ -55,6 +56,8 @@ export interface RuledOutUnits {
   readonly byBloom: number;
 }
 
+const DOT = '.'.charCodeAt(0);
+
 export class ShardTable {
   readonly columns: ShardColumns;
   readonly shapes: readonly string[];
@@ -82,6 +85,22 @@ export class ShardTable {
   placeOf(index: number): ShardPlace {
     const { root, place, path, size, etag } = this.columns;
     return { root: root[index], place: textOf(place, index), path: textOf(path, index), size: size[index], etag: textOf(etag, index) };
+  }
+
+  /** Of shards one after the other whose names end alike, as far as formats differ by that, the path of the first: to make each of a million takes a second. */
+  *pathsByEnding(): Generator<string, void, undefined> {
+    const { bytes, ends } = this.columns.path;
+    let ending = new Uint8Array(0);
+    for (let index = 0; index < ends.length; index++) {
+      const end = ends[index];
+      let start = Math.max(index === 0 ? 0 : ends[index - 1], end - ENDING_LENGTH_MAX);
+      while (start < end && bytes[start] !== DOT) start++;
+      let isSame = index > 0 && end - start === ending.length;
+      for (let i = 0; isSame && i < ending.length; i++) isSame = bytes[start + i] === ending[i];
+      if (isSame) continue;
+      ending = bytes.slice(start, end);
+      yield textOf(this.columns.path, index);
+    }
   }
 
   contentId(index: number): string {
@@ -280,15 +299,16 @@ function checkColumns(columns: ShardColumns): void {
 /** From 0 on, and up to `last`. */
 function ascendsTo(ends: NumberColumn, last: number): boolean {
   let previous = 0;
-  for (const end of ends) {
-    if (!(end >= previous)) return false;
-    previous = end;
+  // by index, here and below: a million at a time, several times as fast as by their iterator
+  for (let i = 0; i < ends.length; i++) {
+    if (!(ends[i] >= previous)) return false;
+    previous = ends[i];
   }
   return previous === last;
 }
 
 function sum(values: NumberColumn): number {
   let total = 0;
-  for (const value of values) total += value;
+  for (let i = 0; i < values.length; i++) total += values[i];
   return total;
 }

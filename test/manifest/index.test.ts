@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { LIMITS } from '../../src/config/limits.js';
 import { canonicalJson as canonical, fingerprint, type JsonValue } from '../../src/core/canonical-json.js';
+import { FORMAT_NAMES, FORMATS, formatOfPath } from '../../src/core/format.js';
 import type { Block, Shard, Unit } from '../../src/core/shard.js';
 import { cutBlocks } from '../../src/manifest/blocks.js';
 import { fingerprintOfList } from '../../src/manifest/list-fingerprint.js';
@@ -58,6 +59,46 @@ const shardsOf = (index: SavedIndex): Shard[] => {
   const table = new Shards(index.table, [ROOT]);
   return Array.from({ length: table.length }, (_, i) => table.at(i));
 };
+
+describe('the paths of a table by their endings', () => {
+  const endings = [
+    ...FORMAT_NAMES.flatMap((name) => FORMATS[name] as readonly string[]),
+    '',
+    '.',
+    '.json',
+    'parquet',
+    '.x.parquet',
+    '.tar.parquet',
+  ];
+  const name = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 20 }), fc.constantFrom('a', 'a.b', 'é', 'part-0000001-deadbeef.c000'));
+  const paths = fc.array(
+    fc.tuple(name, fc.constantFrom(...endings)).map((parts) => parts.join('')),
+    { maxLength: 20 },
+  );
+
+  it('say what the paths of all shards say of formats, in their order', () => {
+    fc.assert(
+      fc.property(paths, (given) => {
+        const layout = {};
+        const table = tableOf(
+          given.map((path) => ({ path, uri: ROOT, size: 1, etag: '', contentId: '', rows: 0, units: [], layout })),
+          ROOT,
+        );
+        const formatsOf = (of: Iterable<string>): unknown[] =>
+          [...of]
+            .map((path) => [formatOfPath(path), path] as const)
+            .filter(([own], i, all) => all.findIndex(([other]) => other === own) === i);
+        expect(formatsOf(table.pathsByEnding())).toEqual(formatsOf(given));
+      }),
+    );
+  });
+
+  it('are few', () => {
+    const shard = { uri: ROOT, size: 1, etag: '', contentId: '', rows: 0, units: [], layout: {} };
+    const of = Array.from({ length: 1000 }, (_, i) => ({ ...shard, path: `part-${i * 7919}.${i < 500 ? 'parquet' : 'tar'}` }));
+    expect([...tableOf(of, ROOT).pathsByEnding()]).toEqual(['part-0.parquet', `part-${500 * 7919}.tar`]);
+  });
+});
 
 describe('an index', () => {
   it('gives back the shards that it was made of, from memory and from its file', () => {
