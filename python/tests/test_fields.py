@@ -149,7 +149,8 @@ def test_rgb_is_upright_and_of_8_bits_whatever_the_file_has() -> None:
     images = odd_images()
     pixels = {name: np.asarray(decoded_alone("pilrgb", images[name])) for name in UPRIGHT}
     for name, own in pixels.items():
-        assert own.dtype == np.uint8 and own.shape == ((16, 8, 3) if "turned" in name else (8, 16, 3)), name
+        assert own.dtype == np.uint8, name
+        assert own.shape == ((16, 8, 3) if "turned" in name else (8, 16, 3)), name
     assert pixels["16 bits"][:, :, 0].tolist() == [[(500 * (16 * y + x)) >> 8 for x in range(16)] for y in range(8)]
     assert pixels["turned png"].transpose(1, 0, 2)[::-1].tolist() == pixels["alpha"].tolist()
     assert pixels["palette"].tolist() == pixels["alpha"].tolist()
