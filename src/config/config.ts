@@ -9,9 +9,9 @@ import { HeadraceError, messageOf } from '../core/errors.js';
 import type { FieldRequest, SourceKind } from '../core/fields.js';
 import { COLUMNLESS_FORMATS, formatOfPath, type FormatName } from '../core/format.js';
 import type { Filter } from '../core/filter/filter.js';
-import { nearestNames } from '../core/nearest-name.js';
 import type { Packing } from '../core/packing.js';
 import { sameVariable, variableName } from '../core/variable-name.js';
+import { issueLines } from './issues.js';
 import { LIMITS } from './limits.js';
 import { configSchema, type ConfigInput, type ParsedConfig } from './schema.js';
 
@@ -139,14 +139,14 @@ export async function loadConfig(file: string): Promise<Config> {
 
 /** Checks a configuration object. Relative paths start at `baseDir` (default: the working directory). Errors: `CONFIG_INVALID`. */
 export function parseConfig(input: unknown, baseDir: string = process.cwd()): Config {
-  const parsed = configSchema.safeParse(expandEnvironment(input, ''));
+  const parsed = configSchema.safeParse(expandEnvironment(input, ''), { reportInput: true });
   if (!parsed.success) throw issuesError(parsed.error.issues);
   return resolveConfig(parsed.data, baseDir);
 }
 
 /** Checks the storage of a configuration by itself. Errors: `CONFIG_INVALID`. */
 export function parseStorage(input: unknown = {}): ParsedConfig['storage'] {
-  const parsed = configSchema.shape.storage.safeParse(expandEnvironment(input, 'storage'));
+  const parsed = configSchema.shape.storage.safeParse(expandEnvironment(input, 'storage'), { reportInput: true });
   if (!parsed.success) throw issuesError(parsed.error.issues.map((issue) => ({ ...issue, path: ['storage', ...issue.path] })));
   return parsed.data;
 }
@@ -513,62 +513,6 @@ function issuesError(issues: readonly z.core.$ZodIssue[]): HeadraceError {
   const lines = issues.flatMap(issueLines);
   const [first] = lines;
   return invalid(lines.map((line) => line.text).join('; '), { field: first.field });
-}
-
-interface IssueLine {
-  readonly field: string;
-  readonly text: string;
-}
-
-function issueLines(issue: z.core.$ZodIssue): IssueLine[] {
-  if (issue.code === 'invalid_union') {
-    const deepest = issue.errors.toSorted((a, b) => depth(b) - depth(a)).at(0);
-    if (deepest !== undefined && depth(deepest) > 0) {
-      return deepest.flatMap((inner) => issueLines({ ...inner, path: [...issue.path, ...inner.path] }));
-    }
-  }
-  const field = issue.path.map(String).join('.');
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => {
-      const near = nearestNames(key, keysAt(issue.path));
-      const name = field === '' ? key : `${field}.${key}`;
-      return { field: name, text: `unknown key ${name}${near.length === 0 ? '' : ` (did you mean ${near.join(' or ')}?)`}` };
-    });
-  }
-  return [{ field, text: `${field === '' ? 'the configuration' : field}: ${issue.message}` }];
-}
-
-/** How far below its own place the issues of a union's branch lie: the deepest branch is the one that was meant. */
-function depth(issues: readonly z.core.$ZodIssue[]): number {
-  return Math.max(0, ...issues.map((issue) => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0)));
-}
-
-/** The keys that the schema knows at a path, found in its JSON form so that wrappers (defaults, unions, records) need no cases here. */
-function keysAt(issuePath: readonly PropertyKey[]): string[] {
-  const start: JsonSchemaNode = configSchema.toJSONSchema({ io: 'input', unrepresentable: 'any' });
-  let nodes: JsonSchemaNode[] = [start];
-  for (const step of issuePath) {
-    nodes = nodes.flatMap(branches).flatMap((node) => childOf(node, String(step)));
-  }
-  return nodes.flatMap(branches).flatMap((node) => Object.keys(node.properties ?? {}));
-}
-
-interface JsonSchemaNode {
-  readonly properties?: Readonly<Record<string, unknown>>;
-  readonly additionalProperties?: unknown;
-  readonly anyOf?: readonly unknown[];
-}
-
-function branches(node: JsonSchemaNode): JsonSchemaNode[] {
-  return node.anyOf === undefined ? [node] : node.anyOf.filter(isNode).flatMap(branches);
-}
-
-function childOf(node: JsonSchemaNode, key: string): JsonSchemaNode[] {
-  return [node.properties?.[key] ?? node.additionalProperties].filter(isNode);
-}
-
-function isNode(value: unknown): value is JsonSchemaNode {
-  return typeof value === 'object' && value !== null;
 }
 
 function invalid(message: string, detail: Record<string, string>): HeadraceError {
