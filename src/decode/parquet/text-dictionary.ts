@@ -23,8 +23,8 @@ const ALL_KEPT_BYTES_MAX = 64 * 2 ** 20;
 /** What is no larger is kept whole: few values for many rows are what dictionaries are for. */
 const SMALL_BYTES = 64 * 2 ** 10;
 /**
- * What nobody asked for while so many others were kept makes room for them: its lane was closed, or the tokens of its other rows are known. Lanes come to
- * what they left in turn, so what is full keeps what it has: the oldest is the next to be asked for.
+ * What nobody asked for while so many slices were decoded makes room: its lane was closed, or the tokens of its other rows are known. Lanes come to what
+ * they left in turn, so what is full keeps what it has: the oldest is the next to be asked for.
  */
 const STALE_AFTER = 256;
 
@@ -80,6 +80,7 @@ export class TextDictionary {
     const held = this.#held;
     this.#held = undefined;
     if (held === undefined) return;
+    closed++;
     const { values, isShared, isKept } = held;
     const first = isShared ? 0 : Math.max(held.first, this.#end);
     if (first === values.starts.length) held.release();
@@ -102,11 +103,11 @@ export class TextDictionary {
   }
 }
 
-/** The values from `first` on, in memory of their own; `undefined` where they are too many to be kept. */
+/** The values from `first` on, in memory of their own; `undefined` where there is no room for so many. */
 function restOf({ bytes, starts, ends }: TextValues, first: number, isShared: boolean): Held | undefined {
   const startByte = starts[first];
   const length = bytes.length - startByte;
-  if (length > KEPT_BYTES_MAX) return undefined;
+  if (length > KEPT_BYTES_MAX || !makeRoom(length)) return undefined;
   const memory = rowMemory(length);
   const rest = new Uint8Array(memory, 0, length);
   rest.set(bytes.subarray(startByte));
@@ -116,14 +117,15 @@ function restOf({ bytes, starts, ends }: TextValues, first: number, isShared: bo
 
 interface Kept {
   readonly held: Held;
-  /** Of `keepCalls`, when it was kept. */
+  /** `closed`, when it was kept. */
   readonly since: number;
 }
 
 /** By dictionary; the one that was kept last is at the end. */
 const kept = new Map<string, Kept>();
 let keptBytes = 0;
-let keepCalls = 0;
+/** Dictionaries so far. */
+let closed = 0;
 
 function takeKept(key: string): Held | undefined {
   const found = kept.get(key);
@@ -135,18 +137,22 @@ function takeKept(key: string): Held | undefined {
 
 function keep(key: string, held: Held): void {
   takeKept(key)?.release(); // of a slice that was read twice
-  keepCalls++;
-  for (const [oldest, { held: stale, since }] of kept) {
-    if (keepCalls - since <= STALE_AFTER) break;
-    takeKept(oldest);
-    stale.release();
-  }
-  if (keptBytes + sizeOf(held) > ALL_KEPT_BYTES_MAX) {
+  if (!makeRoom(sizeOf(held))) {
     held.release();
     return;
   }
-  kept.set(key, { held, since: keepCalls });
+  kept.set(key, { held, since: closed });
   keptBytes += sizeOf(held);
+}
+
+/** Drops what is stale; says whether there is room for `bytes` then. */
+function makeRoom(bytes: number): boolean {
+  for (const [oldest, { held, since }] of kept) {
+    if (closed - since <= STALE_AFTER) break;
+    takeKept(oldest);
+    held.release();
+  }
+  return keptBytes + bytes <= ALL_KEPT_BYTES_MAX;
 }
 
 function sizeOf({ values }: Held): number {

@@ -55,19 +55,19 @@ export function arrayField(
   heads: readonly { readonly bytes: Uint8Array; readonly size: number }[],
   isWithout: boolean,
 ): OfferedField | undefined {
-  const offered = heads.map(({ bytes, size }) => {
-    const header = readNpyHeader(bytes, size);
+  const offered = heads.map((head) => {
+    const header = readNpyHeader(head.bytes, head.size);
     const stored = header.kind === 'header' && header.descr !== undefined ? STORED.get(header.descr) : undefined;
     if (header.kind !== 'header' || stored === undefined || stored === 'uint64') return undefined;
     if (header.isFortran && header.shape.length > 1) return undefined;
     const count = header.shape.reduce((product, length) => product * length, 1);
     if (count === 0 || count > LIMITS.fieldSizeMax) return undefined;
     const dtype = SERVED[stored];
-    const size1 = header.shape.length === 0 ? null : count;
+    const size = header.shape.length === 0 ? null : count;
     return offeredField(
       name,
-      { kind: 'numbers', dtype, size: size1 },
-      { ...(size1 !== null && { size: size1 }), ...((size1 === null || dtype !== 'float32') && { type: dtype }) },
+      { kind: 'numbers', dtype, size },
+      { ...(size !== null && { size }), ...((size === null || dtype !== 'float32') && { type: dtype }) },
       isWithout,
     );
   });
