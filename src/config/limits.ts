@@ -26,6 +26,8 @@ export const LIMITS = {
   windowsPerBlockMax: 4,
   /** With fewer blocks a lane than this, a group could not mix anything: blocks are cut further. */
   blocksPerLaneMin: 4,
+  /** Small groups make the first batch fast and shuffle badly: no more of an epoch than what a trainer hardly notices. */
+  rampShareMax: 1 / 8,
 
   /** Footers are a few KiB; 32 at a time hide 20 ms of latency for 1,000 shards in under a second. */
   footerConcurrencyMax: 32,

@@ -1,13 +1,13 @@
 /**
  * Groups: which stretches of the permuted block order are shuffled together. Pure arithmetic, O(log K) an answer.
  *
- *   blocks   0 1 2 3 | 4 5  6 7  8 9  10 11 | 12 … 15  16 … 19  …
- *   groups   0 1 2 3 | 4    5    6    7     | 8        9        …        4 lanes, K = 4: every lane's first group is one block
+ *   blocks   0 1 2 3 | 4 5 6  7 8 9  10 11 12  13 14 15 | 16 …      4 lanes, K = 4: every lane's first group is one block,
+ *   groups   0 1 2 3 | 4      5      6         7        | 8 …       what is left is divided evenly
  */
 import { LIMITS } from '../config/limits.js';
 
 export interface GroupLayout {
-  /** Blocks of a full group, K. */
+  /** Blocks of the largest group. */
   readonly blocksMax: number;
   /** Groups of an epoch, G. */
   readonly groups: number;
@@ -17,30 +17,42 @@ export interface GroupLayout {
   groupAt(position: number): number;
 }
 
-/** K = clamp(⌊blocks ÷ (4 · lanes)⌋, 1, shuffleBlocks); the first `lanes` groups have 1 block, the next `lanes` 2, then 4 … K. */
+/**
+ * Groups have at most K = clamp(⌈blocks ÷ lanes⌉, 1, shuffleBlocks) blocks. The first `lanes` have 1, the next `lanes` 2, then 4 …, as long as all of these
+ * together are at most an eighth of the epoch. The others have the rest in as few rounds of the lanes as K allows, evenly: sizes differ by one block.
+ */
 export function layoutGroups(blocks: number, lanes: number, shuffleBlocks: number): GroupLayout {
-  const blocksMax = Math.max(1, Math.min(Math.floor(blocks / (LIMITS.blocksPerLaneMin * lanes)), shuffleBlocks));
-  const rampLevels = Math.ceil(Math.log2(blocksMax));
-  const rampBlocks = lanes * (2 ** rampLevels - 1);
+  const most = Math.max(1, Math.min(Math.ceil(blocks / lanes), shuffleBlocks));
+  let rampLevels = 0;
+  while (2 ** rampLevels < most && rampBlocksOf(rampLevels + 1, lanes) <= blocks * LIMITS.rampShareMax) rampLevels++;
+  const rampBlocks = rampBlocksOf(rampLevels, lanes);
+  const rampGroups = rampLevels * lanes;
+  const rest = blocks - rampBlocks;
+  const evenGroups = Math.min(rest, Math.ceil(rest / (lanes * most)) * lanes);
+  const groups = rampGroups + evenGroups;
 
   const startOf = (group: number): number => {
+    if (group >= rampGroups) return rampBlocks + Math.floor(((group - rampGroups) * rest) / evenGroups);
     const level = Math.floor(group / lanes);
-    if (level >= rampLevels) return rampBlocks + (group - rampLevels * lanes) * blocksMax;
-    return lanes * (2 ** level - 1) + (group % lanes) * 2 ** level;
+    return rampBlocksOf(level, lanes) + (group % lanes) * 2 ** level;
   };
-  // the ramp never takes all blocks: it has fewer than 2 K lanes of them, and there are at least 4 K lanes
-  const groups = rampLevels * lanes + Math.ceil((blocks - rampBlocks) / blocksMax);
   return {
-    blocksMax,
+    blocksMax: Math.max(Math.ceil(rest / evenGroups), rampLevels === 0 ? 0 : 2 ** (rampLevels - 1)),
     groups,
     range: (group) => {
       if (!(group >= 0 && group < groups)) throw new RangeError(`group ${group} of ${groups}`);
-      return { start: startOf(group), end: Math.min(blocks, startOf(group + 1)) };
+      return { start: startOf(group), end: startOf(group + 1) };
     },
     groupAt: (position) => {
-      if (position >= rampBlocks) return rampLevels * lanes + Math.floor((position - rampBlocks) / blocksMax);
+      // the last group that starts at the position or before it: ⌊i · rest ÷ groups⌋ ≤ p means i < (p + 1) · groups ÷ rest
+      if (position >= rampBlocks) return rampGroups + Math.ceil(((position - rampBlocks + 1) * evenGroups) / rest) - 1;
       const level = Math.floor(Math.log2(Math.floor(position / lanes) + 1)); // level l begins at lanes · (2^l − 1)
-      return level * lanes + Math.floor((position - lanes * (2 ** level - 1)) / 2 ** level);
+      return level * lanes + Math.floor((position - rampBlocksOf(level, lanes)) / 2 ** level);
     },
   };
+}
+
+/** Of the groups with 1, 2, 4 … blocks, in so many levels of one group a lane. */
+function rampBlocksOf(levels: number, lanes: number): number {
+  return lanes * (2 ** levels - 1);
 }

@@ -63,38 +63,38 @@ describe('a corpus that `datasets` wrote', () => {
       directory: 'parquet',
       source: {},
       ids: ({ text }) => textIds(text),
-      order: '404c2d42486de50ad110b5a2b6debafe533829fc56b1fc944761ede8042205f8',
+      order: 'de0b89fd18db1ba4be892cc4cd1926a78aa20a882eaee10deefe420df6ca6a34',
     },
     'ids of Parquet': {
       directory: 'parquet',
       source: { tokens: 'spans.start' },
       ids: ({ spans }) => spans.start,
-      order: '8c99f4b03eaffaf6b8db6d49ed557aa300d4a1cd05e6649079e698c6d1ef5765',
+      order: 'bd9f44d051518d16f233914ed7c825fa27137e6cf98ad9d332f0b31fe0586de0',
     },
     'text of a saved data set': {
       directory: 'saved',
       source: { text: 'long_text' },
       ids: (row) => textIds(row.long_text),
-      order: 'ad1f845d9e9a94c9d301367c550625b2e3d7eb49317bbb0247659840b640d242',
+      order: '6347d94e4c931d73dd36125f88348da8721bfd4990a9fb0ee5d62aedc3165549',
     },
     'ids of a saved data set': {
       directory: 'saved',
       source: { tokens: 'wide_ids' },
       ids: (row) => row.wide_ids,
-      order: 'ef5e6ec967fac3370253d8d3844a4b7259ed0772e3655a94241c2dc8cfbdeb97',
+      order: '048a0d4da9fa88f6888cea9fcae60b339921eeadee5b4c7594141880280c3e89',
     },
     'ids of all splits': {
       directory: 'split',
       source: { tokens: 'input_ids' },
       ids: (row) => row.input_ids,
-      order: '5960ff4f9762059df2787f16e797c33d1dcab122db2c03505078f8f8683642ef',
+      order: '3ae0a300b4ca35de8c01a7d85564f243d60f6cb57e142e67bf9145413e142c95',
     },
     // `.json` beside the shards is data to a source that is named so, but for what describes it
     'text of JSON lines': {
       directory: 'json',
       source: { format: 'jsonl', text: 'text' },
       ids: ({ text }) => textIds(text),
-      order: '1a204c138d5643b4cef2fb8c73606c9ad20920f743d52ecb65ccf323eb6ce6a0',
+      order: '7d676e2e9b859167fba950ec031e3d80e811333f29613b0ee701b91a55e482a6',
     },
   };
 

@@ -32,7 +32,7 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
   afterAll(() => workspace.remove());
 
   const config = (ledger: string, changes: Partial<ConfigInput> = {}): ConfigInput => ({
-    seed: 5,
+    seed: 6, // by which no lane has more of the few long documents than 300 steps take
     sources: {
       prose: { uri: workspace.path('prose/'), weight: 3 },
       ids: { uri: workspace.path('ids.parquet'), tokens: 'ids', weight: 1 },
@@ -108,11 +108,11 @@ describe('a run with a ledger', { timeout: 300_000 }, () => {
     const state = Object.assign({}, ...cursors.map(({ lanes }) => lanes)) as Batch['cursor']['lanes'];
     expect((await cursorFromLedger(workspace.path('killed'), step)).lanes).toEqual(state);
 
-    const other = await workspace.config('other.yaml', config('killed', { seed: 6 }));
+    const other = await workspace.config('other.yaml', config('killed', { seed: 5 }));
     const foreign = await audit(other);
     expect(foreign.code).toBe(1);
     expect(foreign.err).toMatch(/^error AUDIT_FAILED: .* fails: plan, chain/m);
-    expect(failed(foreign.report).plan[0]).toMatch(/is of another plan: seed is 5 there, and 6 in the configuration/);
+    expect(failed(foreign.report).plan[0]).toMatch(/is of another plan: seed is 6 there, and 5 in the configuration/);
   });
 
   it('of finite epochs, ends with every row once; what is tampered with is found, and said', async () => {

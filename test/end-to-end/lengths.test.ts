@@ -176,7 +176,7 @@ describe('a run whose lengths are known', { timeout: 300_000 }, () => {
       sources: { prose: { uri: workspace.path('data/') } },
       sequence: { length: LENGTH, padId: 9 },
       batch: { size: SIZE, lanes: LANES },
-      shuffle: { windowBytes: '64KiB' },
+      shuffle: { blocks: 2, windowBytes: '64KiB' },
       epochs: 1,
       validation: { share: 0.2 },
     });

@@ -150,7 +150,7 @@ function describeWindows(plan: SourcePlan, lanes: number): string[] {
 }
 
 describe('groups', () => {
-  it('cover the blocks in order, without gap or overlap, and ramp up from one block a lane', () => {
+  it('cover the blocks in order, without gap or overlap, and spread them evenly over the lanes', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 3000 }),
@@ -158,20 +158,45 @@ describe('groups', () => {
         fc.integer({ min: 1, max: 64 }),
         (blocks, lanes, shuffleBlocks) => {
           const layout = layoutGroups(blocks, lanes, shuffleBlocks);
+          const most = Math.max(1, Math.min(shuffleBlocks, Math.ceil(blocks / lanes)));
+          const ofLanes = Array.from({ length: lanes }, () => 0);
           let end = 0;
+          let largest = 0;
           for (let group = 0; group < layout.groups; group++) {
             const range = layout.range(group);
+            const size = range.end - range.start;
             expect(range.start).toBe(end);
-            expect(range.end).toBeGreaterThan(range.start);
-            expect(range.end - range.start).toBeLessThanOrEqual(layout.blocksMax);
-            if (group < lanes) expect(range.end - range.start).toBe(1);
+            expect(size).toBeGreaterThan(0);
+            expect(size).toBeLessThanOrEqual(most);
+            for (let position = range.start; position < range.end; position++) expect(layout.groupAt(position)).toBe(group);
+            ofLanes[group % lanes] += size;
+            largest = Math.max(largest, size);
             end = range.end;
           }
           expect(end).toBe(blocks);
-          expect(layout.blocksMax).toBe(Math.max(1, Math.min(shuffleBlocks, Math.floor(blocks / (4 * lanes)))));
+          expect(layout.blocksMax).toBe(largest);
+          // one block more in each round of the lanes, at most, and as few rounds as there can be
+          const rounds = Math.ceil(layout.groups / lanes);
+          expect(Math.max(...ofLanes) - Math.min(...ofLanes)).toBeLessThanOrEqual(rounds);
+          expect(rounds).toBeLessThanOrEqual(Math.ceil(blocks / (lanes * most)) + Math.ceil(Math.log2(most)));
         },
       ),
     );
+  });
+
+  it.each([
+    [33, 8, 8, [4, 4, 4, 4, 4, 4, 4, 5]],
+    [17, 8, 1, Array.from({ length: 17 }, () => 1)],
+    [36, 4, 8, [1, 1, 1, 1, 8, 8, 8, 8]],
+    [100, 2, 8, [1, 1, 2, 2, 7, 8, 8, 8, 8, 8, 7, 8, 8, 8, 8, 8]],
+  ])('of %i blocks, %i lanes and %i blocks together are …', (blocks, lanes, shuffleBlocks, sizes) => {
+    const layout = layoutGroups(blocks, lanes, shuffleBlocks);
+    expect(
+      Array.from({ length: layout.groups }, (_, group) => {
+        const { start, end } = layout.range(group);
+        return end - start;
+      }),
+    ).toEqual(sizes);
   });
 });
 

@@ -69,14 +69,17 @@ function blocksOf({ shards }: ReferenceSource, { lanes, windowBytes }: Reference
 /** Windows of a lane in one source, and whether each is the last. */
 function* windowsOf(source: ReferenceSource, lane: number, plan: ReferencePlan): Generator<{ documents: Document[]; isLast: boolean }> {
   const [blocks, isShuffled] = [blocksOf(source, plan), plan.shuffleBlocks > 0];
-  const most = Math.max(1, Math.min(Math.floor(blocks.length / (4 * plan.lanes)), plan.shuffleBlocks));
-  const sizes: number[] = []; // of the groups of an epoch: one block a lane, then 2, 4 …
-  while (sum(sizes) < blocks.length) sizes.push(Math.min(most, 2 ** Math.floor(sizes.length / plan.lanes)));
+  const most = Math.max(1, Math.min(Math.ceil(blocks.length / plan.lanes), plan.shuffleBlocks));
+  const sizes: number[] = []; // of the groups of an epoch: one block a lane, then 2, 4 … while that is at most an eighth; then evenly
+  for (let size = 1; size < most && 8 * plan.lanes * (2 * size - 1) <= blocks.length; size *= 2)
+    sizes.push(...range(plan.lanes).fill(size));
+  const rest = range(blocks.length - sum(sizes));
+  sizes.push(...cut(rest, Math.min(rest.length, plan.lanes * Math.ceil(rest.length / (plan.lanes * most)))).map(({ length }) => length));
   const groupsEnd = (source.epochs ?? Infinity) * sizes.length;
   for (let group = lane; group < groupsEnd; group += plan.lanes) {
     const order = isShuffled ? permuted(['blocks', plan.seed, source.name, Math.floor(group / sizes.length)], blocks) : blocks;
     const at = group % sizes.length;
-    const slices = order.slice(sum(sizes.slice(0, at)), sum(sizes.slice(0, at + 1))).map(({ bytes, documents }) => cut(documents, Math.max(1, Math.min(documents.length, Math.ceil(bytes / (plan.windowBytes / most)))))); // prettier-ignore
+    const slices = order.slice(sum(sizes.slice(0, at)), sum(sizes.slice(0, at + 1))).map(({ bytes, documents }) => cut(documents, Math.max(1, Math.min(documents.length, Math.ceil(bytes / (plan.windowBytes / Math.max(...sizes))))))); // prettier-ignore
     const windows = range(Math.max(...slices.map(({ length }) => length)));
     for (const window of windows) {
       const lying = slices.flatMap((own) => own.at(window) ?? []);
