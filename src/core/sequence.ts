@@ -28,9 +28,9 @@ export interface Sequence {
   /** Tokens that are not padding. */
   readonly tokens: number;
   /** Of samples: the bytes of each field, in order of name. */
-  readonly fields?: readonly Uint8Array[];
+  readonly fields?: readonly Uint8Array[] | undefined;
   /** Called once, by whoever drops it last: its arrays are empty as soon as those that share its memory were dropped, too. */
-  readonly release?: () => void;
+  readonly release?: (() => void) | undefined;
 }
 
 /** The fields of the samples of a chunk in one buffer: sample after sample, field after field. */
@@ -62,7 +62,7 @@ export interface SequenceChunk {
 
 /** What it takes in memory, but for a few words. */
 export function bytesOfSequence({ ids, fields }: Sequence): number {
-  return (fields ?? []).reduce((sum, { byteLength }) => sum + byteLength, ids.byteLength);
+  return fields === undefined ? ids.byteLength : fields.reduce((sum, { byteLength }) => sum + byteLength, ids.byteLength);
 }
 
 /** What each sequence of a chunk is released by: the last one gives the memory of all of them back. */
@@ -77,16 +77,17 @@ export function releaseOfChunk({ count, ids, lossMask, fields }: SequenceChunk):
   };
 }
 
-/** Sequence `index` of a chunk, as views. */
-export function sequenceOfChunk(chunk: SequenceChunk, index: number, length: number): Sequence {
+/** Sequence `index` of a chunk, as views. All have one form, since there are thousands a second. */
+export function sequenceOfChunk(chunk: SequenceChunk, index: number, length: number, release?: () => void): Sequence {
   const segments = chunk.segments.subarray(chunk.segmentBounds[index] * SEGMENT_FIELDS, chunk.segmentBounds[index + 1] * SEGMENT_FIELDS);
   return {
     ids: chunk.ids.subarray(index * length, (index + 1) * length),
     segments,
-    ...(chunk.lossMask && { lossMask: chunk.lossMask.subarray(index * length, (index + 1) * length) }),
+    lossMask: chunk.lossMask?.subarray(index * length, (index + 1) * length),
     digest: chunk.digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES),
     tokens: length - paddingOf(segments),
-    ...(chunk.fields !== undefined && { fields: fieldsOfSample(chunk.fields, index) }),
+    fields: chunk.fields && fieldsOfSample(chunk.fields, index),
+    release,
   };
 }
 

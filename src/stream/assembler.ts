@@ -151,7 +151,8 @@ export class Assembler {
     for (const [index, slot] of this.#slots.entries()) {
       const lane = laneOfSlot(slot, lanesTotal);
       const isWanted = computed.has(lane);
-      const filling = padded ? undefined : await this.#fill(lane, weights, isWanted);
+      const ready = padded || !isWanted ? undefined : lanes.get(lane)?.takeReady(weights);
+      const filling = ready !== undefined ? { lane, sequence: ready } : padded ? undefined : await this.#fill(lane, weights, isWanted);
       if (filling === undefined) {
         if (index === 0 || last === 'drop') {
           this.#endStep = this.#nextStep;
@@ -179,7 +180,8 @@ export class Assembler {
 
   /** At least the last one, however large it is. */
   #keep(step: Step): void {
-    const bytes = [...step.slots.values()].reduce((sum, sequence) => sum + bytesOfSequence(sequence), 0);
+    let bytes = 0;
+    for (const sequence of step.slots.values()) bytes += bytesOfSequence(sequence);
     this.#kept.push({ before: this.#position, step, bytes });
     this.#keptBytes += bytes;
     while (this.#kept.length > 1 && (this.#kept.length > LIMITS.stepsRetainedMax || this.#keptBytes > LIMITS.retainedBytesMax)) {

@@ -12,6 +12,8 @@ export type WhenUsedUp = 'drop' | 'stop' | 'repeat';
 export interface SequenceSource {
   /** The next sequence; undefined after the last one. */
   take(): Promise<PlacedSequence | undefined>;
+  /** The next sequence if it is there already; undefined says no more than that `take` has to be asked. */
+  takeReady?(): PlacedSequence | undefined;
   /** Goes over the next sequence, which nobody here wants. Without lengths all are wanted. */
   pass?(): Promise<PassedSequence | undefined>;
   /** Asks for sequences ahead of need. */
@@ -45,6 +47,9 @@ export class Lane {
   readonly #length: number;
   readonly #counted: 'tokens' | 'samples';
   readonly #stepsWanted: number;
+  /** Those that are not used up. */
+  #active: readonly LaneEntry[];
+  #ended: boolean;
   /** Integer shares of the sources that are not used up, as long as neither they nor the weights change. */
   #shares: { readonly weights: readonly number[]; readonly active: number; readonly values: readonly number[] } | undefined;
 
@@ -63,12 +68,23 @@ export class Lane {
     this.#length = length;
     this.#stepsWanted = stepsWanted;
     this.#counted = counted;
+    this.#active = this.#entries.filter((entry) => !isUsedUp(entry));
+    this.#ended = this.#hasEnded(this.#active);
   }
 
   /** The next sequence at these weights, in the order of the sources; undefined where no source has one, which at a weight of 0 it has not. */
   async take(weights: readonly number[]): Promise<Sequence | undefined> {
     const taken = await this.#advance(weights, (lane) => lane.take());
     return taken?.sequence;
+  }
+
+  /** What `take` would give, if it is there already, as most sequences are: then nobody waits for a promise. Undefined: `take` has to be asked. */
+  takeReady(weights: readonly number[]): Sequence | undefined {
+    const turn = this.#turn(weights);
+    const next = turn?.entry.lane.takeReady?.();
+    if (turn === undefined || next === undefined) return undefined;
+    this.#moveOn(turn, next);
+    return next.sequence;
   }
 
   /** Goes over the sequence that `take` would give: it is made elsewhere. Whether there was one. */
@@ -84,22 +100,28 @@ export class Lane {
     for (;;) {
       const turn = this.#turn(weights);
       if (turn === undefined) return undefined;
-      const { active, shares, entry } = turn;
+      const { entry } = turn;
       const next = await nextOf(entry.lane);
+      if (next !== undefined) {
+        this.#moveOn(turn, next);
+        return next;
+      }
+      // its last windows held no tokens: the position says from now on that it has ended, so a resumed lane weighs the same sources
       const [, , , , delivered, credit] = entry.position;
-      if (next === undefined) {
-        // its last windows held no tokens: the position says from now on that it has ended, so a resumed lane weighs the same sources
-        entry.position = [entry.lane.place.group, entry.lane.place.window, 0, 0, delivered, credit];
-        continue;
-      }
-      const { tokens, end } = next;
-      const count = this.#counted === 'samples' ? 1 : tokens;
-      entry.position = [end.group, end.window, end.document, end.token, delivered + count, credit - SHARE_UNITS * count];
-      for (const [i, other] of active.entries()) {
-        const [group, window, document, token, before, own] = other.position;
-        other.position = [group, window, document, token, before, own + shares[i] * count];
-      }
-      return next;
+      entry.position = [entry.lane.place.group, entry.lane.place.window, 0, 0, delivered, credit];
+    }
+  }
+
+  #moveOn({ active, shares, entry }: Turn, { tokens, end }: PassedSequence): void {
+    const count = this.#counted === 'samples' ? 1 : tokens;
+    for (let i = 0; i < active.length; i++) {
+      const other = active[i];
+      const before = other.position;
+      const credit = before[5] + shares[i] * count;
+      other.position =
+        other === entry
+          ? [end.group, end.window, end.document, end.token, before[4] + count, credit - SHARE_UNITS * count]
+          : [before[0], before[1], before[2], before[3], before[4], credit];
     }
   }
 
@@ -123,9 +145,14 @@ export class Lane {
 
   /** The source that the next sequence is taken from, of those that are not used up, and their shares; undefined where there is none. */
   #turn(weights: readonly number[]): Turn | undefined {
-    const active = this.#entries.filter((entry) => !isUsedUp(entry));
-    if (this.#hasEnded(active)) return undefined;
+    if (this.#active.some(isUsedUp)) {
+      this.#active = this.#active.filter((entry) => !isUsedUp(entry)); // for good
+      this.#ended = this.#hasEnded(this.#active);
+    }
+    if (this.#ended) return undefined;
+    const active = this.#active;
     const shares = this.#sharesOf(active, weights);
+    if (active.length === 1) return shares[0] > 0 ? { active, shares, entry: active[0] } : undefined;
     const chosen = chooseSource(
       active.map(({ plan, position }, i) => ({ name: plan.name, share: shares[i], credit: position[5] })),
       this.#length,
@@ -150,6 +177,6 @@ export class Lane {
   }
 }
 
-function isUsedUp({ plan, tokensMax, position: [group, window, , , delivered] }: LaneEntry): boolean {
-  return plan.isPastEnd({ group, window }) || delivered >= tokensMax;
+function isUsedUp({ plan, tokensMax, position }: LaneEntry): boolean {
+  return plan.isPastEnd({ group: position[0], window: position[1] }) || position[4] >= tokensMax;
 }

@@ -90,17 +90,22 @@ export class SourceLane {
     this.#deliveredGroup = start.group;
   }
 
+  /** The next sequence if it was made already: undefined where it has to be waited for, and after the last one. */
+  takeReady(): PlacedSequence | undefined {
+    const next = this.#ready.shift();
+    if (next === undefined) return undefined;
+    this.#taken++;
+    this.#readyBytes -= bytesOfSequence(next.sequence);
+    this.#refill();
+    this.#options.onTaken?.(next);
+    return next;
+  }
+
   /** The next sequence; undefined after the last one. */
   async take(): Promise<PlacedSequence | undefined> {
     for (;;) {
-      const next = this.#ready.shift();
-      if (next !== undefined) {
-        this.#taken++;
-        this.#readyBytes -= bytesOfSequence(next.sequence);
-        this.#refill();
-        this.#options.onTaken?.(next);
-        return next;
-      }
+      const next = this.takeReady();
+      if (next !== undefined) return next;
       if (this.#options.plan.isPastEnd(this.#place)) {
         this.#options.onTaken?.(undefined);
         return undefined;
@@ -136,12 +141,13 @@ export class SourceLane {
 
   /** `needed`: sequences that somebody waits for. */
   #refill(needed = 0): void {
+    if (this.#request !== undefined || this.#closed) return;
     const { length, stepSequences, samples, plan } = this.#options;
     if (samples === true && this.#ready.length > 0 && this.#readyBytes >= LIMITS.laneReadyFieldBytes) return;
     const aheadMax = samples === true ? LIMITS.laneReadySamples : Math.ceil(LIMITS.laneReadyTokens / length);
     const readyMax = this.#taken === 0 ? stepSequences : stepSequences + aheadMax;
     const missing = Math.min(readyMax, Math.max(needed, this.#wanted)) - this.#ready.length;
-    if (this.#closed || missing <= 0 || this.#request !== undefined || plan.isPastEnd(this.#place)) return;
+    if (missing <= 0 || plan.isPastEnd(this.#place)) return;
     const request = this.#requestChunk(Math.max(needed, this.#wanted - this.#ready.length));
     this.#request = request;
     request.then(
@@ -185,7 +191,7 @@ export class SourceLane {
       const token = result.chunk.ends[2 * i + 1];
       // the place after a window's last document is the start of the next window: a position has one form only, whatever the chunks were
       const end: SourcePosition = document >= result.documents ? { ...next, ...WINDOW_START } : { ...current.place, document, token };
-      const sequence = { ...sequenceOfChunk(result.chunk, i, length), release };
+      const sequence = sequenceOfChunk(result.chunk, i, length, release);
       this.#ready.push({ sequence, tokens: sequence.tokens, end, place: current.place });
       this.#readyBytes += bytesOfSequence(sequence);
     }

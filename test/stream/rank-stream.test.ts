@@ -13,6 +13,7 @@ function endlessLane(): Lane {
   let closed = false;
   const sequence: Sequence = { ids: Int32Array.of(1), segments: new Int32Array(SEGMENT_FIELDS), digest: new Uint8Array(32), tokens: 1 };
   const lane = {
+    takeReady: () => undefined,
     take: () => {
       taken++;
       return closed ? Promise.reject(new Error('the lane was closed')) : Promise.resolve(sequence);
