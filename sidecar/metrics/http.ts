@@ -57,7 +57,10 @@ async function respond(request: IncomingMessage, response: ServerResponse, metri
       return;
     case '/metrics':
       if (metrics === undefined) response.writeHead(503).end();
-      else response.writeHead(200, { 'content-type': metrics.contentType }).end(await metrics.metrics());
+      else {
+        const text = await metrics.metrics(); // before the head: what fails here is another answer
+        response.writeHead(200, { 'content-type': metrics.contentType }).end(text);
+      }
       return;
     default:
       response.writeHead(404, { 'content-type': 'text/plain' }).end('/metrics, /healthz and /readyz are here\n');

@@ -30,8 +30,9 @@ export class WindowRows implements Provenance {
   /** Of each slice, once one of its rows was wanted. */
   readonly #decoded: (SliceRows | undefined)[];
   readonly #decode: RowFacts['decode'];
-  #decodeMs = 0;
-  /** Time spent in the tokenizer since the last `takeWork`. */
+  /** Time in which slices were decoded since the last `takeWork`. */
+  decodeMs = 0;
+  /** Time spent in the tokenizer since then. */
   tokenizeMs = 0;
   #rowsSkipped = 0;
   #rowsExcluded = 0;
@@ -86,7 +87,7 @@ export class WindowRows implements Provenance {
   #decodeSlice(index: number): SliceRows {
     const started = performance.now();
     const { slice, rows } = this.#decode(index);
-    this.#decodeMs += performance.now() - started;
+    this.decodeMs += performance.now() - started;
     if (rows.count !== slice.encoded.rows) throw new Error(`a slice of ${slice.encoded.rows} rows was decoded to ${rows.count}`);
     if (slice !== this.#slices[index]) {
       this.#slices[index] = slice;
@@ -154,14 +155,14 @@ export class WindowRows implements Provenance {
   /** What was done since the last call. */
   takeWork(): RowWork {
     const work = {
-      decodeMs: this.#decodeMs,
+      decodeMs: this.decodeMs,
       tokenizeMs: this.tokenizeMs,
       rowsSkipped: this.#rowsSkipped,
       rowsExcluded: this.#rowsExcluded,
       rowsFiltered: this.#rowsFiltered,
       skipped: this.#skipped,
     };
-    this.#decodeMs = 0;
+    this.decodeMs = 0;
     this.tokenizeMs = 0;
     this.#rowsSkipped = 0;
     this.#rowsExcluded = 0;

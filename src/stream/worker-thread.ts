@@ -177,6 +177,7 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   const { decodeMs } = window;
   window.decodeMs = 0;
   const decoded = performance.now();
+  const aheadMs = documents.rows.decodeMs;
   const { length, padId, chats } = settings;
   const { sourceIndex, kind } = window.payload;
   const masked = chats[sourceIndex]?.loss === 'assistant';
@@ -195,7 +196,8 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
       decodeMs: decodeMs + rowsDecodeMs,
       tokenizeMs,
       tokenizedBytes: tools.encoder?.takeBytes() ?? 0,
-      packMs: packed - decoded - tokenizeMs - rowsDecodeMs,
+      // what was decoded ahead was so before; and rounding makes no time negative
+      packMs: Math.max(0, packed - decoded - tokenizeMs - (rowsDecodeMs - aheadMs)),
       rowsSkipped,
       rowsExcluded,
       rowsFiltered,

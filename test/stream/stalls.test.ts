@@ -61,5 +61,8 @@ describe('what a trainer waited', () => {
     expect(account.waits).toEqual(NO_WAITS);
     account.add(6, at(3, 0));
     expect(account.waits).toEqual({ stalls: at(3, 0), transportMs: 3 });
+    // longer in all, but not of the same stream: no cause has less than before
+    account.add(10, at(0, 10));
+    expect(account.waits).toEqual({ stalls: at(3, 10), transportMs: 3 });
   });
 });

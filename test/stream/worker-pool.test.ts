@@ -4,6 +4,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import workerThreads from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/config/limits.js';
+import type { WorkerReply } from '../../src/stream/messages.js';
 import { digestsOf, takeAndClose } from '../support/streams.js';
 import { writeParquet } from '../support/token-rows.js';
 import { makeWorkspace, type Workspace } from '../support/workspace.js';
@@ -17,6 +18,7 @@ describe('worker threads', () => {
   let messages = 0;
   /** Whether the thread is ended that gets a message, whose number this is. */
   let endsAt: (type: 'open' | 'pack', message: number) => boolean = () => false;
+  let packMs: number[] = [];
   let workspace: Workspace;
 
   const config = (): ConfigInput => ({
@@ -40,6 +42,9 @@ describe('worker threads', () => {
       constructor(...parameters: ConstructorParameters<typeof Worker>) {
         super(...parameters);
         started++;
+        this.on('message', (reply: WorkerReply) => {
+          if (reply.type === 'packed') packMs.push(reply.result.work.packMs);
+        });
       }
       override postMessage(...parameters: Parameters<InstanceType<typeof Worker>['postMessage']>): void {
         super.postMessage(...parameters);
@@ -59,9 +64,15 @@ describe('worker threads', () => {
   });
 
   async function digests(): Promise<string[]> {
-    [started, ended, messages] = [0, 0, 0];
+    [started, ended, messages, packMs] = [0, 0, 0, []];
     return digestsOf(await takeAndClose(await openPipeline(config())));
   }
+
+  it('take time to pack, whatever they decoded ahead in time that nobody waited for', async () => {
+    await digests();
+    expect(packMs.length).toBeGreaterThan(10);
+    expect(packMs.filter((ms) => !(ms > 0))).toEqual([]);
+  });
 
   it('that end at random moments are replaced, and the stream is the same', async () => {
     const expected = await digests();
