@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Block, Shard } from '../../src/core/shard.js';
 import { createParquetDecoder } from '../../src/decode/parquet/block-reader.js';
@@ -110,6 +111,27 @@ describe('Parquet written by hyparquet-writer', () => {
     const stored = shard.units.reduce((bytes, unit) => bytes + unit.storedBytes, 0);
     expect(reads.reduce((bytes, { startByte, endByte }) => bytes + endByte - startByte, 0)).toBe(stored);
     expect(stored).toBeLessThan(shard.size - 1000);
+  });
+
+  it('fetches each byte once without a page index, of pages and slices of any size', async () => {
+    // one page is larger than a request that looks for pages
+    const lengths = Array.from({ length: 80 }, (_, row) => (row === 20 ? 9_000_000 : 50_000 + ((row * 7919) % 300_000)));
+    const texts = lengths.map((length, row) => `${row} `.repeat(length).slice(0, length));
+    for (const rowsInPage of [1, 6, 25]) {
+      const columnData = [{ name: 'text', data: texts, type: 'STRING' as const, encoding: 'PLAIN' as const, offsetIndex: false }];
+      const pageSize = rowsInPage * 200_000;
+      const file = new Uint8Array(parquetWriteBuffer({ columnData, codec: 'UNCOMPRESSED', pageSize, rowGroupSize: 50 }));
+      const { store: recorder, reads } = recording(memoryStore('memory://pages/', { 'a.parquet': file }));
+      const shard = await openShard(recorder, 'a.parquet', 'text', 'text');
+      for (const sliceRows of [3, 10, 40, 50]) {
+        reads.length = 0;
+        decoder = createParquetDecoder(scanHere);
+        expectEqual(await readShard(recorder, shard, sliceRows), texts);
+        const sorted = [...reads].sort((a, b) => a.startByte - b.startByte);
+        const twice = sorted.filter(({ startByte }, i) => i > 0 && startByte < sorted[i - 1].endByte);
+        expect(twice, `pages of ${rowsInPage} rows, slices of ${sliceRows}`).toEqual([]);
+      }
+    }
   });
 
   it.each([

@@ -1,7 +1,7 @@
 /** Fetches the pages of a block's slices, each byte once: what a request brought beyond its slice is kept for the next. */
 import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../../config/limits.js';
-import { rawBytes, rawCopy } from '../../core/raw-memory.js';
+import { rawBytes, rawCopy, releaseBuffer } from '../../core/raw-memory.js';
 import type { Block, Shard } from '../../core/shard.js';
 import { copyUnlessSame } from '../../store/resumable-read.js';
 import type { ByteRange, Store } from '../../store/store.js';
@@ -167,7 +167,12 @@ class ChunkReader {
     const { shard, block, layout, map, remember, scan } = this.#parts;
     const unitStartRow = shard.units[block.unit].startRow;
     const readBytes = (start: number, end: number): Promise<Uint8Array> => this.#read(start, end, signal);
-    const pages = await map.locate(startRow - unitStartRow, endRow - unitStartRow, readBytes, scan, signal);
+    const survey = async (start: number, end: number): Promise<Uint8Array> => {
+      const dictionaryByte = map.dictionary?.endByte;
+      if (dictionaryByte !== undefined && this.#holds(layout.startByte, dictionaryByte)) await this.#readDictionary(signal);
+      return this.#read(start, end, signal, map.startByteOf(startRow - unitStartRow));
+    };
+    const pages = await map.locate(startRow - unitStartRow, endRow - unitStartRow, survey, scan, signal);
     remember();
     const first = pages[0];
     const last = pages[pages.length - 1];
@@ -269,30 +274,40 @@ class ChunkReader {
     return this.#dictionary;
   }
 
-  /** Bytes [startByte, endByte), of which only those not yet held are fetched. The view is valid until the next call. */
-  async #read(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array> {
+  /**
+   * Bytes [startByte, endByte), of which only those not yet held are fetched. The view is valid until the next call. `keptByte`: what is held from there on
+   * will be asked for again, with all up to `endByte`.
+   */
+  async #read(startByte: number, endByte: number, signal: AbortSignal, keptByte = startByte): Promise<Uint8Array> {
     if (!this.#holds(startByte, endByte) && this.#isReadWhole(startByte)) {
       const { startByte: first, endByte: end } = this.#parts.layout;
       this.#ranges = [{ startByte: first, endByte: end }];
-      this.#bytes = await this.#fetch(first, end, signal);
-      this.#startByte = first;
+      this.#hold(await this.#fetch(first, end, signal), first);
     }
     if (!this.#holds(startByte, endByte)) {
       const heldEnd = this.#startByte + this.#bytes.length;
-      if (startByte >= this.#startByte && startByte < heldEnd) {
+      if (keptByte >= this.#startByte && keptByte < heldEnd && isNear(heldEnd, startByte)) {
         this.#ranges.push({ startByte: heldEnd, endByte });
-        const joined = rawBytes(endByte - startByte);
-        const rest = joined.subarray(heldEnd - startByte);
+        const joined = rawBytes(endByte - keptByte);
+        const rest = joined.subarray(heldEnd - keptByte);
         copyUnlessSame(await this.#fetch(heldEnd, endByte, signal, rest), rest);
-        joined.set(this.#bytes.subarray(startByte - this.#startByte));
-        this.#bytes = joined;
+        joined.set(this.#bytes.subarray(keptByte - this.#startByte));
+        this.#hold(joined, keptByte);
       } else {
-        this.#ranges = [{ startByte, endByte }];
-        this.#bytes = await this.#fetch(startByte, endByte, signal);
+        const from = isNear(keptByte, startByte) ? keptByte : startByte;
+        this.#ranges = [{ startByte: from, endByte }];
+        this.#hold(await this.#fetch(from, endByte, signal), from);
       }
-      this.#startByte = startByte;
     }
     return this.#view(startByte, endByte);
+  }
+
+  /** In place of what was held, which is given back. */
+  #hold(bytes: Uint8Array, startByte: number): void {
+    const { buffer } = this.#bytes;
+    if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize && isOwn(this.#bytes)) releaseBuffer(buffer);
+    this.#bytes = bytes;
+    this.#startByte = startByte;
   }
 
   /**
@@ -324,7 +339,9 @@ class ChunkReader {
   #take(startByte: number, endByte: number, keptByte: number): Uint8Array<ArrayBuffer> {
     const held = this.#bytes;
     const isAll = startByte === this.#startByte && endByte - startByte === held.length && held.length === held.buffer.byteLength;
-    const taken = isAll && keptByte === endByte ? held : rawCopy(this.#view(startByte, endByte));
+    const isGiven = isAll && keptByte === endByte;
+    const taken = isGiven ? held : rawCopy(this.#view(startByte, endByte));
+    if (isGiven) this.#bytes = new Uint8Array(0);
     this.#dropBefore(keptByte);
     return taken as Uint8Array<ArrayBuffer>; // stores allocate what can be transferred
   }
@@ -332,10 +349,14 @@ class ChunkReader {
   /** Copies, so that a few kept bytes do not hold a large buffer. */
   #dropBefore(byte: number): void {
     const heldEnd = this.#startByte + this.#bytes.length;
-    this.#bytes = byte < heldEnd && byte >= this.#startByte ? rawCopy(this.#view(byte, heldEnd)) : new Uint8Array(0);
-    this.#startByte = byte;
+    this.#hold(byte < heldEnd && byte >= this.#startByte ? rawCopy(this.#view(byte, heldEnd)) : new Uint8Array(0), byte);
     this.#ranges = this.#ranges.filter(({ endByte }) => endByte > byte);
   }
+}
+
+/** Whether the bytes between are fetched as well: of a page that is larger only the header may be wanted, to leap over it or to cut it. */
+function isNear(fromByte: number, byte: number): boolean {
+  return byte - fromByte <= LIMITS.surveyBytes;
 }
 
 /** Stores allocate what can be transferred; but a part of it takes the whole along. */

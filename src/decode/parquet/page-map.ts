@@ -100,6 +100,14 @@ export class PageMap {
     return this.#pages.slice(first, last + 1);
   }
 
+  /** Where the first of the pages begins that hold rows from `row` on; `undefined`: none of them is known. */
+  startByteOf(row: number): number | undefined {
+    let first = this.#pages.findIndex((page) => page.endRow > row);
+    if (first < 0) return undefined;
+    while (first > 0 && this.#pages[first].continued) first--;
+    return this.#pages[first].startByte;
+  }
+
   /** A page that is cut; of the last one that was asked for it is kept where its rows lie. One after the other, as surveys are. */
   openLarge({ startByte, endByte }: Page, levelMax: number, read: ReadBytes, signal: AbortSignal): Promise<LargePage | undefined> {
     const opened = this.#opening.then(async () => {
