@@ -18,17 +18,26 @@ export interface BuildOptions {
 /** The arrays that every batch has are views of one buffer (`core/packed-arrays.ts`). */
 export function buildBatch(sequences: readonly Sequence[], length: number, { fields, memory }: BuildOptions = {}): BatchArrays {
   const rows = sequences.length;
-  const segmentCount = sequences.reduce((sum, { segments }) => sum + segments.length, 0) / SEGMENT_FIELDS;
-  const tokens = sequences.reduce((sum, sequence) => sum + sequence.tokens, 0);
-  const isMasked = tokens < rows * length || sequences.some(({ lossMask }) => lossMask?.includes(0));
-  const shape = { rows, length, segments: segmentCount, hasIds: sequences.every(({ ids }) => ids.length > 0), isMasked };
+  let segmentNumbers = 0;
+  let tokens = 0;
+  let hasIds = true;
+  let hasMask = false;
+  for (const sequence of sequences) {
+    segmentNumbers += sequence.segments.length;
+    tokens += sequence.tokens;
+    hasIds &&= sequence.ids.length > 0;
+    hasMask ||= sequence.lossMask?.includes(0) === true;
+  }
+  const isMasked = hasMask || tokens < rows * length;
+  const shape = { rows, length, segments: segmentNumbers / SEGMENT_FIELDS, hasIds, isMasked };
   const { bytes } = packedLayout(shape);
   const { inputIds, cuSeqlens, segments, lossMask } = packedViews(memory?.take(bytes) ?? rawBuffer(bytes), 0, shape);
   const digest = createHash('sha256');
   let segment = 0;
   cuSeqlens[0] = 0;
-  for (const [row, sequence] of sequences.entries()) {
-    if (shape.hasIds) inputIds.set(sequence.ids, row * length);
+  for (let row = 0; row < rows; row++) {
+    const sequence = sequences[row];
+    if (hasIds) inputIds.set(sequence.ids, row * length);
     segments.set(sequence.segments, segment * SEGMENT_FIELDS);
     digest.update(sequence.digest);
     for (const end = segment + sequence.segments.length / SEGMENT_FIELDS; segment < end; segment++) {

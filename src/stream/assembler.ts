@@ -11,7 +11,7 @@
  */
 import { LIMITS } from '../config/limits.js';
 import { bytesOfSequence, type Sequence } from '../core/sequence.js';
-import { sameLaneStates, type LaneStates } from '../plan/cursor.js';
+import { sameLaneStates, type LaneState, type LaneStates } from '../plan/cursor.js';
 import { sameChanges, type MixtureChange } from '../plan/mixture-changes.js';
 import { laneOfSlot } from '../plan/slots.js';
 import type { Lane } from './lane.js';
@@ -148,7 +148,8 @@ export class Assembler {
     const slots = new Map<number, Sequence>();
     const filledBy = new Map<number, number>();
     let padded = false;
-    for (const [index, slot] of this.#slots.entries()) {
+    for (let index = 0; index < this.#slots.length; index++) {
+      const slot = this.#slots[index];
       const lane = laneOfSlot(slot, lanesTotal);
       const isWanted = computed.has(lane);
       const ready = padded || !isWanted ? undefined : lanes.get(lane)?.takeReady(weights);
@@ -163,7 +164,8 @@ export class Assembler {
       } else if (isWanted) filledBy.set(slot, filling.lane);
       if (isWanted) slots.set(slot, filling?.sequence ?? padding);
     }
-    const lanesAfter: LaneStates = Object.fromEntries([...lanes].map(([number, lane]) => [String(number), lane.state]));
+    const lanesAfter: Record<string, LaneState> = {};
+    for (const [number, lane] of lanes) lanesAfter[number] = lane.state;
     const mixtureAfter = mixture.changesBefore(this.#nextStep + 1);
     await record?.({
       step: this.#nextStep,

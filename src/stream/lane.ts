@@ -126,6 +126,7 @@ export class Lane {
   }
 
   get state(): LaneState {
+    if (this.#entries.length === 1) return { [this.#entries[0].plan.name]: this.#entries[0].position };
     return Object.fromEntries(this.#entries.map(({ plan, position }) => [plan.name, position]));
   }
 
