@@ -156,5 +156,5 @@ function makeRoom(bytes: number): boolean {
 }
 
 function sizeOf({ values }: Held): number {
-  return values.bytes.buffer.byteLength;
+  return values.bytes.buffer.byteLength + values.starts.byteLength + values.ends.byteLength;
 }
