@@ -84,7 +84,10 @@ export function checkCursorPlan(cursor: Cursor, plan: PlanRecord): void {
     `the cursor belongs to another stream: ${field} is ${describeEntry(cursor.plan[field])} in the cursor and ${describeEntry(plan[field])} in this run`,
     {
       detail: { field, cursor: cursor.plan[field] ?? null, run: plan[field] ?? null },
-      hint: 'Continue with the configuration and data that the cursor was made with, or start without a cursor.',
+      hint:
+        field === 'version'
+          ? 'Between these two, headrace changed the order of streams (CHANGELOG.md says how): continue with the version of headrace that made the cursor, or start without a cursor.'
+          : 'Continue with the configuration and data that the cursor was made with, or start without a cursor.',
     },
   );
 }

@@ -29,6 +29,10 @@ describe('cursors', () => {
       expect.objectContaining({ code: 'CURSOR_MISMATCH', detail: { field: 'seed', cursor: 17, run: 18 } }),
     );
     expect(() => checkCursorPlan(cursor({}), { ...plan, extra: 1 })).toThrow(/extra is absent in the cursor/);
+    const older: Cursor = { ...cursor({}), plan: { ...plan, version: 2 } };
+    expect(() => checkCursorPlan(older, { ...plan, version: 3 })).toThrow(
+      expect.objectContaining({ code: 'CURSOR_MISMATCH', hint: expect.stringContaining('the version of headrace that made the cursor') }),
+    );
     expect(() => checkExpectedPlan({ 'sequence.length': 1024 }, plan)).toThrow(
       expect.objectContaining({ code: 'CONFIG_MISMATCH', detail: { field: 'sequence.length', expected: 1024, run: 2048 } }),
     );
