@@ -23,7 +23,7 @@ from .conftest import FakeSidecar, cursor
 
 
 def loader_of(address: str, **options: Any) -> DataLoader:
-    return DataLoader(address=address, rank=0, world_size=1, tensors="numpy", **{"timeout": 5.0, **options})
+    return DataLoader(address=address, rank=0, tensors="numpy", **{"world_size": 1, "timeout": 5.0, **options})
 
 
 def code_of(raised: pytest.ExceptionInfo[HeadraceError]) -> str:
@@ -67,6 +67,29 @@ def test_gives_credits_back_half_of_them_at_a_time(address: str, prefetch: int) 
     # on a busy machine more come together
     assert min(returned) >= half
     assert len(returned) <= 20 // half
+
+
+@pytest.mark.parametrize(("rows", "world_size", "ahead_max"), [(1, 8, 64), (12_000, 1, 16), (12_000, 2, 8)])
+def test_asks_for_more_while_it_waits_up_to_so_many_bytes(address: str, rows: int, world_size: int, ahead_max: int) -> None:
+    asked = 4
+    ahead: list[int] = []
+
+    def late(_sidecar: FakeSidecar, _identity: bytes, message: wire.Message) -> bool:
+        nonlocal asked
+        if message.type == "CREDIT":
+            asked += message.header["credits"]
+            ahead.append(asked - message.header["step"])
+            time.sleep(0.01)  # so that the consumer, which does nothing, waits
+        return False
+
+    sidecar = FakeSidecar(address, steps=300 if rows == 1 else 20, rows=rows, script=late)
+    try:
+        with loader_of(address, world_size=world_size) as loader:
+            assert [batch.step for batch in loader] == list(range(sidecar.steps))
+    finally:
+        sidecar.close()
+    assert sidecar.hellos[0]["credits"] == 4
+    assert max(ahead) == ahead_max
 
 
 def test_tells_with_its_credits_how_long_it_waited(address: str) -> None:

@@ -21,7 +21,7 @@ export interface ConnectOptions {
   readonly cursor?: Cursor | readonly Cursor[];
   /** Names this consumer among several of the same rank (tensor, pipeline, context parallel); default `default`. */
   readonly consumer?: string;
-  /** Batches asked for ahead, 1 … 64: at most so many, and never less than half of them; default 4. */
+  /** Batches asked for ahead, 1 … 64: at most so many, and never less than half of them. Default: 4, and more while `next` has to wait, up to 64, or 32 MiB of all ranks. */
   readonly prefetch?: number;
   /** Longest wait for a batch, and for a sidecar that went away; more than 0, up to 2³¹ − 1; default 300 000. */
   readonly timeoutMs?: number;
@@ -181,7 +181,7 @@ function iterate(next: () => Promise<Batch | undefined>, close: () => void): Asy
 /** Errors: `ADDRESS_INVALID`, `CONFIG_INVALID`. */
 function requestOf(options: ConnectOptions): Omit<ConnectionOptions, 'received'> {
   const { address, rank = 0, worldSize = 1, split = 'train', cursor, consumer = 'default', expect = {}, verify = false } = options;
-  const { prefetch = LIMITS.creditsDefault, timeoutMs = LIMITS.clientTimeoutMsDefault } = options;
+  const { prefetch, timeoutMs = LIMITS.clientTimeoutMsDefault } = options;
   const parsed = parseAddress(address);
   if (parsed.transport === 'tcp' && !(Number(parsed.port) > 0)) {
     throw new HeadraceError('ADDRESS_INVALID', `${address} names no port to connect to`, {
@@ -189,7 +189,7 @@ function requestOf(options: ConnectOptions): Omit<ConnectionOptions, 'received'>
       hint: 'Pass what `headrace serve` prints.',
     });
   }
-  if (!Number.isInteger(prefetch) || prefetch < 1 || prefetch > LIMITS.creditsMax)
+  if (prefetch !== undefined && (!Number.isInteger(prefetch) || prefetch < 1 || prefetch > LIMITS.creditsMax))
     throw invalidOption('prefetch', prefetch, `it can be 1 to ${LIMITS.creditsMax}`);
   if (!(timeoutMs > 0 && timeoutMs <= TIMER_MS_MAX))
     throw invalidOption('timeoutMs', timeoutMs, `it can be more than 0 and up to ${TIMER_MS_MAX}`);

@@ -22,7 +22,8 @@ export interface ConnectionOptions {
   readonly incarnation: number;
   readonly cursors: readonly Cursor[];
   readonly expect: PlanRecord;
-  readonly credits: number;
+  /** `undefined`: as many as turn out to help. */
+  readonly credits: number | undefined;
   readonly timeoutMs: number;
   /** Whether to compare each batch with its digest. */
   readonly verify: boolean;
@@ -45,7 +46,12 @@ interface Shape {
   readonly length: number;
 }
 
-/** Batches that were received wait in a queue of at most `credits` + 1, because each HELLO asks for one at least; nothing comes that was not asked for. */
+/**
+ * Batches that were received wait in a queue of at most `credits` + 1, because each HELLO asks for one at least; nothing comes that was not asked for.
+ *
+ * Where nobody said how many credits there are, a consumer that has to wait doubles them: it is faster than the way of a batch to it, and what is late may
+ * just be late for want of credits. (As TCP widens its window by what comes through.) A trainer that computes for longer than that never does.
+ */
 export class Connection {
   readonly #batches: BoundedQueue<Batch>;
   readonly #options: ConnectionOptions;
@@ -55,8 +61,11 @@ export class Connection {
   /** After the last batch received: where a new session goes on. */
   #received: Cursor | undefined;
   #sending: Promise<void> = Promise.resolve();
-  /** The first step that the consumer has not taken. */
-  #takenStep = 0;
+  #credits: number;
+  /** The first step that the consumer has not taken; undefined: it has taken none. */
+  #takenStep: number | undefined;
+  /** Bytes of a batch, in the message that came last. */
+  #batchBytes = 0;
   /** Received, and not yet counted as taken. */
   #waiting = 0;
   /** Below zero: batches too many were asked for, and are paid back with the next that are taken. */
@@ -75,7 +84,8 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#received = options.received;
-    this.#batches = new BoundedQueue(options.credits + 1);
+    this.#credits = options.credits ?? LIMITS.creditsAtFirst;
+    this.#batches = new BoundedQueue((options.credits ?? LIMITS.creditsMax) + 1);
   }
 
   /** Where the stream stood when the sidecar first answered; undefined before. */
@@ -102,12 +112,13 @@ export class Connection {
   async take(): Promise<Batch | undefined> {
     const batch = await (this.#batches.length > 0 ? this.#batches.take() : this.#wait());
     if (batch === undefined) return undefined;
+    if (this.#waitedMs > 0 && this.#takenStep !== undefined) this.#widen();
     this.#waitsMs.push(Math.round(this.#waitedMs * 1000) / 1000);
     this.#waitedMs = 0;
     this.#waiting--;
     this.#takenStep = batch.cursor.step;
     this.#creditsOwed++;
-    if (this.#creditsOwed >= Math.max(1, Math.floor(this.#options.credits / CREDIT_PARTS))) this.#flushCredits();
+    if (this.#creditsOwed >= Math.max(1, Math.floor(this.#credits / CREDIT_PARTS))) this.#flushCredits();
     this.#onRoom?.();
     return batch;
   }
@@ -118,6 +129,14 @@ export class Connection {
     this.#batches.fail(reason);
     this.#onRoom?.();
     this.#sayBye();
+  }
+
+  #widen(): void {
+    const widened = Math.min(2 * this.#credits, LIMITS.creditsMax);
+    const stepBytes = this.#options.worldSize * this.#batchBytes;
+    if (this.#options.credits !== undefined || widened * stepBytes > LIMITS.widenedBytesMax) return;
+    this.#creditsOwed += widened - this.#credits;
+    this.#credits = widened;
   }
 
   async #wait(): Promise<Batch | undefined> {
@@ -240,6 +259,7 @@ export class Connection {
     const shape = this.#shape;
     if (shape?.rows !== rows || shape.length !== length)
       throw defect(`batches of ${rows} × ${length} came where ${shape?.rows} × ${shape?.length} was due`, { rows, length });
+    this.#batchBytes = frames.reduce((sum, { byteLength }) => sum + byteLength, 0) / batches.length;
     for (const [index, arrays] of batchesOfFrames(message, frames).entries()) this.#accept(batches[index], arrays);
   }
 
@@ -249,7 +269,7 @@ export class Connection {
     if (before === undefined || step !== due) throw defect(`step ${step} came where step ${due} was due`, { step, due });
     if (after.step !== step + 1) throw defect(`the cursor after step ${step} says step ${after.step}`, { step });
     if (this.#options.verify) checkDigest(arrays, step);
-    if (this.#waiting > this.#options.credits) throw defect('the sidecar sent more batches than it was asked for', { step });
+    if (this.#waiting > this.#credits) throw defect('the sidecar sent more batches than it was asked for', { step });
     const cursor: Cursor = { ...before, ...after, lanes: { ...before.lanes, ...after.lanes } };
     this.#received = cursor;
     this.#waiting++;
@@ -263,7 +283,7 @@ export class Connection {
 
   /** Each HELLO asks for a batch at least. Where the consumer takes none over several of them, they wait, so that the queue keeps its bound. */
   async #awaitRoom(): Promise<void> {
-    while (this.#waiting > this.#options.credits && !this.#closed) {
+    while (this.#waiting > this.#credits && !this.#closed) {
       await new Promise<void>((resolve) => {
         this.#onRoom = resolve;
       });
@@ -276,9 +296,9 @@ export class Connection {
     this.#session = undefined;
     await this.#awaitRoom();
     if (this.#isClosed()) return;
-    const { rank, worldSize, split, consumer, incarnation, cursors, expect, credits } = this.#options;
+    const { rank, worldSize, split, consumer, incarnation, cursors, expect } = this.#options;
     const received = this.#received;
-    const room = credits - this.#waiting;
+    const room = this.#credits - this.#waiting;
     const asked = Math.max(1, room);
     this.#creditsOwed = room - asked;
     const named = split === 'train' ? {} : { split };
@@ -305,7 +325,7 @@ export class Connection {
       const credits = Math.min(this.#creditsOwed, LIMITS.creditsMax);
       this.#creditsOwed -= credits;
       const waitsMs = this.#waitsMs.splice(0, LIMITS.creditsMax);
-      await this.#socket?.send(encodeHeader({ type: 'CREDIT', session: this.#session, credits, step: this.#takenStep, waitsMs }));
+      await this.#socket?.send(encodeHeader({ type: 'CREDIT', session: this.#session, credits, step: this.#takenStep ?? 0, waitsMs }));
     });
   }
 

@@ -262,8 +262,10 @@ export const LIMITS = {
 
   /** Batches that one client may have asked for. */
   creditsMax: 64,
-  /** A client's default: two in flight hide the round trip, two more a slow step. */
-  creditsDefault: 4,
+  /** While it is not known that more would help: two in flight hide the round trip, two more a slow step. */
+  creditsAtFirst: 4,
+  /** What a client asks for by itself may come to, for all ranks: a dozen batches of images, and a quarter of `retainedBytesMax`, for slower ranks. */
+  widenedBytesMax: 32 * 2 ** 20,
   /** Sessions of one sidecar: ranks of one machine times model-parallel consumers, with room. */
   sessionsMax: 1024,
   /** Frame 0 of a message. */

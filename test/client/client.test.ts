@@ -71,6 +71,34 @@ describe('the Node client', () => {
     }
   });
 
+  it('asks for more while it waits, up to so many bytes', async () => {
+    for (const [rows, aheadMax, worldSize] of [
+      [1, 64, 8],
+      [12_000, 16, 1],
+      [12_000, 8, 2],
+    ]) {
+      const steps = rows === 1 ? 300 : 20;
+      let asked = 0;
+      const ahead: number[] = [];
+      const sidecar = await start({
+        steps,
+        rows,
+        delayMs: 10, // so that the consumer, which does nothing, waits
+        script: (_, message) => {
+          if (message.type === 'HELLO') asked += message.credits;
+          if (message.type === 'CREDIT') ahead.push((asked += message.credits) - message.step);
+          return false;
+        },
+      });
+      const own = client({ worldSize });
+      expect((await collect(own)).map(({ step }) => step)).toEqual(range(0, steps));
+      expect(sidecar.hellos[0].credits).toBe(4);
+      expect(Math.max(...ahead)).toBe(aheadMax);
+      own.close();
+      sidecar.close();
+    }
+  });
+
   it('goes on after the sidecar was replaced, and expects the same plan', async () => {
     const first = await start();
     const own = client({ prefetch: 2 });

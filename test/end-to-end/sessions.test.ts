@@ -74,7 +74,8 @@ describe('sessions', () => {
   });
 
   it('what a trainer waited is told by rank, and by cause, which sum up to it', async () => {
-    const client = connect({ address, consumer: 'waits', prefetch: 2 });
+    const prefetch = 2;
+    const client = connect({ address, consumer: 'waits', prefetch });
     let waitedMs = 0;
     let count = 0;
     for (;;) {
@@ -89,7 +90,9 @@ describe('sessions', () => {
       text = await (await fetch(`${metrics}/metrics`)).text();
       return Number(/^headrace_trainer_wait_seconds_count\{rank="0"\} (.*)$/m.exec(text)?.[1]);
     };
-    await expect.poll(told).toBe(count);
+    // what was there when the stream ended was not waited for, and is not told
+    await expect.poll(told).toBeGreaterThanOrEqual(count - prefetch);
+    expect(await told()).toBeLessThanOrEqual(count);
     const sum = Number(/^headrace_trainer_wait_seconds_sum\{rank="0"\} (.*)$/m.exec(text)?.[1]);
     const causes = [...text.matchAll(/^headrace_stall_seconds_total\{cause="(\w+)"\} (.*)$/gm)];
     expect(causes.map(([, cause]) => cause)).toEqual(['store', 'decode', 'tokenize', 'pack', 'other', 'transport']);

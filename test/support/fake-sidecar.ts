@@ -1,5 +1,6 @@
 /** A scripted sidecar: a ROUTER that speaks docs/wire.md, sends batches against credits, and misbehaves where a test tells it to. */
 import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Router } from 'zeromq';
 import type { BatchArrays } from '../../src/core/batch-arrays.js';
 import type { Cursor } from '../../src/plan/cursor.js';
@@ -21,6 +22,8 @@ export interface FakeSidecarOptions {
   /** Of each batch, all alike; default 1. */
   readonly rows?: number;
   readonly heartbeatMs?: number;
+  /** How late it answers. */
+  readonly delayMs?: number;
   /** Sees every message first; true takes it over. */
   readonly script?: (sidecar: FakeSidecar, message: Message) => boolean;
 }
@@ -138,6 +141,7 @@ export class FakeSidecar {
         this.#peer = peer;
         this.received.push(message.type);
         if (message.type === 'HELLO') this.hellos.push(message);
+        if (this.#options.delayMs !== undefined) await delay(this.#options.delayMs);
         if (this.#options.script?.(this, message) !== true) this.answer(message);
       }
     } catch (error) {

@@ -79,7 +79,7 @@ def _loader(request: dict[str, Any]) -> headrace.DataLoader:
         json.dump(config, out)  # which is YAML
     os.replace(out.name, file)
     # numpy: int32 as it was sent, like the peers' batches; as torch tensors ids are int64
-    return headrace.DataLoader(file, rank=rank, world_size=ranks, local_rank=rank, command=request["sidecar"], prefetch=16, tensors="numpy")
+    return headrace.DataLoader(file, rank=rank, world_size=ranks, local_rank=rank, command=request["sidecar"], tensors="numpy")
 
 
 def _of_scenario(bucket: str, request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

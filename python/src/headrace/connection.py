@@ -30,6 +30,10 @@ LINGER_MS = 200
 JOIN_S = 5.0
 # credits go back half of them at a time: a message for each would wake four threads for each batch, and batches would come singly as well
 CREDIT_PARTS = 2
+# batches that are asked for ahead while it is not known that more would help: two in flight hide the round trip, two more a slow step
+CREDITS_AT_FIRST = 4
+# what asking for more by itself may come to, for all ranks: a dozen batches of images, and a quarter of the steps that a sidecar keeps for slower ranks
+WIDENED_BYTES_MAX = 32 * 2**20
 # the longest wait of the consumer without looking for signals
 WAIT_SLICE_S = 0.5
 
@@ -44,7 +48,8 @@ class Request:
     # "train" or "validation"
     split: str
     consumer: str
-    credits: int
+    # None: as many as turn out to help
+    credits: int | None
     timeout_s: float
     expect: Mapping[str, Any]
     cursors: Sequence[Cursor]
@@ -73,7 +78,12 @@ _ConversationEnd = Literal["lost", "ended", "closed"]
 
 
 class Connection:
-    """Received batches wait in a queue of at most ``credits`` + 1; nothing is received that was not asked for."""
+    """
+    Received batches wait in a queue of at most ``credits`` + 1; nothing is received that was not asked for.
+
+    Where nobody said how many credits there are, a consumer that has to wait doubles them: it is faster than the way of a batch to it, and what is late may
+    just be late for want of credits. (As TCP widens its window by what comes through.) A trainer that computes for longer than that never does.
+    """
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -83,14 +93,14 @@ class Connection:
         # of the last item, what the consumer has not taken
         self._ready: collections.deque[Received] = collections.deque()
         self._outcome: _End | HeadraceError | None = None
-        # the first step that the consumer has not taken
-        self._taken_step = 0
+        # the first step that the consumer has not taken; None: it has taken none
+        self._taken_step: int | None = None
         self._lock = threading.Lock()
+        self._credits = CREDITS_AT_FIRST if request.credits is None else request.credits
         self._credits_owed = 0
         # for each batch that was taken since the last credits: what the consumer waited; and for the next one, in calls that were in vain
         self._waits_ms: list[float] = []
         self._waited_s = 0.0
-        self._credits_together = max(1, request.credits // CREDIT_PARTS)
         self._waiting = 0
         self._awaits_room = False
         self._closing = False
@@ -138,14 +148,24 @@ class Connection:
         waited_ms = round(self._waited_s * 1000, 3)
         self._waited_s = 0.0
         with self._lock:
+            if waited_ms > 0 and self._taken_step is not None:
+                self._widen(received.batch)
             self._waits_ms.append(waited_ms)
             self._waiting -= 1
             self._credits_owed += 1
             self._taken_step = received.cursor["step"]
-            is_due = self._awaits_room or self._credits_owed >= self._credits_together
+            is_due = self._awaits_room or self._credits_owed >= max(1, self._credits // CREDIT_PARTS)
         if is_due:
             self._wake()
         return received
+
+    def _widen(self, batch: wire.WireBatch) -> None:
+        """Under the lock."""
+        widened = min(2 * self._credits, wire.CREDITS_MAX)
+        step_bytes = self._request.world_size * sum(array.nbytes for array in batch.arrays.values())
+        if self._request.credits is None and widened * step_bytes <= WIDENED_BYTES_MAX:
+            self._credits_owed += widened - self._credits
+            self._credits = widened
 
     def close(self) -> None:
         """Ends the session. The sidecar hears of it, and whoever waits in take(). May be called again, and from any thread."""
@@ -251,7 +271,7 @@ class Connection:
 
     def _receive_all(self, dealer: zmq.Socket[bytes]) -> Literal["on", "ended"]:
         """What has come, and at most what was asked for: then it is time to look whether close() was called."""
-        for _ in range(self._request.credits + 1):
+        for _ in range(self._credits + 1):
             try:
                 frames = [dealer.recv(flags=zmq.NOBLOCK, copy=False)]
             except zmq.Again:
@@ -310,7 +330,7 @@ class Connection:
             received.append(Received(batch, self._received, header["length"], fields))
         with self._lock:
             self._waiting += len(received)
-            too_many = self._waiting > self._request.credits + 1
+            too_many = self._waiting > self._credits + 1
         if too_many:
             raise _defect("the sidecar sent more batches than it was asked for")
         self._items.put(received)
@@ -331,7 +351,7 @@ class Connection:
 
     def _is_full(self) -> bool:
         with self._lock:
-            self._awaits_room = self._waiting > self._request.credits
+            self._awaits_room = self._waiting > self._credits
             return self._awaits_room
 
     def _say_hello(self, dealer: zmq.Socket[bytes]) -> None:
@@ -341,9 +361,9 @@ class Connection:
         if self._closing:
             return
         with self._lock:
-            credits = max(1, request.credits - self._waiting)
+            credits = max(1, self._credits - self._waiting)
             # a batch too many is paid back with the next that is taken
-            self._credits_owed = min(0, request.credits - self._waiting - credits)
+            self._credits_owed = min(0, self._credits - self._waiting - credits)
         # a sidecar that knows no splits would not hear which one is asked for, and has no such entry in its plan
         split = {} if request.split == "train" else {"split": request.split}
         hello = {
@@ -370,7 +390,7 @@ class Connection:
             if credits <= 0:
                 return
             self._credits_owed -= credits
-            step = self._taken_step
+            step = self._taken_step or 0
             waits_ms, self._waits_ms = self._waits_ms[: wire.CREDITS_MAX], self._waits_ms[wire.CREDITS_MAX :]
         self._send(dealer, "CREDIT", {"session": self._session, "credits": credits, "step": step, "waitsMs": waits_ms})
 

@@ -79,7 +79,8 @@ class DataLoader:
     :param consumer: names this consumer among several of the same rank (tensor, pipeline, context parallel): they get the same batches.
     :param micro_batch: rows that are given out at a time, for gradient accumulation; it divides the rank's rows of a step. Default: all of them.
         A batch then says its ``micro_step``, ``is_last_micro_step`` and ``step_tokens``. Which rows come, and in which order, stays the same.
-    :param prefetch: steps asked for ahead, 1 to 64: at most so many, and never less than half of them.
+    :param prefetch: steps asked for ahead, 1 to 64: at most so many, and never less than half of them. Default: 4, and more while the trainer has to wait
+        for batches, up to 64, or 32 MiB of all ranks.
     :param timeout: seconds; the longest wait for a batch, and for a sidecar that went away.
     :param start_timeout: seconds; the longest wait for a sidecar that this process starts.
     :param expect: plan entries that the trainer relies on, such as ``{"sequence.length": 2048}``.
@@ -110,7 +111,7 @@ class DataLoader:
         split: Literal["train", "validation"] = "train",
         consumer: str = "default",
         micro_batch: int | None = None,
-        prefetch: int = 4,
+        prefetch: int | None = None,
         timeout: float = 300.0,
         start_timeout: float = 300.0,
         expect: Mapping[str, Any] | None = None,
@@ -130,8 +131,8 @@ class DataLoader:
         self._micro_batch = None if micro_batch is None else _integer("micro_batch", micro_batch)
         if self._micro_batch is not None and self._micro_batch < 1:
             raise HeadraceError("CONFIG_INVALID", f"micro_batch is {micro_batch}; it is at least 1")
-        self._prefetch = _integer("prefetch", prefetch)
-        if not 1 <= self._prefetch <= wire.CREDITS_MAX:
+        self._prefetch = None if prefetch is None else _integer("prefetch", prefetch)
+        if self._prefetch is not None and not 1 <= self._prefetch <= wire.CREDITS_MAX:
             raise HeadraceError("CONFIG_INVALID", f"prefetch is {prefetch}; it can be 1 to {wire.CREDITS_MAX}")
         if split not in wire.SPLITS:
             raise HeadraceError("CONFIG_INVALID", f"split is {split!r}; it can be train or validation")
@@ -257,7 +258,8 @@ class DataLoader:
         """
         Ends the session, and the sidecar if this loader started it. May be called again.
 
-        A sidecar that has other trainers is waited for until they leave, or until its ``serve.grace`` is over.
+        Where another loader of this process uses the sidecar (of validation, say), that one keeps it, and ends it in its own ``close``.
+        A sidecar that has trainers in other processes is waited for until they leave, or until its ``serve.grace`` is over.
         """
         if os.getpid() != self._pid:
             return  # a forked child must not end its parent's sidecar
@@ -276,7 +278,7 @@ class DataLoader:
 
     @property
     def sidecar_pid(self) -> int | None:
-        """The process that this loader started; None where it did not."""
+        """The process that this loader started, or took over from another one that was closed; None where it did not."""
         return None if self._held.keeper is None else self._held.keeper.pid
 
     def _batch_of(self, received: Received) -> Batch:
