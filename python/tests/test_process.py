@@ -151,6 +151,30 @@ def test_a_sidecar_that_dies_again_and_again_is_an_error(tmp_path: Path, monkeyp
     assert raised.value.code == "SIDECAR_FAILED"
 
 
+def test_loaders_of_one_process_hand_their_sidecar_on(tmp_path: Path) -> None:
+    listen = f"import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind({str(tmp_path / 's')!r})\ns.listen()\n"
+    command, address = command_of(tmp_path, listen + WAIT_FOR_STDIN), f"ipc://{tmp_path / 's'}"
+    first, second, elsewhere = (Keeper("a config.yaml", to, command, 20.0) for to in (address, address, "ipc:///nowhere"))
+    for keeper in (first, second):
+        keeper.ensure()
+    pid = first.pid
+    assert pid is not None
+    assert second.pid is None
+    first.stop()
+    first.stop()
+    assert [keeper.pid for keeper in (first, second, elsewhere)] == [None, pid, None]
+    assert not await_end(pid, 0.2)
+    # whoever has it starts it again when it dies, and ends it
+    (tmp_path / "s").unlink()
+    os.kill(pid, signal.SIGKILL)
+    while second.pid in (pid, None):
+        time.sleep(0.01)
+    successor = second.pid
+    assert successor is not None
+    second.stop()
+    assert await_end(successor)
+
+
 def test_closing_does_not_wait_for_a_sidecar_that_starts(tmp_path: Path) -> None:
     keeper = Keeper("a config.yaml", "ipc:///nowhere", command_of(tmp_path, "import time; time.sleep(60)"), 60.0)
     starting = threading.Thread(target=keeper.ensure, daemon=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Sequence
 
 from .errors import HeadraceError
@@ -14,11 +16,16 @@ RESTARTS_MAX = 2
 
 _log = logging.getLogger("headrace")
 
+# of this process, and, where it was forked, of its parent
+_keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
+
 
 class Keeper:
     """
     A sidecar that dies is replaced at once, from the thread that sees its output end, and not when this process waits for a batch:
     it may be waiting in a collective for another rank of the machine, which waits for its batch in vain.
+
+    Loaders of one process and one configuration, such as those of training and validation, share a sidecar: who started it hands it on when it is closed.
     """
 
     def __init__(self, config: str, address: str, command: Sequence[str] | None, start_timeout_s: float) -> None:
@@ -32,10 +39,12 @@ class Keeper:
         self._closed = False
         # reentrant, because the garbage collector can call stop() from anywhere
         self._lock = threading.RLock()
+        self._process = os.getpid()
+        _keepers.add(self)
 
     @property
     def pid(self) -> int | None:
-        """Of the sidecar that this process started; None where it did not."""
+        """Of the sidecar that this keeper started or was handed; None where there is none."""
         sidecar = self._sidecar
         return None if sidecar is None else sidecar.pid
 
@@ -70,12 +79,23 @@ class Keeper:
         self._restarts = 0
 
     def stop(self) -> None:
-        """Ends the sidecar, and starts no other. May be called again."""
+        """Ends the sidecar, or hands it to another keeper of it, and starts no other. May be called again."""
         self._closed = True
         with self._lock:
             sidecar, self._sidecar = self._sidecar, None
-        if sidecar is not None:
-            sidecar.stop()
+        if sidecar is None or (sidecar.ready_line and any(keeper._takes(sidecar, self._address) for keeper in list(_keepers))):
+            return
+        sidecar.stop()
+
+    def _takes(self, sidecar: Sidecar, address: str) -> bool:
+        with self._lock:
+            if self._closed or self._process != os.getpid() or self._address != address or self._sidecar is not None:
+                return False
+            self._sidecar = sidecar
+        sidecar.on_end = self._replace
+        if sidecar.has_ended:  # perhaps before this keeper was told of such things
+            self._replace(sidecar)
+        return True
 
     def _replace(self, sidecar: Sidecar) -> None:
         """In a thread of the sidecar that ended."""

@@ -114,7 +114,7 @@ class Sidecar:
             raise HeadraceError("SIDECAR_NOT_FOUND", f"cannot start {argv[0]}: {error}", hint="name the command in command= or HEADRACE_COMMAND") from error
         _started.add(self)
         self._log: deque[str] = deque(maxlen=LOG_LINES_KEPT)
-        self._on_end = on_end
+        self.on_end = on_end
         self._ready = threading.Event()
         self._output_ended = threading.Event()
         self.ready_line = ""
@@ -194,7 +194,7 @@ class Sidecar:
                 self._ready.set()
         self._output_ended.set()
         self._ready.set()
-        self._on_end(self)
+        self.on_end(self)
 
     def _read_stderr(self) -> None:
         for line in _lines(self._process.stderr):
