@@ -58,6 +58,7 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, 
   let opened: Promise<void> | undefined;
   let looked: Promise<void> | undefined;
   let hasLooked = false;
+  let roomyUntilMs = 0;
   let deleting: Promise<void> = Promise.resolve();
   let background: Promise<unknown> = Promise.resolve();
 
@@ -168,8 +169,10 @@ export function createEntries({ disk, dir, bytesMax, fsync, counters, troubles, 
     return freed;
   };
   const leaveFreeShare = async (fileBytes: number): Promise<void> => {
+    if (performance.now() < roomyUntilMs) return;
     const { freeBytes, totalBytes } = await disk.space(dir);
     const missing = Math.ceil(totalBytes * CACHE_LIMITS.freeShareMin) + fileBytes - freeBytes;
+    if (missing <= -CACHE_LIMITS.roomyBytes) roomyUntilMs = performance.now() + CACHE_LIMITS.roomyMs;
     if (missing <= 0) return;
     await firstLook(); // before its end, nobody knows all that could go
     if ((await evict(missing)) < missing)

@@ -7,6 +7,10 @@ export const CACHE_LIMITS = {
   tokenizersBytesMax: 2 ** 30,
   /** The share of the disk that stays free for others, as Mountpoint for S3 leaves it; below it, file systems fragment and slow down too. */
   freeShareMin: 0.05,
+  /** A disk with so much more free than that is not asked again for each entry … */
+  roomyBytes: 4 * 2 ** 30,
+  /** … but as often as this: in the meantime nothing writes so much. */
+  roomyMs: 500,
   /** A checksum goes over so much at a time, then lets the event loop run: under 1 ms at 5 GB/s, so that no heartbeat or batch waits for it. */
   checksumStepBytes: 4 * 2 ** 20,
   /** Bytes that wait for the disk while their readers go on: a tenth of a second of a disk of 640 MB/s. */
