@@ -90,7 +90,7 @@ function byteRows(name: string, rows: number, valueAt: (row: number) => RowValue
     rowBytes: 0,
     valid: bad.valid,
     nulls: bad.nulls,
-    problem: 'is missing, null, or no text',
+    problem: 'is missing, null, or no text (numbers are served where `fields` says their type, such as `type: int64`)',
     problems: bad.problems,
   };
 }
