@@ -1,57 +1,17 @@
 /**
  * The whole plan once more, in the plainest way: what docs/concepts.md and docs/packing.md say, with lists where the product has arithmetic and cursors.
  * It shares no code with the product, nor with anything else. Slow, and meant to be read beside those pages.
+ *
+ *   blocks of row groups ─▶ groups ─▶ windows ─▶ sequences (reference-packing.ts) ─▶ lanes, each mixing its sources by weight ─▶ steps
  */
-import { createHash } from 'node:crypto';
+import { pack } from './reference-packing.js';
+import { cut, permuted, range, sum } from './reference-permutation.js';
+import type { Document, ReferencePlan, ReferenceSource, Segment } from './reference-types.js';
 
-export interface ReferenceSource {
-  readonly name: string;
-  readonly weight: number;
-  readonly epochs: number | undefined;
-  readonly maxTokens: number | undefined;
-  readonly whenUsedUp: 'drop' | 'stop' | 'repeat';
-  /** By shard and row group: its decoded bytes, and the tokens of each row. */
-  readonly shards: readonly (readonly { readonly bytes: number; readonly rows: readonly number[] }[])[];
-}
-/** `shuffleBlocks: 0`: file order. `changes`: of weights, scheduled and live. `sources`: in order of name. */
-export interface ReferencePlan extends Readonly<Record<'seed' | 'lanes' | 'batch' | 'length' | 'shuffleBlocks' | 'windowBytes', number>> {
-  readonly last: 'drop' | 'pad';
-  readonly packing: 'concat' | 'split' | 'truncate' | 'none' | 'samples' | { readonly groupTokens: number };
-  readonly changes: readonly { readonly at: number; readonly ramp: number; readonly weights: Readonly<Record<string, number>> }[];
-  readonly sources: readonly ReferenceSource[];
-}
-/** As in a batch: source, shard, row, first token, tokens, flags (1: the document's first token is in it, 2: its last). */
-export type Segment = readonly number[];
-type Document = readonly [shard: number, row: number, tokens: number];
 type Source = ReferenceSource & { next: () => { sequence: Segment[]; isLast: boolean } | undefined } & Record<'delivered' | 'credit', number> & { usedUp: boolean }; // prettier-ignore
 
-const UNITS = 2 ** 24; // weights, and tokens due less tokens delivered, are in 2⁻²⁴
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-/** Cut into parts of nearly one size. */
-const cut = <T>(all: readonly T[], parts: number): T[][] =>
-  range(parts).map((i) => all.slice(Math.floor((i * all.length) / parts), Math.floor(((i + 1) * all.length) / parts)));
-
-/** In the order that a key gives: eight Feistel rounds, walked until the value is in range. */
-function permuted<T>(key: readonly (string | number)[], all: readonly T[]): T[] {
-  const words = createHash('sha256').update(JSON.stringify(key)).digest();
-  const bits = Math.max(1, Math.ceil(Math.log2(all.length)));
-  const [low, high] = [2 ** (bits >> 1), 2 ** (bits - (bits >> 1))];
-  const mix = (word: number): number => {
-    const a = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
-    const b = Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
-    return (b ^ (b >>> 16)) >>> 0;
-  };
-  const encrypt = (value: number): number => {
-    let [left, right] = [Math.floor(value / low), value % low];
-    for (const round of range(8)) {
-      if (round % 2 === 0) left ^= mix(right ^ words.readUInt32LE(4 * round)) % high;
-      else right ^= mix(left ^ words.readUInt32LE(4 * round)) % low;
-    }
-    return left * low + right < all.length ? left * low + right : encrypt(left * low + right);
-  };
-  return all.map((_, i) => all[encrypt(i)]);
-}
+/** Weights, and tokens due less tokens delivered, are in 2⁻²⁴. */
+const UNITS = 2 ** 24;
 
 /** Row groups with rows, cut where they are larger than four windows, or where there would be fewer than four blocks a lane. */
 function blocksOf({ shards }: ReferenceSource, { lanes, windowBytes }: ReferencePlan): { bytes: number; documents: Document[] }[] {
@@ -87,55 +47,6 @@ function* windowsOf(source: ReferenceSource, lane: number, plan: ReferencePlan):
       yield { documents, isLast: group + plan.lanes >= groupsEnd && window === windows.length - 1 };
     }
   }
-}
-
-/** Best fit decreasing of one packing group: into the sequence with the least room that is enough; of several, the one that got this room last. */
-function fit(pieces: readonly Segment[], length: number): Segment[][] {
-  const all: { members: number[]; room: number; touched: number }[] = [];
-  const turns = permuted(['packing'], range(pieces.length)).sort((a, b) => pieces[b][4] - pieces[a][4]);
-  for (const [touched, piece] of turns.entries()) {
-    const fitting = all.filter(({ room }) => room >= pieces[piece][4]).sort((a, b) => a.room - b.room || b.touched - a.touched);
-    const sequence = fitting.at(0) ?? { members: [], room: length, touched };
-    if (fitting.length === 0) all.push(sequence);
-    Object.assign(sequence, { members: [...sequence.members, piece], room: sequence.room - pieces[piece][4], touched });
-  }
-  // a sequence stands where its opener stands; pieces in it in order of place
-  return all.sort((a, b) => a.members[0] - b.members[0]).map(({ members }) => members.sort((a, b) => a - b).map((piece) => pieces[piece]));
-}
-
-/** The sequences of a window, and how many of its documents are behind after the last of them. */
-function pack(
-  documents: readonly Document[],
-  index: number,
-  { packing, length }: ReferencePlan,
-): { sequences: Segment[][]; behind: number } {
-  const piece = ([shard, row, tokens]: Document, start: number, take: number): Segment => [index, shard, row, start, take, (start === 0 ? 1 : 0) | (start + take === tokens ? 2 : 0)]; // prettier-ignore
-  const pieces = (own: Document): Segment[] => range(Math.ceil(own[2] / length)).map((i) => piece(own, i * length, Math.min(length, own[2] - i * length))); // prettier-ignore
-  const filled = documents.findLastIndex(([, , tokens]) => tokens > 0) + 1;
-  if (packing === 'samples')
-    return { sequences: documents.map((own) => [piece(own, 0, Math.min(length, own[2]))]), behind: documents.length };
-  if (packing === 'truncate') return { sequences: documents.flatMap((own) => pieces(own).slice(0, 1)).map((own) => [own]), behind: filled };
-  if (packing === 'split' || packing === 'none') return { sequences: documents.flatMap(pieces).map((own) => [own]), behind: filled };
-  const sequences: Segment[][] = [];
-  if (packing === 'concat') {
-    let at = 0;
-    for (const own of documents) {
-      for (let start = 0, take = 0; start < own[2]; [start, at] = [start + take, at + take]) {
-        take = Math.min(length - (at % length), own[2] - start);
-        if (at % length === 0) sequences.push([]);
-        sequences.at(-1)!.push(piece(own, start, take));
-      }
-    }
-    return { sequences, behind: at % length > 0 ? documents.length : filled };
-  }
-  let behind = 0;
-  for (let start = 0, end = 0; start < documents.length; start = end) {
-    for (let tokens = 0; end < documents.length && tokens < packing.groupTokens; end++) tokens += documents[end][2];
-    const own = documents.slice(start, end).flatMap(pieces);
-    sequences.push(...fit(own, length));
-    if (own.length > 0) behind = end;
-  }
-  return { sequences, behind };
 }
 
 /** Weights as whole numbers of UNITS, by largest remainder; a weight above 0 gets at least one. */
