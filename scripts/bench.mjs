@@ -1,4 +1,4 @@
-/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|tokens-packed|padding|plan|resume|shuffle|decode|decode-arrays|tar|micro|end-to-end [OPTIONS]`: sets up what the benchmark needs and runs it. */
+/** `npm run bench -- stream|storage|transport|memory|tokenize|tokens-cache|tokens-packed|padding|plan|resume|shuffle|scan|decode|decode-arrays|tar|micro|end-to-end [OPTIONS]`: sets up what the benchmark needs and runs it. */
 import path from 'node:path';
 import { ensureLoaders } from './bench-loaders.mjs';
 import { ensureNode, ensurePeers } from './bench-peers.mjs';
@@ -31,7 +31,9 @@ function environment() {
       ...(minio && { HEADRACE_MINIO: minio }),
     };
   }
-  const python = ['storage', 'tokens-packed', 'padding', 'plan', 'resume', 'shuffle', 'micro'].includes(name) ? null : ensurePython('test');
-  const minio = name === 'stream' || name === 'storage' ? ensureMinio() : null;
+  const python = ['storage', 'tokens-packed', 'padding', 'plan', 'resume', 'shuffle', 'micro', 'scan'].includes(name)
+    ? null
+    : ensurePython('test');
+  const minio = ['stream', 'storage', 'scan'].includes(name) ? ensureMinio() : null;
   return { ...(python && { HEADRACE_PYTHON: python }), ...(minio && { HEADRACE_MINIO: minio }) };
 }

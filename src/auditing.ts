@@ -7,7 +7,7 @@ import { randomInt } from 'node:crypto';
 import type { Config } from './config/config.js';
 import { deriveKey } from './core/keyed-random.js';
 import { HeadraceError } from './core/errors.js';
-import { countedLength } from './core/packing.js';
+import { countedLength, type Packing } from './core/packing.js';
 import { createPermutation } from './core/permutation.js';
 import { throwIfAborted } from './core/abort.js';
 import type { SkipReason } from './core/skip.js';
@@ -19,9 +19,9 @@ import { laneDigests, laneStatesOf, positionsOf, type GapLine, type SkipLine, ty
 import { LEDGER_LIMITS } from './ledger/limits.js';
 import { ProblemList } from './ledger/problems.js';
 import { listSegments, readSegment } from './ledger/read-ledger.js';
-import { buildManifests, readAllExclusions } from './manifests.js';
+import { buildManifests, openAllShards, readAllExclusions } from './manifests.js';
 import { openPipeline, type Pipeline } from './pipeline.js';
-import { lanesCanEnd, planSources } from './planning.js';
+import { knownPlanOf, lanesCanEnd, planSources } from './planning.js';
 import { CURSOR_VERSION, describeEntry, differingEntry, type Cursor, type PlanRecord } from './plan/cursor.js';
 import { sameChanges, type MixtureChange } from './plan/mixture-changes.js';
 import { createStoreSet } from './store/open-store.js';
@@ -110,8 +110,9 @@ export async function auditLedger(config: Config, options: AuditOptions): Promis
         scan.lines,
       ),
       result('plan', true, `fingerprint ${pipeline.info.planFingerprint.slice(0, 16)}`, scan.plan),
-      result('chain', true, chainFacts(scan), scan.chain.problems),
-      result('coverage', chainStands, sources.map(coverageFacts).join('; '), coverage),
+      // of other plans alone there is no chain to check
+      result('chain', scan.ranges.size > 0 || scan.plan.count === 0, chainFacts(scan), scan.chain.problems),
+      result('coverage', chainStands, sources.map((source) => coverageFacts(source, config.sequence.packing)).join('; '), coverage),
       result(
         'recomputation',
         chainStands,
@@ -224,9 +225,11 @@ async function coverageOf(
   const stores = createStoreSet(config.storage);
   try {
     // the pipeline has just read them: they are in the manifest's cache
-    const manifests = await buildManifests(config, stores, openDecoders(scanHere), { signal, warn });
+    const manifests = await openAllShards(await buildManifests(config, stores, openDecoders(scanHere), { signal, warn }), signal);
     const exclusions = await readAllExclusions(config, manifests, stores, signal);
-    return planSources(config, { manifests, exclusions }, 'train').map(({ plan, manifest }, index) => {
+    return planSources(config, { manifests, exclusions }, 'train').map((source, index) => {
+      const { manifest } = source;
+      const plan = knownPlanOf(source);
       const stretches = [...ranges]
         .sort(([a], [b]) => Number(a) - Number(b))
         .map(([, { first, last }]) => ({ from: first[index], to: last[index] }));
@@ -336,8 +339,8 @@ function isInvalid(error: unknown): error is HeadraceError {
 }
 
 function result(check: CheckName, isMade: boolean, facts: string, { lines, count: problemCount }: ProblemList): CheckResult {
-  const outcome = !isMade ? 'not made' : problemCount === 0 ? 'passed' : 'failed';
-  return { check, outcome, facts, problems: lines, problemCount };
+  if (!isMade) return { check, outcome: 'not made', facts, problems: [], problemCount: 0 };
+  return { check, outcome: problemCount === 0 ? 'passed' : 'failed', facts, problems: lines, problemCount };
 }
 
 function mergeProblems(sources: readonly SourceCoverage[]): ProblemList {
@@ -357,11 +360,11 @@ function chainFacts({ chain, ranges }: Scan): string {
   return `steps ${first} to ${last} of ${ranges.size} lanes${uneven}${repeated}`;
 }
 
-function coverageFacts({ source, rows, tokens, epochs }: SourceCoverage): string {
+function coverageFacts({ source, rows, tokens, epochs }: SourceCoverage, { kind }: Packing): string {
   const parts = epochs.map(({ epoch, isWhole, rows: covered }) =>
     isWhole ? `epoch ${epoch} whole` : `epoch ${epoch}: ${covered} of ${rows} rows`,
   );
-  return `${source}: ${tokens} tokens, ${parts.length === 0 ? 'no rows' : parts.join(', ')}`;
+  return `${source}: ${count(tokens, kind === 'samples' ? 'sample' : 'token')}, ${parts.length === 0 ? 'no rows' : parts.join(', ')}`;
 }
 
 function count(number: number, noun: string): string {

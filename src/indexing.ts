@@ -41,7 +41,7 @@ export async function* writeIndexes(config: Config, options: IndexingOptions): A
   try {
     const decoders = openDecoders(scanHere);
     for (const [i, source] of config.sources.entries()) {
-      const listing: Config = { ...config, sources: [{ ...source, index: undefined }] };
+      const listing: Config = { ...config, sources: [{ ...source, index: undefined, scan: 'ahead' }] };
       const [{ name, table, rows, request, fingerprint, shardsRead }] = await buildManifests(listing, stores, decoders, options);
       const file = targets[i];
       await saveIndex(file, { request, table, fingerprint });

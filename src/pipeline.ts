@@ -6,7 +6,7 @@
  *   plan ─▶ window's bytes ─▶ worker: rows, tokens, sequences ─▶ lanes ─▶ steps ─▶ batches of a rank
  *        └▶ slices' tokens, kept ─▶ worker ─▶ tokens of whole slices, to be kept                 with `cache.tokens`
  *
- * Memory, at most: lanes × sources × (`laneReadyTokens` of ids + one window decoded in a worker + one window ahead, as stored) + `fetchBytes` +
+ * Memory, at most: lanes × sources × (`readyTokensOf` them of ids + one window decoded in a worker + one window ahead, as stored) + `fetchBytes` +
  * `retainedBytesMax` of steps for every assembler. docs/operations.md evaluates it.
  */
 import { openCompiledForms } from './cache/compiled-forms.js';
@@ -33,12 +33,13 @@ import {
   type LaneState,
   type PlanRecord,
 } from './plan/cursor.js';
-import type { RuledOut } from './manifest/manifest.js';
+import type { PlacedShard, RuledOut, SourceManifest } from './manifest/manifest.js';
 import { buildManifests, fieldsOfSamples, readAllExclusions } from './manifests.js';
 import type { MixtureChange } from './plan/mixture-changes.js';
 import { checkRank, type Rank } from './plan/slots.js';
 import {
   groupClocks,
+  knownPlanOf,
   firstStates,
   lanesCanEnd,
   mayBeWeightless,
@@ -67,11 +68,12 @@ import { StreamHub, type Batch, type RankStream } from './stream/rank-stream.js'
 import type { WorkerSettings } from './stream/messages.js';
 import { readLengths, type RunLengths } from './stream/saved-lengths.js';
 import { createSkipReporter, type SkipReporter } from './stream/skip-reporter.js';
+import { readyTokensOf } from './plan/need-order.js';
 import { SourceLane, type SourcePosition } from './stream/source-lane.js';
 import type { Stalls } from './stream/stalls.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
 import { WindowLoader, type NeedOfGroup } from './stream/window-loader.js';
-import { WorkerPool, workersOf } from './stream/worker-pool.js';
+import { WorkerPool, workersAtFirstOf, workersOf } from './stream/worker-pool.js';
 import type { CompiledForms } from './tokenize/load-tokenizer.js';
 import { appendIdOf, readTokenizer, tokenLookup, workerTokenizer, type LoadedTokenizer } from './tokenizers.js';
 
@@ -83,7 +85,7 @@ export interface PipelineOptions {
   /** Told of rows that are left out under `badRows: skip` and `badBlocks: skip`. */
   readonly onSkip?: (record: SkipRecord) => void;
   /** Told of each step that is made, before any rank gets it. */
-  readonly onStep?: (made: MadeStep) => void;
+  readonly onStep?: (made: MadeStep, split: Split) => void;
   /** Told of each sequence that a lane takes, in the lane's order, before the step is made that it is for. */
   readonly onTaken?: (taken: TakenSequence, split: Split) => void;
   /** More stores, by URI prefix, such as a `memoryStore` at `memory://corpus/`. */
@@ -110,6 +112,8 @@ export interface StreamRequest extends Partial<Rank> {
 export interface PipelineInfo {
   /** Of training. */
   readonly plan: PlanRecord;
+  /** Of validation; `undefined` where the configuration holds nothing out. */
+  readonly validationPlan: PlanRecord | undefined;
   /** SHA-256 of the plan: equal plans have equal streams. */
   readonly planFingerprint: string;
   readonly seed: number;
@@ -128,7 +132,8 @@ export interface SourceInfo {
   readonly shardCount: number;
   /** One of them, by its place in the segments of batches. */
   shard(index: number): ShardInfo;
-  readonly rows: number;
+  /** `undefined`: its shards are opened as they are read, and nobody has counted their rows. */
+  readonly rows: number | undefined;
   readonly blocks: number;
   readonly groupsPerEpoch: number;
   readonly shardsRead: number;
@@ -142,8 +147,9 @@ export interface ShardInfo {
   /** For people: without a password, or a signature. */
   readonly uri: string;
   readonly size: number;
-  readonly rows: number;
-  /** SHA-256 (hex) of what the object says of its own content. */
+  /** `undefined`: of a source whose shards are opened as they are read. */
+  readonly rows: number | undefined;
+  /** SHA-256 (hex) of what the object says of its own content; empty of such a source. */
   readonly contentId: string;
 }
 
@@ -190,7 +196,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   const stores = createStoreSet(config.storage, options.stores, localCache?.ranges === true ? cache : undefined);
   const forms = config.tokenizer && openCompiledForms(config.cacheDir, options.warn);
   const workers = workersOf(config);
-  const pool = new WorkerPool(workers, (key, entry) => cache?.put(key, entry));
+  const pool = new WorkerPool(workers, (key, entry) => cache?.put(key, entry), workersAtFirstOf(config));
   const decoders = openDecoders(pool.scan, (format) => pool.expect(format));
   try {
     // each takes a while, and none needs the other
@@ -205,7 +211,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       ],
       options.signal,
     );
-    const fields = fieldsOfSamples(config, manifests, decoders);
+    const fields = await fieldsOfSamples(config, manifests, decoders, options.signal);
     const exclusions = await readAllExclusions(config, manifests, stores, options.signal);
     return await createPipeline({
       config,
@@ -292,7 +298,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   const { ledger, shared, log } = await openRun(config, plan, parts.options);
   const budget = new ByteBudget(config.limits.fetchBytesMax);
   const { lanes, size: batchSize } = config.batch;
-  const { warn, onSkip: tellSkip, onTaken } = parts.options;
+  const { warn, onSkip: tellSkip, onStep, onTaken } = parts.options;
 
   const serve = (split: Split, planned: PlannedSplit, recorded?: SplitRecords): SplitService => {
     const known = lengths?.[split];
@@ -328,7 +334,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
           onTaken: onTaken && ((taken) => onTaken(taken, split)),
         }),
       openMixture: (taken, step) => new MixtureTimeline({ ...weighed(own), taken, log: recorded?.log }, step),
-      openRecorder: recorded && stepRecorder(recorded.ledger, parts.options.onStep),
+      openRecorder: stepRecorder(recorded?.ledger, onStep && ((made) => onStep(made, split))),
       onNoStep: (filledSlots) => warn?.(whyNoStep(filledSlots, batchSize), { split }),
     });
     return { ...planned, hub };
@@ -358,6 +364,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
   return {
     info: {
       plan,
+      validationPlan: ofValidation?.plan,
       planFingerprint: fingerprint(plan),
       seed: config.seed,
       batchSize,
@@ -398,7 +405,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
         ? new Map()
         : readDocumentIds(
             parts.decoders.of(parts.manifests[source].format),
-            parts.manifests[source].shards.at(shard),
+            await openedShard(parts.manifests[source], shard, parts.options.signal),
             rows,
             parts.options.signal,
           ),
@@ -411,6 +418,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     close: async () => {
       training.hub.close();
       validation?.hub.close();
+      for (const { scanned } of parts.manifests) if (scanned?.kind === 'as-read') scanned.opener.close();
       await Promise.all([pool.close(), stores.close(), shared?.close(), ledger?.close()]);
       await cache?.close();
     },
@@ -468,7 +476,7 @@ async function openRun(config: Config, plan: PlanRecord, { warn, observe }: Pipe
 }
 
 /** One an assembler: its steps are in order. */
-function stepRecorder(ledger: Ledger | undefined, onStep: PipelineOptions['onStep']): (() => StepRecorder) | undefined {
+function stepRecorder(ledger: Ledger | undefined, onStep: ((made: MadeStep) => void) | undefined): (() => StepRecorder) | undefined {
   if (ledger === undefined && onStep === undefined) return undefined;
   return () => {
     const stream = ledger?.openStream();
@@ -489,14 +497,18 @@ function sourceInfo({ plan: { name, groupsPerEpoch }, manifest, blocks, config: 
     shardCount: manifest.shards.length,
     shard: (index) => {
       const { path, uri, size, rows, contentId } = manifest.shards.at(index).shard;
-      return { path, uri: shownUri(uri), size, rows, contentId };
+      return { path, uri: shownUri(uri), size, rows: manifest.scanned === undefined ? rows : undefined, contentId };
     },
-    rows: manifest.rows,
-    blocks: blocks.length,
+    rows: manifest.scanned === undefined ? manifest.rows : undefined,
+    blocks,
     groupsPerEpoch,
     shardsRead: manifest.shardsRead,
     ruledOut: where && manifest.ruledOut,
   };
+}
+
+function openedShard({ shards, scanned }: SourceManifest, shard: number, signal?: AbortSignal): PlacedShard | Promise<PlacedShard> {
+  return scanned?.kind === 'as-read' ? scanned.opener.open(shard, undefined, signal) : shards.at(shard);
 }
 
 /** What serves the streams of one split. */
@@ -556,6 +568,7 @@ function openLane(
             length: config.sequence.length,
             samples: counted === 'samples',
             stepSequences: config.batch.size / config.batch.lanes,
+            readyTokens: readyTokensOf(config.batch.lanes * sources.length),
             sequencesWanted: (stepsWanted * config.batch.size) / config.batch.lanes,
             openWindow: (place, from, windowsAhead) =>
               pool.openWindow(
@@ -577,7 +590,10 @@ function openLane(
         );
       const [group, window, document, token] = state[plan.name];
       const start = { group, window, document, token };
-      const sourceLane = lengths === undefined ? open(start) : new MeasuredLane({ lengths, plan, source: sourceIndex, lane, open }, start);
+      const sourceLane =
+        lengths === undefined
+          ? open(start)
+          : new MeasuredLane({ lengths, plan: knownPlanOf(planned), source: sourceIndex, lane, open }, start);
       // each lane delivers its part of the source's tokens
       const tokensMax = source.maxTokens === undefined ? Infinity : Math.ceil(source.maxTokens / config.batch.lanes);
       return { plan, lane: sourceLane, tokensMax, whenUsedUp: source.whenUsedUp };

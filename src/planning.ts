@@ -7,11 +7,13 @@ import { LIMITS } from './config/limits.js';
 import { canonicalJson, fingerprint } from './core/canonical-json.js';
 import { describeField, type Field, type SourceKind } from './core/fields.js';
 import type { Packing } from './core/packing.js';
-import type { BlockTable } from './core/shard.js';
+import type { Shard } from './core/shard.js';
+import { HeadraceError } from './core/errors.js';
 import { cutBlocks } from './manifest/blocks.js';
 import type { SourceManifest } from './manifest/manifest.js';
 import type { LaneState, LaneStates, PlanRecord } from './plan/cursor.js';
-import { createSourcePlan, type SourcePlan } from './plan/source-plan.js';
+import { createOpenedPlan, createScannedPlan } from './plan/scanned-plan.js';
+import { createSourcePlan, isKnown, type KnownPlan, type SourcePlan, type SourcePlanOptions } from './plan/source-plan.js';
 import type { BuiltExclusions } from './select/excluded.js';
 import { needsIds, type RowSelection, type Split } from './select/selection.js';
 import type { MixtureTimelineOptions } from './stream/mixture-timeline.js';
@@ -46,7 +48,8 @@ export interface TransformFacts {
 export interface PlannedSource {
   readonly plan: SourcePlan;
   readonly manifest: SourceManifest;
-  readonly blocks: BlockTable;
+  /** How many an epoch has: of shards that are opened as they are read, one each. */
+  readonly blocks: number;
   readonly kind: SourceKind;
   readonly hasFields: boolean;
   /** As it holds for the split. */
@@ -99,8 +102,13 @@ export function groupClocks(sources: readonly PlannedSource[]): ((group: number)
   );
 }
 
-function decodedBytes({ table }: SourceManifest): number {
+/** Of shards that are not opened, the bytes that they have as they lie. */
+function decodedBytes({ table, scanned }: SourceManifest): number {
   let sum = 0;
+  if (scanned?.kind === 'as-read') {
+    for (const bytes of table.columns.size) sum += bytes;
+    return sum;
+  }
   for (const bytes of table.columns.unitDecodedBytes) sum += bytes; // a million shards have eight million units
   return sum;
 }
@@ -111,7 +119,14 @@ export function planSources(
   { manifests, exclusions }: Pick<PlanParts, 'manifests' | 'exclusions'>,
   split: Split,
 ): PlannedSource[] {
-  return manifests.map((manifest, index) => planSource(config, manifest, index, { split, exclusions: exclusions[index] }));
+  // validation reads on another clock, whenever a trainer asks for it
+  const clockOf = (index: number) => (split === 'train' ? (group: number): number => clocks()[index](group) : undefined);
+  const sources = manifests.map((manifest, index) =>
+    planSource(config, manifest, index, { split, exclusions: exclusions[index], clockOf: clockOf(index) }),
+  );
+  let made: ReturnType<typeof groupClocks> | undefined;
+  const clocks = (): ReturnType<typeof groupClocks> => (made ??= groupClocks(sources));
+  return sources;
 }
 
 /** Validation is the same whatever training does: every document once, by the weights that the sources have in the configuration, to the last one. */
@@ -130,15 +145,17 @@ export function weighed({ sources, mixture }: Config): Pick<MixtureTimelineOptio
 interface SourceChoice {
   readonly split: Split;
   readonly exclusions: BuiltExclusions;
+  /** When groups are read, on one clock for all sources; left out: nobody makes room by it. */
+  readonly clockOf?: ((group: number) => number) | undefined;
 }
 
 /** `index`: of the manifest's source in the configuration. */
-export function planSource(config: Config, manifest: SourceManifest, index: number, { split, exclusions }: SourceChoice): PlannedSource {
+export function planSource(config: Config, manifest: SourceManifest, index: number, choice: SourceChoice): PlannedSource {
+  const { split, exclusions, clockOf } = choice;
   const source = config.sources[index];
   const { lanes } = config.batch;
   const windowBytes = config.shuffle?.windowBytes ?? LIMITS.windowBytesDefault;
-  const blocks = cutBlocks(manifest.table, { lanes, windowBytes });
-  const plan = createSourcePlan(blocks, {
+  const options: SourcePlanOptions = {
     name: source.name,
     seed: config.seed,
     lanes,
@@ -147,17 +164,44 @@ export function planSource(config: Config, manifest: SourceManifest, index: numb
     unshuffled: split === 'validation',
     windowBytes,
     epochs: source.epochs,
-  });
+  };
   const hasFields = source.fields !== undefined;
   return {
-    plan,
+    ...planOf(manifest, options, clockOf),
     manifest,
-    blocks,
     kind: source.kind,
     hasFields,
     config: source,
     selection: selectionOf(config, source, split, exclusions),
   };
+}
+
+/** Blocks are parts of what the shards hold, or shards. */
+function planOf(
+  { table, shards, scanned }: SourceManifest,
+  options: SourcePlanOptions,
+  clockOf: SourceChoice['clockOf'],
+): Pick<PlannedSource, 'plan' | 'blocks'> {
+  if (scanned === undefined) {
+    const blocks = cutBlocks(table, options);
+    return { plan: createSourcePlan(blocks, options), blocks: blocks.length };
+  }
+  const blocks = shards.length;
+  if (scanned.kind === 'opened')
+    return { plan: createOpenedPlan({ length: blocks, at: (index) => shards.at(index).shard }, options), blocks };
+  const { opener } = scanned;
+  const open = async (shard: number, group: number, signal?: AbortSignal): Promise<Shard> =>
+    (await opener.open(shard, clockOf?.(group), signal)).shard;
+  return { plan: createScannedPlan(blocks, open, options), blocks };
+}
+
+/** Errors: `CONFIG_INVALID`, where shards are opened as they are read, and not all of them are. */
+export function knownPlanOf({ plan }: Pick<PlannedSource, 'plan'>): KnownPlan {
+  if (isKnown(plan)) return plan;
+  throw new HeadraceError('CONFIG_INVALID', `sources.${plan.name}.scan is as-read, and what all of its shards hold is needed here`, {
+    detail: { field: `sources.${plan.name}.scan` },
+    hint: 'Set `scan: ahead`. The stream is another one then.',
+  });
 }
 
 function selectionOf(
@@ -195,6 +239,8 @@ function planRecord(config: Config, parts: PlanParts, split: Split): PlanRecord 
     [`sources.${source.name}.epochs`, source.epochs ?? null],
     [`sources.${source.name}.maxTokens`, source.maxTokens ?? null],
     [`sources.${source.name}.whenUsedUp`, source.whenUsedUp],
+    // only where it says something: cursors of older runs go on
+    ...(source.scan === 'as-read' ? [[`sources.${source.name}.scan`, source.scan]] : []),
     [`sources.${source.name}.manifest`, manifests[index].fingerprint],
     ...(source.fields ?? []).map((field) => [`sources.${source.name}.fields.${field.name}`, field.column]),
     ...selectionEntries(config, index, split, parts.exclusions[index]),

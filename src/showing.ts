@@ -14,14 +14,16 @@ import { fieldBytesOfRow, fieldOfRow, type FieldArrays } from './core/fields.js'
 import { SEGMENT_FIELDS, SEGMENT_FIRST, SEGMENT_LAST, SOURCE_PADDING, tellingMask } from './core/sequence.js';
 import { loadTokenizer } from './open-tokenizer.js';
 import { sequenceDigest } from './pack/sequence-writer.js';
-import { openPipeline, resolveInput, type Pipeline, type PipelineOptions, type SourceInfo } from './pipeline.js';
-import type { Cursor } from './plan/cursor.js';
+import { openPipeline, resolveInput, type Pipeline, type PipelineOptions, type SourceInfo, type StreamRequest } from './pipeline.js';
+import { betweenSteps, type Cursor } from './plan/cursor.js';
 import { checkRank, laneOfSlot, slotsOfRank, type Rank } from './plan/slots.js';
 import type { Batch } from './stream/rank-stream.js';
 import type { Tokenizer } from './tokenize/tokenizer.js';
 
 export interface ShowRequest extends Partial<Rank>, Pick<PipelineOptions, 'warn' | 'observe'> {
   readonly step: number;
+  /** Left out: that of the cursor, else `train`. */
+  readonly split?: StreamRequest['split'];
   /** One slot of the global batch, and no other. */
   readonly slot?: number;
   /** A state of this step or an earlier one: one that holds the lanes of the rank, or those of all ranks. None: from the start. */
@@ -34,6 +36,7 @@ export interface ShowRequest extends Partial<Rank>, Pick<PipelineOptions, 'warn'
 
 export interface ShownStep {
   readonly step: number;
+  readonly split: NonNullable<StreamRequest['split']>;
   readonly rank: number;
   readonly worldSize: number;
   /** Tokens of a sequence. */
@@ -109,7 +112,9 @@ export async function showStep(input: string | ConfigInput | Config, request: Sh
   const config = await resolveInput(input);
   const rank = rankOf(config, request);
   const streamRank: Rank = request.slot === undefined ? rank : { rank: request.slot, worldSize: config.batch.size };
-  const cursors = request.cursor === undefined ? [] : [request.cursor].flat();
+  // the whole step is shown, however many of its rows a rank had been given
+  const cursors = (request.cursor === undefined ? [] : [request.cursor].flat()).map(betweenSteps);
+  const split = request.split ?? (cursors.at(0)?.plan.split === 'validation' ? 'validation' : 'train');
   checkReach(config, request, cursors);
   const loading = config.tokenizer && loadTexts(config, config.tokenizer);
   loading?.catch(() => undefined); // heard of when it is needed
@@ -122,7 +127,7 @@ export async function showStep(input: string | ConfigInput | Config, request: Sh
   });
   try {
     const { step, onStep } = request;
-    const stream = pipeline.openStream({ ...streamRank, stepsEnd: step + 1, ...(cursors.length > 0 && { cursor: cursors }) });
+    const stream = pipeline.openStream({ ...streamRank, split, stepsEnd: step + 1, ...(cursors.length > 0 && { cursor: cursors }) });
     let batch = await stream.next();
     let end = stream.start.step;
     for (; batch !== undefined && batch.step < step; batch = await stream.next()) {
@@ -140,7 +145,17 @@ export async function showStep(input: string | ConfigInput | Config, request: Sh
     });
     const { length, rows, tokens, digest } = batch;
     const named = await withDocumentIds(slots, batch, pipeline);
-    return { step, ...rank, length, tokens, padding: rows * length - tokens, digest, stepsMade: step - stream.start.step, slots: named };
+    return {
+      step,
+      split,
+      ...rank,
+      length,
+      tokens,
+      padding: rows * length - tokens,
+      digest,
+      stepsMade: step - stream.start.step,
+      slots: named,
+    };
   } finally {
     await pipeline.close();
     await loading?.catch(() => undefined);

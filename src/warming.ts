@@ -17,8 +17,8 @@ import { HeadraceError } from './core/errors.js';
 import type { Slice } from './core/shard.js';
 import type { Decoder, ReadEstimate } from './decode/decoder.js';
 import { openDecoders, type Decoders } from './decode/open-decoders.js';
-import { buildManifests, readAllExclusions } from './manifests.js';
-import { planSources, type PlannedSource } from './planning.js';
+import { buildManifests, openAllShards, readAllExclusions } from './manifests.js';
+import { knownPlanOf, planSources, type PlannedSource } from './planning.js';
 import { decodedBytesOf, windowsByNeed, type NeededWindow } from './plan/need-order.js';
 import { needsIds } from './select/selection.js';
 import { createStoreSet, isLocalUri, type StoreSet } from './store/open-store.js';
@@ -105,7 +105,7 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     const tokenizer = withTokens ? await openTokenizer(warmed, stores, options) : undefined;
     await pool.configure(settingsOf(config, tokenizer));
     const decoders = openDecoders(pool.scan);
-    const manifests = await buildManifests(warmed, stores, decoders, options);
+    const manifests = await openAllShards(await buildManifests(warmed, stores, decoders, options), signal);
     const exclusions = await readAllExclusions(warmed, manifests, stores, signal);
     const sources = planSources(warmed, { manifests, exclusions }, 'train');
     const lookups = sources.map((source) => tokenLookup({ config, cache, tokenizer }, source.config, source.selection));
@@ -195,7 +195,7 @@ function windowsOf(config: Config, sources: readonly PlannedSource[], { epoch, s
   const laneTokens =
     steps === undefined ? undefined : ((steps + 2) * size * sequenceTokens(config, sources)) / lanes + readyFieldTokens(config);
   return windowsByNeed(
-    sources.map(({ plan, config: source }) => ({ plan, share: shareOf(source) / weights })),
+    sources.map((source) => ({ plan: knownPlanOf(source), share: shareOf(source.config) / weights })),
     { lanes, epoch, laneTokens },
   );
 }

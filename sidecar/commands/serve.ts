@@ -106,11 +106,12 @@ function countBatch(served: ServedCounters, batch: Batch): void {
 function readyLine(pipeline: Pipeline, address: string, metricsUrl: string | undefined): string {
   const { sources, tokenizer, seed, length, batchSize, lanes } = pipeline.info;
   const shards = sources.reduce((sum, source) => sum + source.shardCount, 0);
-  const rows = sources.reduce((sum, source) => sum + source.rows, 0);
+  // of shards that are opened as they are read nobody knows them
+  const rows = sources.reduce((sum, source) => sum + (source.rows ?? NaN), 0);
   const parts = [
     `headrace ready at ${address}`,
     `${shards} ${shards === 1 ? 'shard' : 'shards'}`,
-    `${rows} rows`,
+    ...(Number.isNaN(rows) ? [] : [`${rows} rows`]),
     tokenizer.vocabSize === 0 ? 'no tokenizer' : `tokenizer of ${tokenizer.vocabSize} tokens`,
     `batch ${batchSize} × ${length}`,
     `${lanes} lanes`,

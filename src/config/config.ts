@@ -44,6 +44,8 @@ export interface SourceConfig {
   readonly options: Readonly<Record<string, JsonValue>> | undefined;
   /** Absolute paths or URIs of lists of documents. */
   readonly exclude: readonly string[];
+  /** When what a shard holds is found. */
+  readonly scan: 'ahead' | 'as-read';
   /** Which documents are taken, in canonical form; `undefined`: all. */
   readonly where: Filter | undefined;
   readonly weight: number;
@@ -170,6 +172,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
       fields: fieldsOf(source.fields),
       id: source.id,
       exclude: [source.exclude ?? []].flat().map((uri) => absoluteUri(uri, baseDir)),
+      scan: source.scan,
       where: source.where,
       weight: source.weight,
       epochs: source.whenUsedUp === 'repeat' ? undefined : (source.epochs ?? parsed.epochs),
@@ -178,6 +181,7 @@ function resolveConfig(parsed: ParsedConfig, baseDir: string): Config {
     }));
   checkFields(parsed, sources, isSamples);
   for (const source of sources) checkVariables(source);
+  checkScans(parsed, sources);
   const untokenized = sources.find(({ servesTokens, hasIds }) => servesTokens && !hasIds);
   if (parsed.tokenizer === undefined && untokenized !== undefined) {
     throw invalid(
@@ -378,6 +382,25 @@ function packingName(sequence: ParsedConfig['sequence']): string {
 /** The key that says what a source's tokens are made of. */
 function madeOf({ chat, hasIds }: SourceConfig): 'messages' | 'tokens' | 'text' {
   return chat !== undefined ? 'messages' : hasIds ? 'tokens' : 'text';
+}
+
+/** What names totals needs them at the start. */
+function checkScans({ lengths }: ParsedConfig, sources: readonly SourceConfig[]): void {
+  const scanned = sources.find(({ scan }) => scan === 'as-read');
+  if (scanned === undefined) return;
+  const field = `sources.${scanned.name}.scan`;
+  if (lengths !== undefined) {
+    throw new HeadraceError('CONFIG_INVALID', `${field} is as-read, and lengths are of windows that are known at the start`, {
+      detail: { field },
+      hint: 'Leave `lengths` out: each sidecar then computes all lanes; or set `scan: ahead`, and write an index and lengths before the run.',
+    });
+  }
+  const indexed = sources.find(({ scan, index }) => scan === 'as-read' && index !== undefined);
+  if (indexed === undefined) return;
+  throw new HeadraceError('CONFIG_INVALID', `sources.${indexed.name} has an index, which says what all shards hold, and scan is as-read`, {
+    detail: { field: `sources.${indexed.name}.scan` },
+    hint: 'Leave `scan` out: with an index nothing is passed over before the first batch. The stream is another one then.',
+  });
 }
 
 /** A row has one value of a name; what a chat is rendered from is always `messages`. */

@@ -28,6 +28,8 @@ export const LIMITS = {
   blocksPerLaneMin: 4,
   /** Small groups make the first batch fast and shuffle badly: no more of an epoch than what a trainer hardly notices. */
   rampShareMax: 1 / 8,
+  /** … of shards that are opened as they are read, each of which the first batch waits for: of 16 shards a lane's first group has one, and the others are shuffled still. */
+  scannedRampShareMax: 1 / 2,
 
   /** Footers are a few KiB; 32 at a time hide 20 ms of latency for 1,000 shards in under a second. */
   footerConcurrencyMax: 32,
@@ -201,8 +203,16 @@ export const LIMITS = {
   tokenEntryBytesMax: 256 * 2 ** 20,
   /** Tokens that a worker packs before it answers: 512 KiB of ids a message. At half of it, messages cost the main thread 5 % more, and the worker 3 %. */
   chunkTokens: 128 * 2 ** 10,
-  /** Ready tokens of a lane in the main thread, beyond one step's share, below which the next chunk is asked for: half a chunk is served while that is made. */
-  laneReadyTokens: 64 * 2 ** 10,
+  /**
+   * Tokens that wait in the main thread for their step, over all lanes and sources: 0.15 s of the fastest streams, since a worker that decompresses a row
+   * group for one lane makes nothing for the others for some tens of milliseconds, and 16 MiB. At 512 Ki in all, worker and trainer waited for each other
+   * by turns, for a tenth of the rate (text) to a third (token columns).
+   */
+  readyTokens: 4 * 2 ** 20,
+  /** Of them a lane of a source has an equal share, below which it asks for its next chunk: half a chunk at least, which is served while that is made … */
+  laneReadyTokensMin: 64 * 2 ** 10,
+  /** … and no more than 2 MiB: one lane needs no more than one of eight. */
+  laneReadyTokensMax: 512 * 2 ** 10,
   /** Bytes of fields that a worker puts together before it answers: samples of a MB travel by the handful, and one that is larger travels alone. */
   chunkFieldBytes: 4 * 2 ** 20,
   /** … and samples: a chunk of small ones is 100 KiB of segments and digests, and the objects of this many take 1 ms to make. */

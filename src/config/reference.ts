@@ -48,11 +48,12 @@ function rowsOf(node: SchemaNode, path: string): string[] {
   });
 }
 
-/** The object whose keys come below a key: its own, those of its records, or those of a union's branch. */
+/** The object whose keys come below a key: its own, those of its records, of a list's items, or of a union's branch. */
 function nestedOf(node: SchemaNode): { readonly node: SchemaNode; readonly suffix: string } | undefined {
   if (node.properties !== undefined) return { node, suffix: '' };
   const { additionalProperties } = node;
   if (typeof additionalProperties === 'object') return { node: additionalProperties, suffix: '.NAME' };
+  if (node.items?.properties !== undefined) return { node: node.items, suffix: '[]' };
   const branch = node.anyOf?.find((option) => option.properties !== undefined);
   return branch && { node: branch, suffix: '' };
 }

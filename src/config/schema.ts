@@ -118,6 +118,12 @@ const sourceSchema = z
         'A file that `headrace index` wrote: a path, or any URI that a source may have. A start then lists nothing and reads no footer; an object that has changed since is `SHARD_CHANGED`, and a new one is not seen. The stream does not depend on it.',
       ),
     format: z.enum(FORMAT_NAMES).optional().describe('The format of the shards. Left out: what their names say.'),
+    scan: z
+      .enum(['ahead', 'as-read'])
+      .default('ahead')
+      .describe(
+        'Of JSON lines, separated values, plain text and tars, which say nothing of their rows: `ahead` passes over all shards before the first batch, once. `as-read` opens a shard when its turn comes, so that the first batch waits for one shard a lane; whole shards are then what is shuffled (docs/formats.md#shards-that-are-opened-as-they-are-read). Part of the plan.',
+      ),
     text: z
       .string()
       .min(1)
@@ -406,7 +412,7 @@ const limitsSchema = z.strictObject({
     .min(1)
     .max(LIMITS.workersMax)
     .optional()
-    .describe('Worker threads. Left out: cores − 1, at least 1. The stream does not depend on it.'),
+    .describe('Worker threads. Left out: cores − 1, of two cores both. The stream does not depend on it.'),
   fetchBytes: size(2 ** 20, 2 ** 40)
     .prefault('256MiB')
     .describe('Bytes fetched and not yet decoded, over all lanes. The stream does not depend on it.'),

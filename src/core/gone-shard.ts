@@ -4,6 +4,9 @@ import { HeadraceError } from './errors.js';
 /** What to do, where a run reads. */
 export const GONE_IN_RUN =
   'Bring it back as it was, and go on from the last state; or go on without its rows (`badBlocks: skip`); or start a new run, whose manifest is made without it.';
+/** What to do, where a run opens a shard: which rows it had, nobody knows. */
+export const GONE_UNOPENED =
+  'Bring it back as it was, and go on from the last state; or start a new run, whose manifest is made without it.';
 /** What to do, where a run starts. */
 export const GONE_AT_START = 'Something deletes shards while this starts. Start again: they are listed anew.';
 

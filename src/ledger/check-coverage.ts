@@ -8,12 +8,12 @@
  */
 import { createPermutation, identityPermutation } from '../core/permutation.js';
 import type { LanePosition } from '../plan/cursor.js';
-import type { SourcePlan, WindowPlace, WindowPlan } from '../plan/source-plan.js';
+import type { KnownPlan, WindowPlace, WindowPlan } from '../plan/source-plan.js';
 import { LEDGER_LIMITS } from './limits.js';
 import { ProblemList } from './problems.js';
 
 export interface CoverageOptions {
-  readonly plan: SourcePlan;
+  readonly plan: KnownPlan;
   readonly lanes: number;
   /** Rows of each shard. */
   readonly shardRows: ArrayLike<number>;
@@ -79,7 +79,7 @@ export function checkCoverage({ plan, lanes, shardRows, rows: blockRows, stretch
 }
 
 function coverEpoch(
-  plan: SourcePlan,
+  plan: KnownPlan,
   epoch: number,
   walks: readonly Walk[],
   starts: Float64Array,
@@ -142,7 +142,7 @@ function* rowsOf(window: WindowPlan, startDocument: number, endDocument: number,
   }
 }
 
-function hasPassed(plan: SourcePlan, lanes: number, epoch: number, lane: number, from: LanePosition, to: LanePosition): boolean {
+function hasPassed(plan: KnownPlan, lanes: number, epoch: number, lane: number, from: LanePosition, to: LanePosition): boolean {
   const startGroup = epoch * plan.groupsPerEpoch;
   const firstGroup = startGroup + ((((lane - startGroup) % lanes) + lanes) % lanes);
   if (firstGroup >= startGroup + plan.groupsPerEpoch) return true; // it has none of this epoch

@@ -17,6 +17,7 @@ import type { Store } from '../store/store.js';
 import { companionVersions, hasSameCompanion } from './companions.js';
 import { listShards, type ListedObject, type ListOptions } from './list-shards.js';
 import { fingerprintOfList } from './list-fingerprint.js';
+import type { ScannedShards } from './scanned-shards.js';
 import { readIndex, requestDigest, savedIndexPath, saveIndex, type SavedIndex } from './saved-index.js';
 import { Shards, ShardTableBuilder, type ShardFacts, type ShardPlace, type ShardTable } from './shard-table.js';
 
@@ -39,6 +40,8 @@ export interface SourceRequest {
   readonly options?: Readonly<Record<string, JsonValue>> | undefined;
   /** Which rows are taken, in canonical form. */
   readonly where?: Filter | undefined;
+  /** When what a shard holds is found: before the first batch (left out), or when the shard is needed. */
+  readonly scan?: 'ahead' | 'as-read' | undefined;
 }
 
 /** A shard, and where to read it. */
@@ -72,6 +75,8 @@ export interface SourceManifest {
   readonly shardsRead: number;
   /** What `where` leaves out before a row is read. */
   readonly ruledOut: RuledOut;
+  /** Of `scan: as-read`; `undefined`: its shards were read ahead. */
+  readonly scanned?: ScannedShards | undefined;
 }
 
 export interface RuledOut {
@@ -148,9 +153,18 @@ async function namedIndex(uri: string, source: SourceRequest, options: ManifestO
   return { index, shardsRead: 0, shardsRuledOut: undefined, known: `the index ${shownUri(uri)} was made` };
 }
 
-async function listedIndex(source: SourceRequest, options: ManifestOptions): Promise<FoundIndex> {
-  const request = requestOf(source);
-  const listedAt = `the shards were listed, at ${new Date().toISOString()}`;
+export interface TakenListing {
+  readonly format: FormatName;
+  /** In canonical order, without those that partitions rule out. */
+  readonly listed: readonly ListedObject[];
+  readonly shardsRuledOut: number;
+  /** When, as `asGoneShard` says it. */
+  readonly known: string;
+}
+
+/** Errors: `NO_SHARDS`, `NO_ROWS` where partitions rule all of them out, `FORMAT_UNKNOWN`, those of `Store.list`. */
+export async function listTaken(source: SourceRequest, options: ManifestOptions): Promise<TakenListing> {
+  const known = `the shards were listed, at ${new Date().toISOString()}`;
   const found = await listShards(source.uris, {
     ...options,
     sourceName: source.name,
@@ -162,7 +176,6 @@ async function listedIndex(source: SourceRequest, options: ManifestOptions): Pro
     found.map(({ path }) => path),
   );
   const listed = found.filter(({ path }) => mayBeTaken(source, path));
-  const shardsRuledOut = found.length - listed.length;
   if (listed.length === 0) {
     throw new HeadraceError(
       'NO_ROWS',
@@ -173,6 +186,12 @@ async function listedIndex(source: SourceRequest, options: ManifestOptions): Pro
       },
     );
   }
+  return { format, listed, shardsRuledOut: found.length - listed.length, known };
+}
+
+async function listedIndex(source: SourceRequest, options: ManifestOptions): Promise<FoundIndex> {
+  const request = requestOf(source);
+  const { format, listed, shardsRuledOut, known: listedAt } = await listTaken(source, options);
   const file = savedIndexPath(options.cacheDir, request);
   const saved = await loadSaved(file, request, options);
   // before shards are read: what changes in between is found by the next start
@@ -206,7 +225,7 @@ export function mayBeTaken({ name, where }: Pick<SourceRequest, 'name' | 'where'
 }
 
 /** What is left of `where` for the shard's own columns; `undefined`: nothing, all of its rows are taken. */
-function filterOfShard({ name, where }: SourceRequest, path: string): Filter | undefined {
+export function filterOfShard({ name, where }: SourceRequest, path: string): Filter | undefined {
   const filter = where && resolve(where, (condition) => ofPartitions(name, path, condition));
   return filter?.kind === 'known' && filter.truth === TRUE ? undefined : filter;
 }
@@ -262,7 +281,7 @@ function knownShards(listed: readonly ListedObject[], table: ShardTable | undefi
   return known;
 }
 
-function placeOf({ root, object, path }: ListedObject): ShardPlace {
+export function placeOf({ root, object, path }: ListedObject): ShardPlace {
   return { root, place: object.path, path, size: object.size, etag: object.etag };
 }
 
@@ -302,7 +321,7 @@ async function readShards(
   return builder.finish();
 }
 
-function placedShards(table: ShardTable, roots: readonly OpenedStore[], known: string): PlacedShards {
+export function placedShards(table: ShardTable, roots: readonly OpenedStore[], known: string): PlacedShards {
   const shards = new Shards(
     table,
     roots.map(({ store }) => store.uri),
@@ -318,7 +337,7 @@ function placedShards(table: ShardTable, roots: readonly OpenedStore[], known: s
 }
 
 /** What an index depends on beside the objects. */
-function requestOf(source: SourceRequest): string {
+export function requestOf(source: SourceRequest): string {
   const { uris, column, columns, kind, id, fields, format, options, where } = source;
   return requestDigest([
     ...uris,
@@ -341,15 +360,20 @@ function plainFields(fields: readonly FieldRequest[]): JsonValue {
   return fields.map(({ name, column, size = null, type }) => ({ name, column, size, type }));
 }
 
-/** Entries that say nothing are left out, so that older fingerprints hold. */
-function fingerprintOf({ column, columns, kind, fields, options, where }: SourceRequest, format: FormatName, table: ShardTable): string {
-  const others = {
+function fingerprintOf(source: SourceRequest, format: FormatName, table: ShardTable): string {
+  return fingerprintOfList(readEntries(source, format), 'shards', shardTexts(table, source.where !== undefined));
+}
+
+/** What a fingerprint has beside the shards. Entries that say nothing are left out, so that older fingerprints hold. */
+export function readEntries({ column, columns, kind, fields, options }: SourceRequest, format: FormatName): Record<string, JsonValue> {
+  return {
+    column,
+    kind,
     ...(!saysNothing(format) && { format }),
     ...(fields !== undefined && { fields: plainFields(fields) }),
     ...(columns !== undefined && { columns }),
     ...(options !== undefined && { options }),
   };
-  return fingerprintOfList({ column, kind, ...others }, 'shards', shardTexts(table, where !== undefined));
 }
 
 /** The one that the source names, or that all names of its shards say. Errors: `FORMAT_UNKNOWN`. */

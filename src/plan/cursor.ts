@@ -84,12 +84,17 @@ export function checkCursorPlan(cursor: Cursor, plan: PlanRecord): void {
     `the cursor belongs to another stream: ${field} is ${describeEntry(cursor.plan[field])} in the cursor and ${describeEntry(plan[field])} in this run`,
     {
       detail: { field, cursor: cursor.plan[field] ?? null, run: plan[field] ?? null },
-      hint:
-        field === 'version'
-          ? 'Between these two, headrace changed the order of streams (CHANGELOG.md says how): continue with the version of headrace that made the cursor, or start without a cursor.'
-          : 'Continue with the configuration and data that the cursor was made with, or start without a cursor.',
+      hint: hintOfEntry(field),
     },
   );
+}
+
+function hintOfEntry(field: string): string {
+  if (field === 'version')
+    return 'Between these two, headrace changed the order of streams (CHANGELOG.md says how): continue with the version of headrace that made the cursor, or start without a cursor.';
+  if (/^sources\..+\.exclude$/.test(field))
+    return 'A list holds from the first step on: continue with the one that the cursor was made with, or start without a cursor. What is left of a run goes past the steps of a spike when the trainer takes them and does not train on them.';
+  return 'Continue with the configuration and data that the cursor was made with, or start without a cursor.';
 }
 
 /** Entries that `expected` names and `plan` has otherwise; the first by name. Errors: `CONFIG_MISMATCH`. */
@@ -213,14 +218,16 @@ function sameLaneState(a: LaneState, b: LaneState): boolean {
   );
 }
 
-/** The first entry, by name, that two plans do not share; `split` before all, since two splits differ in other entries as well. */
+/** The first entry, by name, that two plans do not share; before all `split`, and a source's `scan`, since what differs in them differs in other entries as well. */
 export function differingEntry(a: PlanRecord, b: PlanRecord): string | undefined {
   return differingEntries(a, b).at(0);
 }
 
 /** The entries that two plans do not share, in the same order. */
 export function differingEntries(a: PlanRecord, b: PlanRecord): string[] {
-  return [...new Set(['split', ...[...Object.keys(a), ...Object.keys(b)].sort()])].filter((name) => a[name] !== b[name]);
+  const names = [...Object.keys(a), ...Object.keys(b)].sort();
+  const scans = names.filter((name) => /^sources\.[^.]+\.scan$/.test(name));
+  return [...new Set(['split', ...scans, ...names])].filter((name) => a[name] !== b[name]);
 }
 
 function mergeError(field: string, message: string): HeadraceError {

@@ -19,12 +19,17 @@ export interface GroupLayout {
 
 /**
  * Groups have at most K = clamp(⌈blocks ÷ lanes⌉, 1, shuffleBlocks) blocks. The first `lanes` have 1, the next `lanes` 2, then 4 …, as long as all of these
- * together are at most an eighth of the epoch. The others have the rest in as few rounds of the lanes as K allows, evenly: sizes differ by one block.
+ * together are at most `rampShareMax` of the epoch (below 1). The others have the rest in as few rounds of the lanes as K allows, evenly: sizes differ by one block.
  */
-export function layoutGroups(blocks: number, lanes: number, shuffleBlocks: number): GroupLayout {
+export function layoutGroups(
+  blocks: number,
+  lanes: number,
+  shuffleBlocks: number,
+  rampShareMax: number = LIMITS.rampShareMax,
+): GroupLayout {
   const most = Math.max(1, Math.min(Math.ceil(blocks / lanes), shuffleBlocks));
   let rampLevels = 0;
-  while (2 ** rampLevels < most && rampBlocksOf(rampLevels + 1, lanes) <= blocks * LIMITS.rampShareMax) rampLevels++;
+  while (2 ** rampLevels < most && rampBlocksOf(rampLevels + 1, lanes) <= blocks * rampShareMax) rampLevels++;
   const rampBlocks = rampBlocksOf(rampLevels, lanes);
   const rampGroups = rampLevels * lanes;
   const rest = blocks - rampBlocks;

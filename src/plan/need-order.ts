@@ -6,10 +6,10 @@
  */
 import { LIMITS } from '../config/limits.js';
 import type { Slice } from '../core/shard.js';
-import type { SourcePlan, WindowPlace, WindowPlan } from './source-plan.js';
+import type { KnownPlan, WindowPlace, WindowPlan } from './source-plan.js';
 
 export interface NeedSource {
-  readonly plan: SourcePlan;
+  readonly plan: KnownPlan;
   /** Of the delivered tokens, by weight; positive, 1 for a single source. */
   readonly share: number;
 }
@@ -41,11 +41,17 @@ interface Walk {
   bytesBefore: number;
 }
 
+/** Tokens that a lane of a source keeps ready, beyond a step's, where there are so many of them. */
+export function readyTokensOf(sourceLanes: number): number {
+  return Math.min(LIMITS.laneReadyTokensMax, Math.max(LIMITS.laneReadyTokensMin, Math.floor(LIMITS.readyTokens / sourceLanes)));
+}
+
 /** Soonest first; ties in order of lane, then source. */
 export function* windowsByNeed(sources: readonly NeedSource[], { lanes, epoch, laneTokens }: NeedOptions): Generator<NeededWindow, void> {
+  const aheadTokens = readyTokensOf(lanes * sources.length) + LIMITS.chunkTokens;
   let walks: Walk[] = Array.from({ length: lanes }, (_, lane) =>
     sources.map(({ plan, share }, source): Walk => {
-      const tokens = laneTokens === undefined ? Infinity : laneTokens * share + LIMITS.laneReadyTokens + LIMITS.chunkTokens;
+      const tokens = laneTokens === undefined ? Infinity : laneTokens * share + aheadTokens;
       const firstGroup = epoch * plan.groupsPerEpoch;
       // group g belongs to lane g mod lanes
       const group = firstGroup + ((((lane - firstGroup) % lanes) + lanes) % lanes);

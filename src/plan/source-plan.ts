@@ -1,8 +1,6 @@
 /** The plan of one source: which rows each window of each group holds, and in which order. Pure: no I/O, no clock, no state. */
-import type { Block, BlockTable, Slice } from '../core/shard.js';
-import { deriveKey } from '../core/keyed-random.js';
-import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
-import { layoutGroups } from './groups.js';
+import type { Block, BlockTable, Shard, Slice } from '../core/shard.js';
+import { createGroupOrder, type BlockStretch, type GroupOrder } from './group-order.js';
 
 export interface SourcePlanOptions {
   readonly name: string;
@@ -31,43 +29,57 @@ export interface WindowPlace {
   readonly window: number;
 }
 
+/** A block of a group, and the next group in which it, or another block of its unit, is read again; `Infinity`: none is left. */
+export interface BlockNeed {
+  readonly block: Block;
+  readonly group: number;
+}
+
+/** What a group consists of. */
+export interface GroupPlan {
+  /** At least 1: of shards without rows it is one window without rows. */
+  readonly windowCount: number;
+  window(window: number): WindowPlan;
+  nextGroups(): readonly BlockNeed[];
+  /** By index, the shards that were opened for it; `undefined`: the manifest knows them all. */
+  readonly shards?: ReadonlyMap<number, Shard> | undefined;
+}
+
 export interface SourcePlan {
   readonly name: string;
   /** Groups of one epoch, G. */
   readonly groupsPerEpoch: number;
-  /** Windows of a group. */
-  windowCount(group: number): number;
-  window(place: WindowPlace): WindowPlan;
+  /** A promise where shards have to be opened first to know it. Errors: those of opening, named. */
+  open(group: number, signal?: AbortSignal): GroupPlan | Promise<GroupPlan>;
   /** A lane's first place; it may lie past the end. */
   firstPlace(lane: number): WindowPlace;
-  /** The place after `place` in the same lane: the group's next window, else the lane's next group. */
-  nextPlace(place: WindowPlace): WindowPlace;
-  /** Of each block of a group, the next group in which it, or another block of its unit, is read again; `Infinity`: none is left. */
-  nextGroups(group: number): readonly { readonly block: Block; readonly group: number }[];
+  /** The place after `place` in the same lane, where its group has so many windows: the group's next window, else the lane's next group. */
+  placeAfter(place: WindowPlace, windowCount: number): WindowPlace;
   /** Whether a place lies past the last epoch. */
   isPastEnd(place: WindowPlace): boolean;
 }
 
-export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions): SourcePlan {
-  const { name, seed, lanes, shuffleBlocks, unshuffled = false, windowBytes, epochs } = options;
-  const shuffled = shuffleBlocks !== undefined && !unshuffled;
-  const layout = layoutGroups(blocks.length, lanes, shuffleBlocks ?? 1);
-  const groupsEnd = epochs === undefined ? Infinity : epochs * layout.groups;
-  const sliceBytes = windowBytes / layout.blocksMax;
+/** A plan that knows all of its groups. */
+export interface KnownPlan extends SourcePlan {
+  open(group: number): GroupPlan;
+  /** Windows of a group. */
+  windowCount(group: number): number;
+  window(place: WindowPlace): WindowPlan;
+  nextPlace(place: WindowPlace): WindowPlace;
+  nextGroups(group: number): readonly BlockNeed[];
+}
 
-  const blockOrder = (epoch: number): Permutation =>
-    shuffled ? createPermutation(deriveKey('blocks', seed, name, epoch), blocks.length) : identityPermutation(blocks.length);
+export function isKnown(plan: SourcePlan): plan is KnownPlan {
+  return 'windowCount' in plan;
+}
 
-  const indexesOf = (group: number): number[] => {
-    const epoch = Math.floor(group / layout.groups);
-    const order = blockOrder(epoch);
-    const { start, end } = layout.range(group % layout.groups);
-    return Array.from({ length: end - start }, (_, i) => order.at(start + i));
-  };
-  const blocksOf = (group: number): Block[] => indexesOf(group).map((index) => blocks.at(index));
+export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions): KnownPlan {
+  const order = createGroupOrder(blocks.length, options);
+  const { sliceBytes } = order;
+  const blocksOf = (group: number): Block[] => order.indexesOf(group).map((index) => blocks.at(index));
 
   /** The blocks of a unit lie side by side: [first, end). */
-  const unitOf = (index: number): { readonly first: number; readonly end: number } => {
+  const unitOf = (index: number): BlockStretch => {
     const { shard, unit } = blocks.at(index);
     const isOfUnit = (other: number): boolean => {
       const block = blocks.at(other);
@@ -79,53 +91,59 @@ export function createSourcePlan(blocks: BlockTable, options: SourcePlanOptions)
     while (end < blocks.length && isOfUnit(end)) end++;
     return { first, end };
   };
-  /** `orders`: of the group's epoch, and of the next. */
-  const nextGroupOf = (index: number, group: number, epoch: number, orders: readonly Permutation[]): number => {
-    const { first, end } = unitOf(index);
-    let next = Infinity;
-    for (const [i, order] of orders.entries()) {
-      const later = epoch + i;
-      for (let other = first; other < end; other++) {
-        const candidate = later * layout.groups + layout.groupAt(order.indexOf(other));
-        if (candidate > group && candidate < groupsEnd) next = Math.min(next, candidate);
-      }
-    }
-    return next;
+
+  return knownPlan(options.name, order, {
+    windowCount: (group) => Math.max(...blocksOf(group).map((block) => sliceCount(block, sliceBytes))),
+    slices: ({ group, window }) => blocksOf(group).flatMap((block) => sliceOf(block, window, sliceBytes)),
+    nextGroups: (group) => {
+      const indexes = order.indexesOf(group);
+      const next = order.nextGroupsOf(group, indexes.map(unitOf));
+      return indexes.map((index, i) => ({ block: blocks.at(index), group: next[i] }));
+    },
+  });
+}
+
+/** What the groups of a plan hold. */
+export interface GroupContents {
+  readonly windowCount: (group: number) => number;
+  readonly slices: (place: WindowPlace) => readonly Slice[];
+  readonly nextGroups: (group: number) => readonly BlockNeed[];
+}
+
+export function knownPlan(name: string, order: GroupOrder, contents: GroupContents): KnownPlan {
+  const { groupsPerEpoch, firstPlace, placeAfter, isPastEnd } = order;
+  const { windowCount, nextGroups } = contents;
+  const window = (place: WindowPlace): WindowPlan => {
+    const slices = contents.slices(place);
+    return { slices, rows: slices.reduce((rows, slice) => rows + slice.endRow - slice.startRow, 0), orderKey: order.rowsKey(place) };
   };
-
-  const windowCount = (group: number): number => Math.max(...blocksOf(group).map((block) => sliceCount(block, sliceBytes)));
-
   return {
     name,
-    groupsPerEpoch: layout.groups,
+    groupsPerEpoch,
+    firstPlace,
+    placeAfter,
+    isPastEnd,
     windowCount,
-    window: ({ group, window }) => {
-      const slices = blocksOf(group).flatMap((block) => sliceOf(block, window, sliceBytes));
-      return {
-        slices,
-        rows: slices.reduce((rows, slice) => rows + slice.endRow - slice.startRow, 0),
-        orderKey: shuffled ? deriveKey('rows', seed, name, group, window) : undefined,
-      };
-    },
-    firstPlace: (lane) => ({ group: lane, window: 0 }),
-    nextPlace: ({ group, window }) =>
-      window + 1 < windowCount(group) ? { group, window: window + 1 } : { group: group + lanes, window: 0 },
-    nextGroups: (group) => {
-      const epoch = Math.floor(group / layout.groups);
-      const orders = [blockOrder(epoch), blockOrder(epoch + 1)];
-      return indexesOf(group).map((index) => ({ block: blocks.at(index), group: nextGroupOf(index, group, epoch, orders) }));
-    },
-    isPastEnd: ({ group }) => group >= groupsEnd,
+    window,
+    nextPlace: (place) => placeAfter(place, windowCount(place.group)),
+    nextGroups,
+    open: (group) => ({
+      get windowCount() {
+        return windowCount(group);
+      },
+      window: (at) => window({ group, window: at }),
+      nextGroups: () => nextGroups(group),
+    }),
   };
 }
 
 /** ⌈decoded bytes ÷ slice bytes⌉, at least one, and never more than rows. */
-function sliceCount(block: Block, sliceBytes: number): number {
+export function sliceCount(block: Block, sliceBytes: number): number {
   return Math.max(1, Math.min(block.endRow - block.startRow, Math.ceil(block.decodedBytes / sliceBytes)));
 }
 
 /** The block's slice in window `window`: none where the block has fewer slices. */
-function sliceOf(block: Block, window: number, sliceBytes: number): Slice[] {
+export function sliceOf(block: Block, window: number, sliceBytes: number): Slice[] {
   const slices = sliceCount(block, sliceBytes);
   if (window >= slices) return [];
   const rows = block.endRow - block.startRow;

@@ -8,7 +8,7 @@
  */
 import { HeadraceError } from '../core/errors.js';
 import { bytesOf, BytesColumnBuilder, NumberColumnBuilder, type BytesColumn, type NumberColumn } from '../manifest/columns.js';
-import type { SourcePlan } from '../plan/source-plan.js';
+import type { KnownPlan } from '../plan/source-plan.js';
 import type { PassedSequence, PlacedSequence, SourcePosition } from './source-lane.js';
 
 export interface LengthsColumns {
@@ -43,7 +43,7 @@ export function lengthsInvalid(uri: string, problem: string, cause?: unknown): H
 /** The sequences of one source in one lane, from a position on. */
 export class KnownSequences {
   readonly #lengths: Lengths;
-  readonly #plan: SourcePlan;
+  readonly #plan: KnownPlan;
   readonly #lane: number;
   readonly #isWhole: boolean;
   readonly #windowsEnd: number;
@@ -53,12 +53,7 @@ export class KnownSequences {
   #next = 0;
 
   /** `at`: where the next sequence starts. Errors: `INDEX_INVALID`, where none does. */
-  constructor(
-    lengths: Lengths,
-    plan: SourcePlan,
-    { source, lane }: { readonly source: number; readonly lane: number },
-    at: SourcePosition,
-  ) {
+  constructor(lengths: Lengths, plan: KnownPlan, { source, lane }: { readonly source: number; readonly lane: number }, at: SourcePosition) {
     const { windowsEnd, isWhole, group, window } = lengths.columns;
     const section = source * lengths.lanes + lane;
     this.#lengths = lengths;

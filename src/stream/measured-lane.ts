@@ -4,14 +4,14 @@
  *   passed · passed · passed │ wanted ──▶ a lane is opened here, and makes all that follow
  */
 import { HeadraceError } from '../core/errors.js';
-import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
+import type { KnownPlan, WindowPlace } from '../plan/source-plan.js';
 import type { SequenceSource } from './lane.js';
 import { KnownSequences, type Lengths } from './lengths.js';
 import type { PassedSequence, PlacedSequence, SourcePosition } from './source-lane.js';
 
 export interface MeasuredLaneOptions {
   readonly lengths: Lengths;
-  readonly plan: SourcePlan;
+  readonly plan: KnownPlan;
   /** Indexes of the source and the lane. */
   readonly source: number;
   readonly lane: number;

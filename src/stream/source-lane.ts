@@ -2,7 +2,7 @@
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
 import { bytesOfSequence, releaseOfChunk, sequenceOfChunk, type Sequence } from '../core/sequence.js';
-import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
+import type { GroupPlan, SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import type { WindowsAhead } from './byte-budget.js';
 import type { Stalls } from './stalls.js';
 import type { WindowHandle } from './worker-pool.js';
@@ -37,6 +37,8 @@ export interface SourceLaneOptions {
   readonly samples?: boolean;
   /** Sequences that a step takes from the lane: what is asked for first. */
   readonly stepSequences: number;
+  /** Tokens that it keeps ready beyond those: see `readyTokensOf`. */
+  readonly readyTokens: number;
   /** Sequences that are wanted in all: ahead of need no more are made. `Infinity`: nobody knows yet. */
   readonly sequencesWanted: number;
   readonly openWindow: (place: WindowPlace, from: PackPosition, windowsAhead: WindowsAhead) => PackedWindow;
@@ -59,6 +61,13 @@ const WINDOW_START: PackPosition = { document: 0, token: 0 };
 interface OpenWindow {
   readonly place: WindowPlace;
   readonly handle: PackedWindow;
+  /** What its place is in; as long as it is a promise, the window has no bytes. */
+  readonly group: OpenGroup['plan'];
+}
+
+interface OpenGroup {
+  readonly group: number;
+  readonly plan: GroupPlan | Promise<GroupPlan>;
 }
 
 export class SourceLane {
@@ -71,16 +80,20 @@ export class SourceLane {
   #current: OpenWindow | undefined;
   #ahead: OpenWindow | undefined;
   #request: Promise<void> | undefined;
+  /** The group of the next window, and the one after. */
+  #groups: readonly OpenGroup[] = [];
   /** Doubles with each request up to the full chunk: the first answer is wanted soon, later ones are wanted cheap. */
   #requestSequences: number;
   #closed = false;
+  readonly #closing = new AbortController();
   /** When the bytes of the last answer's window were there. */
   #loadedMs = 0;
   #taken = 0;
   /** Group of the last window that held a sequence; at the start, where the lane started. */
   #deliveredGroup: number;
-  /** Rows of the windows since then. */
+  /** Rows of the windows since then, and windows without any. */
   #emptyRows = 0;
+  #rowlessWindows = 0;
 
   constructor(options: SourceLaneOptions, start: SourcePosition) {
     this.#options = options;
@@ -135,6 +148,7 @@ export class SourceLane {
 
   close(): void {
     this.#closed = true;
+    this.#closing.abort();
     this.#current?.handle.close();
     this.#ahead?.handle.close();
   }
@@ -142,9 +156,9 @@ export class SourceLane {
   /** `needed`: sequences that somebody waits for. */
   #refill(needed = 0): void {
     if (this.#request !== undefined || this.#closed) return;
-    const { length, stepSequences, samples, plan } = this.#options;
+    const { length, stepSequences, readyTokens, samples, plan } = this.#options;
     if (samples === true && this.#ready.length > 0 && this.#readyBytes >= LIMITS.laneReadyFieldBytes) return;
-    const aheadMax = samples === true ? LIMITS.laneReadySamples : Math.ceil(LIMITS.laneReadyTokens / length);
+    const aheadMax = samples === true ? LIMITS.laneReadySamples : Math.ceil(readyTokens / length);
     const readyMax = this.#taken === 0 ? stepSequences : stepSequences + aheadMax;
     const missing = Math.min(readyMax, Math.max(needed, this.#wanted)) - this.#ready.length;
     if (missing <= 0 || plan.isPastEnd(this.#place)) return;
@@ -170,20 +184,22 @@ export class SourceLane {
     const result = await current.handle.next(Math.min(this.#requestSequences, sequencesMax));
     this.#loadedMs = current.handle.loadedMs ?? 0;
     this.#options.onWork(result.work);
+    const group = isPromise(current.group) ? await current.group : current.group;
     if (this.#closed) return;
     const chunkMax = samples === true ? LIMITS.chunkSamples : Math.floor(LIMITS.chunkTokens / length);
     const chunkSequences = Math.max(stepSequences, chunkMax, 1);
     this.#requestSequences = Math.min(2 * this.#requestSequences, chunkSequences);
-    this.#accept(result, current);
+    this.#accept(result, current, group.windowCount);
   }
 
-  #accept(result: PackResult, current: OpenWindow): void {
+  #accept(result: PackResult, current: OpenWindow, windowCount: number): void {
     const { plan, length } = this.#options;
-    const next = plan.nextPlace(current.place);
+    const next = plan.placeAfter(current.place, windowCount);
     if (result.chunk.count > 0) {
       // the window's last answer may well be without any
       this.#deliveredGroup = current.place.group;
       this.#emptyRows = 0;
+      this.#rowlessWindows = 0;
     }
     const release = releaseOfChunk(result.chunk);
     for (let i = 0; i < result.chunk.count; i++) {
@@ -195,12 +211,11 @@ export class SourceLane {
       this.#ready.push({ sequence, tokens: sequence.tokens, end, place: current.place });
       this.#readyBytes += bytesOfSequence(sequence);
     }
-    if (!result.done) {
-      // before the first batch, other lanes wait for their first windows: none of those ahead comes between
-      const isWanted = this.#taken > 0 && this.#ready.length < this.#wanted && !plan.isPastEnd(next);
-      this.#ahead ??= isWanted ? this.#open(next, WINDOW_START) : undefined;
-      return;
-    }
+    // before the first batch, other lanes wait for their first windows: none of those ahead comes between
+    const isWanted = this.#taken > 0 && this.#ready.length < this.#wanted && !plan.isPastEnd(next);
+    if (!result.done) this.#ahead ??= isWanted ? this.#open(next, WINDOW_START) : undefined;
+    if (isWanted) this.#openGroupAhead(current.place.group, windowCount);
+    if (!result.done) return;
     current.handle.close();
     if (this.#deliveredGroup < current.place.group) this.#checkEmptyEpochs(next, result.documents);
     this.#place = next;
@@ -209,13 +224,19 @@ export class SourceLane {
     this.#ahead = undefined;
   }
 
-  /** A source whose every row is skipped would be searched for ever. */
+  /** A source whose every row is skipped, or whose shards have none, would be searched for ever. */
   #checkEmptyEpochs(next: WindowPlace, rows: number): void {
     this.#emptyRows += rows;
+    if (rows === 0) this.#rowlessWindows++;
     const { plan } = this.#options;
     const epochs = (next.group - this.#deliveredGroup) / plan.groupsPerEpoch;
-    if (epochs <= EMPTY_EPOCHS_MAX || this.#emptyRows < LIMITS.emptyRowsMin || plan.isPastEnd(next)) return;
-    throw new HeadraceError('NO_ROWS', `sources.${plan.name}: of the last ${this.#emptyRows} rows of a lane, not one could be delivered`, {
+    if (epochs <= EMPTY_EPOCHS_MAX || plan.isPastEnd(next)) return;
+    if (this.#emptyRows < LIMITS.emptyRowsMin && this.#rowlessWindows < LIMITS.emptyRowsMin) return;
+    const what =
+      this.#emptyRows === 0
+        ? `the shards of the last ${this.#rowlessWindows} groups of a lane have no rows`
+        : `of the last ${this.#emptyRows} rows of a lane, not one could be delivered`;
+    throw new HeadraceError('NO_ROWS', `sources.${plan.name}: ${what}`, {
       detail: { source: plan.name, rows: this.#emptyRows },
       hint: 'Every row was empty, excluded, not taken by `where`, held out, or left out by `badRows: skip` or `badBlocks: skip`: set them to fail to see the first one.',
     });
@@ -224,6 +245,28 @@ export class SourceLane {
   #open(place: WindowPlace, from: PackPosition): OpenWindow {
     // the lane's own place moves on, up to this window
     const windowsAhead: WindowsAhead = () => (place.group === this.#place.group && place.window === this.#place.window ? 0 : 1);
-    return { place, handle: this.#options.openWindow(place, from, windowsAhead) };
+    const group = this.#openGroup(place.group);
+    return { place, handle: this.#options.openWindow(place, from, windowsAhead), group };
   }
+
+  /** What is opened is kept until the lane has left it. */
+  #openGroup(group: number): OpenGroup['plan'] {
+    const known = this.#groups.find((open) => open.group === group);
+    if (known !== undefined) return known.plan;
+    const plan = this.#options.plan.open(group, this.#closing.signal);
+    if (isPromise(plan)) plan.catch(() => undefined); // the window that needs it fails as well
+    this.#groups = [...this.#groups.filter((open) => open.group >= this.#place.group), { group, plan }];
+    return plan;
+  }
+
+  /** Shards that have to be opened take as long as reading them: as soon as the group before is served, where all of it is wanted. */
+  #openGroupAhead(group: number, windowCount: number): void {
+    const { plan, sequencesWanted } = this.#options;
+    const next = plan.placeAfter({ group, window: windowCount - 1 }, windowCount);
+    if (sequencesWanted === Infinity && !plan.isPastEnd(next)) void this.#openGroup(next.group);
+  }
+}
+
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return value instanceof Promise;
 }

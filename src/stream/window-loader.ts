@@ -1,13 +1,13 @@
 /** Fetches the bytes of a window, or the tokens that were made of them, under the byte budget; keeps the readers of a lane's open blocks, which hold what the next window will need. */
 import type { Block, Slice, Unit } from '../core/shard.js';
 import { asGoneShard, GONE_IN_RUN, isGone } from '../core/gone-shard.js';
-import type { HeadraceError } from '../core/errors.js';
+import { HeadraceError } from '../core/errors.js';
 import type { SourceKind } from '../core/fields.js';
 import type { Need } from '../core/need.js';
 import { hasBeside } from '../decode/beside.js';
 import type { BlockReader, Decoder, EncodedSlice, Wanted } from '../decode/decoder.js';
-import type { PlacedShards } from '../manifest/manifest.js';
-import type { SourcePlan, WindowPlace } from '../plan/source-plan.js';
+import type { PlacedShard, PlacedShards } from '../manifest/manifest.js';
+import type { GroupPlan, SourcePlan, WindowPlace } from '../plan/source-plan.js';
 import { needsIds, type RowSelection } from '../select/selection.js';
 import type { ByteBudget, WindowsAhead } from './byte-budget.js';
 import type { ByteRange, Store } from '../store/store.js';
@@ -55,6 +55,7 @@ export class WindowLoader {
   /** By shard and first row, of the blocks of the same group: the group that each is read again with. */
   readonly #nextGroups = new Map<string, number>();
   #readersGroup = -1;
+  #group: GroupPlan | undefined;
   #previous: Promise<unknown> = Promise.resolve();
 
   constructor(options: WindowLoaderOptions) {
@@ -75,15 +76,12 @@ export class WindowLoader {
     damaged: readonly DamagedSlice[],
     signal: AbortSignal,
   ): Promise<WindowPayload> {
-    const { source, sourceIndex, budget, stats, needOf, madeFields: fields } = this.#options;
+    const { source, sourceIndex, budget, stats, madeFields: fields } = this.#options;
     const { plan, kind, selection } = source;
-    if (place.group !== this.#readersGroup) {
-      this.#readers.clear();
-      this.#nextGroups.clear();
-      this.#readersGroup = place.group;
-      if (needOf !== undefined) for (const { block, group } of plan.nextGroups(place.group)) this.#nextGroups.set(keyOf(block), group);
-    }
-    const window = plan.window(place);
+    const group = await this.#openGroup(place.group, signal);
+    if (group.shards !== undefined && place.window >= group.windowCount) throw otherContent(plan.name, place, group.windowCount);
+    const window = group.window(place.window);
+    this.#dropReaders(window.slices);
     const bytes = window.slices.reduce((sum, slice) => sum + this.#bytesOf(slice), 0);
     return budget.use(bytes, windowsAhead, signal, async () => {
       const started = performance.now();
@@ -96,10 +94,29 @@ export class WindowLoader {
     });
   }
 
+  /** Errors: those of opening the group's shards. */
+  async #openGroup(group: number, signal: AbortSignal): Promise<GroupPlan> {
+    if (group === this.#readersGroup && this.#group !== undefined) return this.#group;
+    const { source, needOf } = this.#options;
+    const opened = await source.plan.open(group, signal);
+    this.#readers.clear();
+    this.#nextGroups.clear();
+    this.#readersGroup = group;
+    this.#group = opened;
+    if (needOf !== undefined) for (const { block, group: next } of opened.nextGroups()) this.#nextGroups.set(keyOf(block), next);
+    return opened;
+  }
+
+  /** A block that a window has no slice of has none in later ones: what its reader holds is of no use any more. */
+  #dropReaders(slices: readonly Slice[]): void {
+    const wanted = new Set(slices.map(({ block }) => keyOf(block)));
+    for (const key of this.#readers.keys()) if (!wanted.has(key)) this.#readers.delete(key);
+  }
+
   async #loadSlice(slice: Slice, damaged: readonly ByteRange[] | undefined, signal: AbortSignal): Promise<WindowSlice> {
     const { block, startRow, endRow } = slice;
     const { stats, tokens: lookup } = this.#options;
-    const { shard } = this.#shards.at(block.shard);
+    const { shard } = this.#placed(block);
     const tokens = lookup && (await lookup.find(shard, startRow, endRow, signal, this.#needOf(block)));
     const isKept = tokens?.kind === 'kept';
     if (isKept) stats.slicesKept++;
@@ -124,7 +141,7 @@ export class WindowLoader {
     signal: AbortSignal,
   ): Promise<Pick<WindowSlice, 'encoded' | 'beside' | 'again'>> {
     const { decoder } = this.#options;
-    const { store, path, shard } = this.#shards.at(block.shard);
+    const { store, path, shard } = this.#placed(block);
     const { kind, hasFields = false } = this.#options.source;
     const omitted: EncodedSlice = { format: 'omitted', uri: shard.uri, rows: endRow - startRow };
     const wanted: Wanted = {
@@ -159,6 +176,12 @@ export class WindowLoader {
     return this.#options.source.manifest.shards;
   }
 
+  #placed({ shard: index }: Block): PlacedShard {
+    const placed = this.#shards.at(index);
+    const opened = this.#group?.shards?.get(index);
+    return opened === undefined ? placed : { ...placed, shard: opened };
+  }
+
   get #readsIds(): boolean {
     const { selection } = this.#options.source;
     return selection !== undefined && needsIds(selection);
@@ -167,7 +190,7 @@ export class WindowLoader {
   /** What the budget is charged for a slice before it is read: kept tokens take about as many bytes as their text at most. */
   #bytesOf({ block, startRow, endRow }: Slice): number {
     const { tokens, decoder } = this.#options;
-    const unit = this.#shards.at(block.shard).shard.units[block.unit];
+    const unit = this.#placed(block).shard.units[block.unit];
     const { storedBytes, decodedBytes, rows } = unit;
     const bytes = tokens === undefined ? storedBytes : Math.max(storedBytes, decodedBytes);
     const idBytes = this.#readsIds ? decoder.storedIdBytes(unit) : 0;
@@ -196,12 +219,24 @@ export class WindowLoader {
     const key = keyOf(block);
     let reader = this.#readers.get(key);
     if (reader === undefined) {
-      const { store, path, shard } = this.#shards.at(block.shard);
+      const { store, path, shard } = this.#placed(block);
       reader = decoder.openBlock(this.#planned(store, block), path, shard, block);
       this.#readers.set(key, reader);
     }
     return reader;
   }
+}
+
+/** A listing with paths and sizes does not show every change. */
+function otherContent(source: string, { group, window }: WindowPlace, windowCount: number): HeadraceError {
+  return new HeadraceError(
+    'CURSOR_MISMATCH',
+    `the cursor stands in window ${window} of group ${group} of source ${source}, and its shards have ${windowCount}`,
+    {
+      detail: { field: `sources.${source}.manifest`, group, window, windowCount },
+      hint: 'Shards were written anew since the cursor was made, with the sizes that they had: bring them back as they were, or start without a cursor.',
+    },
+  );
 }
 
 /** Blocks are made when they are asked for: the same one may come as another object. */

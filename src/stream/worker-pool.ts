@@ -21,9 +21,18 @@ import type { OnTokenEntry } from './token-entry.js';
 /** Fetches a window's bytes, of `damaged` slices anew. Called again when the worker that had them is lost, or when slices turned out to be damaged. */
 export type LoadWindow = (damaged: readonly DamagedSlice[], signal: AbortSignal) => Promise<WindowPayload>;
 
-/** As many threads as the configuration says; else one a core, but for that of the main thread. */
+/**
+ * As many threads as the configuration says; else one a core, but for that of the main thread. On two cores two: the main thread takes a third of one, and
+ * one worker was left waiting behind it for a fifth of the time.
+ */
 export function workersOf({ limits }: Config): number {
-  return limits.workers ?? Math.max(1, availableParallelism() - 1);
+  const cores = availableParallelism();
+  return limits.workers ?? Math.max(Math.min(2, cores), cores - 1);
+}
+
+/** Of them those that start with the pool: what shares a core with the main thread would only delay the first batch. */
+export function workersAtFirstOf(config: Config): number {
+  return Math.min(workersOf(config), Math.max(1, availableParallelism() - 1));
 }
 
 /** A lane has two windows at most. Where lanes cannot be shared out evenly, a worker has one lane more than another: that is no reason to move one. */
@@ -123,15 +132,20 @@ export class WorkerPool {
   #settings: WorkerSettings | undefined;
   readonly #onEntry: OnTokenEntry;
   readonly #slots: WorkerSlot[];
+  /** That start while the others work. */
+  readonly #coming = new Set<WorkerSlot>();
+  #workersMissing: number;
   readonly #formats = new Set<FormatName>();
   /** The worker that has an owner's last window. */
   readonly #homes = new WeakMap<object, WorkerSlot>();
   #nextWindow = 0;
   #closed = false;
 
-  constructor(workers: number, onEntry: OnTokenEntry) {
+  /** `workersAtFirst`: the others start when the first lane has its second window, after the first batch. */
+  constructor(workers: number, onEntry: OnTokenEntry, workersAtFirst = workers) {
     this.#onEntry = onEntry;
-    this.#slots = Array.from({ length: workers }, () => new WorkerSlot(onEntry));
+    this.#workersMissing = workers - workersAtFirst;
+    this.#slots = Array.from({ length: workersAtFirst }, () => new WorkerSlot(onEntry));
   }
 
   /** Once, before a window is opened; scans wait for it. Resolves when a worker is ready. Errors: `TOKENIZER_INVALID`, `TRANSFORM_INVALID`, `WORKER_FAILED`. */
@@ -177,8 +191,9 @@ export class WorkerPool {
 
   /** The owner's, unless it is much busier than another. */
   #slotFor(owner: object): WorkerSlot {
-    const least = this.#leastBusy();
     const home = this.#homes.get(owner);
+    if (home !== undefined) this.#startMissing();
+    const least = this.#leastBusy();
     const slot = home === undefined || home.isLost || home.windows > least.windows + WINDOWS_APART_MAX ? least : home;
     this.#homes.set(owner, slot);
     return slot;
@@ -186,19 +201,32 @@ export class WorkerPool {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#slots.map((slot) => slot.end()));
+    await Promise.all([...this.#slots, ...this.#coming].map((slot) => slot.end()));
   }
 
   #leastBusy(): WorkerSlot {
     if (this.#closed) throw new HeadraceError('ABORTED', 'the pipeline is closed');
     for (const [index, slot] of this.#slots.entries()) {
       if (!slot.isLost) continue;
-      const replacement = new WorkerSlot(this.#onEntry);
-      if (this.#settings !== undefined) replacement.configure(this.#settings);
-      for (const format of this.#formats) replacement.post({ type: 'expect', format });
-      this.#slots[index] = replacement;
+      this.#slots[index] = this.#start();
     }
     return this.#slots.reduce((best, slot) => (slot.windows < best.windows ? slot : best));
+  }
+
+  /** Each counts once it is ready. One that cannot start is done without: those that are there make the same stream. */
+  #startMissing(): void {
+    for (; this.#workersMissing > 0; this.#workersMissing--) {
+      const slot = this.#start();
+      this.#coming.add(slot);
+      slot.ready.then(() => this.#coming.delete(slot) && this.#slots.push(slot)).catch(() => this.#coming.delete(slot));
+    }
+  }
+
+  #start(): WorkerSlot {
+    const slot = new WorkerSlot(this.#onEntry);
+    if (this.#settings !== undefined) slot.configure(this.#settings);
+    for (const format of this.#formats) slot.post({ type: 'expect', format });
+    return slot;
   }
 }
 

@@ -19,6 +19,7 @@ interface Need {
   readonly bytes: number;
   readonly requests: number;
   readonly exact: boolean;
+  readonly tokens?: { readonly slices: number };
 }
 
 interface Outcome {
@@ -44,7 +45,7 @@ describe.skipIf(MINIO_BINARY === undefined)('headrace warm', { timeout: 300_000 
     tokenizer: { file: TOKENIZER_FILE },
     sequence: { length: 128 },
     shuffle: { blocks: 2, windowBytes: '256KiB' },
-    batch: { size: 8, lanes: 2 },
+    batch: { size: 8, lanes: 1 },
     ...EPOCH,
     storage: { s3: { endpoint: minio.endpoint, forcePathStyle: true } },
     cache: { dir: workspace.path(dir), ...more },
@@ -98,7 +99,7 @@ describe.skipIf(MINIO_BINARY === undefined)('headrace warm', { timeout: 300_000 
     workspace = await makeWorkspace();
     // no document that is longer than a window: each row group is one block
     const short = sampleDocuments(10_000).filter(({ text }) => text.length < 20_000);
-    const documents = [1, 2].flatMap(() => short); // so many that lanes do not have all of them ready
+    const documents = [1, 2].flatMap(() => short); // so many that a lane does not have all of them ready
     const files = await writeShards(workspace.path('data'), documents, SHARDS, 100);
     minio = await startMinio();
     for (const [name, bytes] of files) await minio.put(`prose/${name}`, bytes);
@@ -137,6 +138,11 @@ describe.skipIf(MINIO_BINARY === undefined)('headrace warm', { timeout: 300_000 
     const { code, need } = await warm(file, '--steps', '4');
     expect(code).toBe(0);
     expect(need.bytes).toBeLessThan(whole.need.bytes);
+    const slicesOf = async (...args: string[]): Promise<number> => {
+      const tokenized = await write('steps-tokens', configOf('steps', { tokens: true }));
+      return (await warm(tokenized, '--tokens', '--dry-run', ...args)).need.tokens?.slices ?? 0;
+    };
+    expect(await slicesOf('--steps', '4')).toBeLessThan(await slicesOf());
     expect(await stream(config, 4)).toMatchObject({ bytes: 0, steps: 4 });
     const { misses } = await stream(config, Infinity);
     expect(misses).toBeGreaterThan(0);

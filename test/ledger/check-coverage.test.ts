@@ -3,19 +3,19 @@ import { describe, expect, it } from 'vitest';
 import type { Block, BlockTable } from '../../src/core/shard.js';
 import { checkCoverage } from '../../src/ledger/check-coverage.js';
 import type { LanePosition } from '../../src/plan/cursor.js';
-import { createSourcePlan, type SourcePlan, type WindowPlace } from '../../src/plan/source-plan.js';
+import { createSourcePlan, type KnownPlan, type WindowPlace } from '../../src/plan/source-plan.js';
 
 const WINDOW_BYTES = 1000;
 
 /** One block a shard; a row is 10 bytes. */
-function planOf(shardRows: readonly number[], lanes: number, epochs: number | undefined): SourcePlan {
+function planOf(shardRows: readonly number[], lanes: number, epochs: number | undefined): KnownPlan {
   const blocks = shardRows.map((rows, shard): Block => ({ shard, unit: 0, startRow: 0, endRow: rows, decodedBytes: rows * 10 }));
   const table: BlockTable = { length: blocks.length, at: (index) => blocks[index] };
   return createSourcePlan(table, { name: 's', seed: 3, lanes, shuffleBlocks: 3, windowBytes: WINDOW_BYTES, epochs });
 }
 
 /** A lane's place after so many windows, and some rows of the next one. */
-function walk(plan: SourcePlan, lane: number, windows: number, document: number): { position: LanePosition; rows: number } {
+function walk(plan: KnownPlan, lane: number, windows: number, document: number): { position: LanePosition; rows: number } {
   let place: WindowPlace = plan.firstPlace(lane);
   let rows = 0;
   for (let i = 0; i < windows && !plan.isPastEnd(place); i++) {
@@ -97,7 +97,7 @@ describe('coverage', () => {
     const rows = [200, 300, 150, 250];
     const good = planOf(rows, 1, 1);
     const stretches = [{ from: [0, 0, 0, 0, 0, 0] as LanePosition, to: walk(good, 0, Infinity, 0).position }];
-    const withSlice = (change: (startRow: number) => number): SourcePlan => ({
+    const withSlice = (change: (startRow: number) => number): KnownPlan => ({
       ...good,
       window: (place) => {
         const window = good.window(place);

@@ -33,6 +33,9 @@ describe('cursors', () => {
     expect(() => checkCursorPlan(older, { ...plan, version: 3 })).toThrow(
       expect.objectContaining({ code: 'CURSOR_MISMATCH', hint: expect.stringContaining('the version of headrace that made the cursor') }),
     );
+    expect(() => checkCursorPlan(cursor({}), { ...plan, 'sources.web.exclude': 'f00d' })).toThrow(
+      expect.objectContaining({ code: 'CURSOR_MISMATCH', hint: expect.stringContaining('A list holds from the first step on') }),
+    );
     expect(() => checkExpectedPlan({ 'sequence.length': 1024 }, plan)).toThrow(
       expect.objectContaining({ code: 'CONFIG_MISMATCH', detail: { field: 'sequence.length', expected: 1024, run: 2048 } }),
     );

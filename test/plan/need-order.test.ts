@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/config/limits.js';
 import type { BlockTable } from '../../src/core/shard.js';
-import { windowsByNeed, type NeededWindow, type NeedOptions } from '../../src/plan/need-order.js';
-import { createSourcePlan, type SourcePlan } from '../../src/plan/source-plan.js';
+import { readyTokensOf, windowsByNeed, type NeededWindow, type NeedOptions } from '../../src/plan/need-order.js';
+import { createSourcePlan, type KnownPlan } from '../../src/plan/source-plan.js';
 
 const LANES = 2;
 const WINDOW_BYTES = 2 ** 20;
 
-function planOf(name: string, blockCount: number, blockBytes = WINDOW_BYTES): SourcePlan {
+function planOf(name: string, blockCount: number, blockBytes = WINDOW_BYTES): KnownPlan {
   const blocks: BlockTable = {
     length: blockCount,
     at: (unit) => ({ shard: 0, unit, startRow: 100 * unit, endRow: 100 * (unit + 1), decodedBytes: blockBytes }),
@@ -15,9 +15,15 @@ function planOf(name: string, blockCount: number, blockBytes = WINDOW_BYTES): So
   return createSourcePlan(blocks, { name, seed: 1, lanes: LANES, shuffleBlocks: 1, windowBytes: WINDOW_BYTES, epochs: undefined });
 }
 
-const order = (sources: readonly { plan: SourcePlan; share: number }[], options: Partial<NeedOptions> = {}): NeededWindow[] => [
+const order = (sources: readonly { plan: KnownPlan; share: number }[], options: Partial<NeedOptions> = {}): NeededWindow[] => [
   ...windowsByNeed(sources, { lanes: LANES, epoch: 0, laneTokens: undefined, ...options }),
 ];
+
+describe('readyTokensOf', () => {
+  it('shares out what is kept ready, within bounds for few lanes and for many', () => {
+    expect([1, 8, 16, 64, 10_000].map(readyTokensOf)).toEqual([512, 512, 256, 64, 64].map((ki) => ki * 2 ** 10));
+  });
+});
 
 describe('windowsByNeed', () => {
   it('goes over all lanes, step by step', () => {
@@ -46,7 +52,7 @@ describe('windowsByNeed', () => {
   it('gives each lane what its tokens need, what it keeps ready, and one window ahead', () => {
     const plan = planOf('web', 400);
     const laneTokens = (10 * WINDOW_BYTES) / LIMITS.tokenBytesAssumed;
-    const readyWindows = ((LIMITS.laneReadyTokens + LIMITS.chunkTokens) * LIMITS.tokenBytesAssumed) / WINDOW_BYTES;
+    const readyWindows = ((readyTokensOf(LANES) + LIMITS.chunkTokens) * LIMITS.tokenBytesAssumed) / WINDOW_BYTES;
     const windows = order([{ plan, share: 1 }], { laneTokens });
     expect(windows).toHaveLength(LANES * (10 + Math.ceil(readyWindows) + 1));
     const all = order([{ plan, share: 1 }]);

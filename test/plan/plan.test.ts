@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Shard } from '../../src/core/shard.js';
+import { LIMITS } from '../../src/config/limits.js';
 import { cutBlocks } from '../../src/manifest/blocks.js';
 import { layoutGroups } from '../../src/plan/groups.js';
-import { createSourcePlan, type SourcePlan, type WindowPlace } from '../../src/plan/source-plan.js';
+import { createSourcePlan, type KnownPlan, type WindowPlace } from '../../src/plan/source-plan.js';
 import { checkRank, laneOfSlot, lanesOfRank, slotsOfRank } from '../../src/plan/slots.js';
 import { allBlocks, tableOf } from '../support/shards.js';
 import golden from '../spec/plan.json' with { type: 'json' };
@@ -50,14 +51,14 @@ const sizes: fc.Arbitrary<Sizes> = fc.record({
 
 const WINDOW_BYTES = 64 * 1024;
 
-function planOf({ rowsOfUnits, lanes, shuffleBlocks, rowBytes, epochs, seed }: Sizes): SourcePlan | undefined {
+function planOf({ rowsOfUnits, lanes, shuffleBlocks, rowBytes, epochs, seed }: Sizes): KnownPlan | undefined {
   const blocks = cutBlocks(tableOf(shardsOf(rowsOfUnits, rowBytes)), { lanes, windowBytes: WINDOW_BYTES });
   if (blocks.length === 0) return undefined;
   return createSourcePlan(blocks, { name: 'web', seed, lanes, shuffleBlocks, windowBytes: WINDOW_BYTES, epochs });
 }
 
 /** Every place of a lane, from its first to its end. */
-function* placesOf(plan: SourcePlan, lane: number): Generator<WindowPlace> {
+function* placesOf(plan: KnownPlan, lane: number): Generator<WindowPlace> {
   for (let place = plan.firstPlace(lane); !plan.isPastEnd(place); place = plan.nextPlace(place)) yield place;
 }
 
@@ -133,13 +134,13 @@ describe('the plan of a source', () => {
   });
 });
 
-function blocksOfEpoch(plan: SourcePlan, epoch: number): string[] {
+function blocksOfEpoch(plan: KnownPlan, epoch: number): string[] {
   return Array.from({ length: plan.groupsPerEpoch }, (_, group) =>
     plan.window({ group: epoch * plan.groupsPerEpoch + group, window: 0 }),
   ).flatMap((window) => window.slices.map(({ block }) => `${block.shard}:${block.startRow}`));
 }
 
-function describeWindows(plan: SourcePlan, lanes: number): string[] {
+function describeWindows(plan: KnownPlan, lanes: number): string[] {
   return Array.from({ length: lanes }, (_, lane) => [...placesOf(plan, lane)].slice(0, 6))
     .flat()
     .map((place) => {
@@ -156,8 +157,9 @@ describe('groups', () => {
         fc.integer({ min: 1, max: 3000 }),
         fc.integer({ min: 1, max: 16 }),
         fc.integer({ min: 1, max: 64 }),
-        (blocks, lanes, shuffleBlocks) => {
-          const layout = layoutGroups(blocks, lanes, shuffleBlocks);
+        fc.constantFrom(LIMITS.rampShareMax, LIMITS.scannedRampShareMax),
+        (blocks, lanes, shuffleBlocks, rampShareMax) => {
+          const layout = layoutGroups(blocks, lanes, shuffleBlocks, rampShareMax);
           const most = Math.max(1, Math.min(shuffleBlocks, Math.ceil(blocks / lanes)));
           const ofLanes = Array.from({ length: lanes }, () => 0);
           let end = 0;

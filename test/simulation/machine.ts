@@ -8,7 +8,7 @@ import type { SourceManifest } from '../../src/manifest/manifest.js';
 import { createPacker } from '../../src/pack/create-packer.js';
 import type { PackPosition } from '../../src/pack/packer.js';
 import { SequenceWriter } from '../../src/pack/sequence-writer.js';
-import { firstStates, lanesCanEnd, planSources, type PlannedSource } from '../../src/planning.js';
+import { firstStates, knownPlanOf, lanesCanEnd, planSources, type PlannedSource } from '../../src/planning.js';
 import { checkCursorPlan, lanesOfCursor, mergeCursors, type Cursor, type PlanRecord } from '../../src/plan/cursor.js';
 import type { MixtureChange } from '../../src/plan/mixture-changes.js';
 import { checkRank, type Rank } from '../../src/plan/slots.js';
@@ -24,11 +24,13 @@ import { WindowDocuments } from '../../src/stream/window-documents.js';
 import { SampleFields } from '../../src/stream/sample-fields.js';
 import { WindowSamples } from '../../src/stream/window-samples.js';
 import { tableOf } from '../support/shards.js';
-import type { ReferencePlan, ReferenceSource } from './reference.js';
+import type { ReferencePlan, ReferenceSource } from './reference-types.js';
 import { Scheduler } from './scheduler.js';
 
 export const PAD_ID = 7;
 
+/** As streams of some hundred tokens meet the bound that those of millions do. */
+const READY_TOKENS = 40;
 const NO_EXCLUSIONS = { ids: undefined, filterColumns: undefined, rows: undefined, count: 0, fingerprint: undefined };
 
 /** Token `index` of a document: it says where it comes from. */
@@ -149,6 +151,7 @@ export class Machine {
                   length: config.sequence.length,
                   samples: config.sequence.packing.kind === 'samples',
                   stepSequences: batchSize / lanes,
+                  readyTokens: READY_TOKENS,
                   sequencesWanted: stepsWanted * (batchSize / lanes),
                   openWindow: (place, from) => {
                     this.opened.add(`${index} ${place.group} ${place.window}`);
@@ -164,7 +167,9 @@ export class Machine {
             const [group, window, document, token] = state[plan.name];
             const start = { group, window, document, token };
             const lane =
-              lengths === undefined ? open(start) : new MeasuredLane({ lengths, plan, source: index, lane: number, open }, start);
+              lengths === undefined
+                ? open(start)
+                : new MeasuredLane({ lengths, plan: knownPlanOf(sources[index]), source: index, lane: number, open }, start);
             const tokensMax = source.maxTokens === undefined ? Infinity : Math.ceil(source.maxTokens / lanes);
             return { plan, lane, tokensMax, whenUsedUp: source.whenUsedUp };
           }),
@@ -216,7 +221,7 @@ class Window {
     this.#scheduler = scheduler;
     this.#position = from;
     this.#open = () => {
-      const window = plan.window(place);
+      const window = knownPlanOf({ plan }).window(place);
       const rows = new Map<unknown, SliceRows>();
       const slices = window.slices.map(({ block, startRow, endRow }) => {
         const encoded: OmittedSlice = { format: 'omitted', uri: `memory://x/${block.shard}`, rows: endRow - startRow };

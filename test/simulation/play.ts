@@ -3,7 +3,8 @@ import { parseCursor, type Cursor } from '../../src/plan/cursor.js';
 import type { Batch, RankStream } from '../../src/stream/rank-stream.js';
 import type { Lengths } from '../../src/stream/lengths.js';
 import { Machine, measure, PAD_ID, planRun, tokenId, type Product } from './machine.js';
-import { referenceStream, type ReferencePlan, type Segment } from './reference.js';
+import type { ReferencePlan, Segment } from './reference-types.js';
+import { referenceStream } from './reference.js';
 import type { Phase, Story } from './runs.js';
 import { Scheduler } from './scheduler.js';
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { weightsAt } from '../../src/plan/mixture-changes.js';
 import type { LiveChange, Run } from './machine.js';
-import type { ReferencePlan, ReferenceSource } from './reference.js';
+import type { ReferencePlan, ReferenceSource } from './reference-types.js';
 
 /** From a start or a checkpoint to the next one. */
 export interface Phase {

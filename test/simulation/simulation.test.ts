@@ -10,14 +10,14 @@ import { weightsAt } from '../../src/plan/mixture-changes.js';
 import { lanesCanEnd } from '../../src/planning.js';
 import { Machine } from './machine.js';
 import { checkBatch, play, STEPS_MAX } from './play.js';
-import type { ReferencePlan } from './reference.js';
+import type { ReferencePlan } from './reference-types.js';
 import { runs, stories, type Phase, type Story } from './runs.js';
 import { Scheduler } from './scheduler.js';
 
 // streams of some hundred tokens meet the same bounds as those of millions
 vi.mock('../../src/config/limits.js', async (original) => {
   const { LIMITS } = await original<typeof limits>();
-  return { LIMITS: { ...LIMITS, laneReadyTokens: 40, chunkTokens: 30, stepsRetainedMax: 3 } };
+  return { LIMITS: { ...LIMITS, chunkTokens: 30, stepsRetainedMax: 3 } };
 });
 
 const PYTHON = process.env.HEADRACE_PYTHON;

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { expect, it, vi } from 'vitest';
+import { beforeEach, expect, it, vi } from 'vitest';
 import type { WindowPayload, WorkerRequest, WorkerSettings } from '../../src/stream/messages.js';
 import { WorkerPool } from '../../src/stream/worker-pool.js';
 
@@ -18,6 +18,10 @@ vi.mock('node:worker_threads', () => ({
     }
   },
 }));
+
+beforeEach(() => {
+  openedIn.length = 0;
+});
 
 const PAYLOAD: WindowPayload = { sourceIndex: 0, kind: 'tokens', slices: [], epoch: 0, orderKey: undefined, selection: undefined };
 
@@ -40,5 +44,25 @@ it('windows of one lane go to one worker, unless that is much busier than anothe
   expect(await open(1)).toBe(homes[1]);
   expect(await open(1)).toBe(homes[2]);
   expect(await open(1)).toBe(homes[2]);
+  await pool.close();
+});
+
+it('a worker that is not wanted for the first batch starts with the second window of a lane, and takes some of them', async () => {
+  const pool = new WorkerPool(2, () => undefined, 1);
+  await pool.configure({ transforms: [] } as unknown as WorkerSettings);
+  const lanes = Array.from({ length: 4 }, (_, lane) => ({ lane }));
+  const open = async (lane: number): Promise<object> => {
+    const handle = pool.openWindow(() => Promise.resolve(PAYLOAD), { document: 0, token: 0 }, 'window', lanes[lane]);
+    await vi.waitUntil(() => handle.loadedMs > 0);
+    return openedIn[openedIn.length - 1];
+  };
+  const workers = new Set<object>();
+  for (const lane of lanes.keys()) workers.add(await open(lane));
+  expect(workers.size).toBe(1);
+  workers.add(await open(0)); // the other one has still to start
+  expect(workers.size).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const lane of lanes.keys()) workers.add(await open(lane));
+  expect(workers.size).toBe(2);
   await pool.close();
 });
