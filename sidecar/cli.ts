@@ -87,6 +87,7 @@ interface WarmFlags {
 
 interface ShowFlags {
   readonly step: number;
+  readonly split?: ShowOptions['split'];
   readonly rank: number;
   readonly worldSize: number;
   readonly slot?: number;
@@ -228,6 +229,7 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .description('show what a step held: source, shard, row and text of each piece, made again from the data')
     .argument('<config>', 'the YAML configuration')
     .requiredOption('--step <number>', 'the step; the first is 0', countOption)
+    .addOption(new Option('--split <split>', 'default: that of the state, else train').choices(['train', 'validation']))
     .option('--rank <number>', 'the data-parallel rank', countOption, 0)
     .option('--world-size <number>', 'the number of data-parallel ranks; 1: the whole step', countOption, 1)
     .option('--slot <number>', 'one slot of the global batch only', countOption)
@@ -237,8 +239,8 @@ function parseArguments(argv: readonly string[]): { readonly invocation: Invocat
     .option('--width <columns>', 'columns of a line, in place of those of the terminal', countOption)
     .option('--lines <number>', 'lines of text of each piece', countOption, 2)
     .option('--json', 'one JSON value a line, with all of each text', false)
-    .action((configFile: string, { slot, width, ledger, ...flags }: ShowFlags) => {
-      invocation = { command: 'show', options: { configFile, slot, width, ledger, ...flags } };
+    .action((configFile: string, { split, slot, width, ledger, ...flags }: ShowFlags) => {
+      invocation = { command: 'show', options: { configFile, split, slot, width, ledger, ...flags } };
     });
   program
     .command('diff')

@@ -5,9 +5,10 @@
  *   config ─▶ manifests, tokenizer ─▶ plan, changes of run.dir   ┴▶ before which step they are equal, and why they part
  */
 import type { Config } from './config/config.js';
-import { openPipeline, type PipelineOptions, type ShardInfo, type SourceInfo } from './pipeline.js';
+import { HeadraceError } from './core/errors.js';
+import { openPipeline, type PipelineOptions, type ShardInfo, type SourceInfo, type StreamRequest } from './pipeline.js';
 import { compareStreams, viewOfCursor, type StreamComparison, type StreamView } from './plan/compare-streams.js';
-import { mergeCursors, type Cursor } from './plan/cursor.js';
+import { mergeCursors, type Cursor, type PlanRecord } from './plan/cursor.js';
 import { createMixtureReader } from './run/mixture-reader.js';
 
 export interface ComparedStream {
@@ -36,12 +37,18 @@ export function streamOfStates(states: readonly Cursor[]): ComparedStream {
   return { view: viewOfCursor(states.length === 1 ? first : mergeCursors(states)) };
 }
 
-/** Reads what the plan depends on, and no data. Errors: those of `openPipeline`. */
-export async function streamOfConfig(config: Config, warn: NonNullable<PipelineOptions['warn']>): Promise<ComparedStream> {
+/** Reads what the plan depends on, and no data. Errors: `CONFIG_INVALID` where there is no such split, those of `openPipeline`. */
+export async function streamOfConfig(
+  config: Config,
+  split: StreamRequest['split'],
+  warn: NonNullable<PipelineOptions['warn']>,
+): Promise<ComparedStream> {
   // no window is made
   const pipeline = await openPipeline({ ...config, limits: { ...config.limits, workers: 1 } }, { observe: 'run', warn });
   try {
-    const { plan, sources } = pipeline.info;
+    const { sources, validationPlan } = pipeline.info;
+    if (split === 'validation') return { view: validationView(validationPlan), config: { sources, runDir: undefined } };
+    const { plan } = pipeline.info;
     const { runDir } = config;
     const mixture = runDir === undefined ? [] : await createMixtureReader({ dir: runDir, plan, warn }).through(-1);
     const view: StreamView = { plan, step: 0, mixture, mixtureKnownBefore: runDir === undefined ? Infinity : 0, lanes: undefined };
@@ -49,6 +56,15 @@ export async function streamOfConfig(config: Config, warn: NonNullable<PipelineO
   } finally {
     await pipeline.close();
   }
+}
+
+/** No change of weights while running is one of validation. Errors: `CONFIG_INVALID`. */
+function validationView(plan: PlanRecord | undefined): StreamView {
+  if (plan !== undefined) return { plan, step: 0, mixture: [], mixtureKnownBefore: Infinity, lanes: undefined };
+  throw new HeadraceError('CONFIG_INVALID', 'the state is one of validation, and the configuration has none', {
+    detail: { field: 'validation' },
+    hint: 'Compare it with the configuration that it was made with, which has validation.share.',
+  });
 }
 
 export function compare(a: ComparedStream, b: ComparedStream): StreamsComparison {
@@ -85,5 +101,8 @@ function shardsByPath(source: SourceInfo): Map<string, ShardInfo> {
 }
 
 function isChanged(before: ShardInfo | undefined, after: ShardInfo): boolean {
-  return before !== undefined && (before.contentId !== after.contentId || before.size !== after.size);
+  if (before === undefined) return false;
+  // of shards that are opened as they are read, nobody knows more than their sizes
+  const isKnown = before.rows !== undefined && after.rows !== undefined;
+  return before.size !== after.size || (isKnown && before.contentId !== after.contentId);
 }

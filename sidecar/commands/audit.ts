@@ -49,7 +49,7 @@ const MARKS = { passed: '✓', failed: '✗', 'not made': '·' } as const;
 const NAME_CELLS = 14;
 
 function checkLines({ check, outcome, facts, problems, problemCount }: CheckResult): string[] {
-  const said = outcome === 'not made' ? 'not made: the ledger itself does not hold together' : facts;
+  const said = outcome === 'not made' ? 'not made: the ledger does not hold together, or is of another plan' : facts;
   const more = problemCount - problems.length;
   return [
     `${MARKS[outcome]} ${check.padEnd(NAME_CELLS)}${said}\n`,

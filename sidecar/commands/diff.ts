@@ -7,7 +7,7 @@ import {
   type ShardDifference,
   type StreamsComparison,
 } from '../../src/comparing.js';
-import { loadConfig } from '../../src/config/config.js';
+import { loadConfig, type Config } from '../../src/config/config.js';
 import type { EntryDifference, PositionDifference } from '../../src/plan/compare-streams.js';
 import { describeEntry } from '../../src/plan/cursor.js';
 import type { MixtureChange } from '../../src/plan/mixture-changes.js';
@@ -26,19 +26,28 @@ const NAMED_MAX = 10;
 
 /** Returns the exit status: 0 where the streams are equal, 1 where they are not, or where that is open. Errors: those of reading either. */
 export async function diff({ a, b, json }: DiffOptions): Promise<number> {
-  const [left, right] = [await streamOf(a), await streamOf(b)];
+  const [left, right] = await streamsOf([await sideOf(a), await sideOf(b)]);
   const comparison = compare(left, right);
   if (json) process.stdout.write(`${printableJson(jsonOf(comparison, left, right))}\n`);
   else for (const line of diffLines(comparison, left, right)) process.stdout.write(`${line}\n`);
   return comparison.verdict === 'equal' ? 0 : 1;
 }
 
-/** JSON of states, or else a configuration. Errors: `CURSOR_INVALID`, those of configurations and manifests. */
-async function streamOf(file: string): Promise<ComparedStream> {
+/** JSON of states, or else a configuration. Errors: `CURSOR_INVALID`, those of configurations. */
+async function sideOf(file: string): Promise<ComparedStream | Config> {
   const value = await jsonIn(file);
   if (value !== undefined && isState(value)) return streamOfStates(statesOf(value, file));
   if (value === undefined && file.endsWith('.json')) return streamOfStates(await readStates(file)); // a state that was cut off, which this says
-  return streamOfConfig(await loadConfig(file), (message) => void process.stderr.write(`${printable(message)}\n`));
+  return loadConfig(file);
+}
+
+/** A configuration is compared with a state by the state's split, with another one by training. Errors: those of `streamOfConfig`. */
+async function streamsOf(sides: readonly [ComparedStream | Config, ComparedStream | Config]): Promise<ComparedStream[]> {
+  const split = sides.some((side) => 'view' in side && side.view.plan.split === 'validation') ? 'validation' : 'train';
+  const warn = (message: string): void => void process.stderr.write(`${printable(message)}\n`);
+  const streams: ComparedStream[] = [];
+  for (const side of sides) streams.push('view' in side ? side : await streamOfConfig(side, split, warn));
+  return streams;
 }
 
 /** `undefined`: it is none. */

@@ -125,12 +125,17 @@ export class ChainCheck {
     let tokens = 0;
     for (const [i, to] of after.entries()) {
       const from = before[i];
-      tokens += to[4] - from[4];
+      const delivered = to[4] - from[4];
+      tokens += delivered;
       const at = to.findIndex((value, field) => field < 4 && value !== from[field]);
-      if (to[4] < from[4] || (at >= 0 && to[at] < from[at])) {
-        const source = this.#options.sources[i];
+      const source = this.#options.sources[i];
+      if (delivered < 0 || (at >= 0 && to[at] < from[at])) {
         this.problems.add(
           `step ${step} moves lane ${lane} of ${source} back, from ${JSON.stringify(from)} to ${JSON.stringify(to)} (${file})`,
+        );
+      } else if (at < 0 && delivered > 0) {
+        this.problems.add(
+          `step ${step} delivers ${delivered} tokens of ${source} in lane ${lane}, which stands at ${JSON.stringify(to)} before and after it (${file})`,
         );
       }
     }

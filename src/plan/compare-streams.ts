@@ -56,7 +56,8 @@ export interface StreamComparison {
 const STEPS_SCANNED_MAX = 100_000;
 
 export function viewOfCursor({ plan, step, mixture, lanes }: Cursor): StreamView {
-  return { plan, step, mixture, mixtureKnownBefore: step, lanes };
+  // only training's weights can be changed while it runs
+  return { plan, step, mixture, mixtureKnownBefore: plan.split === 'validation' ? Infinity : step, lanes };
 }
 
 export function compareStreams(a: StreamView, b: StreamView): StreamComparison {
@@ -175,6 +176,13 @@ const bothAre =
 
 const RULES: readonly Rule[] = [
   {
+    field: /^split$/,
+    when: (a, b) => a.split === 'validation' || b.split === 'validation',
+    why: 'one is training, and the other the documents that are held out of it: from step 0 on',
+  },
+  // a plan without validation says nothing of splits
+  { field: /^(split|validation\..+)$/, why: 'other documents are held out of training: from the first one on, possibly at step 0' },
+  {
     field: /^seed$/,
     when: bothAre('shuffle.blocks', null),
     equalBefore: () => Infinity,
@@ -222,8 +230,16 @@ const RULES: readonly Rule[] = [
   },
   { field: /^sources\.(.+)\.(column|kind)$/, why: 'the source is read from another column: from step 0 on' },
   {
+    field: /^sources\.(.+)\.exclude$/,
+    why: 'they part in the first window with a document that only one of them leaves out, possibly at step 0; all other documents keep their order',
+  },
+  {
     field: /^sources\.(.+)\.transform$/,
     why: 'they part where the first row comes of which the transform makes something else, possibly at step 0',
+  },
+  {
+    field: /^sources\.(.+)\.scan$/,
+    why: "one shuffles the source's shards, which it opens as it reads them, and the other blocks of all of them: from step 0 on",
   },
   {
     field: /^sources\.(.+)\.manifest$/,

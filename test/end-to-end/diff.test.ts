@@ -127,6 +127,31 @@ describe('headrace diff', { timeout: 120_000 }, () => {
     });
   });
 
+  it('a state of validation is compared with validation, whose weights nobody changes', async () => {
+    const input = config({ validation: { share: 0.2 } });
+    const [first, second] = await takeAndClose(await openPipeline(input), { split: 'validation' });
+    const [file, other] = [
+      await workspace.config('held.yaml', input),
+      await workspace.config('other.yaml', config({ validation: { share: 0.3 } })),
+    ];
+    const [early, late] = [await state('held-1.json', first.cursor), await state('held-2.json', second.cursor)];
+    for (const [a, b] of [
+      [file, early],
+      [late, file],
+      [early, late],
+    ]) {
+      expect(await diff(a, b)).toMatchObject({ code: 0, answer: { why: 'every batch is the same', entries: [] } });
+    }
+    const fields = (await diff(other, early)).answer.entries.map(({ field }) => field);
+    expect(fields).toEqual(['validation.share']);
+    const training = await diff(await state('train.json', batches[0].cursor), early);
+    expect(training.answer).toMatchObject({ verdict: 'differ', equalBefore: 0, why: expect.stringMatching(/held out of it/) as string });
+    expect(await runCommand(['diff', await workspace.config('without-validation.yaml', config()), early])).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/CONFIG_INVALID: the state is one of validation, and the configuration has none/) as string,
+    });
+  });
+
   it('two configurations of one run directory are one stream; with a change in another they are not', async () => {
     const run = (dir: string): ConfigInput => config({ run: { dir: workspace.path(dir) } });
     const pipeline = await openPipeline(run('run'));

@@ -247,6 +247,55 @@ describe('show', () => {
     expect(await readdir(workspace.dir)).not.toContain('no-run');
   });
 
+  it('validation: of its own stream, from its states or by name, with the lanes that filled its slots', async () => {
+    const input = config({ validation: { share: 0.1 } });
+    const batches = await takeAndClose(await openPipeline(input), { split: 'validation' });
+    const last = batches.length - 1;
+    expect(last).toBeGreaterThan(2);
+    check(await showStep(input, { step: last, split: 'validation' }), batches[last]);
+    const shown = await showStep(input, { step: last, cursor: batches[0].cursor });
+    check(shown, batches[last]);
+    expect([shown.split, shown.stepsMade]).toEqual(['validation', last - 1]);
+    expect(shown.slots.some(({ lane, turn }) => lane !== turn)).toBe(true);
+    const [training] = await streamed(input, 1);
+    check(await showStep(input, { step: 0 }), training);
+    await expect(showStep(input, { step: 1, split: 'validation', cursor: training.cursor })).rejects.toThrow(
+      /split is "train" in the cursor/,
+    );
+    await expect(showStep(config(), { step: 0, split: 'validation' })).rejects.toThrow(/this configuration has none/);
+
+    const file = await workspace.config('validation.yaml', input);
+    const { code, out } = await runCommand(['show', file, '--step', '0', '--split', 'validation']);
+    expect([code, out]).toEqual([0, expect.stringMatching(/^step 0 of validation · 8 sequences/)]);
+    expect(out).toContain(`digest ${batches[0].digest}`);
+  });
+
+  it('a state of the middle of a step shows the whole step, any part of it, and later ones', async () => {
+    const input = config();
+    const batches = await streamed(input, 4);
+    const cursor = { ...batches[1].cursor, rows: { given: 2, of: SIZE / 2 } };
+    check(await showStep(input, { step: 2, cursor }), batches[2]);
+    check(await showStep(input, { step: 3, cursor: [cursor, batches[1].cursor] }), batches[3]);
+    const whole = await showStep(input, { step: 2 });
+    expect((await showStep(input, { step: 2, cursor, slot: 5 })).slots).toEqual([whole.slots[5]]);
+  });
+
+  it('lines keep to the width, but for addresses', async () => {
+    const file = await workspace.config(
+      'narrow.yaml',
+      config({ epochs: 1, last: 'pad', sources: { prose: { uri: workspace.path('data/'), id: 'id' } } }),
+    );
+    for (const [step, width] of [
+      [0, 80],
+      [60, 60],
+    ]) {
+      const { out } = await runCommand(['show', file, '--step', String(step), '--world-size', '2', '--width', String(width)]);
+      expect(out).toMatch(/· row \d+/);
+      const long = out.split('\n').filter((line) => line.length > width && !/^ +file:|^digest/.test(line));
+      expect(long).toEqual([]);
+    }
+  });
+
   it('at the command line: lines for people, JSON lines for programs, and no control character of the data', async () => {
     const hostile = Array.from({ length: 40 }, (_, i) => ({ id: `h${i}`, text: `${HOSTILE} ${i}` }));
     await mkdir(workspace.path('hostile'), { recursive: true });

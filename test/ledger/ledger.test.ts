@@ -162,6 +162,15 @@ describe('a ledger', () => {
     await writeFile(last, good);
     await forge(last, moved(4));
     expect((await chainOf(dir)).problems.join('\n')).toMatch(/step 5 moves lane 0 of a back/);
+    // by what the next step delivers, to where that one ends: nobody goes back
+    await forge(last, (line) =>
+      line.type === 'step' && line.step === 4
+        ? { ...line, lanes: { ...line.lanes, 0: [line.lanes[0][0], [0, 0, 8, 0, 112, 35], line.lanes[0][2]] } as typeof line.lanes }
+        : line,
+    );
+    expect((await chainOf(dir)).problems).toEqual([
+      expect.stringMatching(/step 5 delivers 16 tokens of a in lane 0, which stands at \[0,0,8,/),
+    ]);
   });
 
   it('shows a lane that is missing, and more tokens than a step holds', async () => {

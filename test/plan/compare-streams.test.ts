@@ -46,12 +46,16 @@ describe('comparing streams', () => {
   });
 
   it.each<[PlanRecord, RegExp]>([
+    [{ split: 'train', 'validation.share': 0.1 }, /other documents are held out/],
+    [{ split: 'validation' }, /one is training/],
     [{ seed: 2 }, /order/],
     [{ 'sequence.length': 32 }, /cut/],
     [{ 'shuffle.blocks': null }, /windows/],
     [{ 'tokenizer.file': 'other' }, /tokenizer/],
     [{ 'sources.web.manifest': 'other' }, /shards are others/],
+    [{ 'sources.web.scan': 'as-read' }, /opens as it reads them/],
     [{ 'sources.web.epochs': 2 }, /used up.*depends on the data/],
+    [{ 'sources.web.exclude': 'f00d' }, /only one of them leaves out/],
     [{ badRows: 'skip' }, /first bad row/],
     [{ 'sequence.padId': 7 }, /first padding/],
     [{ 'no.such.entry': true }, /possibly from step 0/],

@@ -42,16 +42,38 @@ describe('printable text', () => {
 });
 
 describe('lines of text', () => {
-  it('are no longer than the width, no more than asked for, and keep beginning and end', () => {
+  /** Of every kind that is written otherwise, and none that marks what was left out. */
+  const texts = fc.array(fc.constantFrom('a', 'é', '😀', ' ', '\n', '\\', '\u202e', '\u{e0041}'), { maxLength: 300 });
+
+  it('are no longer than the width, no more than asked for, keep beginning and end, and cut no escape', () => {
     fc.assert(
-      fc.property(fc.string({ maxLength: 300 }), fc.integer({ min: 10, max: 80 }), fc.integer({ min: 0, max: 4 }), (text, width, max) => {
-        const lines = textLines(text, width, max);
+      fc.property(texts, fc.integer({ min: 32, max: 80 }), fc.integer({ min: 0, max: 5 }), (characters, width, max) => {
+        const units = characters.map(printable);
+        const [whole, forwards, backwards] = [units.join(''), lengthsOf(units), lengthsOf(units.toReversed())];
+        const lines = textLines(whole, width, max);
         expect(lines.length).toBeLessThanOrEqual(max);
         expect(lines.every((line) => Array.from(line).length <= width)).toBe(true);
-        if (Array.from(text).length <= width * max) expect(lines.join('')).toBe(text);
-        else if (max > 0)
-          expect([lines.join('').startsWith(text.slice(0, 2)), lines.join('').endsWith(text.slice(-2))]).toEqual([true, true]);
+        if (max === 0) return;
+        const [head, tail = []] = lines
+          .join('\n')
+          .split(/\n… | … /)
+          .map((part) => part.split('\n'));
+        expect(whole.startsWith(head.join('')) && whole.endsWith(tail.join(''))).toBe(true);
+        if (tail.length === 0) expect(head.join('')).toBe(whole);
+        expect([...lengthsOf(head)].filter((length) => !forwards.has(length))).toEqual([]);
+        expect([...lengthsOf(tail.toReversed())].filter((length) => !backwards.has(length))).toEqual([]);
       }),
     );
   });
+
+  it('a text that is too long by an escape ends before it', () => {
+    const text = printable(`${'x'.repeat(37)}\n${'y'.repeat(80)}`);
+    expect(textLines(text, 38, 2)).toEqual(['x'.repeat(37), `… ${'y'.repeat(35)}`]);
+  });
 });
+
+/** Of the first part, of the first two … */
+function lengthsOf(parts: readonly string[]): Set<number> {
+  let length = 0;
+  return new Set([0, ...parts.map((part) => (length += part.length))]);
+}
