@@ -226,7 +226,7 @@ async function coverageOf(
   try {
     // the pipeline has just read them: they are in the manifest's cache
     const manifests = await openAllShards(await buildManifests(config, stores, openDecoders(scanHere), { signal, warn }), signal);
-    const exclusions = await readAllExclusions(config, manifests, stores, signal);
+    const exclusions = await readAllExclusions(config, manifests, stores, { signal });
     return planSources(config, { manifests, exclusions }, 'train').map((source, index) => {
       const { manifest } = source;
       const plan = knownPlanOf(source);

@@ -125,7 +125,7 @@ export async function readAllExclusions(
   config: Config,
   manifests: readonly SourceManifest[],
   stores: StoreSet,
-  signal?: AbortSignal,
+  { signal, warn }: Pick<ManifestsOptions, 'signal' | 'warn'>,
 ): Promise<BuiltExclusions[]> {
   const exclusions: BuiltExclusions[] = [];
   for (const [index, source] of config.sources.entries()) {
@@ -139,7 +139,7 @@ export async function readAllExclusions(
     };
     exclusions.push(
       await readExclusions(
-        { name, lists, hasIds: id !== undefined, shards: excludable, isRuledOut: (path) => !mayBeTaken(source, path) },
+        { name, lists, hasIds: id !== undefined, shards: excludable, isRuledOut: (path) => !mayBeTaken(source, path), warn },
         signal,
       ),
     );

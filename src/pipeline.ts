@@ -212,7 +212,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
       options.signal,
     );
     const fields = await fieldsOfSamples(config, manifests, decoders, options.signal);
-    const exclusions = await readAllExclusions(config, manifests, stores, options.signal);
+    const exclusions = await readAllExclusions(config, manifests, stores, options);
     return await createPipeline({
       config,
       cache,

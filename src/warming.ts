@@ -106,7 +106,7 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     await pool.configure(settingsOf(config, tokenizer));
     const decoders = openDecoders(pool.scan);
     const manifests = await openAllShards(await buildManifests(warmed, stores, decoders, options), signal);
-    const exclusions = await readAllExclusions(warmed, manifests, stores, signal);
+    const exclusions = await readAllExclusions(warmed, manifests, stores, options);
     const sources = planSources(warmed, { manifests, exclusions }, 'train');
     const lookups = sources.map((source) => tokenLookup({ config, cache, tokenizer }, source.config, source.selection));
     const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(warmed, sources, options), sources, decoders);

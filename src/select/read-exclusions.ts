@@ -3,6 +3,7 @@ import { LIMITS } from '../config/limits.js';
 import { nearestNames } from '../core/nearest-name.js';
 import type { Shard } from '../core/shard.js';
 import { createExcludedBuilder, EXCLUDED_SHARDS_MAX, type BuiltExclusions } from './excluded.js';
+import { shownUri } from '../store/schemes.js';
 import { readList, type Fail, type ListPlace, type ListSink } from './read-list.js';
 
 export interface ExclusionRequest {
@@ -14,7 +15,13 @@ export interface ExclusionRequest {
   readonly shards: ExcludableShards;
   /** Whether a shard of this path would not be among them, since the source's filter takes none of its rows. */
   readonly isRuledOut?: (path: string) => boolean;
+  /** Told of a list whose ids probably match nothing. */
+  readonly warn?: ((message: string, detail: Readonly<Record<string, string | number>>) => void) | undefined;
 }
+
+/** An integer as tools write one of a column that has gaps, and is one of floats to them. */
+const DECIMAL_INTEGER = /^-?\d+\.0+$/;
+const NONE = { count: 0, last: '' };
 
 /** Of a source, in canonical order; made when they are asked for. */
 export interface ExcludableShards {
@@ -24,17 +31,20 @@ export interface ExcludableShards {
 
 /** Errors: `EXCLUSION_INVALID`, those of `Store.head` and `Store.read`. */
 export async function readExclusions(request: ExclusionRequest, signal?: AbortSignal): Promise<BuiltExclusions> {
-  const { name, lists, hasIds, shards, isRuledOut } = request;
+  const { name, lists, hasIds, shards, isRuledOut, warn } = request;
   const builder = createExcludedBuilder();
   let indexOf: ReadonlyMap<string, number> | undefined;
   const checkCount = (fail: Fail): void => {
     if (builder.entries < LIMITS.exclusionEntriesMax) return;
     throw fail(`sources.${name}.exclude has more than ${LIMITS.exclusionEntriesMax} entries`);
   };
+  /** Of the list that is read. */
+  let decimals: { readonly count: number; readonly last: string } = NONE;
   const sink: ListSink = {
     id: (id, fail) => {
       if (!hasIds) throw fail(`it names an id, and sources.${name}.id says no column that has them`);
       checkCount(fail);
+      if (DECIMAL_INTEGER.test(id)) decimals = { count: decimals.count + 1, last: id };
       builder.addId(id);
     },
     row: (shard, row, fail) => {
@@ -49,8 +59,16 @@ export async function readExclusions(request: ExclusionRequest, signal?: AbortSi
       builder.addRow(index, row);
     },
   };
-  for (const list of lists) await readList(list, sink, signal);
+  for (const list of lists) {
+    decimals = NONE;
+    await readList(list, sink, signal);
+    if (decimals.count > 0) warn?.(decimalIds(decimals.last, decimals.count), { source: name, uri: shownUri(list.uri) });
+  }
   return builder.build();
+}
+
+function decimalIds(id: string, count: number): string {
+  return `${count} ids of a list of exclude are written like ${id}: they leave out documents with this text as their id, and none whose id is the integer ${id.replace(/\.0+$/, '')}`;
 }
 
 /** By path below the source's root, and by URI. */

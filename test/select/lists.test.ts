@@ -3,7 +3,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { createCsvReader } from '../../src/select/csv.js';
 import { isExcludedId, rowNumber, type BuiltExclusions } from '../../src/select/excluded.js';
-import { readExclusions } from '../../src/select/read-exclusions.js';
+import { readExclusions, type ExclusionRequest } from '../../src/select/read-exclusions.js';
 import { memoryStore } from '../../src/store/memory.js';
 
 const SHARDS = [
@@ -11,13 +11,17 @@ const SHARDS = [
   { path: 'sub/b.parquet', uri: 's3://b/web/sub/b.parquet', rows: 5 },
 ];
 
-async function read(files: Readonly<Record<string, string | Uint8Array>>, hasIds = true): Promise<BuiltExclusions> {
+async function read(
+  files: Readonly<Record<string, string | Uint8Array>>,
+  hasIds = true,
+  warn?: ExclusionRequest['warn'],
+): Promise<BuiltExclusions> {
   const bytes = Object.fromEntries(
     Object.entries(files).map(([name, content]) => [name, typeof content === 'string' ? new TextEncoder().encode(content) : content]),
   );
   const store = memoryStore('memory://lists/', bytes);
   const lists = Object.keys(files).map((path) => ({ store, path, uri: `memory://lists/${path}` }));
-  return readExclusions({ name: 'web', lists, hasIds, shards: { length: SHARDS.length, at: (index) => SHARDS[index] } });
+  return readExclusions({ name: 'web', lists, hasIds, shards: { length: SHARDS.length, at: (index) => SHARDS[index] }, warn });
 }
 
 const has = ({ ids }: BuiltExclusions, id: string): boolean => ids !== undefined && isExcludedId(ids, id);
@@ -41,6 +45,14 @@ describe('lists of documents', () => {
     expect(found.rows).toBeUndefined();
     expect(found.fingerprint).toBe((await read({ 'b.txt': '9007199254740993\nü,"2\nx1\nx1\n' })).fingerprint);
     expect(found.fingerprint).toBe((await read({ [name]: content, 'c.txt': 'x1' })).fingerprint);
+  });
+
+  it('warn of integers that are written as decimals, once a list, and of nothing else', async () => {
+    const warned: string[] = [];
+    const warn: ExclusionRequest['warn'] = (message, { source, uri }) => warned.push(`${source} ${uri}: ${message}`);
+    const found = await read({ 'a.csv': 'id\n1200.0\n7.50\n-3.00\n', 'b.txt': '1200\nv1.0\n' }, true, warn);
+    expect([has(found, '1200.0'), has(found, '1200')]).toEqual([true, true]);
+    expect(warned).toEqual([expect.stringMatching(/^web memory:\/\/lists\/a\.csv: 2 ids .* -3\.00: .* the integer -3$/)]);
   });
 
   it.each([
