@@ -1,6 +1,6 @@
 /** Reads ascending ranges of one stretch of an object, each byte once: what a request brought beyond a range is kept for the next. */
-import { LIMITS } from '../config/limits.js';
 import type { ByteRange, Store } from '../store/store.js';
+import { requestEnd } from './request-end.js';
 
 /** One version of an object. */
 export interface PinnedObject {
@@ -41,7 +41,7 @@ export class AscendingReader {
       return bytes;
     }
     const fetchStart = startByte + (front?.length ?? 0);
-    const fetchEnd = Math.max(endByte, Math.min(lastByte, startByte + LIMITS.readAheadBytes));
+    const fetchEnd = requestEnd(startByte, endByte, lastByte);
     const range = { startByte: fetchStart, endByte: fetchEnd };
     this.#ranges = [...(front === undefined ? [] : this.#ranges), range];
     const fetched = (await readPinned(this.#object, range, signal)) as Uint8Array<ArrayBuffer>;

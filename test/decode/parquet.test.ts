@@ -135,6 +135,24 @@ describe('Parquet written by hyparquet-writer', () => {
   });
 
   it.each([
+    { offsetIndex: false, requests: 1 },
+    { offsetIndex: true, requests: 2 },
+  ])('leaves no small rest of a row group to a request of its own ($requests for each)', async ({ offsetIndex, requests }) => {
+    const texts = Array.from({ length: 120 }, (_, row) => `${row} `.repeat(30_000).slice(0, 30_000));
+    const columnData = [{ name: 'text', data: texts, type: 'STRING' as const, encoding: 'PLAIN' as const, offsetIndex }];
+    // of 1.2 MB each
+    const file = new Uint8Array(parquetWriteBuffer({ columnData, codec: 'UNCOMPRESSED', pageSize: 100_000, rowGroupSize: 40 }));
+    const { store: recorder, reads } = recording(memoryStore('memory://rests/', { 'a.parquet': file }));
+    const shard = await openShard(recorder, 'a.parquet', 'text', 'text');
+    for (const sliceRows of [3, 17, 40]) {
+      reads.length = 0;
+      decoder = createParquetDecoder(scanHere);
+      expectEqual(await readShard(recorder, shard, sliceRows), texts);
+      expect(reads).toHaveLength(3 * requests);
+    }
+  });
+
+  it.each([
     ['no column of that name, with the nearest', 'txet', 'text', 'COLUMN_MISSING', /Did you mean text/],
     ['a column of another type', 'id', 'tokens', 'COLUMN_TYPE', /list</],
   ] as const)('names %s', async (_name, column, kind, code, hint) => {

@@ -8,8 +8,8 @@
  */
 import { HeadraceError } from '../../core/errors.js';
 import { throwIfAborted } from '../../core/abort.js';
-import { LIMITS } from '../../config/limits.js';
 import type { ByteRange, Store } from '../../store/store.js';
+import { requestEnd } from '../request-end.js';
 import { codecOfPath, type ContentCodec } from './codec.js';
 import { ContentError, decompress } from './decompress.js';
 import { FrameError, FrameWalker } from './frames.js';
@@ -258,7 +258,8 @@ class HeldContent implements ContentReader {
   async #readPlain(startByte: number, endByte: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
     if (this.#held.isEmpty && startByte > this.#held.endByte) this.#held = new HeldPieces(startByte);
     const start = this.#range.startByte + this.#held.endByte;
-    const end = Math.min(this.#range.endByte, Math.max(this.#range.startByte + endByte, start + LIMITS.readAheadBytes));
+    const { endByte: lastByte } = this.#range;
+    const end = requestEnd(start, Math.min(lastByte, this.#range.startByte + endByte), lastByte);
     if (start >= end) return undefined;
     const held = this.#range.startByte + this.#held.startByte;
     this.#plainRanges = [...this.#plainRanges.filter((range) => range.endByte > held), { startByte: start, endByte: end }];

@@ -1,5 +1,4 @@
 /** Fetches the lines of a block's slices: the main thread's half of JSON lines, separated values and plain text. */
-import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard, Unit } from '../../core/shard.js';
 import { createTurns } from '../../core/turns.js';
 import { STORE_LIMITS } from '../../store/limits.js';
@@ -10,6 +9,7 @@ import { CONTENT_LIMITS } from '../compressed/limits.js';
 import { hasBeside } from '../beside.js';
 import type { BlockReader, ColumnRequest, Decoder, FetchedRows, ReadEstimate, Scan, Wanted } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
+import { requestEnd } from '../request-end.js';
 import { lineColumns, type LineColumns } from './columns.js';
 import type { EncodedLineSlice } from './encoded-slice.js';
 import { indexLines, passLines } from './index-lines.js';
@@ -169,7 +169,7 @@ function estimateBlock(shard: Shard, block: Block): (startRow: number, endRow: n
   return (startRow, endRow) => {
     const wanted = byteOf(endRow);
     if (wanted <= held) return { bytes: 0, requests: 0 };
-    const end = Math.max(wanted, Math.min(blockEnd, byteOf(startRow) + LIMITS.readAheadBytes));
+    const end = requestEnd(byteOf(startRow), wanted, blockEnd);
     const bytes = end - held;
     held = end;
     return { bytes, requests: Math.ceil(bytes / STORE_LIMITS.partBytesMax) };

@@ -9,6 +9,7 @@ import { allOrNone } from '../all-or-none.js';
 import { hasBeside } from '../beside.js';
 import type { BlockReader, ColumnRequest, Decoder, Scan, Wanted } from '../decoder.js';
 import { withFreshReads } from '../fresh-reads.js';
+import { requestEnd } from '../request-end.js';
 import { describeParquet } from './describe.js';
 import type { EncodedChunk, EncodedParquetBeside, EncodedParquetRecords, EncodedParquetSlice } from './encoded-slice.js';
 import { estimateBlock } from './estimate-block.js';
@@ -170,7 +171,7 @@ class ChunkReader {
     const survey = async (start: number, end: number): Promise<Uint8Array> => {
       const dictionaryByte = map.dictionary?.endByte;
       if (dictionaryByte !== undefined && this.#holds(layout.startByte, dictionaryByte)) await this.#readDictionary(signal);
-      return this.#read(start, end, signal, map.startByteOf(startRow - unitStartRow));
+      return this.#read(start, this.#endOfRequest(start, end), signal, map.startByteOf(startRow - unitStartRow));
     };
     const pages = await map.locate(startRow - unitStartRow, endRow - unitStartRow, survey, scan, signal);
     remember();
@@ -179,7 +180,7 @@ class ChunkReader {
     const cut = await this.#readCut(pages, startRow - unitStartRow, endRow - unitStartRow, signal);
     if (cut !== undefined) return cut;
     // a request may as well bring what the block's next slices will want
-    const wantedEnd = Math.max(last.endByte, Math.min(layout.endByte, first.startByte + LIMITS.readAheadBytes));
+    const wantedEnd = this.#endOfRequest(first.startByte, last.endByte);
     if (this.#isReadWhole(first.startByte)) await readBytes(first.startByte, last.endByte);
     // both at once: one round trip, and one request where the pages follow the dictionary. What fails waits for the other, which writes here
     const reads = [
@@ -300,6 +301,16 @@ class ChunkReader {
       }
     }
     return this.#view(startByte, endByte);
+  }
+
+  /** What lies behind a block that is a part of its row group is another reader's. */
+  #endOfRequest(startByte: number, wantedEnd: number): number {
+    const { shard, block, layout } = this.#parts;
+    const { startRow, rows } = shard.units[block.unit];
+    const isLast = block.endRow === startRow + rows;
+    return isLast
+      ? requestEnd(startByte, wantedEnd, layout.endByte)
+      : Math.max(wantedEnd, Math.min(layout.endByte, startByte + LIMITS.readAheadBytes));
   }
 
   /** In place of what was held, which is given back. */

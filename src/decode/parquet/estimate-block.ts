@@ -1,8 +1,8 @@
 /** What the block reader will fetch, from the footer alone: as if all rows of a column chunk had the same length. */
-import { LIMITS } from '../../config/limits.js';
 import type { Block, Shard, Unit } from '../../core/shard.js';
 import { STORE_LIMITS } from '../../store/limits.js';
 import type { ReadEstimate } from '../decoder.js';
+import { requestEnd } from '../request-end.js';
 import { parquetShardLayout, parquetUnitLayout, type ParquetChunkLayout } from './layout.js';
 
 /** The projected columns', those of the fields and of a filter, and the ids' where they are read. */
@@ -37,7 +37,7 @@ function estimateChunk(
     if (wanted > held) {
       // surveys read ahead at any slice, pages that an index names only where the block has more slices
       const readsAhead = offsetIndex === undefined || endRow < block.endRow;
-      const fetchEnd = readsAhead ? Math.max(wanted, Math.min(blockEnd, byteOf(startRow) + LIMITS.readAheadBytes)) : wanted;
+      const fetchEnd = readsAhead ? requestEnd(byteOf(startRow), wanted, blockEnd) : wanted;
       bytes += fetchEnd - held;
       requests += Math.ceil((fetchEnd - held) / STORE_LIMITS.partBytesMax);
       held = fetchEnd;
