@@ -102,6 +102,14 @@ export function fromErrorRecord(record: ErrorRecord): HeadraceError {
   return new HeadraceError(known ?? 'INTERNAL', record.message, { detail: record.detail, hint: record.hint });
 }
 
+/** A library, or a file of the package: the installation is to blame, and no data, none of which may be left out for it. */
+export function cannotLoad(part: string, cause: unknown): HeadraceError {
+  return new HeadraceError('INTERNAL', `cannot load ${part}, a part of headrace: ${messageOf(cause)}`, {
+    hint: 'Install headrace again; in a checkout, `npm run build`. If it stays, please report it.',
+    cause,
+  });
+}
+
 /** One line for people: the message, and the messages of its causes that it does not say itself. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

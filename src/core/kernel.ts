@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { cannotLoad } from './errors.js';
 
 export interface KernelMemory {
   readonly buffer: ArrayBuffer;
@@ -61,5 +62,9 @@ export function kernelDigest(name: string): string {
 }
 
 function readKernel(name: string): Uint8Array {
-  return readFileSync(resolver.resolve(`#kernels/${name}.wasm`));
+  try {
+    return readFileSync(resolver.resolve(`#kernels/${name}.wasm`));
+  } catch (error) {
+    throw cannotLoad(`${name}.wasm`, error);
+  }
 }

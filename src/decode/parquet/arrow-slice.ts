@@ -11,6 +11,7 @@ import type { CompressionCodec, Encoding, ParquetType } from 'hyparquet';
 import { ByteWriter } from 'hyparquet-writer';
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js';
 import { LIMITS } from '../../config/limits.js';
+import { cannotLoad } from '../../core/errors.js';
 import type { ColumnType, ColumnValue } from '../../core/filter/operand.js';
 import type { DocumentIds, FilterColumn, Rows } from '../decoder.js';
 import type {
@@ -56,7 +57,7 @@ function checkEntries({ dictionary, pages, unit, pageRows }: EncodedChunk, bound
 
 /** A column after the structs of one field that it lies in, outermost first. Arrow gives each as many rows. */
 export function structsAbove(column: Arrow.Data): Arrow.Data[] {
-  const { DataType } = load('apache-arrow') as typeof Arrow;
+  const { DataType } = loadLibrary('apache-arrow') as typeof Arrow;
   const chain = [column];
   for (let own = column; DataType.isStruct(own.type) && own.children.length === 1; chain.push(own)) [own] = own.children;
   return chain;
@@ -64,7 +65,7 @@ export function structsAbove(column: Arrow.Data): Arrow.Data[] {
 
 /** Of bytes of one length Arrow keeps the length only. */
 export function boundsOf(column: Arrow.Data, start: number, count: number): Int32Array {
-  const { DataType } = load('apache-arrow') as typeof Arrow;
+  const { DataType } = loadLibrary('apache-arrow') as typeof Arrow;
   const { type } = column;
   if (DataType.isFixedSizeBinary(type)) return Int32Array.from({ length: count + 1 }, (_, i) => (start + i) * type.byteWidth);
   return (column.valueOffsets as Int32Array).subarray(start, start + count + 1);
@@ -157,10 +158,18 @@ export function integersOf(
     : new BigUint64Array(values.buffer, values.byteOffset, values.length);
 }
 
+function loadLibrary(name: string): unknown {
+  try {
+    return load(name);
+  } catch (error) {
+    throw cannotLoad(name, error);
+  }
+}
+
 /** The one column of the pages, of `pageRows` rows. */
 export function arrowColumn(slice: EncodedChunk): Arrow.Data {
-  const { readParquet } = load('parquet-wasm') as typeof ParquetWasm;
-  const { tableFromIPC } = load('apache-arrow') as typeof Arrow;
+  const { readParquet } = loadLibrary('parquet-wasm') as typeof ParquetWasm;
+  const { tableFromIPC } = loadLibrary('apache-arrow') as typeof Arrow;
   const file = toParquetFile(slice);
   let stream: Uint8Array;
   try {

@@ -55,7 +55,7 @@ export function decodeParquetFilterColumn(column: EncodedParquetFilterColumn): F
   return decodeChunk(column, () => decodeFilterColumnWithArrow(column));
 }
 
-/** Of any column. Errors: `SHARD_INVALID`, for whatever `decode` throws. */
+/** Of any column. Errors: `SHARD_INVALID`, for whatever `decode` throws; `INTERNAL`, where that cannot load what it needs. */
 export function decodeChunk<T>(slice: EncodedChunk, decode: () => T): T {
   const { uri, schema, dictionary, dictionaryByte, pages, pagesByte } = slice;
   checkPart(slice, dictionary, dictionaryByte);
@@ -63,6 +63,7 @@ export function decodeChunk<T>(slice: EncodedChunk, decode: () => T): T {
   try {
     return decode();
   } catch (error) {
+    if (error instanceof HeadraceError && error.code === 'INTERNAL') throw error;
     throw invalid(slice, `cannot decode column ${nameOfColumn(schema)} of ${uri}: ${messageOf(error)}`, { cause: error });
   }
 }
