@@ -6,7 +6,7 @@
  *   plan ─▶ window's bytes ─▶ worker: rows, tokens, sequences ─▶ lanes ─▶ steps ─▶ batches of a rank
  *        └▶ slices' tokens, kept ─▶ worker ─▶ tokens of whole slices, to be kept                 with `cache.tokens`
  *
- * Memory, at most: lanes × sources × (`readyTokensOf` them of ids + one window decoded in a worker + one window ahead, as stored) + `fetchBytes` +
+ * Memory, at most: lanes × sources × (`readyTokensOf` ids + one window decoded in a worker + one window ahead, as stored) + `fetchBytes` +
  * `retainedBytesMax` of steps for every assembler. docs/operations.md evaluates it.
  */
 import { openCompiledForms } from './cache/compiled-forms.js';

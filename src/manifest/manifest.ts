@@ -40,8 +40,6 @@ export interface SourceRequest {
   readonly options?: Readonly<Record<string, JsonValue>> | undefined;
   /** Which rows are taken, in canonical form. */
   readonly where?: Filter | undefined;
-  /** When what a shard holds is found: before the first batch (left out), or when the shard is needed. */
-  readonly scan?: 'ahead' | 'as-read' | undefined;
 }
 
 /** A shard, and where to read it. */

@@ -15,4 +15,9 @@ describe('the end of a request', () => {
   ])('%s', (_, startByte, wantedEnd, lastByte, end) => {
     expect(requestEnd(startByte, wantedEnd, lastByte)).toBe(end);
   });
+
+  it('leaves a rest of any size where it is told to', () => {
+    expect(requestEnd(0, 10, ahead + 1, 0)).toBe(ahead);
+    expect(requestEnd(0, 20, 10, 0)).toBe(20);
+  });
 });

@@ -25,15 +25,18 @@ beforeEach(() => {
 
 const PAYLOAD: WindowPayload = { sourceIndex: 0, kind: 'tokens', slices: [], epoch: 0, orderKey: undefined, selection: undefined };
 
+/** Resolves with the worker that has it. */
+async function openWindow(pool: WorkerPool, lane: object): Promise<object> {
+  const handle = pool.openWindow(() => Promise.resolve(PAYLOAD), { document: 0, token: 0 }, 'window', lane);
+  await vi.waitUntil(() => handle.loadedMs > 0);
+  return openedIn[openedIn.length - 1];
+}
+
 it('windows of one lane go to one worker, unless that is much busier than another', async () => {
   const pool = new WorkerPool(3, () => undefined);
   await pool.configure({ transforms: [] } as unknown as WorkerSettings);
   const lanes = Array.from({ length: 5 }, (_, lane) => ({ lane }));
-  const open = async (lane: number): Promise<object> => {
-    const handle = pool.openWindow(() => Promise.resolve(PAYLOAD), { document: 0, token: 0 }, 'window', lanes[lane]);
-    await vi.waitUntil(() => handle.loadedMs > 0);
-    return openedIn[openedIn.length - 1];
-  };
+  const open = (lane: number): Promise<object> => openWindow(pool, lanes[lane]);
   const homes: object[] = [];
   for (const lane of lanes.keys()) homes.push(await open(lane));
   expect(new Set(homes.slice(0, 3)).size).toBe(3);
@@ -51,11 +54,7 @@ it('a worker that is not wanted for the first batch starts with the second windo
   const pool = new WorkerPool(2, () => undefined, 1);
   await pool.configure({ transforms: [] } as unknown as WorkerSettings);
   const lanes = Array.from({ length: 4 }, (_, lane) => ({ lane }));
-  const open = async (lane: number): Promise<object> => {
-    const handle = pool.openWindow(() => Promise.resolve(PAYLOAD), { document: 0, token: 0 }, 'window', lanes[lane]);
-    await vi.waitUntil(() => handle.loadedMs > 0);
-    return openedIn[openedIn.length - 1];
-  };
+  const open = (lane: number): Promise<object> => openWindow(pool, lanes[lane]);
   const workers = new Set<object>();
   for (const lane of lanes.keys()) workers.add(await open(lane));
   expect(workers.size).toBe(1);

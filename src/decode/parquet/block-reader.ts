@@ -303,14 +303,12 @@ class ChunkReader {
     return this.#view(startByte, endByte);
   }
 
-  /** What lies behind a block that is a part of its row group is another reader's. */
+  /** What lies behind a block that is a part of its row group is another reader's: the rest is left to it. */
   #endOfRequest(startByte: number, wantedEnd: number): number {
     const { shard, block, layout } = this.#parts;
     const { startRow, rows } = shard.units[block.unit];
-    const isLast = block.endRow === startRow + rows;
-    return isLast
-      ? requestEnd(startByte, wantedEnd, layout.endByte)
-      : Math.max(wantedEnd, Math.min(layout.endByte, startByte + LIMITS.readAheadBytes));
+    const endsUnit = block.endRow === startRow + rows;
+    return requestEnd(startByte, wantedEnd, layout.endByte, endsUnit ? LIMITS.restBytesMin : 0);
   }
 
   /** In place of what was held, which is given back. */

@@ -31,7 +31,7 @@ export interface Page {
   readonly continued: boolean;
 }
 
-/** Reads bytes [startByte, endByte) of the object. */
+/** Reads bytes [startByte, endByte) of the object, and may bring some that lie behind. */
 export type ReadBytes = (startByte: number, endByte: number, signal: AbortSignal) => Promise<Uint8Array>;
 
 interface Header {
