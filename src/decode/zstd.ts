@@ -61,6 +61,11 @@ function decompressInPieces(decoder: ZstdDecoder, frames: Uint8Array, size: numb
   return bytes.subarray(0, length);
 }
 
+/** At most `size` bytes. Throws an Error that says what is wrong. */
+export function decompressZstdUpTo(frames: Uint8Array, size: number): Uint8Array {
+  return decompress(frames, size);
+}
+
 /** Exactly `size` bytes. Throws an Error that says what is wrong. */
 export function decompressZstd(frames: Uint8Array, size: number): Uint8Array {
   const bytes = decompress(frames, size);

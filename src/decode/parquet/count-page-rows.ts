@@ -7,6 +7,7 @@ import type { PageRowRequest, PageRows } from '../decoder.js';
 import { inflateOf } from './inflate.js';
 import { checkPage, pagesOf } from './pages.js';
 import { snappyPrefix } from './snappy-prefix.js';
+import { zstdPrefix } from './zstd-prefix.js';
 
 /**
  * Counts the rows that start in each data page (version 1) of a list column, from its repetition levels: 0 starts a row.
@@ -41,11 +42,27 @@ export function countPageRows(request: PageRowRequest): PageRows {
 
 /** The decoded page as far as its repetition levels go, which come first, after their length in 4 bytes; or more of it. */
 function startOfPage(body: Uint8Array, pageBytes: number, codec: string): Uint8Array {
-  if (codec !== 'SNAPPY')
-    return inflateOf(codec)?.(body, pageBytes) ?? decompressPage(body, pageBytes, codec as CompressionCodec, compressors);
-  const start = snappyPrefix(body, 4);
+  const prefixOf = PREFIXES.get(codec);
+  const prefix = prefixOf && prefixWithLevels(body, pageBytes, prefixOf);
+  return prefix ?? inflateOf(codec)?.(body, pageBytes) ?? decompressPage(body, pageBytes, codec as CompressionCodec, compressors);
+}
+
+/** `undefined`: the page has to be decompressed whole. */
+type PrefixOf = (body: Uint8Array, bytesWanted: number) => Uint8Array | undefined;
+
+const PREFIXES = new Map<string, PrefixOf>([
+  ['SNAPPY', snappyPrefix],
+  ['ZSTD', zstdPrefix],
+]);
+
+const LENGTH_BYTES = 4;
+
+function prefixWithLevels(body: Uint8Array, pageBytes: number, prefixOf: PrefixOf): Uint8Array | undefined {
+  const start = prefixOf(body, LENGTH_BYTES);
+  if (start === undefined) return undefined;
   const levelBytes = new DataView(start.buffer, start.byteOffset, start.byteLength).getUint32(0, true);
-  return snappyPrefix(body, Math.min(pageBytes, 4 + levelBytes));
+  const wanted = Math.min(pageBytes, LENGTH_BYTES + levelBytes);
+  return start.length >= wanted ? start : prefixOf(body, wanted);
 }
 
 /**
