@@ -77,8 +77,8 @@ export const LIMITS = {
   smallUnitBytes: 2 ** 20,
   /** Requests of a block's reader are at least this large (where the column chunk has as much left): smaller ones cost more CPU than bytes. */
   readAheadBytes: 2 ** 20,
-  /** … and leave no less than this to another one: a quarter more costs less than a request, and row groups of some thousand texts have 1 to 2 MB. */
-  restBytesMin: 2 ** 18,
+  /** … and leave no less than this to another one, which costs more than to hold so much: row groups of some thousand documents have 1 to 4 MB. */
+  restBytesMin: 2 * 2 ** 20,
   /** A column chunk that is read whole by every block of its row group: each holds as much, of the few that a small data set is cut into. */
   wholeChunkBytes: 4 * 2 ** 20,
   /** Requests while only page headers are wanted: as large as an object store likes (8–16 MiB). */

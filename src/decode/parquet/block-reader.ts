@@ -344,21 +344,25 @@ class ChunkReader {
     return this.#bytes.subarray(startByte - this.#startByte, endByte - this.#startByte);
   }
 
-  /** Bytes [startByte, endByte) to be given away; those from `keptByte` on stay. Where none stay, nothing is copied: a page may be as large as a gigabyte. */
+  /**
+   * Bytes [startByte, endByte) to be given away; those from `keptByte` on stay. Where they are most of what is held, all of it goes along and only what stays
+   * is copied: a page may be as large as a gigabyte.
+   */
   #take(startByte: number, endByte: number, keptByte: number): Uint8Array<ArrayBuffer> {
     const held = this.#bytes;
-    const isAll = startByte === this.#startByte && endByte - startByte === held.length && held.length === held.buffer.byteLength;
-    const isGiven = isAll && keptByte === endByte;
-    const taken = isGiven ? held : rawCopy(this.#view(startByte, endByte));
-    if (isGiven) this.#bytes = new Uint8Array(0);
-    this.#dropBefore(keptByte);
-    return taken as Uint8Array<ArrayBuffer>; // stores allocate what can be transferred
+    const taken = this.#view(startByte, endByte);
+    const isGiven = isOwn(held) && 2 * taken.length >= held.length;
+    const given = isGiven ? taken : rawCopy(taken);
+    this.#dropBefore(keptByte, isGiven);
+    return given as Uint8Array<ArrayBuffer>; // stores allocate what can be transferred
   }
 
-  /** Copies, so that a few kept bytes do not hold a large buffer. */
-  #dropBefore(byte: number): void {
+  /** Copies, so that a few kept bytes do not hold a large buffer. `isGiven`: that is another's now. */
+  #dropBefore(byte: number, isGiven = false): void {
     const heldEnd = this.#startByte + this.#bytes.length;
-    this.#hold(byte < heldEnd && byte >= this.#startByte ? rawCopy(this.#view(byte, heldEnd)) : new Uint8Array(0), byte);
+    const kept = byte < heldEnd && byte >= this.#startByte ? rawCopy(this.#view(byte, heldEnd)) : new Uint8Array(0);
+    if (isGiven) this.#bytes = new Uint8Array(0);
+    this.#hold(kept, byte);
     this.#ranges = this.#ranges.filter(({ endByte }) => endByte > byte);
   }
 }

@@ -14,6 +14,7 @@ import { readOffsetIndex } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { LIMITS } from '../../config/limits.js';
 import { HeadraceError, messageOf } from '../../core/errors.js';
+import { rawCopy } from '../../core/raw-memory.js';
 import type { Unit } from '../../core/shard.js';
 import type { Scan } from '../decoder.js';
 import { checkThrift } from './check-thrift.js';
@@ -187,7 +188,7 @@ export class PageMap {
   ): Promise<{ readonly rows: readonly number[]; readonly continued: Uint8Array; readonly problem: string | undefined }> {
     const first = data[0].startByte;
     const last = data[data.length - 1].endByte;
-    const copy = bytes.slice(first - startByte, last - startByte);
+    const copy = rawCopy(bytes.subarray(first - startByte, last - startByte));
     const { rows, continued, problem } = await scan(
       'parquet-pages',
       { codec: this.#layout.codec, repetitions: this.#repetitions, bytes: copy },
