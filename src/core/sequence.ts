@@ -17,6 +17,9 @@ export const DIGEST_BYTES = 32;
 /** The bit of a token on its way through packing that does not count for the loss: the sign, which no id has. */
 export const WITHOUT_LOSS = -0x80000000;
 
+/** The ids of a document on their way into sequences: of 16 bits where these hold them, which is half of what a window of ids takes. */
+export type TokenArray = Int32Array | Uint16Array;
+
 export interface Sequence {
   /** [length]; of samples without tokens none */
   readonly ids: Int32Array;

@@ -3,6 +3,7 @@ import type { JsonValue } from '../core/canonical-json.js';
 import type { FieldRequest, FieldType, SourceKind } from '../core/fields.js';
 import type { Filter } from '../core/filter/filter.js';
 import type { ColumnType, ColumnValue } from '../core/filter/operand.js';
+import type { TokenArray } from '../core/sequence.js';
 import type { Block, Shard, Unit } from '../core/shard.js';
 import type { ByteRange, ObjectInfo, Store } from '../store/store.js';
 import type { EncodedLineBeside, EncodedLineSlice } from './lines/encoded-slice.js';
@@ -184,7 +185,7 @@ export type Rows =
       /** [count + 1] positions into `ids`. */
       readonly bounds: Int32Array;
       /** int64 columns keep their width; negative numbers stand for ids over 2^31 and are out of range. */
-      readonly ids: Int32Array | BigInt64Array;
+      readonly ids: TokenArray | BigInt64Array;
       readonly valid: Uint8Array | undefined;
       /** As of text. */
       readonly problems?: ReadonlyMap<number, string> | undefined;

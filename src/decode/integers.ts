@@ -1,5 +1,6 @@
 /** Little-endian integers of any width as token ids: at memory speed, without a decision an id. */
 import * as z from 'zod';
+import type { TokenArray } from '../core/sequence.js';
 
 export const integerSchema = z.object({ bytes: z.union([z.literal(1), z.literal(2), z.literal(4), z.literal(8)]), signed: z.boolean() });
 
@@ -15,12 +16,12 @@ export function integerOf(dtype: Dtype): IntegerType {
 
 export interface TokenIds {
   /** Int64 where an id needs it, so that messages can name it; int32 with negative numbers for what is out of range. */
-  readonly ids: Int32Array | BigInt64Array;
+  readonly ids: TokenArray | BigInt64Array;
   /** All ids are at least 0 and below this; `undefined`: nobody looked. */
   readonly idsBelow: number | undefined;
 }
 
-/** A view where the bytes are int32 or uint32 already, else a copy. What follows the last whole integer is left out. */
+/** A view where the bytes are integers of 32 bits already, or uint16, else a copy. What follows the last whole integer is left out. */
 export function tokenIds(bytes: Uint8Array, { bytes: width, signed }: IntegerType): TokenIds {
   const count = Math.floor(bytes.length / width);
   const { buffer, byteOffset } = aligned(bytes, width);
@@ -28,11 +29,11 @@ export function tokenIds(bytes: Uint8Array, { bytes: width, signed }: IntegerTyp
     case 1:
       return signed
         ? { ids: Int32Array.from(new Int8Array(buffer, byteOffset, count)), idsBelow: undefined }
-        : { ids: new Int32Array(new Uint8Array(buffer, byteOffset, count)), idsBelow: 2 ** 8 };
+        : { ids: new Uint16Array(new Uint8Array(buffer, byteOffset, count)), idsBelow: 2 ** 8 };
     case 2:
       return signed
         ? { ids: new Int32Array(new Int16Array(buffer, byteOffset, count)), idsBelow: undefined }
-        : { ids: new Int32Array(new Uint16Array(buffer, byteOffset, count)), idsBelow: 2 ** 16 };
+        : { ids: new Uint16Array(buffer, byteOffset, count), idsBelow: 2 ** 16 };
     case 4:
       return { ids: new Int32Array(buffer, byteOffset, count), idsBelow: undefined };
     case 8:
@@ -41,6 +42,11 @@ export function tokenIds(bytes: Uint8Array, { bytes: width, signed }: IntegerTyp
         idsBelow: undefined,
       };
   }
+}
+
+/** In 32 bits at most: what does not fit, or is negative, is −1, which no vocabulary has. */
+export function narrowIds(ids: TokenArray | BigInt64Array): TokenArray {
+  return ids instanceof BigInt64Array ? Int32Array.from(ids, (id) => (id >= 0n && id < 2n ** 31n ? Number(id) : -1)) : ids;
 }
 
 /** The same integers as one typed array of their own width; those of 64 bits with a sign or without, as they say. */

@@ -11,6 +11,7 @@ import {
   WITHOUT_LOSS,
   type ChunkFields,
   type SequenceChunk,
+  type TokenArray,
 } from '../core/sequence.js';
 import type { PackPosition, Sample } from './packer.js';
 import { documentOfToken } from './row-documents.js';
@@ -67,7 +68,7 @@ export class SequenceWriter {
   }
 
   /** Appends tokens [start, start + take) of a document to the open sequence: a segment, or with `ends` (see `DocumentSource`) as many as it has documents there. */
-  add(document: number, tokens: Int32Array, start: number, take: number, ends?: Int32Array): void {
+  add(document: number, tokens: TokenArray, start: number, take: number, ends?: Int32Array): void {
     this.#ids.set(tokens.subarray(start, start + take), this.#count * this.length + this.#filled);
     this.#filled += take;
     if (ends === undefined) {

@@ -10,6 +10,7 @@
  * that are left out are tokenized as well, and not delivered.
  */
 import { rawInt32 } from '../core/raw-memory.js';
+import type { TokenArray } from '../core/sequence.js';
 import type { DocumentSource } from '../pack/packer.js';
 import { ROW_TAKEN } from '../select/selection.js';
 import type { SliceTokens, WindowPayload } from './messages.js';
@@ -64,7 +65,7 @@ export class CachedDocuments implements DocumentSource {
     this.#tokenized.close();
   }
 
-  tokens(document: number): Int32Array {
+  tokens(document: number): TokenArray {
     if (document === this.#readDocument) return this.#readIds;
     const { slice: at, index } = this.rows.place(document);
     const slice = this.#slices[at];
@@ -92,7 +93,7 @@ export class CachedDocuments implements DocumentSource {
     return tokens;
   }
 
-  #tokenize(at: number, row: number, document: number): Int32Array {
+  #tokenize(at: number, row: number, document: number): TokenArray {
     const slice = this.#slices[at];
     const appended = this.#tokenized.tokens(document);
     const tokens = appended.subarray(0, Math.max(0, appended.length - 1));

@@ -8,6 +8,7 @@
  * Words are in the byte order of the machine: on one of the other order the version is another, and nothing is found.
  */
 import { LIMITS } from '../config/limits.js';
+import type { TokenArray } from '../core/sequence.js';
 
 /** Of the format. It is part of the key. */
 export const TOKEN_ENTRY_VERSION = 1;
@@ -29,7 +30,7 @@ export interface TokenEntry {
 
 export interface TokenEntryWriter {
   /** The tokens of a row, in any order of rows; a row's second time is ignored. */
-  add(row: number, ids: Int32Array): void;
+  add(row: number, ids: TokenArray): void;
   /** Notes that the row cannot be delivered. */
   reject(row: number): void;
   /** The entry, in a buffer of its own, once all rows are known; undefined before, afterwards, and where there is too much to be kept. */

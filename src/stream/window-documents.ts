@@ -2,8 +2,10 @@
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError } from '../core/errors.js';
 import { rawInt32, releaseBuffer } from '../core/raw-memory.js';
+import type { TokenArray } from '../core/sequence.js';
 import { toValidUtf8 } from '../core/utf8.js';
 import type { Rows } from '../decode/decoder.js';
+import { narrowIds } from '../decode/integers.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
 import { ROW_TAKEN } from '../select/selection.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
@@ -47,7 +49,7 @@ export class WindowDocuments implements DocumentSource {
   #ownIds: Int32Array<ArrayBuffer> = new Int32Array(0);
   /** Tokens of the documents [#aheadStart, #aheadStart + #aheadBounds.length − 1). */
   #aheadStart = 0;
-  #aheadIds: Int32Array = NO_TOKENS;
+  #aheadIds: TokenArray = NO_TOKENS;
   #aheadBounds: Int32Array = new Int32Array(1);
   /** Whether they are delivered, with or without tokens. */
   #aheadTaken: readonly boolean[] = [];
@@ -67,7 +69,7 @@ export class WindowDocuments implements DocumentSource {
     releaseBuffer(this.#ownIds.buffer);
   }
 
-  tokens(document: number): Int32Array {
+  tokens(document: number): TokenArray {
     const index = document - this.#aheadStart;
     if (index < 0 || index >= this.#aheadBounds.length - 1) {
       this.#readAhead(document);
@@ -187,12 +189,12 @@ export class WindowDocuments implements DocumentSource {
     return undefined;
   }
 
-  #checkedIds({ ids, idsBelow }: TokenRows, start: number, end: number, document: number): Int32Array {
+  #checkedIds({ ids, idsBelow }: TokenRows, start: number, end: number, document: number): TokenArray {
     const { idsEnd, rowTokens } = this.#options;
     if (rowTokens !== undefined && end - start !== rowTokens) {
       return this.reject(document, `has ${end - start} ids; with \`packing: none\` every row has the sequence's ${rowTokens}`);
     }
-    const narrow = ids instanceof Int32Array ? ids.subarray(start, end) : Int32Array.from(ids.subarray(start, end), narrowed);
+    const narrow = narrowIds(ids.subarray(start, end));
     if (idsBelow !== undefined && idsBelow <= idsEnd) return narrow;
     const wrong = firstOutOfRange(narrow, idsEnd);
     if (wrong < 0) return narrow;
@@ -214,11 +216,6 @@ export class WindowDocuments implements DocumentSource {
       hint: 'Mend the data, or set `badRows: skip` to leave such rows out (they are counted).',
     });
   }
-}
-
-/** −1, which is out of range, for what does not fit. */
-function narrowed(id: bigint): number {
-  return id >= 0n && id <= 0x7fffffffn ? Number(id) : -1;
 }
 
 /** A document that is much larger than most has room of its own, which is not kept. */

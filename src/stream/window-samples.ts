@@ -1,4 +1,5 @@
 /** The rows of one window as samples, in a worker: their tokens, where the source serves any, and the bytes of their fields. */
+import type { TokenArray } from '../core/sequence.js';
 import type { DocumentSource, Sample } from '../pack/packer.js';
 import type { RecordDocuments } from './record-documents.js';
 import type { SampleFields } from './sample-fields.js';
@@ -43,7 +44,7 @@ export class WindowSamples implements DocumentSource {
     }));
   }
 
-  tokens(document: number): Int32Array {
+  tokens(document: number): TokenArray {
     return this.#documents.tokens(document);
   }
 }

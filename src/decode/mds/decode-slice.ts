@@ -1,6 +1,6 @@
 /** The worker's half of MDS: samples in, rows out. */
 import type { Rows } from '../decoder.js';
-import { integerOf, tokenIds, type Dtype } from '../integers.js';
+import { integerOf, narrowIds, tokenIds, type Dtype } from '../integers.js';
 import { widthOf } from '../stored-numbers.js';
 import { isInteger, isRow } from './columns.js';
 import type { EncodedMdsSlice } from './encoded-slice.js';
@@ -46,18 +46,15 @@ function idsOfOneType(rows: readonly RowNumbers[], dtype: Dtype): Ids {
   return tokenIds(bytes, integerOf(dtype));
 }
 
-/** Each array may say its own type. What is no int32 is −1, which no vocabulary has. */
+/** Each array may say its own type. */
 function mixedIds(rows: readonly RowNumbers[]): Ids {
-  const parts = rows.map((row) => ('problem' in row ? new Int32Array(0) : tokenIds(row.values.slice(), integerOf(row.dtype)).ids));
+  const parts = rows.map((row) =>
+    'problem' in row ? new Int32Array(0) : narrowIds(tokenIds(row.values.slice(), integerOf(row.dtype)).ids),
+  );
   const ids = new Int32Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {
-    if (part instanceof Int32Array) ids.set(part, at);
-    else
-      ids.set(
-        Int32Array.from(part, (id) => (id >= 0n && id < 2n ** 31n ? Number(id) : -1)),
-        at,
-      );
+    ids.set(part, at);
     at += part.length;
   }
   return { ids, idsBelow: undefined };

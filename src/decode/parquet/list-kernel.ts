@@ -193,12 +193,14 @@ function rowsOf({ skipRows, rows: count, pageRows }: EncodedParquetSlice, kernel
   all[pageRows] = kernel.idsWritten();
   const bounds = all.slice(skipRows, skipRows + count + 1);
   const length = bounds[count] - bounds[0];
-  const ids = new Int32Array(rowMemory(length * Int32Array.BYTES_PER_ELEMENT), 0, length);
-  ids.set(new Int32Array(buffer, layout.ids + 4 * bounds[0], ids.length));
+  const largest = kernel.largestId() >>> 0;
+  const isNarrow = largest < 2 ** 16;
+  const memory = rowMemory((isNarrow ? 2 : 4) * length);
+  const ids = isNarrow ? new Uint16Array(memory, 0, length) : new Int32Array(memory, 0, length);
+  ids.set(new Int32Array(buffer, layout.ids + 4 * bounds[0], length));
   const first = bounds[0];
   for (let i = 0; i < bounds.length; i++) bounds[i] -= first;
   const valid = kernel.rowsInvalid() === 0 ? undefined : new Uint8Array(buffer, layout.valid + skipRows, count).slice();
-  const largest = kernel.largestId() >>> 0;
   return {
     kind: 'tokens',
     count,
@@ -206,6 +208,6 @@ function rowsOf({ skipRows, rows: count, pageRows }: EncodedParquetSlice, kernel
     ids,
     valid,
     idsBelow: largest < 2 ** 31 ? largest + 1 : undefined,
-    release: () => releaseRowMemory(ids.buffer),
+    release: () => releaseRowMemory(memory),
   };
 }

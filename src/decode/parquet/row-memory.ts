@@ -4,21 +4,21 @@
  */
 import { rawBuffer, releaseBuffer, takeOver } from '../../core/raw-memory.js';
 
-/** As many as lanes, by default, that end their windows together. */
-const BUFFERS_MAX = 8;
-/** Slices of the default's windows have 2 MiB each: more only where row groups are decoded whole. */
-const BYTES_MAX = 32 * 2 ** 20;
-
 /** The last that came back is at the end. */
 const free: ArrayBuffer[] = [];
 let freeBytes = 0;
+/** What rows have now, and what they have had at most. Lanes end their windows together: what they give back is what their next windows take. */
+let usedBytes = 0;
+let usedBytesMax = 0;
 
 /** At least so many bytes, with whatever was in them; not many more, which others could use. */
 export function rowMemory(bytes: number): ArrayBuffer {
   const index = free.findIndex(({ byteLength }) => byteLength >= bytes && byteLength <= 2 * bytes + 4096);
-  if (index < 0) return rawBuffer(bytes);
-  const [taken] = free.splice(index, 1);
-  freeBytes -= taken.byteLength;
+  const taken = index < 0 ? rawBuffer(bytes) : free.splice(index, 1)[0];
+  if (index >= 0) freeBytes -= taken.byteLength;
+  usedBytes += taken.byteLength;
+  usedBytesMax = Math.max(usedBytesMax, usedBytes);
+  dropRest();
   return taken;
 }
 
@@ -26,13 +26,17 @@ export function rowMemory(bytes: number): ArrayBuffer {
 export function releaseRowMemory(buffer: ArrayBuffer): void {
   if (buffer.byteLength === 0) return;
   const own = takeOver(buffer);
+  usedBytes -= own.byteLength;
   free.push(own);
   freeBytes += own.byteLength;
-  while (free.length > BUFFERS_MAX || freeBytes > BYTES_MAX) dropOldest();
+  dropRest();
 }
 
-function dropOldest(): void {
-  const [dropped] = free.splice(0, 1);
-  freeBytes -= dropped.byteLength;
-  releaseBuffer(dropped);
+/** With what waits, rows have no more than they had at once before. */
+function dropRest(): void {
+  while (freeBytes > 0 && usedBytes + freeBytes > usedBytesMax) {
+    const [dropped] = free.splice(0, 1);
+    freeBytes -= dropped.byteLength;
+    releaseBuffer(dropped);
+  }
 }

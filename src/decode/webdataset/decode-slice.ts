@@ -1,4 +1,5 @@
 /** The worker's half of the WebDataset decoder: stretches of a tar in, rows out. */
+import type { TokenArray } from '../../core/sequence.js';
 import type { DocumentIds, FieldRows, FilterColumn, RecordRows, Rows } from '../decoder.js';
 import { filterColumnOf, type RowValue } from '../value-columns.js';
 import type { EncodedTarSlice } from './encoded-slice.js';
@@ -124,7 +125,7 @@ function textOfValue(value: SampleValue, samples: TarSamples, row: number): Uint
 function tokenRows(samples: TarSamples, choices: readonly MemberChoice[]): Rows {
   const { count } = samples;
   const problems = new Map<number, string>();
-  const lists: Int32Array[] = [];
+  const lists: TokenArray[] = [];
   const bounds = new Int32Array(count + 1);
   for (let row = 0; row < count; row++) {
     const tokens = tokensOfValue(sampleValue(samples, choices, row), samples, row);
@@ -142,7 +143,7 @@ function tokenRows(samples: TarSamples, choices: readonly MemberChoice[]): Rows 
 }
 
 /** A row's ids, or what is wrong with it. */
-function tokensOfValue(value: SampleValue, samples: TarSamples, row: number): Int32Array | string {
+function tokensOfValue(value: SampleValue, samples: TarSamples, row: number): TokenArray | string {
   if (value.kind === 'missing' || value.kind === 'bad') return value.problem;
   const which = placeOf(samples, value.choice, row);
   if (value.kind === 'bytes') {

@@ -1,10 +1,11 @@
 /** Arrays in NumPy's format that are members of samples: token ids, and numbers of fields. A problem is what is wrong, in the middle of a sentence: "a member that …". */
 import { LIMITS } from '../../config/limits.js';
+import type { TokenArray } from '../../core/sequence.js';
 import { numbersOf, type FieldDtype, type FieldNumbers, type FieldType } from '../../core/fields.js';
 import { HEAD_BYTES } from '../array/array-file.js';
 import { offeredField, type OfferedField } from '../offered-field.js';
 import { readNpyHeader } from '../array/npy-header.js';
-import { tokenIds, type IntegerType } from '../integers.js';
+import { narrowIds, tokenIds, type IntegerType } from '../integers.js';
 import { putNumbers, widthOf, type StoredDtype } from '../stored-numbers.js';
 
 interface NpyArray {
@@ -94,14 +95,13 @@ function shownShape(shape: readonly number[]): string {
 }
 
 /** Token ids: those that are no int32 are −1, which no vocabulary has. */
-export function readNpyTokens(bytes: Uint8Array): { readonly ids: Int32Array } | Problem {
+export function readNpyTokens(bytes: Uint8Array): { readonly ids: TokenArray } | Problem {
   const array = readNpy(bytes);
   if ('problem' in array) return array;
   const type = integerTypeOf(array.descr);
   if (type === undefined) return { problem: `is a NumPy array of ${array.descr}, and token ids are integers` };
   if (array.shape.length !== 1) return { problem: 'is a NumPy array of other than one dimension' };
-  const { ids } = tokenIds(array.data, type);
-  return { ids: ids instanceof Int32Array ? ids : Int32Array.from(ids, (id) => (id >= 0n && id < 2n ** 31n ? Number(id) : -1)) };
+  return { ids: narrowIds(tokenIds(array.data, type).ids) };
 }
 
 function integerTypeOf(descr: string): IntegerType | undefined {
