@@ -157,7 +157,7 @@ function sequencesOf(count: number): ReturnType<typeof sequenceOfChunk>[] {
 
 function batchMessage(): { readonly header: Parameters<typeof headerText>[0]; readonly frames: readonly Uint8Array[] } {
   const batch = buildBatch(sequencesOf(ROWS), LENGTH);
-  const { head, frames } = framesOfBatch(batch);
+  const { head, core, frames } = framesOfBatch(batch);
   const position: [number, number, number, number, number, number] = [3, 17, 1042, 311, 48_113_000, -1_048_576];
   const lanes = Object.fromEntries(Array.from({ length: ROWS }, (_, lane) => [String(lane), { web: position }]));
   return {
@@ -167,7 +167,7 @@ function batchMessage(): { readonly header: Parameters<typeof headerText>[0]; re
       ...shapeOfBatches(batch),
       batches: [{ step: 48_113, ...head, cursor: { step: 48_114, mixture: [], lanes } }],
     },
-    frames,
+    frames: [core, ...frames],
   };
 }
 

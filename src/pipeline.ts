@@ -106,6 +106,8 @@ export interface StreamRequest extends Partial<Rank> {
   readonly expect?: PlanRecord;
   /** The stream ends before this step, and nothing is fetched ahead for it. Left out: it goes on. */
   readonly stepsEnd?: number;
+  /** Of memory that small batches share, for whoever sends several at once: none of them may be transferred. Left out: each batch has its own. */
+  readonly slabBytes?: number;
 }
 
 /** What a pipeline is about to deliver. */
@@ -350,7 +352,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
     if (request.expect !== undefined) checkExpectedPlan(request.expect, plan);
     const given = request.cursor === undefined ? [] : splitRows([request.cursor].flat(), rank.worldSize, undefined).cursors;
     const [first] = given;
-    if (given.length === 0) return hub.open(rank, 0, firstStates(hub.lanesOf(rank), sources), [], request.stepsEnd);
+    if (given.length === 0) return hub.open(rank, 0, firstStates(hub.lanesOf(rank), sources), [], request);
     for (const cursor of given) checkCursorPlan(cursor, plan);
     const cursor = given.length === 1 ? first : mergeCursors(given);
     const states = lanesOfCursor(
@@ -358,7 +360,7 @@ async function createPipeline(parts: PipelineParts): Promise<Pipeline> {
       hub.lanesOf(rank),
       sources.map((source) => source.plan.name),
     );
-    return hub.open(rank, cursor.step, states, cursor.mixture, request.stepsEnd);
+    return hub.open(rank, cursor.step, states, cursor.mixture, request);
   };
 
   return {

@@ -7,7 +7,7 @@ import type { Pipeline } from '../../src/pipeline.js';
 import { parseCursor } from '../../src/plan/cursor.js';
 import type { Batch } from '../../src/stream/rank-stream.js';
 import { decodeMessage, headerText, type Message, type MessageOf } from '../../src/wire/messages.js';
-import { Session, type SessionWaits } from './session.js';
+import { MESSAGE_BYTES_MAX, Session, type SessionWaits } from './session.js';
 import { addTrainerWaits, NO_WAITS, waitedMsOf } from './trainer-waits.js';
 import type { ServingSocket } from './socket.js';
 
@@ -182,6 +182,7 @@ export class Server {
         worldSize: hello.worldSize,
         split,
         expect: hello.expect,
+        slabBytes: MESSAGE_BYTES_MAX,
         ...(hello.cursors.length > 0 && { cursor: hello.cursors.map(parseCursor) }),
       });
       const session = this.#createSession(identity, hello, key, stream);

@@ -5,7 +5,7 @@
  */
 import { toErrorRecord, type ErrorRecord } from '../../src/core/errors.js';
 import type { Batch, RankStream } from '../../src/stream/rank-stream.js';
-import { framesOfBatch, shapeOfBatches } from '../../src/wire/batch-frames.js';
+import { frameOfCores, framesOfBatch, isBehind, shapeOfBatches } from '../../src/wire/batch-frames.js';
 import { batchesText, batchText, headerText } from '../../src/wire/messages.js';
 import type { Frame } from './socket.js';
 import { TrainerAccount, type TrainerWaits } from './trainer-waits.js';
@@ -28,10 +28,10 @@ export interface SessionOptions {
 }
 
 /**
- * Batches that are ready together travel together up to here. A message wakes four threads on its way, which costs as much as a MiB; a trainer that waits
- * for the first of them waits half a millisecond longer for so much.
+ * Batches that are ready together travel together up to here: sixteen of 64 KiB of ids, with all that goes with these. A message wakes four threads on its
+ * way, which costs as much as a MiB; a trainer that waits for the first of them waits half a millisecond longer for so much.
  */
-const MESSAGE_BYTES_MAX = 2 ** 20;
+export const MESSAGE_BYTES_MAX = 5 * 2 ** 18;
 /** Of a character of a header in UTF-8, at most: a header has its bound, too (`LIMITS.headerBytesMax`). */
 const CHARACTER_BYTES = 3;
 
@@ -39,6 +39,7 @@ const CHARACTER_BYTES = 3;
 interface Gathered {
   readonly batches: Batch[];
   readonly texts: string[];
+  readonly cores: Uint8Array<ArrayBuffer>[];
   readonly frames: Frame[];
   bytes: number;
 }
@@ -179,13 +180,17 @@ export class Session {
   }
 
   async #gather(batch: Batch): Promise<void> {
-    const { head, frames } = framesOfBatch(batch);
+    const { head, core, frames } = framesOfBatch(batch);
     const { mixture, lanes } = batch.cursor;
     const text = batchText({ ...head, step: batch.step, cursor: { step: batch.cursor.step, mixture, lanes } });
-    const bytes = frames.reduce((sum, { byteLength }) => sum + byteLength, CHARACTER_BYTES * text.length);
-    if (this.#gathered.bytes + bytes > MESSAGE_BYTES_MAX) await this.#flush();
+    const bytes = frames.reduce((sum, { byteLength }) => sum + byteLength, core.byteLength + CHARACTER_BYTES * text.length);
+    const last = this.#gathered.cores.at(-1);
+    // what lies elsewhere would be copied
+    const isElsewhere = last !== undefined && !isBehind(core, last);
+    if (isElsewhere || this.#gathered.bytes + bytes > MESSAGE_BYTES_MAX) await this.#flush();
     this.#gathered.batches.push(batch);
     this.#gathered.texts.push(text);
+    this.#gathered.cores.push(core);
     this.#gathered.frames.push(...frames);
     this.#gathered.bytes += bytes;
     // what is ready is got without leaving this turn of the event loop
@@ -199,11 +204,11 @@ export class Session {
     const { id, identity, send, onBatch, onGone } = this.options;
     clearImmediate(this.#flushing);
     this.#flushing = undefined;
-    const { batches, texts, frames } = this.#gathered;
+    const { batches, texts, cores, frames } = this.#gathered;
     if (batches.length === 0 || this.#closed) return;
     this.#gathered = nothingGathered();
     this.#sent.push(...batches);
-    if (!(await send(identity, [batchesText({ session: id, ...shapeOfBatches(batches[0]) }, texts), ...frames]))) {
+    if (!(await send(identity, [batchesText({ session: id, ...shapeOfBatches(batches[0]) }, texts), frameOfCores(cores), ...frames]))) {
       onGone();
       return;
     }
@@ -213,5 +218,5 @@ export class Session {
 }
 
 function nothingGathered(): Gathered {
-  return { batches: [], texts: [], frames: [], bytes: 0 };
+  return { batches: [], texts: [], cores: [], frames: [], bytes: 0 };
 }

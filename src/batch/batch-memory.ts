@@ -1,6 +1,10 @@
 /**
  * The memory of batches that were sent, for later ones. A step of 64 KiB comes a thousand times a second, or images fill some MiB: left to the collector, such
  * arrays alone would make it go over the whole heap several times a second.
+ *
+ * Small batches that follow one another can lie side by side, so that what is ready together is sent as one frame:
+ *
+ *   slab   │ batch 12 │ batch 13 │ batch 14 │ … │ rest │     used again when all of them were given back
  */
 import { rawBuffer } from '../core/raw-memory.js';
 
@@ -8,21 +12,54 @@ import { rawBuffer } from '../core/raw-memory.js';
 const HEADROOM = 1 / 16;
 /** A small array in a large piece of memory would keep that from the large ones. */
 const WASTE_MAX = 4;
+/** Each batch in a slab begins at a multiple of this: the size of the largest number (docs/wire.md). */
+const ALIGNMENT = 8;
+
+export interface BatchMemoryOptions {
+  /** The bounds are of what waits for a batch: what comes back beyond them is left to the collector. */
+  readonly buffersMax: number;
+  readonly bytesMax: number;
+  /** Of the memory that small batches share; 0: each has its own. */
+  readonly slabBytes?: number;
+}
+
+/** A place in memory, from `byteOffset` on. */
+export interface MemoryPlace {
+  readonly buffer: ArrayBuffer;
+  readonly byteOffset: number;
+}
 
 export class BatchMemory {
-  readonly #buffersMax: number;
-  readonly #bytesMax: number;
+  readonly #options: BatchMemoryOptions;
   /** The last that came back is at the end. */
   readonly #free: ArrayBuffer[] = [];
   #freeBytes = 0;
+  /** Where the next small batch goes. */
+  #slab: ArrayBuffer | undefined;
+  #slabEnd = 0;
+  /** Batches that lie in a slab and were not given back. */
+  readonly #users = new Map<ArrayBuffer, number>();
 
-  /** The bounds are of what waits for a batch: what comes back beyond them is left to the collector. */
-  constructor(buffersMax: number, bytesMax: number) {
-    this.#buffersMax = buffersMax;
-    this.#bytesMax = bytesMax;
+  constructor(options: BatchMemoryOptions) {
+    this.#options = options;
   }
 
-  /** At least so many bytes, with whatever was in them. */
+  /** At least so many bytes, with whatever was in them: small ones behind those that were asked for before. */
+  place(bytes: number): MemoryPlace {
+    const { slabBytes = 0 } = this.#options;
+    if (WASTE_MAX * bytes > slabBytes) return { buffer: this.take(bytes), byteOffset: 0 };
+    if (this.#slab === undefined || this.#slabEnd + bytes > this.#slab.byteLength) {
+      this.#slab = this.take(slabBytes);
+      this.#slabEnd = 0;
+      this.#users.set(this.#slab, 0);
+    }
+    const place = { buffer: this.#slab, byteOffset: this.#slabEnd };
+    this.#slabEnd = Math.ceil((this.#slabEnd + bytes) / ALIGNMENT) * ALIGNMENT;
+    this.#users.set(this.#slab, (this.#users.get(this.#slab) ?? 0) + 1);
+    return place;
+  }
+
+  /** As `place`, but all of the buffer. */
   take(bytes: number): ArrayBuffer {
     let best = -1;
     for (const [index, { byteLength }] of this.#free.entries()) {
@@ -35,12 +72,23 @@ export class BatchMemory {
     return taken;
   }
 
-  /** Of memory that nobody reads any more. */
+  /** Of a batch that nobody reads any more: once for each time that its memory was asked for. */
   giveBack(buffer: ArrayBuffer): void {
+    const users = this.#users.get(buffer);
+    if (users !== undefined && users > 1) {
+      this.#users.set(buffer, users - 1);
+      return;
+    }
+    if (buffer === this.#slab) {
+      this.#slabEnd = 0;
+      this.#users.set(buffer, 0);
+      return;
+    }
+    this.#users.delete(buffer);
     if (buffer.byteLength === 0 || this.#free.includes(buffer)) return;
     this.#free.push(buffer);
     this.#freeBytes += buffer.byteLength;
-    while (this.#free.length > this.#buffersMax || this.#freeBytes > this.#bytesMax) {
+    while (this.#free.length > this.#options.buffersMax || this.#freeBytes > this.#options.bytesMax) {
       this.#freeBytes -= this.#free.shift()?.byteLength ?? 0;
     }
   }

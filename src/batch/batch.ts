@@ -31,7 +31,8 @@ export function buildBatch(sequences: readonly Sequence[], length: number, { fie
   const isMasked = hasMask || tokens < rows * length;
   const shape = { rows, length, segments: segmentNumbers / SEGMENT_FIELDS, hasIds, isMasked };
   const { bytes } = packedLayout(shape);
-  const { inputIds, cuSeqlens, segments, lossMask } = packedViews(memory?.take(bytes) ?? rawBuffer(bytes), 0, shape);
+  const { buffer, byteOffset } = memory?.place(bytes) ?? { buffer: rawBuffer(bytes), byteOffset: 0 };
+  const { inputIds, cuSeqlens, segments, lossMask } = packedViews(buffer, byteOffset, shape);
   const digest = createHash('sha256');
   let segment = 0;
   cuSeqlens[0] = 0;

@@ -60,6 +60,13 @@ export interface StreamHubOptions {
   readonly onNoStep?: ((filledSlots: number) => void) | undefined;
 }
 
+export interface StreamOptions {
+  /** The stream ends before this step, if it has not before. */
+  readonly stepsEnd?: number | undefined;
+  /** Of memory that small batches share, so that those that follow one another lie side by side: none of them may be transferred. 0: each has its own. */
+  readonly slabBytes?: number | undefined;
+}
+
 /** What all samples have. */
 export interface SampleForm {
   readonly fields: readonly Field[];
@@ -105,15 +112,22 @@ export class StreamHub {
     return [...this.#shared].reduce((sum, { assembler }) => sum + assembler.readySequences, 0);
   }
 
-  /** `lanes` holds exactly the lanes of `lanesOf(rank)`; `mixture`: see `Cursor`. The stream ends before step `stepsEnd`, if it has not before. */
-  open(rank: Rank, step: number, lanes: LaneStates, mixture: readonly MixtureChange[], stepsEnd = Infinity): RankStream {
+  /** `lanes` holds exactly the lanes of `lanesOf(rank)`; `mixture`: see `Cursor`. */
+  open(
+    rank: Rank,
+    step: number,
+    lanes: LaneStates,
+    mixture: readonly MixtureChange[],
+    { stepsEnd = Infinity, slabBytes = 0 }: StreamOptions = {},
+  ): RankStream {
     const slots = slotsOfRank(rank, this.#options.batchSize);
     const { plan, length, samples } = this.#options;
     const computed = this.#computedLanesOf(rank);
     let cursor: Cursor = { version: CURSOR_VERSION, step, plan, mixture, lanes };
     let shared = this.#join(cursor, computed, stepsEnd);
     let closed = false;
-    const memory = new BatchMemory(LIMITS.batchMemoryBuffersMax, LIMITS.batchMemoryBytesMax);
+    const { batchMemoryBuffersMax: buffersMax, batchMemoryBytesMax: bytesMax } = LIMITS;
+    const memory = new BatchMemory({ buffersMax, bytesMax, slabBytes });
 
     // as a call, so that the compiler does not think that waiting changes nothing
     const isClosed = (): boolean => closed;

@@ -3,12 +3,15 @@ import { withMask, type BatchArrays } from '../core/batch-arrays.js';
 import { HeadraceError } from '../core/errors.js';
 import { numbersOf, type BatchFields, type FieldArrays } from '../core/fields.js';
 import { packedBytes, packedShapeOf, packedViews } from '../core/packed-arrays.js';
-import type { MessageOf, WireArray, WireBatch } from './messages.js';
+import { rawCopy } from '../core/raw-memory.js';
+import { corePlaces, nextCoreByte, type MessageOf, type WireArray, type WireBatch } from './messages.js';
 
 export interface FramedBatch {
   /** Of its entry in the header. */
   readonly head: Pick<WireBatch, 'tokens' | 'digest' | 'segments' | 'masked' | 'arrays'>;
-  /** The arrays that every batch has in one frame, then those of fields. */
+  /** The arrays that every batch has. */
+  readonly core: Uint8Array<ArrayBuffer>;
+  /** Those of fields. */
   readonly frames: Uint8Array[];
 }
 
@@ -29,8 +32,33 @@ export function framesOfBatch(batch: BatchArrays): FramedBatch {
       masked: isMasked,
       arrays: named.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })),
     },
-    frames: [packedBytes(batch), ...named.map(({ array }) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength))],
+    core: packedBytes(batch),
+    frames: named.map(({ array }) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)),
   };
+}
+
+/** Whether two cores lie in memory as they do in a frame. */
+export function isBehind(core: Uint8Array, before: Uint8Array): boolean {
+  return core.buffer === before.buffer && core.byteOffset === before.byteOffset + nextCoreByte(before.byteLength);
+}
+
+/** The frame of the cores of a message: a view, where they lie one behind the other, else a copy. */
+export function frameOfCores(cores: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const [first] = cores;
+  const lieTogether = cores.every((core, index) => index === 0 || isBehind(core, cores[index - 1]));
+  let end = 0;
+  const starts = cores.map(({ byteLength }) => {
+    const start = nextCoreByte(end);
+    end = start + byteLength;
+    return start;
+  });
+  const frame = lieTogether ? new Uint8Array(first.buffer, first.byteOffset, end) : new Uint8Array(end);
+  for (const [index, core] of cores.entries()) {
+    if (!lieTogether) frame.set(core, starts[index]);
+    // memory that is used again has something there
+    else if (index > 0) frame.fill(0, starts[index - 1] + cores[index - 1].byteLength, starts[index]);
+  }
+  return frame;
 }
 
 /** What a message of batches says of all of them. */
@@ -56,20 +84,31 @@ function arraysOfField(name: string, field: FieldArrays, rows: number): NamedArr
   ];
 }
 
-/** `frames`: as `decodeMessage` gave them. The arrays are views of those that are aligned. Errors: `BAD_MESSAGE`, where a batch is not in itself what it says. */
-export function batchesOfFrames(message: MessageOf<'BATCHES'>, frames: readonly Uint8Array[]): BatchArrays[] {
+/**
+ * `frames`: as `decodeMessage` gave them. The arrays are views of those that are aligned; of several batches each has memory of its own, which can be
+ * transferred. Errors: `BAD_MESSAGE`, where a batch is not in itself what it says.
+ */
+export function batchesOfFrames(message: MessageOf<'BATCHES'>, [cores, ...frames]: readonly Uint8Array[]): BatchArrays[] {
+  const { batches } = message;
+  const places = corePlaces(message);
   let at = 0;
-  return message.batches.map((batch) => {
-    const own = frames.slice(at, at + 1 + batch.arrays.length);
+  return batches.map((batch, index) => {
+    const { startByte, endByte } = places[index];
+    const core = cores.subarray(startByte, endByte);
+    const own = frames.slice(at, at + batch.arrays.length);
     at += own.length;
-    return batchOfFrames(message, batch, own);
+    return batchOfFrames(message, batch, batches.length > 1 ? rawCopy(core) : aligned(core), own);
   });
 }
 
-function batchOfFrames(message: MessageOf<'BATCHES'>, batch: WireBatch, [packed, ...frames]: readonly Uint8Array[]): BatchArrays {
+function batchOfFrames(
+  message: MessageOf<'BATCHES'>,
+  batch: WireBatch,
+  { buffer, byteOffset }: Uint8Array<ArrayBuffer>,
+  frames: readonly Uint8Array[],
+): BatchArrays {
   const { rows, length, ids, fields } = message;
   const { step, tokens, digest, segments, masked } = batch;
-  const { buffer, byteOffset } = aligned(packed);
   const { lossMask, ...arrays } = packedViews(buffer, byteOffset, { rows, length, segments, hasIds: ids, isMasked: masked });
   const bytesOf: BytesOf = (name, dtype, shape) => {
     const index = batch.arrays.findIndex((array) => array.name === name && array.dtype === dtype && fits(array.shape, shape));

@@ -4,10 +4,12 @@ import { LIMITS } from '../config/limits.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { packedLayout } from '../core/packed-arrays.js';
 
-export const WIRE_VERSION = 3;
+export const WIRE_VERSION = 4;
 const MAGIC_0 = 0x48;
 const MAGIC_1 = 0x52;
 const PRELUDE_BYTES = 4;
+/** So that numbers of any size can be read where they lie. */
+const CORE_ALIGNMENT = 8;
 
 const count = z.int().min(0);
 const session = count;
@@ -143,7 +145,7 @@ export function batchesText(message: Unsent<Omit<MessageOf<'BATCHES'>, 'type' | 
 /** A message, and the frames after its header. */
 export interface DecodedMessage {
   readonly message: Message;
-  /** Of `BATCHES`: for each batch its core, then one view a wire array, in the header's order. Empty of the others. */
+  /** Of `BATCHES`: the cores of all batches, then one view a wire array, in the header's order. Empty of the others. */
   readonly frames: readonly Uint8Array[];
 }
 
@@ -153,7 +155,7 @@ export function decodeMessage(frames: readonly Uint8Array[]): DecodedMessage {
   if (header === undefined) throw badMessage('it has no frame');
   const message = decodeHeader(header);
   const bodies = frames.slice(1);
-  const due = message.type === 'BATCHES' ? message.batches.flatMap((batch) => framesDue(message, batch)) : [];
+  const due = message.type === 'BATCHES' ? framesDue(message) : [];
   if (bodies.length !== due.length)
     throw badMessage(`${message.type} has ${bodies.length} frames of arrays where its header names ${due.length}`);
   for (const [index, { name, bytes }] of due.entries()) {
@@ -163,18 +165,43 @@ export function decodeMessage(frames: readonly Uint8Array[]): DecodedMessage {
   return { message, frames: bodies };
 }
 
-/** What a batch's frames are, and their sizes. */
-function framesDue(message: MessageOf<'BATCHES'>, batch: WireBatch): { readonly name: string; readonly bytes: number }[] {
-  const { rows, length, ids } = message;
-  const { step, tokens, segments, masked, arrays } = batch;
-  if (!masked && tokens !== rows * length) throw badMessage(`the batch of step ${step} has padding, and no mask`);
-  return [
-    { name: `step ${step}`, bytes: packedLayout({ rows, length, segments, hasIds: ids, isMasked: masked }).bytes },
-    ...arrays.map(({ name, dtype, shape }) => ({
-      name: `array ${name} of step ${step}`,
+interface FrameDue {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** The frames of its batches, and their sizes. */
+function framesDue(message: MessageOf<'BATCHES'>): FrameDue[] {
+  const { rows, length, batches } = message;
+  const cores: FrameDue = { name: 'the frame of cores', bytes: corePlaces(message)[batches.length - 1].endByte };
+  const arrays = batches.flatMap((batch) => {
+    if (!batch.masked && batch.tokens !== rows * length) throw badMessage(`the batch of step ${batch.step} has padding, and no mask`);
+    return batch.arrays.map(({ name, dtype, shape }) => ({
+      name: `array ${name} of step ${batch.step}`,
       bytes: shape.reduce((product, size) => product * size, BYTES_OF_DTYPE[dtype]),
-    })),
-  ];
+    }));
+  });
+  return [cores, ...arrays];
+}
+
+/** Where the cores of the batches lie in their frame. */
+export function corePlaces({
+  rows,
+  length,
+  ids,
+  batches,
+}: MessageOf<'BATCHES'>): { readonly startByte: number; readonly endByte: number }[] {
+  let end = 0;
+  return batches.map(({ segments, masked }) => {
+    const startByte = nextCoreByte(end);
+    end = startByte + packedLayout({ rows, length, segments, hasIds: ids, isMasked: masked }).bytes;
+    return { startByte, endByte: end };
+  });
+}
+
+/** Behind a core that ends at `byte`. */
+export function nextCoreByte(byte: number): number {
+  return Math.ceil(byte / CORE_ALIGNMENT) * CORE_ALIGNMENT;
 }
 
 function decodeHeader(header: Uint8Array): Message {

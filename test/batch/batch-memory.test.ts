@@ -8,7 +8,7 @@ import { batchDigest } from '../../src/wire/batch-digest.js';
 
 describe('the memory of batches', () => {
   it('is used again for what fits in it, and not for what is much smaller', () => {
-    const memory = new BatchMemory(4, 1e6);
+    const memory = new BatchMemory({ buffersMax: 4, bytesMax: 1e6 });
     const first = memory.take(1000);
     expect(first.byteLength).toBeGreaterThanOrEqual(1000);
     memory.giveBack(first);
@@ -19,7 +19,7 @@ describe('the memory of batches', () => {
   });
 
   it('gives the smallest that fits', () => {
-    const memory = new BatchMemory(4, 1e6);
+    const memory = new BatchMemory({ buffersMax: 4, bytesMax: 1e6 });
     const [small, large] = [memory.take(1000), memory.take(2000)];
     memory.giveBack(small);
     memory.giveBack(large);
@@ -28,7 +28,7 @@ describe('the memory of batches', () => {
   });
 
   it('takes each piece once, and keeps within its bounds', () => {
-    const memory = new BatchMemory(2, 3000);
+    const memory = new BatchMemory({ buffersMax: 2, bytesMax: 3000 });
     const [a, b, c] = [memory.take(1000), memory.take(1000), memory.take(1000)];
     memory.giveBack(a);
     memory.giveBack(a);
@@ -54,7 +54,7 @@ describe('the memory of batches', () => {
       });
       return buildBatch(sequences, 4, { fields, memory });
     };
-    const memory = new BatchMemory(8, 1e6);
+    const memory = new BatchMemory({ buffersMax: 8, bytesMax: 1e6 });
     const used = new Set<ArrayBuffer>();
     for (let seed = 1; seed < 6; seed++) {
       const batch = batchOf(seed, memory);
@@ -68,5 +68,50 @@ describe('the memory of batches', () => {
       }
     }
     expect(used.size).toBe(3);
+  });
+});
+
+describe('batches side by side', () => {
+  const bounds = { buffersMax: 4, bytesMax: 1e6 };
+
+  it('lie one behind the other in one slab, each at a multiple of 8 bytes, until it is full', () => {
+    const memory = new BatchMemory({ ...bounds, slabBytes: 1000 });
+    const places = [100, 101, 7, 250].map((bytes) => memory.place(bytes));
+    const [{ buffer }] = places;
+    expect(places.map(({ byteOffset }) => byteOffset)).toEqual([0, 104, 208, 216]);
+    expect(places.every((place) => place.buffer === buffer)).toBe(true);
+    // what is more than a quarter of a slab, has its own
+    const large = memory.place(251);
+    expect([large.buffer === buffer, large.byteOffset]).toEqual([false, 0]);
+    const rest = Math.floor((buffer.byteLength - 472) / 200);
+    for (let i = 0; i < rest; i++) expect(memory.place(200).buffer).toBe(buffer);
+    const next = memory.place(200);
+    expect([next.buffer === buffer, next.byteOffset]).toEqual([false, 0]);
+  });
+
+  it('are used again when the last of a slab came back, and no sooner', () => {
+    const memory = new BatchMemory({ ...bounds, slabBytes: 400 });
+    const filled = Array.from({ length: 4 }, () => memory.place(100).buffer);
+    const next = memory.place(100).buffer;
+    expect(new Set(filled).size).toBe(1);
+    expect(next).not.toBe(filled[0]);
+    for (const buffer of filled.slice(1)) memory.giveBack(buffer);
+    for (let i = 0; i < 3; i++) expect(memory.place(100).buffer).toBe(next);
+    const third = memory.place(100).buffer;
+    expect(filled).not.toContain(third); // one of its batches is still out
+    memory.giveBack(filled[0]);
+    for (let i = 0; i < 3; i++) expect(memory.place(100).buffer).toBe(third);
+    expect(memory.place(100).buffer).toBe(filled[0]);
+  });
+
+  it('begin anew in the slab that is being filled, when all of it came back', () => {
+    const memory = new BatchMemory({ ...bounds, slabBytes: 1000 });
+    const { buffer } = memory.place(100);
+    memory.place(100);
+    memory.giveBack(buffer);
+    expect(memory.place(100).byteOffset).toBe(208);
+    memory.giveBack(buffer);
+    memory.giveBack(buffer);
+    expect(memory.place(100)).toEqual({ buffer, byteOffset: 0 });
   });
 });

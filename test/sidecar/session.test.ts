@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { Session, type SessionOptions } from '../../sidecar/serve/session.js';
+import { MESSAGE_BYTES_MAX, Session, type SessionOptions } from '../../sidecar/serve/session.js';
+import { BatchMemory } from '../../src/batch/batch-memory.js';
+import { packedLayout, packedShapeOf, packedViews } from '../../src/core/packed-arrays.js';
 import { NO_STALLS } from '../../src/stream/stalls.js';
 import type { Batch, RankStream } from '../../src/stream/rank-stream.js';
 import { decodeMessage } from '../../src/wire/messages.js';
@@ -19,6 +21,19 @@ function batchOf(step: number, rows = 1): Batch {
     cuSeqlens: Int32Array.of(0, rows * LENGTH),
     segments: new Int32Array(6),
     cursor: { version: 2, step: step + 1, plan: {}, mixture: [], lanes: {} },
+  };
+}
+
+/** As of a sidecar: batches that follow one another lie side by side. */
+function batchesSideBySide(): (step: number) => Batch {
+  const memory = new BatchMemory({ buffersMax: 4, bytesMax: 2 ** 22, slabBytes: MESSAGE_BYTES_MAX });
+  return (step) => {
+    const batch = batchOf(step);
+    const shape = packedShapeOf(batch);
+    const { buffer, byteOffset } = memory.place(packedLayout(shape).bytes);
+    const { inputIds, cuSeqlens, segments } = packedViews(buffer, byteOffset, shape);
+    cuSeqlens.set(batch.cuSeqlens);
+    return { ...batch, inputIds: inputIds.fill(0), cuSeqlens, segments: segments.fill(0) };
   };
 }
 
@@ -97,12 +112,13 @@ describe('a session', () => {
 
   it('sends what is ready in one message, and does not wait for what is not', async () => {
     const { messages, send } = recorder();
+    const batchAt = batchesSideBySide();
     let step = 0;
     let more = (): void => undefined;
     const held = new Promise<void>((resolve) => (more = resolve));
     const next = async (): Promise<Batch | undefined> => {
       if (step === 3) await held;
-      return step === 5 ? undefined : batchOf(step++);
+      return step === 5 ? undefined : batchAt(step++);
     };
     const { session } = sessionOf({ send, stream: { next } }, 8);
     session.pump();
@@ -124,10 +140,20 @@ describe('a session', () => {
     expect(messages).toEqual([[0], [1], [2], [3]]);
   });
 
-  it('sends what was made before an error', async () => {
+  it('does not copy what lies elsewhere: that is a message of its own', async () => {
     const { messages, send } = recorder();
     let step = 0;
-    const next = (): Promise<Batch> => (step === 2 ? Promise.reject(new Error('lost')) : Promise.resolve(batchOf(step++)));
+    const { session } = sessionOf({ send, stream: { next: () => Promise.resolve(batchOf(step++)) } }, 3);
+    session.pump();
+    await immediates(3);
+    expect(messages).toEqual([[0], [1], [2]]);
+  });
+
+  it('sends what was made before an error', async () => {
+    const { messages, send } = recorder();
+    const batchAt = batchesSideBySide();
+    let step = 0;
+    const next = (): Promise<Batch> => (step === 2 ? Promise.reject(new Error('lost')) : Promise.resolve(batchAt(step++)));
     const { session, failures } = sessionOf({ send, stream: { next }, onFailure: () => failures.push([...messages]) }, 4);
     session.pump();
     await immediates(3);

@@ -103,9 +103,9 @@ export class FakeSidecar {
     if (step === this.damagedStep) batch.inputIds[0] ^= 1;
     const { lanes } = cursorOf(step + 1, rows);
     const cursor = { step: step + 1, mixture: [], lanes };
-    const { head, frames } = framesOfBatch({ ...batch, digest });
+    const { head, core, frames } = framesOfBatch({ ...batch, digest });
     const header = { session: this.session, ...shapeOfBatches(batch), batches: [{ step, ...head, cursor, ...over }] };
-    this.send({ type: 'BATCHES', ...header }, frames);
+    this.send({ type: 'BATCHES', ...header }, [core, ...frames]);
   }
 
   /** What a sidecar does. */

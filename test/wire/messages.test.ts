@@ -5,7 +5,7 @@ import type { BatchArrays } from '../../src/core/batch-arrays.js';
 import { fieldOfRow } from '../../src/core/fields.js';
 import { sequenceDigest } from '../../src/pack/sequence-writer.js';
 import { batchDigest } from '../../src/wire/batch-digest.js';
-import { batchesOfFrames, framesOfBatch, shapeOfBatches } from '../../src/wire/batch-frames.js';
+import { batchesOfFrames, frameOfCores, framesOfBatch, isBehind, shapeOfBatches } from '../../src/wire/batch-frames.js';
 import { batchesText, batchText, decodeMessage, encodeHeader, type Message, type MessageOf } from '../../src/wire/messages.js';
 import golden from '../spec/wire.json' with { type: 'json' };
 
@@ -35,7 +35,7 @@ describe('wire messages', () => {
     });
     const built = buildBatch(sequences, 4);
     expect(built).toEqual(batch);
-    expect(hex(framesOfBatch(built).frames)).toEqual(hex(bodies));
+    expect(hex(framesOf([built]))).toEqual(hex(bodies));
   });
 
   it('reads several batches of one message, with masks where they say something, and writes them again', () => {
@@ -53,7 +53,7 @@ describe('wire messages', () => {
       return batchText({ ...framesOfBatch(batch).head, step, cursor });
     });
     expect(batchesText({ session: message.session, ...shapeOfBatches(batches[0]) }, texts)).toBe(header);
-    expect(hex(batches.flatMap((batch) => framesOfBatch(batch).frames))).toEqual(hex(bodies));
+    expect(hex(framesOf(batches))).toEqual(hex(bodies));
   });
 
   it('reads the fields of the golden samples, and builds them again with the same digest', () => {
@@ -65,8 +65,8 @@ describe('wire messages', () => {
     expect(fieldOfRow(image, 0)).toEqual(Uint8Array.of(0xff, 0xd8, 1));
     expect([fieldOfRow(label, 0), fieldOfRow(score, 0)]).toEqual([2n ** 40n, 0.1]);
     expect([batch.inputIds.length, batchDigest(batch)]).toEqual([0, batch.digest]);
-    const { head, frames } = framesOfBatch(batch);
-    expect(hex(frames)).toEqual(hex(bodies));
+    const { head } = framesOfBatch(batch);
+    expect(hex(framesOf([batch]))).toEqual(hex(bodies));
     const { step, cursor } = message.batches[0];
     expect(batchesText({ session: message.session, ...shapeOfBatches(batch) }, [batchText({ ...head, step, cursor })])).toBe(header);
     const part = rowsOf(batch, 1, 3);
@@ -90,9 +90,9 @@ describe('wire messages', () => {
     };
     const numbers = (frame: Uint8Array): number[] => [...new Int32Array(frame.slice().buffer, 0, 12)];
     const packed = [1, 2, 3, 4, 0, 4, 0, 0, 0, 0, 4, 3];
-    const unmasked = framesOfBatch(full).frames[0];
+    const unmasked = framesOfBatch(full).core;
     expect([unmasked.length, numbers(unmasked)]).toEqual([48, packed]);
-    const masked = framesOfBatch({ ...full, tokens: 3, isMasked: true, lossMask: Uint8Array.of(1, 1, 1, 0) }).frames[0];
+    const masked = framesOfBatch({ ...full, tokens: 3, isMasked: true, lossMask: Uint8Array.of(1, 1, 1, 0) }).core;
     expect([masked.length, numbers(masked), ...masked.subarray(48)]).toEqual([52, packed, 1, 1, 1, 0]);
   });
 
@@ -111,12 +111,37 @@ describe('wire messages', () => {
     }
   });
 
+  it('makes one frame of cores: a view where they lie as they do there, with nothing of what was in the memory before', () => {
+    const memory = new Uint8Array(64).fill(0xa5);
+    const cores = [memory.subarray(8, 20), memory.subarray(24, 29), memory.subarray(32, 40)];
+    expect(cores.map((core, index) => index > 0 && isBehind(core, cores[index - 1]))).toEqual([false, true, true]);
+    const frame = frameOfCores(cores);
+    expect([frame.buffer === memory.buffer, frame.byteOffset, frame.length]).toEqual([true, 8, 32]);
+    const elsewhere = [cores[0].slice(), cores[1], cores[2]];
+    expect(isBehind(elsewhere[1], elsewhere[0])).toBe(false);
+    expect(frameOfCores(elsewhere)).toEqual(frame);
+    expect([...frame.subarray(12, 16), ...frame.subarray(21, 24)]).toEqual(new Array(7).fill(0));
+    expect([...memory.subarray(0, 8), ...memory.subarray(40)].every((byte) => byte === 0xa5)).toBe(true);
+  });
+
+  it('gives each batch of a message memory of its own, which can be transferred', () => {
+    const { batches } = goldenBatches('BATCHES of two steps');
+    structuredClone(batches[0].inputIds, { transfer: [batches[0].inputIds.buffer] });
+    expect([batches[0].inputIds.length, batches[1].inputIds.length]).toEqual([0, 8]);
+  });
+
   it('refuses a batch whose frame has another size than its rows ask for', () => {
     const { message, bodies } = goldenBatches('BATCHES');
     const other = encodeHeader({ ...message, rows: 3 });
     expect(() => decodeMessage([other, ...bodies])).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
   });
 });
+
+/** After the header. */
+function framesOf(batches: readonly BatchArrays[]): Uint8Array[] {
+  const framed = batches.map(framesOfBatch);
+  return [frameOfCores(framed.map(({ core }) => core)), ...framed.flatMap(({ frames }) => frames)];
+}
 
 const hex = (frames: readonly Uint8Array[]): string[] => frames.map((frame) => Buffer.from(frame).toString('hex'));
 

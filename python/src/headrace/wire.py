@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import HeadraceError
 
-VERSION = 3
+VERSION = 4
 MAGIC = b"HR"
 SPLITS = ("train", "validation")
 CREDITS_MAX = 64
@@ -48,6 +48,8 @@ _DTYPES = {name: np.dtype(code) for name, code in (("int32", "<i4"), ("uint8", "
 _INT32 = _DTYPES["int32"]
 # source, shard, row, token_start, length, flags
 SEGMENT_FIELDS = 6
+# of cores in their frame: numbers of any size can be read where they lie
+_CORE_ALIGNMENT = 8
 
 Buffer = Union[bytes, memoryview]
 
@@ -99,42 +101,46 @@ def _decode_batches(header: Mapping[str, Any], frames: Sequence[Buffer]) -> list
         raise _bad("BATCHES has no batch")
     if not all(map(_is_batch, entries)):
         raise _bad("an entry of BATCHES.batches lacks a key, or has one of the wrong type")
-    due = sum(1 + len(entry["arrays"]) for entry in entries)
+    due = 1 + sum(len(entry["arrays"]) for entry in entries)
     if len(frames) != due:
         raise _bad(f"BATCHES has {len(frames)} frames of arrays where its header names {due}")
-    batches, at = [], 0
+    cores = _aligned(np.frombuffer(memoryview(frames[0]).toreadonly(), np.uint8), _INT32.alignment)
+    batches, end, at = [], 0, 1
     for entry in entries:
-        arrays = _unpack(entry, frames[at], header["rows"], header["length"], header["ids"])
+        start = -(-end // _CORE_ALIGNMENT) * _CORE_ALIGNMENT
+        arrays, end = _unpack(entry, cores, start, header["rows"], header["length"], header["ids"])
         own = entry["arrays"]
         if own:
-            arrays.update(_decode_array(described, frame) for described, frame in zip(own, frames[at + 1 : at + 1 + len(own)]))
-        at += 1 + len(own)
+            arrays.update(_decode_array(described, frame) for described, frame in zip(own, frames[at : at + len(own)]))
+            at += len(own)
         batches.append(WireBatch(entry["step"], entry["tokens"], entry["digest"], entry["cursor"], arrays))
+    if end != len(cores):
+        raise _bad(f"the frame of cores has {len(cores)} bytes where the header says {end}")
     return batches
 
 
-def _unpack(entry: Mapping[str, Any], frame: Buffer, rows: int, length: int, has_ids: bool) -> dict[str, NDArray[Any]]:
-    """The arrays that every batch has, of the one frame that they lie in."""
+def _unpack(entry: Mapping[str, Any], cores: NDArray[np.uint8], start: int, rows: int, length: int, has_ids: bool) -> tuple[dict[str, NDArray[Any]], int]:
+    """The arrays that every batch has, which lie in the frame of cores from ``start`` on, and where they end."""
     segments, is_masked = entry["segments"], entry["masked"]
     if not is_masked and entry["tokens"] != rows * length:
         raise _bad(f"the batch of step {entry['step']} has padding, and no mask")
     bounds_at = rows * length if has_ids else 0
     segments_at = bounds_at + segments + 1
-    mask_at = segments_at + segments * SEGMENT_FIELDS
-    expected = mask_at * _INT32.itemsize + (rows * length if is_masked else 0)
-    if len(frame) != expected:
-        raise _bad(f"the batch of step {entry['step']} has {len(frame)} bytes where its header says {expected}")
-    data = memoryview(frame).toreadonly()
-    numbers = _aligned(np.frombuffer(data, _INT32, mask_at))
+    numbers_end = segments_at + segments * SEGMENT_FIELDS
+    mask_at = start + numbers_end * _INT32.itemsize
+    end = mask_at + (rows * length if is_masked else 0)
+    if end > len(cores):
+        raise _bad(f"the batch of step {entry['step']} ends at byte {end} of a frame of {len(cores)}")
+    numbers = cores[start:mask_at].view(_INT32)
     arrays = {
         "cu_seqlens": numbers[bounds_at:segments_at],
-        "segments": numbers[segments_at:mask_at].reshape(segments, SEGMENT_FIELDS),
+        "segments": numbers[segments_at:].reshape(segments, SEGMENT_FIELDS),
     }
     if has_ids:
         arrays["input_ids"] = numbers[:bounds_at].reshape(rows, length)
     if is_masked:
-        arrays["loss_mask"] = np.frombuffer(data, np.uint8, offset=mask_at * _INT32.itemsize).reshape(rows, length)
-    return arrays
+        arrays["loss_mask"] = cores[mask_at:end].reshape(rows, length)
+    return arrays, end
 
 
 def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
@@ -222,13 +228,13 @@ def _decode_array(entry: object, frame: Buffer) -> tuple[str, NDArray[Any]]:
     expected = math.prod(shape, start=dtype.itemsize)
     if len(frame) != expected:
         raise _bad(f"array {name} has {len(frame)} bytes where its header says {expected}")
-    array = _aligned(np.frombuffer(memoryview(frame).toreadonly(), dtype))
+    array = _aligned(np.frombuffer(memoryview(frame).toreadonly(), dtype), dtype.alignment)
     return name, array if len(shape) == 1 else array.reshape(shape)
 
 
-def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+def _aligned(array: NDArray[Any], alignment: int) -> NDArray[Any]:
     """Itself, or a copy: libzmq receives small frames in one buffer, wherever they come to lie."""
-    if array.flags.aligned:
+    if array.__array_interface__["data"][0] % alignment == 0:
         return array
     copy = array.copy()
     copy.setflags(write=False)

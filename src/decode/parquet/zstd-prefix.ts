@@ -13,18 +13,17 @@ const LAST_BLOCK = 1;
  * own, if the last of them says that it is the last, and the header nothing of the content (RFC 8878, section 3.1.1). Throws where the frame is damaged.
  */
 export function zstdPrefix(frame: Uint8Array, bytesWanted: number): Uint8Array | undefined {
-  const [first, ...blocks] = new FrameWalker('zstd').push(frame);
+  const elements = new FrameWalker('zstd').push(frame);
+  const first = elements.at(0);
   if (first?.element.kind !== 'header') return undefined;
   const { windowBytes, dictionaryId } = first.element.header;
-  const blockEnds = blocks.slice(
-    0,
-    blocks.findIndex(({ element }) => element.kind !== 'block'),
-  );
-  if (dictionaryId !== 0 || windowBytes > WINDOW_BYTES_MAX || blockEnds.length === 0) return undefined;
+  const frameEnd = elements.findIndex(({ element }) => element.kind === 'frame');
+  if (dictionaryId !== 0 || windowBytes > WINDOW_BYTES_MAX || frameEnd < 0) return undefined;
+  const blocks = elements.slice(1, frameEnd);
   // blocks are full, mostly, but for the last; where they are not, twice as many are tried
-  for (let count = Math.max(1, Math.ceil(bytesWanted / BLOCK_BYTES_MAX)); count < blockEnds.length; count *= 2) {
-    const lastStart = count < 2 ? first.endByte : blockEnds[count - 2].endByte;
-    const own = frameOf(frame.subarray(first.endByte, blockEnds[count - 1].endByte), lastStart - first.endByte, windowBytes);
+  for (let count = Math.max(1, Math.ceil(bytesWanted / BLOCK_BYTES_MAX)); count < blocks.length; count *= 2) {
+    const lastStart = count < 2 ? first.endByte : blocks[count - 2].endByte;
+    const own = frameOf(frame.subarray(first.endByte, blocks[count - 1].endByte), lastStart - first.endByte, windowBytes);
     const content = decompressZstdUpTo(own, count * BLOCK_BYTES_MAX);
     if (content.length >= bytesWanted) return content;
   }
