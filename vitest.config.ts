@@ -10,6 +10,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    // the user's directories stay as they are
+    env: { NODE_DISABLE_COMPILE_CACHE: '1' },
     // loaded by Node, as by users; the sources that tests import are transformed
     server: { deps: { external: [/\/dist\//] } },
   },

@@ -6,6 +6,7 @@ import { FORMAT_NAMES, type FormatName } from '../src/core/format.js';
 import { parseSize } from '../src/core/quantity.js';
 import { VERSION } from '../src/core/version.js';
 import { collectSeldom } from './collector.js';
+import { keepCompiledCode } from './compile-cache.js';
 import type { LogFormat } from './log.js';
 import { watchOutput } from './output.js';
 import { printableMessage } from './printable.js';
@@ -312,6 +313,7 @@ function run(chosen: Invocation): Promise<number> {
 }
 
 collectSeldom();
+keepCompiledCode();
 const output = watchOutput();
 const { invocation, debug } = parseArguments(process.argv);
 if (invocation !== undefined) {
