@@ -14,9 +14,20 @@ interface WithCompileCache {
  */
 export function keepCompiledCode(env: NodeJS.ProcessEnv = process.env): void {
   if (env.NODE_COMPILE_CACHE !== undefined || env.NODE_DISABLE_COMPILE_CACHE !== undefined) return;
-  const cacheHome = env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache');
-  const wanted = path.join(cacheHome, 'headrace', 'code');
+  const home = homeOf(env);
+  if (home === undefined) return;
+  const wanted = path.join(home, 'headrace', 'code');
   const { directory } = (nodeModule as WithCompileCache).enableCompileCache?.(wanted) ?? {};
   // a thread looks for it when it starts
   if (directory !== undefined) env.NODE_COMPILE_CACHE = wanted;
+}
+
+/** Where a user's caches are; `undefined` of a user without a home, as containers have them. */
+function homeOf(env: NodeJS.ProcessEnv): string | undefined {
+  if (env.XDG_CACHE_HOME !== undefined) return env.XDG_CACHE_HOME;
+  try {
+    return path.join(homedir(), '.cache');
+  } catch {
+    return undefined;
+  }
 }

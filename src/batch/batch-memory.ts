@@ -6,14 +6,13 @@
  *
  *   slab   │ batch 12 │ batch 13 │ batch 14 │ … │ rest │     used again when all of them were given back
  */
+import { nextPackedByte } from '../core/packed-arrays.js';
 import { rawBuffer } from '../core/raw-memory.js';
 
 /** Batches of one stream differ in their segments only, and those of samples not by much: a few per cent more let the memory of one serve another. */
 const HEADROOM = 1 / 16;
 /** A small array in a large piece of memory would keep that from the large ones. */
 const WASTE_MAX = 4;
-/** Each batch in a slab begins at a multiple of this: the size of the largest number (docs/wire.md). */
-const ALIGNMENT = 8;
 
 export interface BatchMemoryOptions {
   /** The bounds are of what waits for a batch: what comes back beyond them is left to the collector. */
@@ -54,7 +53,7 @@ export class BatchMemory {
       this.#users.set(this.#slab, 0);
     }
     const place = { buffer: this.#slab, byteOffset: this.#slabEnd };
-    this.#slabEnd = Math.ceil((this.#slabEnd + bytes) / ALIGNMENT) * ALIGNMENT;
+    this.#slabEnd = nextPackedByte(this.#slabEnd + bytes);
     this.#users.set(this.#slab, (this.#users.get(this.#slab) ?? 0) + 1);
     return place;
   }

@@ -2,12 +2,16 @@
  * How the arrays that every batch has lie in one piece of memory, in which they are made, sent, and received (docs/wire.md):
  *
  *   input_ids [rows × length] int32 │ cu_seqlens [segments + 1] int32 │ segments [segments × 6] int32 │ loss_mask [rows × length] uint8
+ *
+ * Those of several batches may lie one behind the other, each from a multiple of 8 bytes on.
  */
 import type { BatchArrays } from './batch-arrays.js';
 import { rawBuffer } from './raw-memory.js';
 import { SEGMENT_FIELDS } from './sequence.js';
 
 const INT32_BYTES = 4;
+/** So that numbers of any size can be read where they lie. */
+const ALIGNMENT = 8;
 
 export interface PackedShape {
   readonly rows: number;
@@ -42,6 +46,11 @@ export function packedLayout({ rows, length, segments, hasIds, isMasked }: Packe
   const segmentNumbers = segments * SEGMENT_FIELDS;
   const maskAt = INT32_BYTES * (ids + bounds + segmentNumbers);
   return { ids, bounds, segmentNumbers, maskAt, bytes: maskAt + (isMasked ? rows * length : 0) };
+}
+
+/** Where the arrays of the next batch begin, behind those that end at `byte`. */
+export function nextPackedByte(byte: number): number {
+  return Math.ceil(byte / ALIGNMENT) * ALIGNMENT;
 }
 
 /** Views of memory that begins at a multiple of 4 bytes, and holds `packedLayout(shape).bytes` from there. */

@@ -2,9 +2,9 @@
 import { withMask, type BatchArrays } from '../core/batch-arrays.js';
 import { HeadraceError } from '../core/errors.js';
 import { numbersOf, type BatchFields, type FieldArrays } from '../core/fields.js';
-import { packedBytes, packedShapeOf, packedViews } from '../core/packed-arrays.js';
+import { nextPackedByte, packedBytes, packedShapeOf, packedViews } from '../core/packed-arrays.js';
 import { rawCopy } from '../core/raw-memory.js';
-import { corePlaces, nextCoreByte, type MessageOf, type WireArray, type WireBatch } from './messages.js';
+import { corePlaces, type MessageOf, type WireArray, type WireBatch } from './messages.js';
 
 export interface FramedBatch {
   /** Of its entry in the header. */
@@ -39,7 +39,7 @@ export function framesOfBatch(batch: BatchArrays): FramedBatch {
 
 /** Whether two cores lie in memory as they do in a frame. */
 export function isBehind(core: Uint8Array, before: Uint8Array): boolean {
-  return core.buffer === before.buffer && core.byteOffset === before.byteOffset + nextCoreByte(before.byteLength);
+  return core.buffer === before.buffer && core.byteOffset === before.byteOffset + nextPackedByte(before.byteLength);
 }
 
 /** The frame of the cores of a message: a view, where they lie one behind the other, else a copy. */
@@ -48,7 +48,7 @@ export function frameOfCores(cores: readonly Uint8Array<ArrayBuffer>[]): Uint8Ar
   const lieTogether = cores.every((core, index) => index === 0 || isBehind(core, cores[index - 1]));
   let end = 0;
   const starts = cores.map(({ byteLength }) => {
-    const start = nextCoreByte(end);
+    const start = nextPackedByte(end);
     end = start + byteLength;
     return start;
   });

@@ -2,14 +2,12 @@
 import * as z from 'zod';
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
-import { packedLayout } from '../core/packed-arrays.js';
+import { nextPackedByte, packedLayout } from '../core/packed-arrays.js';
 
 export const WIRE_VERSION = 4;
 const MAGIC_0 = 0x48;
 const MAGIC_1 = 0x52;
 const PRELUDE_BYTES = 4;
-/** So that numbers of any size can be read where they lie. */
-const CORE_ALIGNMENT = 8;
 
 const count = z.int().min(0);
 const session = count;
@@ -193,15 +191,10 @@ export function corePlaces({
 }: MessageOf<'BATCHES'>): { readonly startByte: number; readonly endByte: number }[] {
   let end = 0;
   return batches.map(({ segments, masked }) => {
-    const startByte = nextCoreByte(end);
+    const startByte = nextPackedByte(end);
     end = startByte + packedLayout({ rows, length, segments, hasIds: ids, isMasked: masked }).bytes;
     return { startByte, endByte: end };
   });
-}
-
-/** Behind a core that ends at `byte`. */
-export function nextCoreByte(byte: number): number {
-  return Math.ceil(byte / CORE_ALIGNMENT) * CORE_ALIGNMENT;
 }
 
 function decodeHeader(header: Uint8Array): Message {

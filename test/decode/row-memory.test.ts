@@ -42,5 +42,14 @@ describe('the memory of rows', () => {
     for (const piece of rest) releaseRowMemory(piece);
     expect(large.byteLength).toBe(0);
     expect(markOf(rowMemory(8 * MIB))).toBe(99);
+    // … and not what a huge document had
+    const huge = rowMemory(200 * MIB);
+    mark(huge, 11);
+    const small = rowMemory(MIB);
+    mark(small, 55);
+    releaseRowMemory(huge);
+    releaseRowMemory(small);
+    expect(markOf(rowMemory(MIB))).toBe(55);
+    expect(markOf(rowMemory(200 * MIB))).not.toBe(11);
   });
 });

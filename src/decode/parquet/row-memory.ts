@@ -4,6 +4,9 @@
  */
 import { rawBuffer, releaseBuffer, takeOver } from '../../core/raw-memory.js';
 
+/** What the windows of four lanes have at the defaults: what a huge document had is not kept. */
+const FREE_BYTES_MAX = 128 * 2 ** 20;
+
 /** The last that came back is at the end. */
 const free: ArrayBuffer[] = [];
 let freeBytes = 0;
@@ -34,7 +37,7 @@ export function releaseRowMemory(buffer: ArrayBuffer): void {
 
 /** With what waits, rows have no more than they had at once before. */
 function dropRest(): void {
-  while (freeBytes > 0 && usedBytes + freeBytes > usedBytesMax) {
+  while (freeBytes > Math.max(0, Math.min(FREE_BYTES_MAX, usedBytesMax - usedBytes))) {
     const [dropped] = free.splice(0, 1);
     freeBytes -= dropped.byteLength;
     releaseBuffer(dropped);
