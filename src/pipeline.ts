@@ -574,7 +574,7 @@ function openLane(
             sequencesWanted: (stepsWanted * config.batch.size) / config.batch.lanes,
             openWindow: (place, from, windowsAhead) =>
               pool.openWindow(
-                (damaged, signal) => loader.load(place, windowsAhead, damaged, signal),
+                (damaged, onLookup, signal) => loader.load(place, windowsAhead, damaged, onLookup, signal),
                 from,
                 `source ${plan.name}, group ${place.group}, window ${place.window}`,
                 loader,

@@ -92,6 +92,8 @@ interface Warmed {
 }
 
 const LEFT: Warmed = { bytes: 0, slices: 0, textBytes: 0, isLeft: true };
+/** What is warmed is warmed once: nobody else makes its tokens. */
+const NO_LOOKUPS = (): void => undefined;
 const WHOLE_WINDOW = { document: 0, token: 0 };
 
 /** Tells after each window. As many are under way as the stream has at least: one a lane and source, and with tokens one more a worker. Errors: those of reading and of the rows; `ABORTED`. */
@@ -196,8 +198,8 @@ function windowWarmer(
     let loaded: WindowPayload | undefined = payload;
     const { loader } = walks[source][lane];
     const handle = pool.openWindow(
-      async (damaged, aborted) => {
-        const next = loaded ?? (await loader.load(place, () => 0, damaged, aborted));
+      async (damaged, onLookup, aborted) => {
+        const next = loaded ?? (await loader.load(place, () => 0, damaged, onLookup, aborted));
         loaded = undefined; // a worker has it
         return { ...next, orderKey: undefined }; // as rows lie, slices are complete one after the other
       },
@@ -221,7 +223,7 @@ function windowWarmer(
       const claiming = claimOf(needed, waits);
       const claim = await claiming;
       if (claiming !== undefined && claim === undefined) return undefined;
-      return { claim, loading: loader.load(place, () => 0, [], signal) };
+      return { claim, loading: loader.load(place, () => 0, [], NO_LOOKUPS, signal) };
     });
     if (begun === undefined) return LEFT;
     try {

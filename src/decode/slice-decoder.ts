@@ -42,6 +42,11 @@ export async function importSliceDecoder(format: FormatName): Promise<void> {
   await HALVES[SLICE_FORMATS[format]]();
 }
 
+/** Empty texts, which hold the places of rows that nobody asks for. */
+export function omittedRows(count: number): SliceRows {
+  return { kind: 'text', count, bounds: new Int32Array(count + 1), bytes: new Uint8Array(0), valid: undefined };
+}
+
 /** Rejects only where a module of ours is missing. */
 export async function loadSliceDecoder(formats: readonly EncodedSlice['format'][]): Promise<SliceDecoder> {
   const wanted = [...new Set(formats)].filter((format) => format !== 'omitted' && format !== 'rejected');
@@ -55,7 +60,7 @@ export async function loadSliceDecoder(formats: readonly EncodedSlice['format'][
     rows: (slice) => {
       switch (slice.format) {
         case 'omitted':
-          return { kind: 'text', count: slice.rows, bounds: new Int32Array(slice.rows + 1), bytes: new Uint8Array(0), valid: undefined };
+          return omittedRows(slice.rows);
         case 'rejected':
           return { kind: 'rejected', count: slice.rows };
         default:

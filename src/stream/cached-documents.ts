@@ -4,6 +4,7 @@
  *
  *   kept    entry ────────────────────────────────────▶ tokens
  *   wanted  rows ──WindowDocuments (tokenizes)──▶ tokens ──all rows known──▶ entry
+ *           … until another window has made the entry ─▶ kept
  *   neither rows ──WindowDocuments (tokenizes)──▶ tokens
  *
  * An entry does not depend on what is excluded, held out or filtered, so that it is of use to every list and filter, and to both splits: of a slice that is wanted the rows
@@ -13,10 +14,11 @@ import { rawInt32 } from '../core/raw-memory.js';
 import type { TokenArray } from '../core/sequence.js';
 import type { DocumentSource } from '../pack/packer.js';
 import { ROW_TAKEN } from '../select/selection.js';
-import type { SliceTokens, WindowPayload } from './messages.js';
+import type { SliceTokens, WindowPayload, WindowSlice } from './messages.js';
 import {
   createTokenEntryWriter,
   readTokenEntry,
+  readUsableEntry,
   type IdBytes,
   type OnTokenEntry,
   type TokenEntry,
@@ -31,12 +33,15 @@ export interface CachedDocumentOptions extends DocumentOptions {
 }
 
 type SliceDocuments =
-  | { readonly kind: 'kept'; readonly entry: TokenEntry }
+  /** `since`: the last portion that was tokenized without it. */
+  | { readonly kind: 'kept'; readonly entry: TokenEntry; readonly since: number }
   | { readonly kind: 'wanted'; readonly key: string; readonly writer: TokenEntryWriter }
   /** The cache has nothing to do with it: its rows are tokenized for this stream only, or are rejected. */
   | { readonly kind: 'neither' };
 
 const NO_TOKENS = new Int32Array(0);
+/** Portions are counted from 0. */
+const NEVER = -1;
 /** With a little more, room for one document is room for most. */
 const GROWTH = 1.25;
 
@@ -45,7 +50,7 @@ export class CachedDocuments implements DocumentSource {
   readonly count: number;
   readonly #options: CachedDocumentOptions;
   readonly #tokenized: WindowDocuments;
-  readonly #slices: readonly SliceDocuments[];
+  readonly #slices: SliceDocuments[];
   /** A document of an entry, with what is appended to it: a long one is asked for once a sequence. */
   #readDocument = -1;
   #readIds: Int32Array = NO_TOKENS;
@@ -69,9 +74,22 @@ export class CachedDocuments implements DocumentSource {
     if (document === this.#readDocument) return this.#readIds;
     const { slice: at, index } = this.rows.place(document);
     const slice = this.#slices[at];
-    if (slice.kind === 'kept') return this.#read(slice.entry, index, document);
+    if (slice.kind === 'kept' && !this.#isTokenized(slice.since, document)) return this.#read(slice.entry, index, document);
     const tokens = this.#tokenize(at, index, document);
     return this.rows.fate(document) === ROW_TAKEN ? tokens : NO_TOKENS;
+  }
+
+  /** The tokens of a slice that was wanted: another window has made them. */
+  take(at: number, bytes: Uint8Array): void {
+    const kept = keptSlice(this.rows.slices[at], bytes, this.#options.badRows);
+    if (kept === undefined) return;
+    this.rows.omit(at, kept);
+    this.#slices[at] = { kind: 'kept', entry: entryOf(bytes, kept.encoded.rows), since: this.#tokenized.portion };
+  }
+
+  /** Whether its tokens were made, and maybe counted as skipped, before its slice was kept. */
+  #isTokenized(since: number, document: number): boolean {
+    return since === this.#tokenized.portion && this.#tokenized.isAhead(document);
   }
 
   #read(entry: TokenEntry, row: number, document: number): Int32Array {
@@ -112,7 +130,19 @@ export class CachedDocuments implements DocumentSource {
 function sliceDocuments(tokens: SliceTokens | undefined, rows: number, idBytes: IdBytes): SliceDocuments {
   if (tokens === undefined) return { kind: 'neither' };
   if (tokens.kind === 'wanted') return { kind: 'wanted', key: tokens.key, writer: createTokenEntryWriter(rows, idBytes) };
-  const entry = readTokenEntry(tokens.entry, rows);
-  if (entry === undefined) throw new Error('an entry of the token cache that the main thread has read is none');
-  return { kind: 'kept', entry };
+  return { kind: 'kept', entry: entryOf(tokens.entry, rows), since: NEVER };
+}
+
+function entryOf(bytes: Uint8Array, rows: number): TokenEntry {
+  const entry = readTokenEntry(bytes, rows);
+  if (entry === undefined) throw new Error('an entry of the token cache that was read before is none');
+  return entry;
+}
+
+/** A slice with the tokens that it wanted; undefined where it wants none any more, or cannot do with these. */
+export function keptSlice(slice: WindowSlice, entry: Uint8Array, badRows: 'fail' | 'skip'): WindowSlice | undefined {
+  const { encoded, tokens } = slice;
+  if (tokens?.kind !== 'wanted' || readUsableEntry(entry, encoded.rows, badRows) === undefined) return undefined;
+  const { uri, rows } = encoded;
+  return { ...slice, encoded: { format: 'omitted', uri, rows }, tokens: { kind: 'kept', entry } };
 }

@@ -109,6 +109,8 @@ export type WorkerRequest =
   | { readonly type: 'expect'; readonly format: FormatName }
   | { readonly type: 'open'; readonly window: number; readonly payload: WindowPayload; readonly from: PackPosition }
   | { readonly type: 'pack'; readonly id: number; readonly window: number; readonly sequencesMax: number }
+  /** Tokens of a slice that the window wanted: another one made them. Transferred. */
+  | { readonly type: 'tokens'; readonly window: number; readonly slice: number; readonly entry: Uint8Array }
   | { readonly type: 'close'; readonly window: number }
   | { readonly type: 'scan'; readonly id: number; readonly kind: ScanKind; readonly request: Scans[ScanKind]['request'] };
 
@@ -117,8 +119,8 @@ export type WorkerReply =
   | { readonly type: 'unusable'; readonly error: ErrorRecord }
   | { readonly type: 'packed'; readonly id: number; readonly result: PackResult }
   | { readonly type: 'scanned'; readonly id: number; readonly result: Scans[ScanKind]['result'] }
-  /** All rows of a slice are tokenized: for the token cache. Transferred. */
-  | { readonly type: 'tokenized'; readonly key: string; readonly entry: Uint8Array<ArrayBuffer> }
+  /** All rows of a slice of the window are tokenized: for the token cache. Transferred. */
+  | { readonly type: 'tokenized'; readonly window: number; readonly key: string; readonly entry: Uint8Array<ArrayBuffer> }
   /** The window is to be closed, and opened again with these slices read anew. */
   | { readonly type: 'damaged'; readonly id: number; readonly slices: readonly DamagedSlice[] }
   | { readonly type: 'failed'; readonly id: number; readonly error: ErrorRecord };

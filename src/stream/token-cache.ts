@@ -3,7 +3,7 @@ import { VERSION } from '../core/version.js';
 import type { Need } from '../core/need.js';
 import type { Shard } from '../core/shard.js';
 import type { SliceTokens } from './messages.js';
-import { readTokenEntry, TOKEN_ENTRY_VERSION } from './token-entry.js';
+import { readUsableEntry, TOKEN_ENTRY_VERSION } from './token-entry.js';
 
 /** The part of the local cache that it is asked of. */
 export interface KeptBytes {
@@ -11,12 +11,12 @@ export interface KeptBytes {
   get(key: string, signal?: AbortSignal, need?: Need): Promise<Uint8Array | undefined>;
 }
 
-/** Of rows [startRow, endRow) of a shard. */
+/** Of rows [startRow, endRow) of a shard, which a key names. */
 export interface TokenLookup {
-  /** Undefined: the cache has nothing, and wants nothing. Errors: `ABORTED`. */
-  find(shard: Shard, startRow: number, endRow: number, signal: AbortSignal, need?: Need): Promise<SliceTokens | undefined>;
   /** What they are kept under. */
   keyOf(shard: Shard, startRow: number, endRow: number): string;
+  /** Of so many rows, by their key. Undefined: the cache has nothing, and wants nothing. Errors: `ABORTED`. */
+  find(key: string, rows: number, signal: AbortSignal, need?: Need): Promise<SliceTokens | undefined>;
 }
 
 export interface TokenLookupOptions {
@@ -39,13 +39,9 @@ export function createTokenLookup({ cache, column, tokenizer, invalidUtf8, badRo
     JSON.stringify(['tokens', uri, etag, startRow, endRow, column, contentId, tokenizer, invalidUtf8, TOKEN_ENTRY_VERSION, VERSION]);
   return {
     keyOf,
-    find: async (shard, startRow, endRow, signal, need) => {
-      const key = keyOf(shard, startRow, endRow);
+    find: async (key, rows, signal, need) => {
       const entry = await cache.get(key, signal, need);
-      const read = entry && readTokenEntry(entry, endRow - startRow);
-      // under `fail`, a rejected row ends the run with an error that its text is needed for
-      const usable = read !== undefined && (badRows === 'skip' || read.rejectedRows === 0);
-      if (entry !== undefined && usable) return { kind: 'kept', entry };
+      if (entry !== undefined && readUsableEntry(entry, rows, badRows) !== undefined) return { kind: 'kept', entry };
       return wanted ? { kind: 'wanted', key } : undefined;
     },
   };

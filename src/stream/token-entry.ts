@@ -111,6 +111,15 @@ export function idCountOf(entry: Uint8Array<ArrayBuffer>): number {
   return new Uint32Array(entry.buffer, 0, HEADER_WORDS)[HEADER_WORDS - 1];
 }
 
+/**
+ * The tokens of a slice of so many rows, where a stream can do with them: under `badRows: fail`, a rejected row ends the run with an error that its text is
+ * needed for. `entry` starts at the start of its buffer.
+ */
+export function readUsableEntry(entry: Uint8Array, rows: number, badRows: 'fail' | 'skip'): TokenEntry | undefined {
+  const read = readTokenEntry(entry, rows);
+  return read !== undefined && (badRows === 'skip' || read.rejectedRows === 0) ? read : undefined;
+}
+
 /** The tokens of a slice of so many rows; undefined where these are not an entry of one. `entry` starts at the start of its buffer. */
 export function readTokenEntry(entry: Uint8Array, rows: number): TokenEntry | undefined {
   const idsStart = 4 * (HEADER_WORDS + rows);

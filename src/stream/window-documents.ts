@@ -53,6 +53,8 @@ export class WindowDocuments implements DocumentSource {
   #aheadBounds: Int32Array = new Int32Array(1);
   /** Whether they are delivered, with or without tokens. */
   #aheadTaken: readonly boolean[] = [];
+  /** How many portions were read ahead before this one. */
+  portion = 0;
   /** Text of the next portion that is tokenized. */
   #aheadBytes: number = LIMITS.tokenizeFirstBytes;
 
@@ -70,12 +72,17 @@ export class WindowDocuments implements DocumentSource {
   }
 
   tokens(document: number): TokenArray {
-    const index = document - this.#aheadStart;
-    if (index < 0 || index >= this.#aheadBounds.length - 1) {
+    if (!this.isAhead(document)) {
       this.#readAhead(document);
       return this.tokens(document);
     }
+    const index = document - this.#aheadStart;
     return this.#aheadIds.subarray(this.#aheadBounds[index], this.#aheadBounds[index + 1]);
+  }
+
+  /** Whether its tokens were made with those of the last document that was read. */
+  isAhead(document: number): boolean {
+    return document >= this.#aheadStart && document < this.#aheadStart + this.#aheadBounds.length - 1;
   }
 
   /** A row that is delivered whether it has tokens or not, with these; none where it is left out, which is counted. */
@@ -94,6 +101,7 @@ export class WindowDocuments implements DocumentSource {
   /** Makes the tokens of `first`, and of as many after it as are worth one call of the tokenizer. */
   #readAhead(first: number): void {
     this.#aheadStart = first;
+    this.portion++;
     const { slice, index } = this.rows.place(first);
     const rows = this.rows.rowsOf(slice);
     if (rows.kind === 'text') {

@@ -14,7 +14,7 @@ import type { ByteRange, Store } from '../store/store.js';
 import { withNeed } from '../store/with-need.js';
 import type { MadeField } from '../transform/transform.js';
 import { isDamage } from './damage.js';
-import type { DamagedSlice, WindowPayload, WindowSlice } from './messages.js';
+import type { DamagedSlice, SliceTokens, WindowPayload, WindowSlice } from './messages.js';
 import type { PipelineStats } from './stats.js';
 import type { TokenLookup } from './token-cache.js';
 
@@ -62,10 +62,19 @@ export class WindowLoader {
     this.#options = options;
   }
 
-  /** `damaged`: what was read wrongly is read anew. Errors: those of `Store.read`, `SHARD_INVALID`. */
-  load(place: WindowPlace, windowsAhead: WindowsAhead, damaged: readonly DamagedSlice[], signal: AbortSignal): Promise<WindowPayload> {
+  /**
+   * `damaged`: what was read wrongly is read anew. `onLookup` is told of the key of tokens before they are looked for. Errors: those of `Store.read`,
+   * `SHARD_INVALID`.
+   */
+  load(
+    place: WindowPlace,
+    windowsAhead: WindowsAhead,
+    damaged: readonly DamagedSlice[],
+    onLookup: (key: string) => void,
+    signal: AbortSignal,
+  ): Promise<WindowPayload> {
     // in turn: two windows of one block share its reader
-    const loading = this.#previous.then(() => this.#load(place, windowsAhead, damaged, signal));
+    const loading = this.#previous.then(() => this.#load(place, windowsAhead, damaged, onLookup, signal));
     this.#previous = loading.catch(() => undefined); // its caller hears of it
     return loading;
   }
@@ -74,6 +83,7 @@ export class WindowLoader {
     place: WindowPlace,
     windowsAhead: WindowsAhead,
     damaged: readonly DamagedSlice[],
+    onLookup: (key: string) => void,
     signal: AbortSignal,
   ): Promise<WindowPayload> {
     const { source, sourceIndex, budget, stats, madeFields: fields } = this.#options;
@@ -86,7 +96,7 @@ export class WindowLoader {
     return budget.use(bytes, windowsAhead, signal, async () => {
       const started = performance.now();
       const rangesOf = (index: number): readonly ByteRange[] | undefined => damaged.find(({ slice }) => slice === index)?.ranges;
-      const slices = await Promise.all(window.slices.map((slice, index) => this.#loadSlice(slice, rangesOf(index), signal)));
+      const slices = await Promise.all(window.slices.map((slice, index) => this.#loadSlice(slice, rangesOf(index), onLookup, signal)));
       stats.storeMs += performance.now() - started;
       stats.windows++;
       const epoch = Math.floor(place.group / plan.groupsPerEpoch);
@@ -113,11 +123,21 @@ export class WindowLoader {
     for (const key of this.#readers.keys()) if (!wanted.has(key)) this.#readers.delete(key);
   }
 
-  async #loadSlice(slice: Slice, damaged: readonly ByteRange[] | undefined, signal: AbortSignal): Promise<WindowSlice> {
+  async #loadSlice(
+    slice: Slice,
+    damaged: readonly ByteRange[] | undefined,
+    onLookup: (key: string) => void,
+    signal: AbortSignal,
+  ): Promise<WindowSlice> {
     const { block, startRow, endRow } = slice;
     const { stats, tokens: lookup } = this.#options;
     const { shard } = this.#placed(block);
-    const tokens = lookup && (await lookup.find(shard, startRow, endRow, signal, this.#needOf(block)));
+    let tokens: SliceTokens | undefined;
+    if (lookup !== undefined) {
+      const key = lookup.keyOf(shard, startRow, endRow);
+      onLookup(key);
+      tokens = await lookup.find(key, endRow - startRow, signal, this.#needOf(block));
+    }
     const isKept = tokens?.kind === 'kept';
     if (isKept) stats.slicesKept++;
     if (tokens?.kind === 'wanted') stats.slicesWanted++;

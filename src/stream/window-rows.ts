@@ -2,6 +2,7 @@
 import { createPermutation, identityPermutation, type Permutation } from '../core/permutation.js';
 import type { SkippedRows } from '../core/skip.js';
 import type { SliceRows } from '../decode/decoder.js';
+import { omittedRows } from '../decode/slice-decoder.js';
 import type { Provenance } from '../pack/sequence-writer.js';
 import { ROW_EXCLUDED, ROW_FILTERED, ROW_TAKEN } from '../select/selection.js';
 import { releaseRows, type DecodedSlice } from './decode-window.js';
@@ -77,6 +78,14 @@ export class WindowRows implements Provenance {
     const slice = this.#decoded.indexOf(undefined);
     if (slice >= 0) this.rowsOf(slice);
     return slice >= 0;
+  }
+
+  /** Nobody will ask for the rows of this slice any more: their places are held by empty texts. */
+  omit(index: number, slice: WindowSlice): void {
+    const decoded = this.#decoded[index];
+    if (decoded !== undefined) releaseRows(decoded);
+    this.#decoded[index] = omittedRows(slice.encoded.rows);
+    this.#slices[index] = slice;
   }
 
   /** Nothing may be asked of the rows any more. */

@@ -15,11 +15,18 @@ import type { Scan, ScanKind, Scans } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
 import { tooSlowToLoad } from '../transform/invalid.js';
 import { WindowDamaged } from './damage.js';
+import { FreshTokens } from './fresh-tokens.js';
 import type { DamagedSlice, PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import type { OnTokenEntry } from './token-entry.js';
 
-/** Fetches a window's bytes, of `damaged` slices anew. Called again when the worker that had them is lost, or when slices turned out to be damaged. */
-export type LoadWindow = (damaged: readonly DamagedSlice[], signal: AbortSignal) => Promise<WindowPayload>;
+/**
+ * Fetches a window's bytes, of `damaged` slices anew. Called again when the worker that had them is lost, or when slices turned out to be damaged. Tells
+ * `onLookup` of the keys of tokens that it looks for in the cache, before it does.
+ */
+export type LoadWindow = (damaged: readonly DamagedSlice[], onLookup: (key: string) => void, signal: AbortSignal) => Promise<WindowPayload>;
+
+/** Told of the tokens of a slice, and of the window that made them. */
+type OnTokens = (window: number, ...made: Parameters<OnTokenEntry>) => void;
 
 /**
  * As many threads as the configuration says; else one a core, but for that of the main thread. On two cores two: the main thread takes a third of one, and
@@ -61,7 +68,7 @@ class WorkerSlot {
   /** Windows open here. */
   windows = 0;
 
-  constructor(onEntry: OnTokenEntry) {
+  constructor(onTokens: OnTokens) {
     this.#worker = new Worker(new URL('./worker-thread.js', import.meta.url));
     let onReady: () => void = () => undefined;
     let onUnusable: (reason: unknown) => void = () => undefined;
@@ -82,7 +89,7 @@ class WorkerSlot {
     this.#worker.on('message', (reply: WorkerReply) => {
       if (reply.type === 'ready') onReady();
       else if (reply.type === 'unusable') onUnusable(fromErrorRecord(reply.error));
-      else if (reply.type === 'tokenized') onEntry(reply.key, reply.entry);
+      else if (reply.type === 'tokenized') onTokens(reply.window, reply.key, reply.entry);
       else this.#settle(reply);
     });
   }
@@ -130,7 +137,8 @@ class WorkerSlot {
 /** Threads start with the pool: what they are to do with their work may come later, while they load their code. */
 export class WorkerPool {
   #settings: WorkerSettings | undefined;
-  readonly #onEntry: OnTokenEntry;
+  readonly #fresh = new FreshTokens();
+  readonly #onTokens: OnTokens;
   readonly #slots: WorkerSlot[];
   /** That start while the others work. */
   readonly #coming = new Set<WorkerSlot>();
@@ -143,9 +151,12 @@ export class WorkerPool {
 
   /** `workersAtFirst`: the others start when the first lane has its second window, after the first batch. */
   constructor(workers: number, onEntry: OnTokenEntry, workersAtFirst = workers) {
-    this.#onEntry = onEntry;
+    this.#onTokens = (window, key, entry) => {
+      onEntry(key, entry);
+      this.#fresh.made(window, key, entry);
+    };
     this.#workersMissing = workers - workersAtFirst;
-    this.#slots = Array.from({ length: workersAtFirst }, () => new WorkerSlot(onEntry));
+    this.#slots = Array.from({ length: workersAtFirst }, () => new WorkerSlot(this.#onTokens));
   }
 
   /** Once, before a window is opened; scans wait for it. Resolves when a worker is ready. Errors: `TOKENIZER_INVALID`, `TRANSFORM_INVALID`, `WORKER_FAILED`. */
@@ -184,6 +195,7 @@ export class WorkerPool {
       load,
       from,
       label,
+      this.#fresh,
       () => this.#slotFor(owner),
       () => this.#nextWindow++,
     );
@@ -223,7 +235,7 @@ export class WorkerPool {
   }
 
   #start(): WorkerSlot {
-    const slot = new WorkerSlot(this.#onEntry);
+    const slot = new WorkerSlot(this.#onTokens);
     if (this.#settings !== undefined) slot.configure(this.#settings);
     for (const format of this.#formats) slot.post({ type: 'expect', format });
     return slot;
@@ -254,19 +266,30 @@ interface Placement {
 export class WindowHandle {
   readonly #load: LoadWindow;
   readonly #label: string;
+  readonly #fresh: FreshTokens;
   readonly #chooseSlot: () => WorkerSlot;
   readonly #newWindow: () => number;
   readonly #closing = new AbortController();
+  /** End its wants of tokens that others make. */
+  #wants: (() => void)[] = [];
   #placement: Promise<Placement>;
   #position: PackPosition;
   #strikes = 0;
   #damaged: readonly DamagedSlice[] = [];
   #loadedMs = 0;
 
-  constructor(load: LoadWindow, from: PackPosition, label: string, chooseSlot: () => WorkerSlot, newWindow: () => number) {
+  constructor(
+    load: LoadWindow,
+    from: PackPosition,
+    label: string,
+    fresh: FreshTokens,
+    chooseSlot: () => WorkerSlot,
+    newWindow: () => number,
+  ) {
     this.#load = load;
     this.#position = from;
     this.#label = label;
+    this.#fresh = fresh;
     this.#chooseSlot = chooseSlot;
     this.#newWindow = newWindow;
     this.#placement = this.#place();
@@ -307,6 +330,7 @@ export class WindowHandle {
   /** Frees the window wherever it is. */
   close(): void {
     this.#closing.abort();
+    this.#endWants();
     this.#placement.then(
       (placement) => this.#leave(placement),
       () => undefined, // it was never opened
@@ -325,13 +349,33 @@ export class WindowHandle {
   }
 
   async #loadAndPost(): Promise<Placement> {
-    const payload = await this.#load(this.#damaged, this.#closing.signal);
+    this.#endWants();
+    const window = this.#newWindow();
+    /** That others made while it was loaded. */
+    const made = new Map<string, Uint8Array>();
+    let give = (key: string, entry: Uint8Array): unknown => made.set(key, entry);
+    const onLookup = (key: string): void => {
+      if (!this.#closing.signal.aborted) this.#wants.push(this.#fresh.want(key, (maker, entry) => maker !== window && give(key, entry)));
+    };
+    const payload = await this.#load(this.#damaged, onLookup, this.#closing.signal);
     this.#loadedMs = performance.now();
     const slot = this.#chooseSlot();
-    const window = this.#newWindow();
+    const wanted = payload.slices.map(({ tokens }) => (tokens?.kind === 'wanted' ? tokens.key : undefined));
     slot.post({ type: 'open', window, payload, from: this.#position }, transferables(payload));
     slot.windows++;
+    give = (key, entry) => {
+      const slice = wanted.indexOf(key);
+      if (slice < 0 || slot.isLost) return;
+      const own = entry.slice();
+      slot.post({ type: 'tokens', window, slice, entry: own }, [own.buffer]);
+    };
+    for (const [key, entry] of made) give(key, entry);
     return { slot, window };
+  }
+
+  #endWants(): void {
+    for (const end of this.#wants) end();
+    this.#wants = [];
   }
 
   #blame(error: WorkerLost): HeadraceError {

@@ -15,7 +15,7 @@ import type { ChatTokenizers } from '../chat/chat.js';
 import type { EncodedSlice } from '../decode/decoder.js';
 import { loadTransform } from '../transform/load-transform.js';
 import type { Transform } from '../transform/transform.js';
-import { CachedDocuments } from './cached-documents.js';
+import { CachedDocuments, keptSlice } from './cached-documents.js';
 import { WindowDamaged } from './damage.js';
 import { decodeWindow, type DecodedWindow } from './decode-window.js';
 import type { PackResult, WindowPayload, WindowSlice, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
@@ -29,7 +29,8 @@ import { WindowSamples } from './window-samples.js';
 type Documents = WindowDocuments | CachedDocuments | WindowSamples | RecordDocuments;
 
 interface OpenWindow {
-  readonly payload: WindowPayload;
+  readonly id: number;
+  payload: WindowPayload;
   readonly decoder: SliceDecoder;
   /** What is stored is given back then: where the documents cannot be opened, it is not decoded again. */
   decoded: DecodedWindow | undefined;
@@ -50,7 +51,7 @@ interface Tools {
   readonly chats: readonly (EncodeRecords | undefined)[];
   /** By source with a transform. */
   readonly transforms: readonly (Transform | undefined)[];
-  readonly onEntry: OnTokenEntry;
+  readonly onEntry: (window: number, ...made: Parameters<OnTokenEntry>) => void;
 }
 
 interface CountingEncoder extends DocumentEncoder {
@@ -59,7 +60,7 @@ interface CountingEncoder extends DocumentEncoder {
 }
 
 /** Errors: `TOKENIZER_INVALID`, `TRANSFORM_INVALID`. */
-async function createTools(settings: WorkerSettings, onEntry: OnTokenEntry): Promise<Tools> {
+async function createTools(settings: WorkerSettings, onEntry: Tools['onEntry']): Promise<Tools> {
   const { tokenizer } = settings;
   const encoder = tokenizer && withByteCount(openPreparedTokenizer(tokenizer.prepared, tokenizer.file));
   const transforms = await Promise.all(
@@ -134,7 +135,9 @@ function openDocuments(window: OpenWindow, tools: Tools): Documents {
   }
   if (isMade) return recordDocuments(payload, options, tools);
   const cached = tokenizer !== undefined && payload.slices.some(({ tokens }) => tokens !== undefined);
-  return cached ? new CachedDocuments(payload, { ...options, idBytes: tokenizer.idBytes, onEntry }) : new WindowDocuments(payload, options);
+  if (!cached) return new WindowDocuments(payload, options);
+  const { idBytes } = tokenizer;
+  return new CachedDocuments(payload, { ...options, idBytes, onEntry: (key, entry) => onEntry(window.id, key, entry) });
 }
 
 /** `fields`: of samples. */
@@ -207,6 +210,15 @@ function pack(window: OpenWindow, sequencesMax: number, tools: Tools): PackResul
   };
 }
 
+/** Others have tokenized a slice that the window wanted. What it has tokenized of it already stays. */
+function takeTokens(window: OpenWindow | undefined, at: number, entry: Uint8Array, { settings }: Tools): void {
+  if (window?.documents instanceof CachedDocuments) window.documents.take(at, entry);
+  if (window === undefined || window.decoded !== undefined) return;
+  const { slices } = window.payload;
+  const kept = keptSlice(slices[at], entry, settings.badRows);
+  if (kept !== undefined) window.payload = { ...window.payload, slices: slices.with(at, kept) };
+}
+
 /** What was made of its bytes has been copied, and sent. */
 function closeWindow(window: OpenWindow | undefined): void {
   if (window === undefined) return;
@@ -238,7 +250,7 @@ function serve(): void {
 
   const configure = async (settings: WorkerSettings): Promise<void> => {
     try {
-      own = await createTools(settings, (key, entry) => reply({ type: 'tokenized', key, entry }, [entry.buffer]));
+      own = await createTools(settings, (window, key, entry) => reply({ type: 'tokenized', window, key, entry }, [entry.buffer]));
     } catch (error) {
       reply({ type: 'unusable', error: toErrorRecord(error) });
       port.off('message', receive); // which is all that the thread lives for
@@ -259,6 +271,7 @@ function serve(): void {
     switch (request.type) {
       case 'open':
         windows.set(request.window, {
+          id: request.window,
           payload: request.payload,
           decoder: await loadSliceDecoder(request.payload.slices.flatMap(formatsOf)),
           decoded: undefined,
@@ -269,6 +282,9 @@ function serve(): void {
           position: request.from,
         });
         if (request.payload.kind === 'tokens') setImmediate(decodeAhead, request.window, tools);
+        return;
+      case 'tokens':
+        takeTokens(windows.get(request.window), request.slice, request.entry, tools);
         return;
       case 'close':
         closeWindow(windows.get(request.window));

@@ -113,6 +113,25 @@ describe('a pipeline with a token cache', () => {
     expect(two.bytes).toBe(one.bytes);
   });
 
+  it('tokenizes nothing in its second epoch, though its first window was loaded before its tokens were made', async () => {
+    // groups of 1, 2 and 10 blocks: while the last one is tokenized, which has more tokens than a lane keeps ready, the first of the next epoch is loaded
+    await mkdir(workspace.path('long'));
+    const texts = sampleDocuments(300).map(({ text }) => text.repeat(8));
+    const columnData = [{ name: 'text', data: texts, type: 'STRING' as const }];
+    await writeFile(workspace.path('long', '0.parquet'), new Uint8Array(parquetWriteBuffer({ columnData, rowGroupSize: BLOCK_ROWS })));
+    const order: Partial<ConfigInput> = {
+      seed: 6, // that one is among these
+      sources: { data: { uri: workspace.path('long') } },
+      shuffle: { blocks: 16, windowBytes: '64MiB' },
+      batch: { size: 4, lanes: 1 },
+    };
+    const one = await run(config('once', { ...order, epochs: 1 }));
+    const three = await run(config('thrice', { ...order, epochs: 3 }));
+    expect(three.stats.slicesWanted).toBeGreaterThan(one.stats.slicesWanted);
+    expect(three.stats.tokenizedBytes).toBe(one.stats.tokenizedBytes);
+    expect(three.hashes).toEqual((await run(config('off', { ...order, epochs: 3, cache: { dir: workspace.path('off') } }))).hashes);
+  });
+
   it('serves any order, length and end of a document from the same entries', async () => {
     await run(config('orders', { epochs: 1 }));
     const others: Partial<ConfigInput>[] = [
