@@ -5,6 +5,7 @@ import { HeadraceError, messageOf } from '../src/core/errors.js';
 import { FORMAT_NAMES, type FormatName } from '../src/core/format.js';
 import { parseSize } from '../src/core/quantity.js';
 import { VERSION } from '../src/core/version.js';
+import { startWorkerEarly } from '../src/stream/early-worker.js';
 import { collectSeldom } from './collector.js';
 import { keepCompiledCode } from './compile-cache.js';
 import type { LogFormat } from './log.js';
@@ -317,6 +318,7 @@ keepCompiledCode();
 const output = watchOutput();
 const { invocation, debug } = parseArguments(process.argv);
 if (invocation !== undefined) {
+  if (invocation.command === 'serve') startWorkerEarly(); // while this thread imports the rest
   try {
     const status = await run(invocation);
     await output.check();

@@ -74,7 +74,7 @@ import type { Stalls } from './stream/stalls.js';
 import { addWork, createPipelineStats, type PipelineStats } from './stream/stats.js';
 import { WindowLoader, type NeedOfGroup } from './stream/window-loader.js';
 import { WorkerPool, workersAtFirstOf, workersOf } from './stream/worker-pool.js';
-import type { CompiledForms } from './tokenize/load-tokenizer.js';
+import type { TokenizerRequest } from './tokenize/load-tokenizer.js';
 import { appendIdOf, readTokenizer, tokenLookup, workerTokenizer, type LoadedTokenizer } from './tokenizers.js';
 
 export interface PipelineOptions {
@@ -200,16 +200,25 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   const workers = workersOf(config);
   const pool = new WorkerPool(workers, (key, entry) => cache?.put(key, entry), workersAtFirstOf(config));
   const decoders = openDecoders(pool.scan, (format) => pool.expect(format));
+  let onBegun = (): void => undefined;
+  const tokenizerBegun = new Promise<void>((resolve) => {
+    onBegun = resolve;
+  });
   try {
     // each takes a while, and none needs the other
     const [made, manifests] = await sideBySide(
       [
         async (signal) => {
-          const making = await readMaking(config, { stores, forms }, { ...options, signal });
+          const reading = readMaking(config, { stores, forms, compile: pool.compile, onBegun }, { ...options, signal });
+          const making = await reading.finally(onBegun);
           await Promise.all([pool.configure(making.settings), forms?.close()]); // a tokenizer's form may still be being written
           return making;
         },
-        (signal) => buildManifests(config, stores, decoders, { ...options, signal }),
+        async (signal) => {
+          // to import what a store needs takes this thread 100 ms, in which another one can compile the tokenizer
+          await tokenizerBegun;
+          return buildManifests(config, stores, decoders, { ...options, signal });
+        },
       ],
       options.signal,
     );
@@ -245,11 +254,11 @@ interface Making extends Pick<PipelineParts, 'facts' | 'tokenizer' | 'chats' | '
 /** What makes tokens of rows. Errors: those of stores, `TOKENIZER_INVALID`, `TRANSFORM_INVALID`, `CONFIG_INVALID`. */
 async function readMaking(
   config: Config,
-  { stores, forms }: { readonly stores: StoreSet; readonly forms: CompiledForms | undefined },
+  { stores, ...tools }: { readonly stores: StoreSet } & Pick<TokenizerRequest, 'forms' | 'compile' | 'onBegun'>,
   { signal, warn }: Pick<PipelineOptions, 'signal' | 'warn'>,
 ): Promise<Making> {
-  const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, forms, signal));
-  const chats = tokenizer && (await readChats(config, { own: tokenizer.prepared, stores, forms }, signal));
+  const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, tools, signal));
+  const chats = tokenizer && (await readChats(config, { own: tokenizer.prepared, stores, forms: tools.forms }, signal));
   const transforms = await readTransforms(config, stores, signal);
   const facts = factsOf(config, tokenizer);
   if (tokenizer?.prepared.path === 'hugging-face') {

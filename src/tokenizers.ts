@@ -9,7 +9,7 @@ import { shownUri } from './store/schemes.js';
 import type { TokenizerSettings } from './stream/messages.js';
 import { createTokenLookup, type KeptBytes, type TokenLookup } from './stream/token-cache.js';
 import { idBytesOf } from './stream/token-entry.js';
-import { findEosId, readyTokenizer, type CompiledForms } from './tokenize/load-tokenizer.js';
+import { findEosId, readyTokenizer, type TokenizerRequest } from './tokenize/load-tokenizer.js';
 import type { PreparedTokenizer } from './tokenize/prepared.js';
 
 /** A tokenizer's file, read and made ready for the workers. */
@@ -23,24 +23,32 @@ export interface LoadedTokenizer {
   readonly invalidUtf8: 'error' | 'replace';
 }
 
-/** Errors: those of stores, `TOKENIZER_INVALID`. */
+/**
+ * `onBegun`: told, once or not at all, when this thread has nothing to do for the tokenizer: it waits for its bytes, for another thread, or has it. Errors:
+ * those of stores, `TOKENIZER_INVALID`.
+ */
 export async function readTokenizer(
   config: TokenizerConfig,
   stores: StoreSet,
-  forms: CompiledForms | undefined,
+  { forms, compile, onBegun }: Pick<TokenizerRequest, 'forms' | 'compile' | 'onBegun'>,
   signal?: AbortSignal,
 ): Promise<LoadedTokenizer> {
   const options = signal && { signal };
-  const { append, eos, invalidUtf8 } = config;
+  const { append, eos, invalidUtf8, specialTokens } = config;
   const file = shownUri(config.file);
   const { store, path } = stores.open(config.file);
+  const isNear = store.uri.startsWith('file:');
+  if (!isNear) onBegun?.();
   const bytes = await readWhole(store, path, options);
   const neighbour = `${path.slice(0, path.lastIndexOf('/') + 1)}tokenizer_config.json`;
   const tokenizerConfig = await readWhole(store, neighbour, options).catch((error: unknown) => {
     if (error instanceof HeadraceError && (error.code === 'STORE_NOT_FOUND' || error.code === 'STORE_DENIED')) return undefined;
     throw error;
   });
-  const ready = await readyTokenizer({ bytes, file, options: config, forms }, signal);
+  const ready = await readyTokenizer(
+    { bytes, file, options: { specialTokens }, forms, compile, onBegun: isNear ? onBegun : undefined },
+    signal,
+  );
   const { fingerprint, prepared, vocabSize } = ready;
   const eosId = append === 'none' && eos === undefined ? undefined : findEosId(ready, { configured: eos, tokenizerConfig, file });
   return { file, fingerprint, prepared, vocabSize, eosId, append, invalidUtf8 };

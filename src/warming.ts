@@ -161,7 +161,7 @@ async function openTokenizer(config: Config, stores: StoreSet, { signal, warn }:
   if (config.tokenizer === undefined) return undefined;
   const forms = openCompiledForms(config.cacheDir, warn);
   try {
-    return await readTokenizer(config.tokenizer, stores, forms, signal);
+    return await readTokenizer(config.tokenizer, stores, { forms }, signal);
   } finally {
     await forms.close();
   }

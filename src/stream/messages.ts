@@ -11,6 +11,7 @@ import type { SequenceChunk } from '../core/sequence.js';
 import type { RowSelection } from '../select/selection.js';
 import type { ChatSettings } from '../chat/chat.js';
 import type { MadeField, TransformSettings } from '../transform/transform.js';
+import type { TokenizerSourceFile } from '../tokenize/load-tokenizer.js';
 import type { PreparedTokenizer } from '../tokenize/prepared.js';
 import type { TokenSpelling } from '../tokenize/tokenizer.js';
 import type { IdBytes } from './token-entry.js';
@@ -107,6 +108,8 @@ export type WorkerRequest =
   | { readonly type: 'configure'; readonly settings: WorkerSettings }
   /** Windows of this format will come. It may come before the settings. */
   | { readonly type: 'expect'; readonly format: FormatName }
+  /** A tokenizer's file is to be compiled. It comes before the settings. */
+  | { readonly type: 'compile'; readonly id: number; readonly source: TokenizerSourceFile }
   | { readonly type: 'open'; readonly window: number; readonly payload: WindowPayload; readonly from: PackPosition }
   | { readonly type: 'pack'; readonly id: number; readonly window: number; readonly sequencesMax: number }
   /** Tokens of a slice that the window wanted: another one made them. Transferred. */
@@ -119,6 +122,8 @@ export type WorkerReply =
   | { readonly type: 'unusable'; readonly error: ErrorRecord }
   | { readonly type: 'packed'; readonly id: number; readonly result: PackResult }
   | { readonly type: 'scanned'; readonly id: number; readonly result: Scans[ScanKind]['result'] }
+  /** Transferred. `undefined`: see `compileTokenizer`. */
+  | { readonly type: 'compiled'; readonly id: number; readonly result: Uint8Array | undefined }
   /** All rows of a slice of the window are tokenized: for the token cache. Transferred. */
   | { readonly type: 'tokenized'; readonly window: number; readonly key: string; readonly entry: Uint8Array<ArrayBuffer> }
   /** The window is to be closed, and opened again with these slices read anew. */

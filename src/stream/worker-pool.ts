@@ -4,7 +4,7 @@
  * result cannot differ, because a window's sequences depend on its rows only.
  */
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Config } from '../config/config.js';
 import { LIMITS } from '../config/limits.js';
 import { abortError, untilAborted } from '../core/abort.js';
@@ -13,8 +13,10 @@ import { fromErrorRecord, HeadraceError, messageOf } from '../core/errors.js';
 import { buffersOf } from '../decode/buffers.js';
 import type { Scan, ScanKind, Scans } from '../decode/decoder.js';
 import type { PackPosition } from '../pack/packer.js';
+import type { CompileElsewhere } from '../tokenize/load-tokenizer.js';
 import { tooSlowToLoad } from '../transform/invalid.js';
 import { WindowDamaged } from './damage.js';
+import { takeWorker } from './early-worker.js';
 import { FreshTokens } from './fresh-tokens.js';
 import type { DamagedSlice, PackResult, WindowPayload, WorkerReply, WorkerRequest, WorkerSettings } from './messages.js';
 import type { OnTokenEntry } from './token-entry.js';
@@ -45,7 +47,7 @@ export function workersAtFirstOf(config: Config): number {
 /** A lane has two windows at most. Where lanes cannot be shared out evenly, a worker has one lane more than another: that is no reason to move one. */
 const WINDOWS_APART_MAX = 3;
 
-type WorkerResult = PackResult | Scans[ScanKind]['result'];
+type WorkerResult = PackResult | Scans[ScanKind]['result'] | Uint8Array | undefined;
 
 interface Pending {
   readonly resolve: (result: WorkerResult) => void;
@@ -69,7 +71,7 @@ class WorkerSlot {
   windows = 0;
 
   constructor(onTokens: OnTokens) {
-    this.#worker = new Worker(new URL('./worker-thread.js', import.meta.url));
+    this.#worker = takeWorker();
     let onReady: () => void = () => undefined;
     let onUnusable: (reason: unknown) => void = () => undefined;
     this.ready = new Promise((resolve, reject) => {
@@ -109,6 +111,11 @@ class WorkerSlot {
 
   async request<T extends WorkerResult>(make: (id: number) => WorkerRequest, transfer: readonly ArrayBuffer[] = []): Promise<T> {
     await this.ready;
+    return this.requestEarly(make, transfer);
+  }
+
+  /** What needs no settings. */
+  requestEarly<T extends WorkerResult>(make: (id: number) => WorkerRequest, transfer: readonly ArrayBuffer[] = []): Promise<T> {
     const id = this.#nextId++;
     return new Promise<T>((resolve, reject) => {
       if (this.#lost !== undefined) {
@@ -170,6 +177,19 @@ export class WorkerPool {
       throw new HeadraceError('WORKER_FAILED', 'the worker threads cannot start', { cause: error });
     }
   }
+
+  /** In the first worker, which has nothing else to do until it is configured. */
+  readonly compile: CompileElsewhere = async (source, signal) => {
+    try {
+      return await untilAborted(
+        this.#slots[0].requestEarly<Uint8Array | undefined>((id) => ({ type: 'compile', id, source })),
+        signal,
+      );
+    } catch (error) {
+      if (error instanceof WorkerLost) return undefined; // whoever asks can do it as well; `configure` tells of threads that cannot start
+      throw error;
+    }
+  };
 
   /** Windows of this format will come: the threads import what they need for it while nobody waits. */
   expect(format: FormatName): void {

@@ -9,7 +9,7 @@ import { createPacker } from '../pack/create-packer.js';
 import type { Packer, PackPosition } from '../pack/packer.js';
 import { SequenceWriter } from '../pack/sequence-writer.js';
 import { tokensOnlyPacker } from '../pack/tokens-only.js';
-import { openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
+import { compileTokenizer, openPreparedTokenizer } from '../tokenize/load-tokenizer.js';
 import type { DocumentEncoder } from '../tokenize/tokenizer.js';
 import type { ChatTokenizers } from '../chat/chat.js';
 import type { EncodedSlice } from '../decode/decoder.js';
@@ -266,6 +266,11 @@ function serve(): void {
       await importSliceDecoder(request.format).catch(() => undefined); // fails again, and is told, when a window is opened
       return;
     }
+    if (request.type === 'compile') {
+      const form = compileTokenizer(request.source);
+      reply({ type: 'compiled', id: request.id, result: form }, form === undefined ? [] : [form.buffer as ArrayBuffer]);
+      return;
+    }
     if (own === undefined) throw new Error('a worker is asked for work before it has its settings');
     const tools = own;
     switch (request.type) {
@@ -316,7 +321,8 @@ function serve(): void {
       await handle(request);
     } catch (error) {
       if (request.type === 'pack' && error instanceof WindowDamaged) reply({ type: 'damaged', id: request.id, slices: error.slices });
-      else if (request.type === 'pack' || request.type === 'scan') reply({ type: 'failed', id: request.id, error: toErrorRecord(error) });
+      else if (request.type === 'pack' || request.type === 'scan' || request.type === 'compile')
+        reply({ type: 'failed', id: request.id, error: toErrorRecord(error) });
       else throw error; // which ends the worker
     }
   };

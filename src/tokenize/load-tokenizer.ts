@@ -27,12 +27,25 @@ export interface CompiledForms {
   put(key: string, form: Uint8Array): void;
 }
 
-export interface TokenizerRequest {
+/** A `tokenizer.json` that is to be compiled. */
+export interface TokenizerSourceFile {
   readonly bytes: Uint8Array;
   /** For messages. */
   readonly file: string;
   readonly options: TokenizerOptions;
+}
+
+/**
+ * Compiles a file elsewhere, in an idle thread: it takes some 200 ms. `undefined`: it cannot, or the file has no compiled form. The caller owns the array,
+ * which is the only view of its buffer. Errors: `TOKENIZER_INVALID`, `ABORTED`.
+ */
+export type CompileElsewhere = (source: TokenizerSourceFile, signal?: AbortSignal) => Promise<Uint8Array | undefined>;
+
+export interface TokenizerRequest extends TokenizerSourceFile {
   readonly forms: CompiledForms | undefined;
+  readonly compile?: CompileElsewhere | undefined;
+  /** Told when its compiled form was found, or is being made elsewhere: once, or not at all. */
+  readonly onBegun?: (() => void) | undefined;
 }
 
 /** Makes a tokenizer ready to be opened in any thread: from its compiled form, or from the file, whose compiled form is then kept. Errors: `TOKENIZER_INVALID`, `ABORTED`. */
@@ -40,17 +53,33 @@ export async function readyTokenizer(
   request: TokenizerRequest,
   signal?: AbortSignal,
 ): Promise<ReadyTokenizer & { readonly fingerprint: string }> {
-  const { bytes, file, options, forms } = request;
+  const { bytes, file, options, forms, compile, onBegun } = request;
   const fingerprint = tokenizerFingerprint(bytes, options);
   const key = forms && compiledKey(fingerprint);
-  const form = key === undefined ? undefined : await forms?.get(key, signal);
-  const known = form && readCompiled(form, options);
-  if (known !== undefined) return { ...known, fingerprint };
+  if (key !== undefined) {
+    const kept = await forms?.get(key, signal);
+    const known = kept && readCompiled(kept, options);
+    const making = known === undefined ? compile?.({ bytes, file, options }, signal) : undefined;
+    onBegun?.();
+    if (known !== undefined) return { ...known, fingerprint };
+    const form = await making;
+    const compiled = form && readCompiled(form, options);
+    if (form !== undefined && compiled !== undefined) {
+      forms?.put(key, form);
+      return { ...compiled, fingerprint };
+    }
+  }
   const read = readTokenizerFile(bytes, file);
   const prepared = prepareTokenizerFile(read, file, options);
   const made = key === undefined ? undefined : writeCompiled(read, prepared);
   if (key !== undefined && made !== undefined) forms?.put(key, made);
   return { ...read, prepared, fingerprint };
+}
+
+/** `undefined`: see `writeCompiled`. Errors: `TOKENIZER_INVALID`. */
+export function compileTokenizer({ bytes, file, options }: TokenizerSourceFile): Uint8Array | undefined {
+  const read = readTokenizerFile(bytes, file);
+  return writeCompiled(read, prepareTokenizerFile(read, file, options));
 }
 
 function prepareTokenizerFile(source: TokenizerSource, file: string, options: TokenizerOptions): PreparedTokenizer {
