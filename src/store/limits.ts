@@ -74,6 +74,8 @@ export const STORE_LIMITS = {
   discardedBytesMax: 64 * 2 ** 10,
   /** JSON of a listing's page or of an object's description: 1,000 entries of 4 KiB; more is something else. */
   jsonBytesMax: 4 * 2 ** 20,
+  /** A page of a listing of S3 that we read ourselves: 1,000 keys of 1,024 bytes, each of which may be an entity, and what is said of them. */
+  listPageBytesMax: 8 * 2 ** 20,
   /** A whole object sent instead of a range is used if it is at most this: some origins ignore Range, and small objects cost nothing. */
   wholeObjectBytesMax: 2 ** 20,
 } as const;

@@ -29,7 +29,7 @@ export async function openSdk(
 ): Promise<OpenedSdk> {
   const [sdk, { NodeHttpHandler }] = await Promise.all([import('@aws-sdk/client-s3'), import('@smithy/node-http-handler')]);
   const client = new sdk.S3Client({
-    region: options.region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1',
+    region: regionOf(options),
     ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
     ...(options.credentials !== undefined && { credentials: options.credentials }),
     ...(options.anonymous === true && UNSIGNED),
@@ -41,6 +41,10 @@ export async function openSdk(
     requestHandler: new NodeHttpHandler({ connectionTimeout: STORE_LIMITS.connectTimeoutMs, ...agents }),
   });
   return { sdk, client };
+}
+
+export function regionOf({ region }: S3ClientOptions): string {
+  return region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1';
 }
 
 /** Credentials that the chain is not asked for, and a signer that signs nothing. */

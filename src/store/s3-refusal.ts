@@ -1,6 +1,7 @@
 /** What S3 says where it does not give what was asked for: a status, and a document of XML, which its imitations and proxies may leave out. */
 import type { HttpAnswer } from './http-client.js';
 import { STORE_LIMITS } from './limits.js';
+import { textOf } from './s3-xml.js';
 
 /** In the form of the SDK's errors, so that both are named by the same rules: `name` is the code of S3. */
 export class S3Refusal extends Error {
@@ -39,18 +40,3 @@ export async function readRefusal(
   }
   return new S3Refusal(answer, Buffer.concat(chunks).toString(), clockSkewCorrected);
 }
-
-/** The text of the first element of this name, which has no elements inside. */
-function textOf(document: string, name: string): string | undefined {
-  const text = new RegExp(`<${name}>([^<]*)</${name}>`).exec(document)?.[1];
-  return text?.replace(
-    /&(?:(lt|gt|quot|apos|amp)|#(\d{1,7})|#x([0-9a-fA-F]{1,6}));/g,
-    (whole, entity?: string, decimal?: string, hex?: string) => {
-      if (entity !== undefined) return ENTITIES[entity];
-      const codePoint = decimal === undefined ? parseInt(hex ?? '', 16) : Number(decimal);
-      return codePoint <= 0x10ffff ? String.fromCodePoint(codePoint) : whole;
-    },
-  );
-}
-
-const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' };

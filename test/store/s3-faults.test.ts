@@ -12,7 +12,10 @@ const ETAG = '"v1"';
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** FAULTS 1 to 6, 8, 9, 12, 13, 15: an origin that answers by a script, one entry a request; the last one goes on for ever. */
-describe('an S3 origin that misbehaves', () => {
+describe.each([
+  ['behind the SDK', 'b'], // a name of one letter is left to it
+  ['whose address and credentials are known', 'bucket'],
+])('an S3 origin that misbehaves, %s', (_access, bucket) => {
   let server: Server;
   let store: Store;
   let requests: IncomingMessage[];
@@ -31,7 +34,7 @@ describe('an S3 origin that misbehaves', () => {
     await once(server, 'listening');
     const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const s3 = s3Store({
-      bucket: 'b',
+      bucket,
       endpoint,
       forcePathStyle: true,
       credentials: { accessKeyId: 'a', secretAccessKey: 's' },
@@ -311,7 +314,7 @@ describe('an S3 origin that misbehaves', () => {
     await origin((_request, response) => response.writeHead(403).end(refusal));
     await expect(read()).rejects.toMatchObject({
       code: 'STORE_READ_FAILED',
-      message: 's3://b/key is archived (storage class DEEP_ARCHIVE)',
+      message: `s3://${bucket}/key is archived (storage class DEEP_ARCHIVE)`,
       detail: { storageClass: 'DEEP_ARCHIVE' },
       hint: expect.stringContaining('Restore it'),
     });
@@ -357,7 +360,7 @@ describe('an S3 origin that misbehaves', () => {
   });
 
   describe('a store that is closed', () => {
-    const closed = { code: 'ABORTED', message: 'the store s3://b/ was closed' };
+    const closed = { code: 'ABORTED', message: `the store s3://${bucket}/ was closed` };
 
     it.each(['a body that stalls', 'no answer at all'])('ends a read that waits (%s), and does not ask again', async (fault) => {
       await origin(faults[fault]);
@@ -425,7 +428,7 @@ describe('an S3 origin that misbehaves', () => {
       await store.close();
       server.close();
       await origin(fault);
-      await expect(listed()).rejects.toMatchObject({ code: 'STORE_READ_FAILED', detail: { uri: 's3://b/' } });
+      await expect(listed()).rejects.toMatchObject({ code: 'STORE_READ_FAILED', detail: { uri: `s3://${bucket}/` } });
     });
 
     it('page after page, and refuses a token that leads back to the same page', async () => {
@@ -442,6 +445,8 @@ describe('an S3 origin that misbehaves', () => {
     it('an empty bucket', async () => {
       await origin(xml('<IsTruncated>false</IsTruncated><KeyCount>0</KeyCount>'));
       expect(await listed()).toEqual([]);
+      // the SDK says who it is; it is not asked, nor loaded, where all is known
+      expect(requests.map(({ headers }) => 'user-agent' in headers)).toEqual([bucket === 'b']);
     });
   });
 });
