@@ -258,6 +258,7 @@ async function readMaking(
   { signal, warn }: Pick<PipelineOptions, 'signal' | 'warn'>,
 ): Promise<Making> {
   const tokenizer = config.tokenizer && (await readTokenizer(config.tokenizer, stores, tools, signal));
+  tools.onBegun?.();
   const chats = tokenizer && (await readChats(config, { own: tokenizer.prepared, stores, forms: tools.forms }, signal));
   const transforms = await readTransforms(config, stores, signal);
   const facts = factsOf(config, tokenizer);

@@ -14,7 +14,9 @@ export class FreshTokens {
     const takers = this.#takers.get(key) ?? new Set();
     this.#takers.set(key, takers.add(take));
     return () => {
-      if (takers.delete(take) && takers.size === 0) this.#takers.delete(key);
+      takers.delete(take);
+      // of those that were told, the key may be wanted by others again
+      if (takers.size === 0 && this.#takers.get(key) === takers) this.#takers.delete(key);
     };
   }
 

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { beforeEach, expect, it, vi } from 'vitest';
+import { FreshTokens } from '../../src/stream/fresh-tokens.js';
 import type { WindowPayload, WindowSlice, WorkerRequest, WorkerSettings } from '../../src/stream/messages.js';
 import { WorkerPool, type WindowHandle } from '../../src/stream/worker-pool.js';
 
@@ -67,6 +68,21 @@ function made(window: number, key: string): void {
 
 const given = (): Pick<Given, 'window' | 'slice' | 'entry'>[] =>
   (worker.given as Given[]).map(({ window, slice, entry }) => ({ window, slice, entry }));
+
+it('whoever stops to wait for tokens that were made takes none from those that wait for them again', () => {
+  const fresh = new FreshTokens();
+  const taken: string[] = [];
+  const endFirst = fresh.want('a', () => taken.push('first'));
+  fresh.made(0, 'a', new Uint8Array(0));
+  const endSecond = fresh.want('a', () => taken.push('second'));
+  endFirst();
+  fresh.made(0, 'a', new Uint8Array(0));
+  expect(taken).toEqual(['first', 'second']);
+  endSecond();
+  fresh.want('a', () => taken.push('third'))();
+  fresh.made(0, 'a', new Uint8Array(0));
+  expect(taken).toHaveLength(2);
+});
 
 it('tokens that a window makes are given to the others that want them, whose bytes are there, and to nobody twice', async () => {
   const pool = await openPool();
