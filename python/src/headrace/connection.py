@@ -108,6 +108,8 @@ class Connection:
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
+        # until the thread has looked, no second sign is needed; each costs a system call, and a change of threads
+        self._is_woken = False
         self.start: Cursor | None = None
         self._received: Cursor | None = None
         self._session = 0
@@ -206,6 +208,10 @@ class Connection:
                 ) from None
 
     def _wake(self) -> None:
+        """What the thread is to see was changed before."""
+        if self._is_woken:
+            return
+        self._is_woken = True
         with contextlib.suppress(OSError):  # it is awake already, or has ended
             self._wake_write.send(b"\0")
 
@@ -402,11 +408,11 @@ class Connection:
             return
 
     def _drain_wakes(self) -> None:
-        try:
+        """Whoever comes after it wakes the thread again; what was changed before it is there to be seen."""
+        with contextlib.suppress(BlockingIOError):
             while self._wake_read.recv(4096):
                 pass
-        except BlockingIOError:
-            return
+        self._is_woken = False
 
     def _check_deadline(self) -> None:
         silent_s = self.silent_s
