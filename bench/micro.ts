@@ -23,6 +23,7 @@ import { chooseSource, sharesOfWeights } from '../src/plan/mixture.js';
 import { parseTokenizer } from '../src/tokenize/load-tokenizer.js';
 import { batchesOfFrames, framesOfBatch, shapeOfBatches } from '../src/wire/batch-frames.js';
 import { decodeMessage, headerText } from '../src/wire/messages.js';
+import { positionsOf, positionsShapeOf } from '../src/wire/positions.js';
 import { decodeAll, indexOf, type BenchFile } from './decode-rows.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -160,14 +161,10 @@ function batchMessage(): { readonly header: Parameters<typeof headerText>[0]; re
   const { head, core, frames } = framesOfBatch(batch);
   const position: [number, number, number, number, number, number] = [3, 17, 1042, 311, 48_113_000, -1_048_576];
   const lanes = Object.fromEntries(Array.from({ length: ROWS }, (_, lane) => [String(lane), { web: position }]));
+  const positions = positionsShapeOf(lanes);
   return {
-    header: {
-      type: 'BATCHES',
-      session: 1,
-      ...shapeOfBatches(batch),
-      batches: [{ step: 48_113, ...head, cursor: { step: 48_114, mixture: [], lanes } }],
-    },
-    frames: [core, ...frames],
+    header: { type: 'BATCHES', session: 1, ...shapeOfBatches(batch), ...positions, batches: [{ step: 48_113, ...head, mixture: [] }] },
+    frames: [core, new Uint8Array(positionsOf([lanes], positions).buffer), ...frames],
   };
 }
 

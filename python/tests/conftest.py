@@ -39,6 +39,8 @@ class FakeSidecar:
         self.received: list[str] = []
         self.in_flight_max = 0
         self.damaged_step: int | None = None
+        # that it says it has positions of
+        self.lanes = [0]
         self.session = 0
         self._next = 0
         self._credits = 0
@@ -82,13 +84,14 @@ class FakeSidecar:
             "step": step,
             "tokens": 3 * rows,
             "digest": digest,
-            "cursor": {key: cursor(step + 1, rows)[key] for key in ("step", "mixture", "lanes")},
+            "mixture": [],
             "segments": 3 * rows,
             "masked": True,
             "arrays": [],
         }
-        header = {"session": self.session, "rows": rows, "length": 4, "ids": True, "batches": [batch]}
-        self.send(identity, "BATCHES", header, (b"".join(array.tobytes() for array in arrays.values()),))
+        positions = np.array(cursor(step + 1)["lanes"]["0"]["web"], dtype="<f8")
+        header = {"session": self.session, "rows": rows, "length": 4, "ids": True, "lanes": self.lanes, "sources": ["web"], "batches": [batch]}
+        self.send(identity, "BATCHES", header, (b"".join(array.tobytes() for array in arrays.values()), positions.tobytes()))
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -208,6 +208,14 @@ def test_a_stream_that_ends_too_early_is_no_end(address: str) -> None:
     )
 
 
+def test_positions_of_other_lanes_than_the_session_has_are_refused(address: str) -> None:
+    def with_other_lanes(sidecar: FakeSidecar, identity: bytes) -> None:
+        sidecar.lanes = [1]
+        sidecar.send_batch(identity, 1)
+
+    second_credit_fails(address, with_other_lanes, match="positions of other lanes or sources than the session has")
+
+
 def test_a_sidecar_that_starts_elsewhere_than_asked_is_refused(address: str) -> None:
     def rewind(sidecar: FakeSidecar, identity: bytes, message: wire.Message) -> bool:
         if message.type == "HELLO":

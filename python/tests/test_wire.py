@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from headrace import Batch, HeadraceError, batch_digest, wire
+from headrace.cursor import CursorAfter, plain
 from headrace.loader import _Numpy
 
 from .conftest import GOLDEN
@@ -54,9 +56,35 @@ def test_labels_positions_and_digest_of_the_golden_batch() -> None:
 def test_a_message_has_several_batches_with_masks_where_they_say_something() -> None:
     _, [masked, full] = golden_batches("BATCHES of two steps")
     assert ("loss_mask" in masked.arrays, "loss_mask" in full.arrays) == (True, False)
-    assert (full.step, full.tokens, full.cursor["step"]) == (13, 8, 14)
+    assert (full.step, full.tokens) == (13, 8)
+    assert full.positions.tolist() == [[[8, 1, 205, 0, 98312, -40]], [[9, 0, 2, 4, 98007, -45]]]
+    assert masked.positions.tolist() == [[[8, 1, 204, 20, 98308, -40]], [[9, 0, 2, 0, 98003, -45]]]
     assert batch_digest(full.arrays) == full.digest
     assert full.arrays["segments"].tolist() == [[0, 0, 2, 0, 4, 3], [0, 1, 9, 4, 4, 0]]
+
+
+def test_the_cursor_after_a_batch_is_made_when_it_is_asked_for() -> None:
+    entry, [_, second] = golden_batches("BATCHES of two steps")
+    header = entry["message"]
+    start = {"version": 2, "step": 12, "plan": {"seed": 17}, "mixture": [], "lanes": {"0": {"web": [8, 1, 204, 17, 98304, -40]}, "1": {"web": [9, 0, 2, 0, 98000, 0]}}}
+    after = CursorAfter(start, second.step + 1, second.mixture, header["lanes"], header["sources"], second.positions)
+    assert (after["step"], after.get("rows"), len(after), after._made) == (14, None, 5, None)
+    whole = {**start, "step": 14, "mixture": second.mixture, "lanes": {"0": {"web": [8, 1, 205, 0, 98312, -40]}, "1": {"web": [9, 0, 2, 4, 98007, -45]}}}
+    assert (dict(after), json.loads(json.dumps(plain(after)))) == (whole, whole)
+    plain(after)["lanes"]["0"]["web"][0] = 99  # the caller's own
+    assert dict(after) == whole
+    with pytest.raises(KeyError):
+        after["rows"]
+
+
+@pytest.mark.parametrize("number", [0.5, -1.0, float("nan"), float("inf"), 2.0**53])
+def test_a_position_that_is_no_count_is_refused(number: float) -> None:
+    entry, _ = golden_batches("BATCHES of two steps")
+    header, cores, positions = (bytes.fromhex(frame) for frame in entry["frames"])
+    numbers = np.frombuffer(positions).copy()
+    numbers[12] = number
+    assert refusal_of([header, cores, positions]) is None
+    assert refusal_of([header, cores, numbers.tobytes()]) == "BAD_MESSAGE"
 
 
 def test_arrays_are_views_of_what_was_received() -> None:

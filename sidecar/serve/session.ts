@@ -7,6 +7,7 @@ import { toErrorRecord, type ErrorRecord } from '../../src/core/errors.js';
 import type { Batch, RankStream } from '../../src/stream/rank-stream.js';
 import { frameOfCores, framesOfBatch, isBehind, shapeOfBatches } from '../../src/wire/batch-frames.js';
 import { batchesText, batchText, headerText } from '../../src/wire/messages.js';
+import { positionNumbers, positionsOf, positionsShapeOf, type PositionsShape } from '../../src/wire/positions.js';
 import type { Frame } from './socket.js';
 import { TrainerAccount, type TrainerWaits } from './trainer-waits.js';
 
@@ -57,6 +58,7 @@ export interface SessionWaits {
 export class Session {
   readonly options: SessionOptions;
   readonly #account: TrainerAccount;
+  readonly #positions: PositionsShape;
   #credits: number;
   #gathered = nothingGathered();
   #flushing: NodeJS.Immediate | undefined;
@@ -77,6 +79,7 @@ export class Session {
     this.#credits = credits;
     this.#nextStep = options.stream.start.step;
     this.#account = new TrainerAccount(options.stream.stalls);
+    this.#positions = positionsShapeOf(options.stream.start.lanes);
   }
 
   get credits(): number {
@@ -181,9 +184,9 @@ export class Session {
 
   async #gather(batch: Batch): Promise<void> {
     const { head, core, frames } = framesOfBatch(batch);
-    const { mixture, lanes } = batch.cursor;
-    const text = batchText({ ...head, step: batch.step, cursor: { step: batch.cursor.step, mixture, lanes } });
-    const bytes = frames.reduce((sum, { byteLength }) => sum + byteLength, core.byteLength + CHARACTER_BYTES * text.length);
+    const text = batchText({ ...head, step: batch.step, mixture: batch.cursor.mixture });
+    const ownBytes = core.byteLength + CHARACTER_BYTES * text.length + positionNumbers(this.#positions) * Float64Array.BYTES_PER_ELEMENT;
+    const bytes = frames.reduce((sum, { byteLength }) => sum + byteLength, ownBytes);
     const last = this.#gathered.cores.at(-1);
     // what lies elsewhere would be copied
     const isElsewhere = last !== undefined && !isBehind(core, last);
@@ -208,7 +211,11 @@ export class Session {
     if (batches.length === 0 || this.#closed) return;
     this.#gathered = nothingGathered();
     this.#sent.push(...batches);
-    if (!(await send(identity, [batchesText({ session: id, ...shapeOfBatches(batches[0]) }, texts), frameOfCores(cores), ...frames]))) {
+    const { lanes, sources } = this.#positions;
+    const header = batchesText({ session: id, ...shapeOfBatches(batches[0]), lanes, sources }, texts);
+    const lanesAfter = batches.map(({ cursor }) => cursor.lanes);
+    const positions = new Uint8Array(positionsOf(lanesAfter, this.#positions).buffer);
+    if (!(await send(identity, [header, frameOfCores(cores), positions, ...frames]))) {
       onGone();
       return;
     }

@@ -5,12 +5,13 @@ import type { BatchArrays } from '../core/batch-arrays.js';
 import { BoundedQueue } from '../core/bounded-queue.js';
 import { fromErrorRecord, HeadraceError, messageOf, type ErrorDetail } from '../core/errors.js';
 import { VERSION } from '../core/version.js';
-import { parseCursor, type Cursor, type PlanRecord } from '../plan/cursor.js';
+import { parseCursor, type Cursor, type LaneStates, type PlanRecord } from '../plan/cursor.js';
 import type { Split } from '../select/selection.js';
 import type { Batch } from '../stream/rank-stream.js';
 import { batchDigest } from '../wire/batch-digest.js';
 import { batchesOfFrames } from '../wire/batch-frames.js';
 import { decodeMessage, encodeHeader, type DecodedMessage, type Message, type MessageOf, type WireBatch } from '../wire/messages.js';
+import { lanesOfPositions, positionsShapeOf, samePositionsShape, type PositionsShape } from '../wire/positions.js';
 
 export interface ConnectionOptions {
   readonly address: string;
@@ -44,6 +45,7 @@ type ConversationEnd = 'lost' | 'ended';
 interface Shape {
   readonly rows: number;
   readonly length: number;
+  readonly positions: PositionsShape;
 }
 
 /**
@@ -247,7 +249,7 @@ export class Connection {
     const due = this.#stepDue();
     if (start.step !== due) throw defect(`the sidecar starts at step ${start.step} where step ${due} was due`, { step: start.step, due });
     this.#session = session;
-    this.#shape = { rows, length };
+    this.#shape = { rows, length, positions: positionsShapeOf(start.lanes) };
     this.#heartbeatMs = heartbeatMs;
     this.#received = start;
     this.start ??= start;
@@ -255,22 +257,24 @@ export class Connection {
   }
 
   #acceptAll(message: MessageOf<'BATCHES'>, frames: readonly Uint8Array[]): void {
-    const { rows, length, batches } = message;
+    const { rows, length, batches, lanes, sources } = message;
     const shape = this.#shape;
     if (shape?.rows !== rows || shape.length !== length)
       throw defect(`batches of ${rows} × ${length} came where ${shape?.rows} × ${shape?.length} was due`, { rows, length });
+    if (!samePositionsShape(shape.positions, { lanes, sources }))
+      throw defect('batches came with positions of other lanes or sources than the session has', { lanes: lanes.join(' ') });
     this.#batchBytes = frames.reduce((sum, { byteLength }) => sum + byteLength, 0) / batches.length;
-    for (const [index, arrays] of batchesOfFrames(message, frames).entries()) this.#accept(batches[index], arrays);
+    for (const [index, arrays] of batchesOfFrames(message, frames).entries())
+      this.#accept(batches[index], arrays, lanesOfPositions(frames[1], index, { lanes, sources }));
   }
 
-  #accept({ step, cursor: after }: WireBatch, arrays: BatchArrays): void {
+  #accept({ step, mixture }: WireBatch, arrays: BatchArrays, lanes: LaneStates): void {
     const before = this.#received;
     const due = this.#stepDue();
     if (before === undefined || step !== due) throw defect(`step ${step} came where step ${due} was due`, { step, due });
-    if (after.step !== step + 1) throw defect(`the cursor after step ${step} says step ${after.step}`, { step });
     if (this.#options.verify) checkDigest(arrays, step);
     if (this.#waiting > this.#credits) throw defect('the sidecar sent more batches than it was asked for', { step });
-    const cursor: Cursor = { ...before, ...after, lanes: { ...before.lanes, ...after.lanes } };
+    const cursor: Cursor = { ...before, step: step + 1, mixture, lanes: { ...before.lanes, ...lanes } };
     this.#received = cursor;
     this.#waiting++;
     this.#batches.offer(Object.assign(arrays, { step, cursor }));

@@ -61,7 +61,7 @@ export function frameOfCores(cores: readonly Uint8Array<ArrayBuffer>[]): Uint8Ar
   return frame;
 }
 
-/** What a message of batches says of all of them. */
+/** What a message of batches says of the arrays of all of them. */
 export function shapeOfBatches(batch: BatchArrays): Pick<MessageOf<'BATCHES'>, 'rows' | 'length' | 'ids' | 'fields'> {
   const { rows, length, fields } = batch;
   return {
@@ -88,7 +88,7 @@ function arraysOfField(name: string, field: FieldArrays, rows: number): NamedArr
  * `frames`: as `decodeMessage` gave them. The arrays are views of those that are aligned; of several batches each has memory of its own, which can be
  * transferred. Errors: `BAD_MESSAGE`, where a batch is not in itself what it says.
  */
-export function batchesOfFrames(message: MessageOf<'BATCHES'>, [cores, ...frames]: readonly Uint8Array[]): BatchArrays[] {
+export function batchesOfFrames(message: MessageOf<'BATCHES'>, [cores, , ...frames]: readonly Uint8Array[]): BatchArrays[] {
   const { batches } = message;
   const places = corePlaces(message);
   let at = 0;

@@ -3,8 +3,9 @@ import * as z from 'zod';
 import { LIMITS } from '../config/limits.js';
 import { HeadraceError, messageOf } from '../core/errors.js';
 import { nextPackedByte, packedLayout } from '../core/packed-arrays.js';
+import { oddPositionIn, positionNumbers } from './positions.js';
 
-export const WIRE_VERSION = 4;
+export const WIRE_VERSION = 5;
 const MAGIC_0 = 0x48;
 const MAGIC_1 = 0x52;
 const PRELUDE_BYTES = 4;
@@ -15,7 +16,6 @@ const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 const planRecord = z.record(z.string(), scalar);
 /** Checked by `parseCursor`, whose error says more. */
 const cursor = z.unknown();
-const lanes = z.record(z.string(), z.record(z.string(), z.tuple([count, count, count, count, count, z.int()])));
 const weights = z.record(z.string(), z.number().min(0));
 const changes = z.array(z.object({ at: count, weights, ramp: count }));
 
@@ -29,7 +29,7 @@ const batchSchema = z.object({
   step: count,
   tokens: count,
   digest: z.string().regex(/^[0-9a-f]{64}$/),
-  cursor: z.object({ step: count, mixture: changes, lanes }),
+  mixture: changes,
   segments: count,
   masked: z.boolean(),
   arrays: z.array(arraySchema),
@@ -68,6 +68,8 @@ const SCHEMAS = {
     rows: z.int().min(1),
     length: z.int().min(1),
     ids: z.boolean(),
+    lanes: z.array(count),
+    sources: z.array(z.string()),
     batches: z.array(batchSchema).min(1),
     fields: z.array(z.object({ name: z.string(), kind: z.enum(['bytes', 'text', 'numbers']) })).optional(),
   }),
@@ -129,21 +131,21 @@ export function headerText(message: Unsent<Message>): string {
 }
 
 /** A batch's entry in `BATCHES`, for `batchesText`. */
-export function batchText({ step, tokens, digest, cursor, segments, masked, arrays }: Unsent<WireBatch>): string {
-  return JSON.stringify({ step, tokens, digest, cursor, segments, masked, arrays });
+export function batchText({ step, tokens, digest, mixture, segments, masked, arrays }: Unsent<WireBatch>): string {
+  return JSON.stringify({ step, tokens, digest, mixture, segments, masked, arrays });
 }
 
 /** `headerText` of `BATCHES`, whose entries were written one by one. */
 export function batchesText(message: Unsent<Omit<MessageOf<'BATCHES'>, 'type' | 'batches'>>, batches: readonly string[]): string {
-  const { session, rows, length, ids, fields } = message;
-  const ofAll = JSON.stringify({ session, rows, length, ids }).slice(0, -1);
+  const { session, rows, length, ids, lanes, sources, fields } = message;
+  const ofAll = JSON.stringify({ session, rows, length, ids, lanes, sources }).slice(0, -1);
   return `${PRELUDES.BATCHES}${ofAll},"batches":[${batches.join(',')}]${fields === undefined ? '' : `,"fields":${JSON.stringify(fields)}`}}`;
 }
 
 /** A message, and the frames after its header. */
 export interface DecodedMessage {
   readonly message: Message;
-  /** Of `BATCHES`: the cores of all batches, then one view a wire array, in the header's order. Empty of the others. */
+  /** Of `BATCHES`: the cores of all batches, their positions, then one view a wire array, in the header's order. Empty of the others. */
   readonly frames: readonly Uint8Array[];
 }
 
@@ -160,6 +162,8 @@ export function decodeMessage(frames: readonly Uint8Array[]): DecodedMessage {
     if (bodies[index].byteLength !== bytes)
       throw badMessage(`${name} has ${bodies[index].byteLength} bytes where the header says ${bytes}`);
   }
+  const odd = message.type === 'BATCHES' ? oddPositionIn(bodies[1]) : undefined;
+  if (odd !== undefined) throw badMessage(`a position has the number ${odd}`);
   return { message, frames: bodies };
 }
 
@@ -172,6 +176,10 @@ interface FrameDue {
 function framesDue(message: MessageOf<'BATCHES'>): FrameDue[] {
   const { rows, length, batches } = message;
   const cores: FrameDue = { name: 'the frame of cores', bytes: corePlaces(message)[batches.length - 1].endByte };
+  const positions: FrameDue = {
+    name: 'the frame of positions',
+    bytes: batches.length * positionNumbers(message) * BYTES_OF_DTYPE.float64,
+  };
   const arrays = batches.flatMap((batch) => {
     if (!batch.masked && batch.tokens !== rows * length) throw badMessage(`the batch of step ${batch.step} has padding, and no mask`);
     return batch.arrays.map(({ name, dtype, shape }) => ({
@@ -179,7 +187,7 @@ function framesDue(message: MessageOf<'BATCHES'>): FrameDue[] {
       bytes: shape.reduce((product, size) => product * size, BYTES_OF_DTYPE[dtype]),
     }));
   });
-  return [cores, ...arrays];
+  return [cores, positions, ...arrays];
 }
 
 /** Where the cores of the batches lie in their frame. */

@@ -170,7 +170,11 @@ describe('the Node client', () => {
 
   it.each([
     [{ rows: 2 }, 'batches of 2 × 4 came where 1 × 4 was due'],
-    [{ cursor: { step: 9, mixture: [], lanes: {} } }, 'the cursor after step 1 says step 9'],
+    [{ lanes: {} }, 'batches came with positions of other lanes or sources than the session has'],
+    [
+      { lanes: { '0': { code: [2, 0, 0, 0, 8, 0] as const } } },
+      'batches came with positions of other lanes or sources than the session has',
+    ],
     [{ step: 17 }, 'step 17 came where step 1 was due'],
   ])('refuses a batch with %j', async (over, message) => {
     await start({

@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Router } from 'zeromq';
 import type { BatchArrays } from '../../src/core/batch-arrays.js';
-import type { Cursor } from '../../src/plan/cursor.js';
+import type { Cursor, LaneStates } from '../../src/plan/cursor.js';
 import { framesOfBatch, shapeOfBatches } from '../../src/wire/batch-frames.js';
 import { decodeMessage, encodeHeader, type Message, type MessageOf, type WireBatch } from '../../src/wire/messages.js';
+import { positionsOf, positionsShapeOf } from '../../src/wire/positions.js';
 
 const PLAN = { seed: 17, 'sequence.length': 4 };
 
@@ -26,6 +27,12 @@ export interface FakeSidecarOptions {
   readonly delayMs?: number;
   /** Sees every message first; true takes it over. */
   readonly script?: (sidecar: FakeSidecar, message: Message) => boolean;
+}
+
+/** Instead of what a sidecar would say. */
+interface BatchOptions extends Partial<WireBatch> {
+  readonly rows?: number;
+  readonly lanes?: LaneStates;
 }
 
 export class FakeSidecar {
@@ -77,7 +84,7 @@ export class FakeSidecar {
     this.#sending = this.#sending.then(() => this.#router.send([peer, ...frames])).catch(() => undefined);
   }
 
-  sendBatch(step: number, { rows = this.#options.rows ?? 1, ...over }: Partial<WireBatch> & { readonly rows?: number } = {}): void {
+  sendBatch(step: number, { rows = this.#options.rows ?? 1, lanes = cursorOf(step + 1).lanes, ...over }: BatchOptions = {}): void {
     const inEachRow = (values: readonly number[]): number[] => Array.from({ length: rows }, () => values).flat();
     const batch: BatchArrays = {
       rows,
@@ -101,11 +108,13 @@ export class FakeSidecar {
     );
     const digest = sha256(...digests).toString('hex');
     if (step === this.damagedStep) batch.inputIds[0] ^= 1;
-    const { lanes } = cursorOf(step + 1, rows);
-    const cursor = { step: step + 1, mixture: [], lanes };
+    const { mixture } = cursorOf(step + 1);
+    const positions = positionsShapeOf(lanes);
     const { head, core, frames } = framesOfBatch({ ...batch, digest });
-    const header = { session: this.session, ...shapeOfBatches(batch), batches: [{ step, ...head, cursor, ...over }] };
-    this.send({ type: 'BATCHES', ...header }, [core, ...frames]);
+    const { session } = this;
+    const named = { lanes: [...positions.lanes], sources: [...positions.sources] };
+    const header = { session, ...shapeOfBatches(batch), ...named, batches: [{ step, ...head, mixture: [...mixture], ...over }] };
+    this.send({ type: 'BATCHES', ...header }, [core, new Uint8Array(positionsOf([lanes], positions).buffer), ...frames]);
   }
 
   /** What a sidecar does. */

@@ -7,6 +7,8 @@ import { sequenceDigest } from '../../src/pack/sequence-writer.js';
 import { batchDigest } from '../../src/wire/batch-digest.js';
 import { batchesOfFrames, frameOfCores, framesOfBatch, isBehind, shapeOfBatches } from '../../src/wire/batch-frames.js';
 import { batchesText, batchText, decodeMessage, encodeHeader, type Message, type MessageOf } from '../../src/wire/messages.js';
+import type { LaneStates } from '../../src/plan/cursor.js';
+import { lanesOfPositions, positionsOf, positionsShapeOf } from '../../src/wire/positions.js';
 import golden from '../spec/wire.json' with { type: 'json' };
 
 const bytesOf = (hex: readonly string[]): Uint8Array[] => hex.map((frame) => Buffer.from(frame, 'hex'));
@@ -22,7 +24,7 @@ describe('wire messages', () => {
   });
 
   it('reads the arrays of the golden batch, and builds them again with the same digest', () => {
-    const { batches, bodies, values } = goldenBatches('BATCHES');
+    const { message, batches, bodies, values } = goldenBatches('BATCHES');
     const [batch] = batches;
     expect([...batch.inputIds]).toEqual(values[0].input_ids);
     expect([...batch.lossMask]).toEqual(values[0].loss_mask);
@@ -35,7 +37,7 @@ describe('wire messages', () => {
     });
     const built = buildBatch(sequences, 4);
     expect(built).toEqual(batch);
-    expect(hex(framesOf([built]))).toEqual(hex(bodies));
+    expect(hex(framesOf([built], positionsOf(goldenLanes.slice(0, 1), message)))).toEqual(hex(bodies));
   });
 
   it('reads several batches of one message, with masks where they say something, and writes them again', () => {
@@ -49,11 +51,14 @@ describe('wire messages', () => {
       expect(batchDigest(batch)).toBe(batch.digest);
     }
     const texts = batches.map((batch, index) => {
-      const { step, cursor } = message.batches[index];
-      return batchText({ ...framesOfBatch(batch).head, step, cursor });
+      const { step, mixture } = message.batches[index];
+      return batchText({ ...framesOfBatch(batch).head, step, mixture });
     });
-    expect(batchesText({ session: message.session, ...shapeOfBatches(batches[0]) }, texts)).toBe(header);
-    expect(hex(framesOf(batches))).toEqual(hex(bodies));
+    const { session, lanes, sources } = message;
+    expect(batchesText({ session, ...shapeOfBatches(batches[0]), lanes, sources }, texts)).toBe(header);
+    expect(hex(framesOf(batches, positionsOf(goldenLanes, message)))).toEqual(hex(bodies));
+    expect(goldenLanes.map((_, index) => lanesOfPositions(bodies[1], index, message))).toEqual(goldenLanes);
+    expect(positionsShapeOf(goldenLanes[0])).toEqual({ lanes, sources });
   });
 
   it('reads the fields of the golden samples, and builds them again with the same digest', () => {
@@ -66,13 +71,15 @@ describe('wire messages', () => {
     expect([fieldOfRow(label, 0), fieldOfRow(score, 0)]).toEqual([2n ** 40n, 0.1]);
     expect([batch.inputIds.length, batchDigest(batch)]).toEqual([0, batch.digest]);
     const { head } = framesOfBatch(batch);
-    expect(hex(framesOf([batch]))).toEqual(hex(bodies));
-    const { step, cursor } = message.batches[0];
-    expect(batchesText({ session: message.session, ...shapeOfBatches(batch) }, [batchText({ ...head, step, cursor })])).toBe(header);
+    const { session, lanes, sources } = message;
+    const positions = positionsOf([{ '0': { pairs: [4, 0, 0, 0, 11, 0] } }], message);
+    expect(hex(framesOf([batch], positions))).toEqual(hex(bodies));
+    const { step, mixture } = message.batches[0];
+    expect(batchesText({ session, ...shapeOfBatches(batch), lanes, sources }, [batchText({ ...head, step, mixture })])).toBe(header);
     const part = rowsOf(batch, 1, 3);
     expect([fieldOfRow(part.fields!.image, 0), fieldOfRow(part.fields!.label, 0), part.tokens]).toEqual([new Uint8Array(2), -5n, 1]);
     const bounds = message.batches[0].arrays.findIndex(({ name }) => name === 'fields.image.bounds');
-    const odd = bodies.map((frame, i) => (i === 1 + bounds ? new Uint8Array(frame.length).fill(9) : frame));
+    const odd = bodies.map((frame, i) => (i === 2 + bounds ? new Uint8Array(frame.length).fill(9) : frame));
     expect(() => batchesOfFrames(message, odd)).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
   });
 
@@ -130,6 +137,14 @@ describe('wire messages', () => {
     expect([batches[0].inputIds.length, batches[1].inputIds.length]).toEqual([0, 8]);
   });
 
+  it.each([0.5, -1, NaN, Infinity, 2 ** 53])('refuses a position of %d', (number) => {
+    const { frames } = golden.messages.find(({ name }) => name === 'BATCHES of two steps')!;
+    const positions = Float64Array.from(goldenLanes.flatMap((lanes) => Object.values(lanes).flatMap(({ web }) => [...web])));
+    expect(decodeMessage(withPositions(frames, positions)).message.type).toBe('BATCHES');
+    positions[12] = number;
+    expect(() => decodeMessage(withPositions(frames, positions))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }));
+  });
+
   it('refuses a batch whose frame has another size than its rows ask for', () => {
     const { message, bodies } = goldenBatches('BATCHES');
     const other = encodeHeader({ ...message, rows: 3 });
@@ -138,9 +153,20 @@ describe('wire messages', () => {
 });
 
 /** After the header. */
-function framesOf(batches: readonly BatchArrays[]): Uint8Array[] {
+function framesOf(batches: readonly BatchArrays[], positions: Float64Array): Uint8Array[] {
   const framed = batches.map(framesOfBatch);
-  return [frameOfCores(framed.map(({ core }) => core)), ...framed.flatMap(({ frames }) => frames)];
+  const cores = frameOfCores(framed.map(({ core }) => core));
+  return [cores, new Uint8Array(positions.buffer), ...framed.flatMap(({ frames }) => frames)];
+}
+
+/** Where the lanes stand after each batch of the golden messages of tokens. */
+const goldenLanes: LaneStates[] = [
+  { '0': { web: [8, 1, 204, 20, 98308, -40] }, '1': { web: [9, 0, 2, 0, 98003, -45] } },
+  { '0': { web: [8, 1, 205, 0, 98312, -40] }, '1': { web: [9, 0, 2, 4, 98007, -45] } },
+];
+
+function withPositions([header, cores, , ...rest]: readonly string[], positions: Float64Array): Uint8Array[] {
+  return [...bytesOf([header, cores]), new Uint8Array(positions.buffer), ...bytesOf(rest)];
 }
 
 const hex = (frames: readonly Uint8Array[]): string[] => frames.map((frame) => Buffer.from(frame).toString('hex'));

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any, Callable, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .cursor import Cursor, plain
 from .errors import HeadraceError
 from .fields import Field, Fields, Images
 
@@ -59,7 +59,7 @@ class Batch(Mapping[str, Array]):
         step: int,
         tokens: int,
         digest: str,
-        cursor: dict[str, Any],
+        cursor: Cursor,
         convert: Callable[[str, NDArray[Any]], Array],
         mask_boundaries: bool = False,
         position_ids: PositionIds = "document",
@@ -135,7 +135,7 @@ class Batch(Mapping[str, Array]):
     def _keys(self) -> tuple[str, ...]:
         return self.KEYS if "input_ids" in self._arrays else ("loss_mask", "cu_seqlens", "segments")
 
-    def part(self, start: int, end: int, cursor: dict[str, Any]) -> Batch:
+    def part(self, start: int, end: int, cursor: Cursor) -> Batch:
         """The rows [start, end) as the micro-batch that ends with ``cursor``. Its arrays are views; only ``cu_seqlens``, which starts at 0 again, is made anew."""
         cu_seqlens, segments = self._arrays["cu_seqlens"], self._arrays["segments"]
         length = self._length
@@ -168,7 +168,7 @@ class Batch(Mapping[str, Array]):
     @property
     def cursor(self) -> dict[str, Any]:
         """The state after this batch. The caller's own: it may be changed."""
-        return copy.deepcopy(self._cursor)
+        return plain(self._cursor)
 
     @property
     def max_seqlen(self) -> int:

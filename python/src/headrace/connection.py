@@ -15,7 +15,7 @@ from typing import Any, Callable, Literal, Union
 import zmq
 
 from . import wire
-from .cursor import Cursor, after, check_cursor
+from .cursor import Cursor, CursorAfter, check_cursor
 from .errors import HeadraceError
 from .fields import check_field
 from .version import __version__
@@ -111,6 +111,10 @@ class Connection:
         # until the thread has looked, no second sign is needed; each costs a system call, and a change of threads
         self._is_woken = False
         self.start: Cursor | None = None
+        # where this session started, which the positions of batches are put over
+        self._session_start: Cursor = {}
+        self._session_lanes: list[int] = []
+        self._session_sources: list[str] = []
         self._received: Cursor | None = None
         self._session = 0
         self._heartbeat_s = HEARTBEAT_S
@@ -296,7 +300,9 @@ class Connection:
                 raise _defect(f"the sidecar starts at step {start['step']} where step {due} was due")
             self._session = header["session"]
             self._heartbeat_s = header["heartbeatMs"] / 1000
-            self._received = start
+            self._received = self._session_start = start
+            self._session_lanes = [int(lane) for lane in start["lanes"]]
+            self._session_sources = list(next(iter(start["lanes"].values()), ()))
             self._refused = False
             if self.start is None:
                 self.start = start
@@ -324,15 +330,17 @@ class Connection:
     def _accept(self, message: wire.Message) -> None:
         """All batches of a message at once: each hand-over to the consumer may wake it."""
         header = message.header
-        fields = header.get("fields", [])
+        fields, lanes, sources = header.get("fields", []), header["lanes"], header["sources"]
+        start = self._session_start
+        if lanes != self._session_lanes or sources != self._session_sources:
+            raise _defect("batches came with positions of other lanes or sources than the session has")
         received = []
         for batch in message.batches:
-            before, due = self._received, self._step_due()
-            if before is None or batch.step != due:
-                raise _defect(f"step {batch.step} came where step {due} was due")
+            if batch.step != self._step_due():
+                raise _defect(f"step {batch.step} came where step {self._step_due()} was due")
             for field in fields:
                 check_field(field["name"], field["kind"], batch.arrays, header["rows"])
-            self._received = after(before, batch.cursor)
+            self._received = CursorAfter(start, batch.step + 1, batch.mixture, lanes, sources, batch.positions)
             received.append(Received(batch, self._received, header["length"], fields))
         with self._lock:
             self._waiting += len(received)
@@ -381,7 +389,7 @@ class Connection:
             "credits": credits,
             # a sidecar that was restarted with another configuration is no continuation
             "expect": {**request.expect, **split} if received is None else received["plan"],
-            "cursors": list(request.cursors) if received is None else [received],
+            "cursors": list(request.cursors) if received is None else [dict(received)],
             **split,
         }
         self._send(dealer, "HELLO", hello)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .errors import HeadraceError
 
-Cursor = dict[str, Any]
+Cursor = Mapping[str, Any]
+"""As received or loaded, which nobody writes to; ``plain`` makes the caller's own."""
 
 VERSION = 2
 
@@ -82,13 +86,13 @@ def between_steps(cursor: Cursor) -> Cursor:
 
 
 def loaded_cursor(state: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> Cursor | None:
-    """A state, or those of several ranks, as one cursor of its own; None for the very start. Errors: ``CURSOR_INVALID``, ``CURSOR_MISMATCH``."""
+    """A state, or those of several ranks, as one cursor; None for the very start. Errors: ``CURSOR_INVALID``, ``CURSOR_MISMATCH``."""
     given = [state] if isinstance(state, Mapping) or not isinstance(state, Iterable) else list(state)
     if given and all(isinstance(item, Mapping) and not item for item in given):
         return None
     if any(isinstance(item, Mapping) and not item for item in given):
         raise _mismatch("step", "some are of the very start and others are not")
-    return copy.deepcopy(merge_state(given))
+    return plain(merge_state(given))
 
 
 def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
@@ -126,9 +130,56 @@ def merge_state(states: Sequence[Mapping[str, Any]]) -> Cursor:
     return {**first, "lanes": lanes}
 
 
-def after(cursor: Cursor, delta: Mapping[str, Any]) -> Cursor:
-    """The cursor after a batch, from the one before it and what the batch says."""
-    return {**cursor, "step": delta["step"], "mixture": delta["mixture"], "lanes": {**cursor["lanes"], **delta["lanes"]}}
+class CursorAfter(Cursor):
+    """
+    The cursor after a batch: ``start``, where the session started, with what the batch says. Only its step is at hand, the rest is made when somebody asks
+    for it: a trainer that saves a state now and then has no use for that of most batches.
+
+    :param positions: [lanes, sources, 6], of all lanes of ``start``.
+    """
+
+    __slots__ = ("_lanes", "_made", "_mixture", "_positions", "_sources", "_start", "_step")
+
+    def __init__(
+        self,
+        start: Cursor,
+        step: int,
+        mixture: Sequence[Any],
+        lanes: Sequence[int],
+        sources: Sequence[str],
+        positions: NDArray[np.float64],
+    ) -> None:
+        self._start = start
+        self._step = step
+        self._mixture = mixture
+        self._lanes = lanes
+        self._sources = sources
+        self._positions = positions
+        self._made: dict[str, Any] | None = None
+
+    def __getitem__(self, key: str) -> Any:
+        return self._step if key == "step" else self._whole()[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in _FORM else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_FORM)
+
+    def __len__(self) -> int:
+        return len(_FORM)
+
+    def _whole(self) -> dict[str, Any]:
+        if self._made is None:
+            states = self._positions.astype(np.int64).tolist()
+            lanes = {str(lane): dict(zip(self._sources, state)) for lane, state in zip(self._lanes, states)}
+            self._made = {**self._start, "step": self._step, "mixture": self._mixture, "lanes": lanes}
+        return self._made
+
+
+def plain(cursor: Cursor) -> dict[str, Any]:
+    """The caller's own: it may be changed, and written as JSON."""
+    return copy.deepcopy(dict(cursor))
 
 
 def _mismatch(field: str, problem: str) -> HeadraceError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import importlib.util
 import operator
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from . import wire
 from .batch import Array, Batch, PositionIds
 from .connection import Connection, Received, Request
-from .cursor import Cursor, between_steps, loaded_cursor, rows_given
+from .cursor import Cursor, between_steps, loaded_cursor, plain, rows_given
 from .errors import HeadraceError
 from .fields import Decode, Images, received_fields
 from .keeper import Keeper
@@ -220,9 +219,9 @@ class DataLoader:
         were given out. It continues with the next row, also in micro-batches of another size, but with as many ranks only.
         """
         if self._step is not None:
-            return copy.deepcopy(self._step.position(self._step.given))
+            return plain(self._step.position(self._step.given))
         start = self._held.connection.start if self._held.connection is not None else None
-        return copy.deepcopy(self._consumed or self._loaded or start or {})
+        return plain(self._consumed or self._loaded or start or {})
 
     def load_state_dict(self, state: State | Iterable[State]) -> None:
         """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import HeadraceError
 
-VERSION = 4
+VERSION = 5
 MAGIC = b"HR"
 SPLITS = ("train", "validation")
 CREDITS_MAX = 64
@@ -25,7 +25,7 @@ MESSAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "HELLO": (1, ("client", "consumer", "incarnation", "rank", "worldSize", "credits", "expect", "cursors", "split")),
     "WELCOME": (2, ("session", "server", "heartbeatMs", "rows", "length", "padId", "vocabSize", "cursor")),
     "CREDIT": (3, ("session", "credits", "step", "waitsMs")),
-    "BATCHES": (4, ("session", "rows", "length", "ids", "batches", "fields")),
+    "BATCHES": (4, ("session", "rows", "length", "ids", "lanes", "sources", "batches", "fields")),
     "END": (5, ("session", "step")),
     "ERROR": (6, ("session", "code", "message", "hint", "detail")),
     "PING": (7, ("session",)),
@@ -40,14 +40,19 @@ FIELD_KINDS = ("bytes", "text", "numbers")
 _NAMES = {number: name for name, (number, _) in MESSAGES.items()}
 _STRINGS = frozenset({"client", "consumer", "server", "code", "message", "hint"})
 _OBJECTS = frozenset({"expect", "cursor", "detail", "weights"})
-_LISTS = frozenset({"cursors", "batches", "fields", "waitsMs"})
+_LISTS = frozenset({"cursors", "lanes", "sources", "batches", "fields", "waitsMs"})
 # what the specification allows beside its own sizes: at least one
 _POSITIVE = frozenset({"heartbeatMs", "rows", "length", "credits"})
 _DTYPES = {name: np.dtype(code) for name, code in (("int32", "<i4"), ("uint8", "|u1"), ("uint16", "<u2"), ("int64", "<i8"), ("float32", "<f4"), ("float64", "<f8"))}
 
 _INT32 = _DTYPES["int32"]
+_FLOAT64 = _DTYPES["float64"]
 # source, shard, row, token_start, length, flags
 SEGMENT_FIELDS = 6
+# group, window, document, token, delivered, credit; the last one is the only one that can be below zero
+POSITION_NUMBERS = 6
+# integers up to it are exact in float64
+_NUMBER_MAX = 2**53 - 1
 # of cores in their frame: numbers of any size can be read where they lie
 _CORE_ALIGNMENT = 8
 
@@ -62,8 +67,9 @@ class WireBatch:
     # what is no padding
     tokens: int
     digest: str
-    # of the cursor after it, what it says
-    cursor: dict[str, Any]
+    # of the cursor after it: the changes of weights, and [lanes, sources, 6] float64, of the header's lanes and sources
+    mixture: list[Any]
+    positions: NDArray[np.float64]
     arrays: dict[str, NDArray[Any]]
 
 
@@ -101,19 +107,20 @@ def _decode_batches(header: Mapping[str, Any], frames: Sequence[Buffer]) -> list
         raise _bad("BATCHES has no batch")
     if not all(map(_is_batch, entries)):
         raise _bad("an entry of BATCHES.batches lacks a key, or has one of the wrong type")
-    due = 1 + sum(len(entry["arrays"]) for entry in entries)
+    due = 2 + sum(len(entry["arrays"]) for entry in entries)
     if len(frames) != due:
         raise _bad(f"BATCHES has {len(frames)} frames of arrays where its header names {due}")
     cores = _aligned(np.frombuffer(memoryview(frames[0]).toreadonly(), np.uint8), _INT32.alignment)
-    batches, end, at = [], 0, 1
-    for entry in entries:
+    positions = _positions(frames[1], (len(entries), len(header["lanes"]), len(header["sources"]), POSITION_NUMBERS))
+    batches, end, at = [], 0, 2
+    for entry, own_positions in zip(entries, positions):
         start = -(-end // _CORE_ALIGNMENT) * _CORE_ALIGNMENT
         arrays, end = _unpack(entry, cores, start, header["rows"], header["length"], header["ids"])
         own = entry["arrays"]
         if own:
             arrays.update(_decode_array(described, frame) for described, frame in zip(own, frames[at : at + len(own)]))
             at += len(own)
-        batches.append(WireBatch(entry["step"], entry["tokens"], entry["digest"], entry["cursor"], arrays))
+        batches.append(WireBatch(entry["step"], entry["tokens"], entry["digest"], entry["mixture"], own_positions, arrays))
     if end != len(cores):
         raise _bad(f"the frame of cores has {len(cores)} bytes where the header says {end}")
     return batches
@@ -143,6 +150,17 @@ def _unpack(entry: Mapping[str, Any], cores: NDArray[np.uint8], start: int, rows
     return arrays, end
 
 
+def _positions(frame: Buffer, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Where the lanes stand after each batch: [batches, lanes, sources, 6]."""
+    expected = math.prod(shape, start=_FLOAT64.itemsize)
+    if len(frame) != expected:
+        raise _bad(f"the frame of positions has {len(frame)} bytes where the header says {expected}")
+    positions = _aligned(np.frombuffer(memoryview(frame).toreadonly(), _FLOAT64), _FLOAT64.alignment).reshape(shape)
+    if not ((np.abs(positions) <= _NUMBER_MAX) & (np.trunc(positions) == positions)).all() or (positions[..., : POSITION_NUMBERS - 1] < 0).any():
+        raise _bad("a position has a number that is no count")
+    return positions
+
+
 def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
     if len(frame) < 4 or frame[:2] != MAGIC:
         raise _bad("it does not start with HR")
@@ -163,6 +181,8 @@ def _decode_header(frame: bytes) -> tuple[str, dict[str, Any]]:
         value = header.get(key, _MISSING)
         if not (fits(value) or (value is _MISSING and key in _OPTIONAL) or (message_type == "MIX" and value is None)):
             raise _bad(f"{message_type}.{key} is missing or of the wrong type")
+    if message_type == "BATCHES" and not (all(map(_is_count, header["lanes"])) and all(isinstance(source, str) for source in header["sources"])):
+        raise _bad("BATCHES has a lane that is no number, or a source without a name")
     if message_type == "BATCHES" and not all(_is_field(entry) for entry in header.get("fields", [])):
         raise _bad("an entry of BATCHES.fields has no name, or an unknown kind")
     return message_type, header
@@ -177,16 +197,12 @@ def _is_batch(entry: object) -> bool:
         and isinstance(get("digest"), str)
         and isinstance(get("masked"), bool)
         and isinstance(get("arrays"), list)
-        and _is_delta(get("cursor"))
+        and isinstance(get("mixture"), list)
     )
 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0  # which a bool is not
-
-
-def _is_delta(cursor: object) -> bool:
-    return isinstance(cursor, dict) and _is_count(cursor.get("step")) and isinstance(cursor.get("lanes"), dict) and isinstance(cursor.get("mixture"), list)
 
 
 def _is_field(entry: object) -> bool:
