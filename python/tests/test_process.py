@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,14 @@ def command_of(tmp_path: Path, script: str) -> list[str]:
     file = tmp_path / "sidecar of a test.py"
     file.write_text(script)
     return [sys.executable, str(file)]
+
+
+def loader_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, **options: Any) -> DataLoader:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    config = tmp_path / "a config.yaml"
+    config.write_text("")
+    options = {"rank": 0, "world_size": 1, "tensors": "numpy", "command": command_of(tmp_path, script), **options}
+    return DataLoader(config, **options)
 
 
 def start(tmp_path: Path, script: str, start_timeout_s: float = 20.0) -> Sidecar:
@@ -141,11 +150,8 @@ def test_an_interrupt_while_it_starts_ends_it(tmp_path: Path) -> None:
 
 
 def test_a_sidecar_that_dies_again_and_again_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    config = tmp_path / "a config.yaml"
-    config.write_text("")
     script = READY + "print('out of memory', file=sys.stderr)\nos._exit(137 - 128)\n"
-    loader = DataLoader(config, rank=0, world_size=1, tensors="numpy", command=command_of(tmp_path, script), timeout=30.0)
+    loader = loader_in(tmp_path, monkeypatch, script, timeout=30.0)
     with loader, pytest.raises(HeadraceError, match="ended 3 times before a batch came, the last time status 9:\nout of memory") as raised:
         next(loader)
     assert raised.value.code == "SIDECAR_FAILED"
@@ -173,6 +179,46 @@ def test_loaders_of_one_process_hand_their_sidecar_on(tmp_path: Path) -> None:
     assert successor is not None
     second.stop()
     assert await_end(successor)
+
+
+def test_a_loader_starts_the_sidecar_when_it_is_made_and_does_not_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    never_ready = "import sys; sys.stdin.read()"
+    with loader_in(tmp_path, monkeypatch, never_ready) as first, loader_in(tmp_path, monkeypatch, never_ready, split="validation") as second:
+        pid = first.sidecar_pid
+        assert pid is not None
+        assert not await_end(pid, 0.2)
+        # though nobody answers yet
+        assert second.sidecar_pid is None
+        assert loader_in(tmp_path, monkeypatch, never_ready, rank=1, world_size=2).sidecar_pid is None
+    assert await_end(pid)
+
+
+def test_a_sidecar_that_failed_before_it_was_wanted_is_the_error_of_the_first_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with loader_in(tmp_path, monkeypatch, "import sys; print('no such column', file=sys.stderr); sys.exit(3)") as loader:
+        assert loader.sidecar_pid is not None
+        assert await_end(loader.sidecar_pid)
+        with pytest.raises(HeadraceError, match=r"status 3:\nno such column") as raised:
+            next(loader)
+        assert raised.value.code == "SIDECAR_FAILED"
+
+
+def test_a_loader_that_cannot_be_made_leaves_no_sidecar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int | None] = []
+    begin = Keeper.begin
+
+    def observed(keeper: Keeper) -> None:
+        begin(keeper)
+        started.append(keeper.pid)
+
+    monkeypatch.setattr(Keeper, "begin", observed)
+    with pytest.raises(HeadraceError, match="tensors is 'jax'"):
+        loader_in(tmp_path, monkeypatch, WAIT_FOR_STDIN, tensors="jax")
+    [pid] = started
+    assert pid is not None
+    assert await_end(pid)
+    with pytest.raises(HeadraceError, match="cannot start") as raised:
+        loader_in(tmp_path, monkeypatch, "", command=[str(tmp_path / "nothing")])
+    assert raised.value.code == "SIDECAR_NOT_FOUND"
 
 
 def test_closing_does_not_wait_for_a_sidecar_that_starts(tmp_path: Path) -> None:

@@ -53,16 +53,27 @@ class Keeper:
         """Whether ensure() has an error to tell."""
         return self._failure is not None
 
+    def begin(self) -> None:
+        """Starts a sidecar where none is, and does not wait for it. Errors: ``SIDECAR_NOT_FOUND``."""
+        with self._lock:
+            if self._closed or self._sidecar is not None or self._is_kept_elsewhere() or answers(self._address):
+                return
+            self._sidecar = Sidecar(self._config, self._address, self._command, on_end=self._replace)
+
     def ensure(self) -> None:
-        """Starts a sidecar where none is, and waits until it is ready. Errors: ``SIDECAR_FAILED``, also of an earlier one; ``SIDECAR_NOT_FOUND``."""
+        """
+        Starts a sidecar where none is, and waits until it is ready. One that another keeper started is not waited for: it answers when it can.
+
+        Errors: ``SIDECAR_FAILED``, also of an earlier one; ``SIDECAR_NOT_FOUND``.
+        """
         with self._lock:
             failure, self._failure = self._failure, None
             if failure is not None:
                 raise failure
-            if self._closed or self._sidecar is not None or answers(self._address):
-                return
-            sidecar = Sidecar(self._config, self._address, self._command, on_end=self._replace)
-            self._sidecar = sidecar
+            self.begin()
+            sidecar = self._sidecar
+        if sidecar is None or sidecar.ready_line:
+            return
         try:
             sidecar.await_ready(self._start_timeout_s)
         except BaseException as error:  # Ctrl-C as well
@@ -73,6 +84,14 @@ class Keeper:
             if isinstance(error, HeadraceError) and (self._closed or answers(self._address)):
                 return  # told to end, or another process of this machine was quicker
             raise
+
+    def _is_kept_elsewhere(self) -> bool:
+        """Whether another keeper of this process has a sidecar of this address, which may not answer yet."""
+        return any(keeper is not self and keeper._keeps(self._address) for keeper in list(_keepers))
+
+    def _keeps(self, address: str) -> bool:
+        sidecar = self._sidecar
+        return sidecar is not None and not sidecar.has_ended and self._address == address and self._process == os.getpid()
 
     def delivered(self) -> None:
         """A batch was given out: what died before is no reason to give up."""

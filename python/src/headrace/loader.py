@@ -69,7 +69,8 @@ class DataLoader:
     """
     An iterable of a rank's batches, from the sidecar of this machine.
 
-    :param source: path of the configuration file. The local rank 0 starts the machine's sidecar if none runs, again if it dies, and ends it in ``close``.
+    :param source: path of the configuration file. The local rank 0 starts the machine's sidecar if none runs, at once,
+        so that it is ready when the first batch is asked for; starts it again if it dies, and ends it in ``close``.
     :param address: of a sidecar that runs already (``ipc://…`` or ``tcp://127.0.0.1:…``), instead of starting one.
     :param rank, world_size: the data-parallel rank and the number of such ranks; default: RANK and WORLD_SIZE, as torchrun sets them, else 0 of 1.
     :param local_rank: default: LOCAL_RANK, else ``rank``.
@@ -149,13 +150,12 @@ class DataLoader:
         self._source = None if source is None else os.path.abspath(os.fspath(source))
         if self._source is not None and not os.path.isfile(self._source):
             raise HeadraceError("CONFIG_NOT_FOUND", f"cannot read the configuration {self._source}", hint="check the path")
-        self._given_address = address
+        self._address = address or default_address(self._source or "")
         self._consumer = consumer
         self._timeout = _seconds("timeout", timeout)
         self._start_timeout = _seconds("start_timeout", start_timeout)
         self._expect = dict(expect or {})
         self._verify = verify
-        self._command = command
         self._pid = os.getpid()
         self._loaded: Cursor | None = None
         self._consumed: Cursor | None = None
@@ -164,11 +164,19 @@ class DataLoader:
         self._held = _Held()
         # also where a loader is dropped, or the process ends, without close()
         weakref.finalize(self, _end_in_process, self._pid, self._held)
-        self._convert = _converter(tensors, pin_memory)
         threads = min(8, os.cpu_count() or 1) if decode_threads is None else _integer("decode_threads", decode_threads)
         if threads < 1:
             raise HeadraceError("CONFIG_INVALID", f"decode_threads is {threads}; it is at least 1")
         self._images = Images(decode, threads)
+        if self._starts_sidecars:
+            self._held.keeper = Keeper(self._source or "", self._address, command, self._start_timeout)
+        try:
+            if self._held.keeper is not None:
+                self._held.keeper.begin()
+            self._convert = _converter(tensors, pin_memory)  # importing torch takes longer than a sidecar needs to be ready
+        except BaseException:
+            self._held.end()
+            raise
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -310,15 +318,12 @@ class DataLoader:
 
     def _connect(self) -> Connection:
         self._check_open()
-        address = self._given_address or default_address(self._source or "")
-        if self._starts_sidecars:
-            if self._held.keeper is None:
-                self._held.keeper = Keeper(self._source or "", address, self._command, self._start_timeout)
+        if self._held.keeper is not None:
             self._held.keeper.ensure()
         position = self._consumed or self._loaded
         connection = Connection(
             Request(
-                address=address,
+                address=self._address,
                 rank=self.rank,
                 world_size=self.world_size,
                 split=self._split,
