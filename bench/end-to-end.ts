@@ -335,6 +335,7 @@ function requestOf(bench: Bench, scenario: Scenario, entry: Entry, endpoint: str
     dir,
     sidecar: [process.execPath, CLI],
     ...(options['sidecar-workers'] !== undefined && { sidecarWorkers: Number(options['sidecar-workers']) }),
+    keepsRanges: scenario.start === 'warm',
     ...(scenario.start === 'index' && { index: indexFile }),
   };
 }

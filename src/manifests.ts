@@ -28,7 +28,7 @@ const SOURCES_AT_ONCE = 4;
 export function buildManifests(config: Config, stores: StoreSet, decoders: Decoders, options: ManifestsOptions): Promise<SourceManifest[]> {
   const { localCache } = config;
   // metadata of all sources may fill the cache once
-  const budget: KeepBudget = { bytes: localCache?.ranges === true ? localCache.bytesMax : 0 };
+  const budget: KeepBudget = { bytes: localCache === undefined || localCache.ranges === 'none' ? 0 : localCache.bytesMax };
   const build = async (source: SourceConfig, _: number, signal: AbortSignal): Promise<SourceManifest> => {
     const { scan } = source;
     const manifest = await (scan === 'as-read' ? buildScannedManifest : buildManifest)(source, {

@@ -195,7 +195,7 @@ export async function openPipeline(input: string | ConfigInput | Config, options
   const config = await resolveInput(input);
   const { localCache } = config;
   const cache = localCache && createRangeCache({ dir: rangesDir(config.cacheDir), ...localCache, warn: options.warn });
-  const stores = createStoreSet(config.storage, options.stores, localCache?.ranges === true ? cache : undefined);
+  const stores = createStoreSet(config.storage, options.stores, localCache?.ranges === 'none' ? undefined : cache);
   const forms = config.tokenizer && openCompiledForms(config.cacheDir, options.warn);
   const workers = workersOf(config);
   const pool = new WorkerPool(workers, (key, entry) => cache?.put(key, entry), workersAtFirstOf(config));
@@ -572,7 +572,19 @@ function openLane(
       const clock = clocks?.[sourceIndex];
       const needOf: NeedOfGroup | undefined = clock && ((group, nextGroup) => ({ at: clock(group), next: clock(nextGroup) }));
       const madeFields = madeFieldsOf(source, parts.fields);
-      const loader = new WindowLoader({ source: planned, sourceIndex, decoder, budget, stats, madeFields, tokens, needOf, badBlocks });
+      const keepsAgainOnly = config.localCache?.ranges === 'again';
+      const loader = new WindowLoader({
+        source: planned,
+        sourceIndex,
+        decoder,
+        budget,
+        stats,
+        madeFields,
+        tokens,
+        needOf,
+        keepsAgainOnly,
+        badBlocks,
+      });
       const open = (at: SourcePosition): SequenceSource =>
         new SourceLane(
           {

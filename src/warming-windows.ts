@@ -173,8 +173,10 @@ function windowWarmer(
     const decoder = decoders.of(source.manifest.format);
     // the next reading is that of the run: where not all of it fits, what it needs first stays
     const needOf: NeedOfGroup = (group) => ({ at: 0, next: clocks[sourceIndex](group) });
+    const tokens = lookups[sourceIndex];
+    const keepsAgainOnly = config.localCache?.ranges === 'again';
     return Array.from({ length: config.batch.lanes }, () => ({
-      loader: new WindowLoader({ source, sourceIndex, decoder, budget, stats, tokens: lookups[sourceIndex], needOf, badBlocks }),
+      loader: new WindowLoader({ source, sourceIndex, decoder, budget, stats, tokens, needOf, keepsAgainOnly, badBlocks }),
       // windows of a lane are begun in order, so that those of one block share its reader
       inTurn: createTurns(1),
     }));

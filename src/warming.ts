@@ -94,7 +94,7 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
   const warmed: Config = { ...config, sources: config.sources.filter((source) => isWarmed(config, source, withTokens)) };
   const dir = rangesDir(config.cacheDir);
   const cache = createRangeCache({ dir, ...localCache, warn });
-  const stores = createStoreSet(config.storage, [], localCache.ranges ? cache : undefined);
+  const stores = createStoreSet(config.storage, [], localCache.ranges === 'none' ? undefined : cache);
   const keeper = new TokenKeeper(cache);
   const pool = new WorkerPool(withTokens ? workersOf(config) : 1, (key, entry) => keeper.keep(key, entry));
   const close = async (): Promise<void> => {
@@ -110,7 +110,7 @@ export async function openWarming(config: Config, options: WarmingOptions): Prom
     const sources = planSources(warmed, { manifests, exclusions }, 'train');
     const lookups = sources.map((source) => tokenLookup({ config, cache, tokenizer }, source.config, source.selection));
     const windows = (): Generator<EstimatedWindow, void> => estimated(windowsOf(warmed, sources, options), sources, decoders);
-    const { need, bytesKept } = await needOf(windows(), sources, { lookups, cache, keepsRanges: localCache.ranges });
+    const { need, bytesKept } = await needOf(windows(), sources, { lookups, cache, keepsRanges: localCache.ranges !== 'none' });
     const roomBytes = await cacheRoomBytes(localDisk, dir, localCache.bytesMax);
     const tokenBytes = ((need.tokens?.textBytes ?? 0) * idBytesOf(tokenizer?.vocabSize ?? 0)) / TEXT_BYTES_A_TOKEN;
     return {
@@ -146,7 +146,7 @@ function checkedCache({ localCache, sources }: Config, { tokens, epoch }: Warmin
     const message = 'cache.tokens is false, or cache.size is 0: a run of this configuration would not read the tokens';
     throw invalid(message, 'cache.tokens', 'Set `cache: {tokens: true}` for this and for the run, or warm without --tokens.');
   }
-  if (localCache === undefined || (!tokens && !localCache.ranges)) {
+  if (localCache === undefined || (!tokens && localCache.ranges === 'none')) {
     throw invalid('cache.ranges is false, or cache.size is 0: there is no cache to fill', 'cache', 'Set cache.ranges and cache.size.');
   }
   const epochs = Math.max(...sources.map((source) => source.epochs ?? Infinity));
@@ -290,7 +290,7 @@ async function needOf(
 
 /** Local files are not copied; their tokens are kept like others. */
 function isWarmed(config: Config, source: SourceConfig, tokens: boolean): boolean {
-  return (tokens && keepsTokens(config, source)) || (config.localCache?.ranges === true && isRemote(source));
+  return (tokens && keepsTokens(config, source)) || ((config.localCache?.ranges ?? 'none') !== 'none' && isRemote(source));
 }
 
 function isRemote({ uris }: SourceConfig): boolean {

@@ -76,6 +76,9 @@ export interface TokenizerConfig {
   readonly specialTokens: 'plain' | 'match';
 }
 
+/** Of remote shards: those that the run will read again, all, or none. */
+export type KeptRanges = 'again' | 'all' | 'none';
+
 /** A checked configuration. Sources are in order of name. */
 export interface Config {
   readonly seed: number;
@@ -96,7 +99,7 @@ export interface Config {
   readonly cacheDir: string;
   /** Of byte ranges and tokens. `undefined`: neither is kept. */
   readonly localCache:
-    { readonly ranges: boolean; readonly tokens: boolean; readonly bytesMax: number; readonly fsync: 'never' | 'data' } | undefined;
+    { readonly ranges: KeptRanges; readonly tokens: boolean; readonly bytesMax: number; readonly fsync: 'never' | 'data' } | undefined;
   readonly badRows: 'fail' | 'skip';
   /** Shared by the machines of the run. */
   readonly runDir: string | undefined;
@@ -478,7 +481,8 @@ export function isInlineTemplate(template: string): boolean {
 }
 
 function localCacheOf({ ranges, tokens, size, fsync }: ParsedConfig['cache']): Config['localCache'] {
-  return (ranges || tokens) && size > 0 ? { ranges, tokens, bytesMax: size, fsync } : undefined;
+  if (size === 0 || (ranges === false && !tokens)) return undefined;
+  return { ranges: ranges === 'auto' ? 'again' : ranges ? 'all' : 'none', tokens, bytesMax: size, fsync };
 }
 
 function largestDivisor(value: number, divisorMax: number): number {

@@ -459,7 +459,12 @@ export const configSchema = z.strictObject({
         .min(1)
         .default('~/.cache/headrace')
         .describe('Where manifests, compiled tokenizers, byte ranges and tokens are kept between runs. Processes may share it.'),
-      ranges: z.boolean().default(true).describe('Whether byte ranges of remote shards are kept. The stream does not depend on it.'),
+      ranges: z
+        .union([z.literal('auto'), z.boolean()])
+        .default('auto')
+        .describe(
+          'Which byte ranges of remote shards are kept. `auto`: those that the run will read again, which are none in the last of its `epochs`, and no text whose tokens are kept; `true`: all of them, for other runs as well; `false`: none, and none are read. The stream does not depend on it.',
+        ),
       tokens: z
         .boolean()
         .default(false)

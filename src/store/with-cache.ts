@@ -32,7 +32,7 @@ export function withCache(store: Store, cache: RangeCache, origin = ''): Store {
           );
         for (const old of [...fresh.forget, range]) await cache.forget(key, old);
         const bytes = await store.read(path, range, { ifMatch, signal: either });
-        cache.put(key, rawCopy(bytes), need, startByte);
+        if (fleeting !== true) cache.put(key, rawCopy(bytes), need, startByte);
         return bytes;
       });
     },

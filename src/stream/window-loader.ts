@@ -41,6 +41,8 @@ export interface WindowLoaderOptions {
   readonly tokens: TokenLookup | undefined;
   /** What is read of a group, and read again with another; `undefined`: nobody plans with it. */
   readonly needOf?: NeedOfGroup | undefined;
+  /** Whether a cache leaves what is not read again. */
+  readonly keepsAgainOnly?: boolean;
   /** `skip`: what is damaged or gone is left out, and its rows keep their places. */
   readonly badBlocks: 'fail' | 'skip';
 }
@@ -202,6 +204,12 @@ export class WindowLoader {
     return opened === undefined ? placed : { ...placed, shard: opened };
   }
 
+  /** What is read of rows whose tokens are kept. */
+  get #readsBeside(): boolean {
+    const { selection, hasFields = false } = this.#options.source;
+    return this.#readsIds || hasFields || selection?.where !== undefined;
+  }
+
   get #readsIds(): boolean {
     const { selection } = this.#options.source;
     return selection !== undefined && needsIds(selection);
@@ -231,7 +239,9 @@ export class WindowLoader {
   #planned(store: Store, block: Block): Store {
     const need = this.#needOf(block);
     if (need === undefined) return store;
-    return withNeed(store, this.#options.tokens === undefined ? need : { ...need, next: Infinity });
+    const { tokens, keepsAgainOnly = false } = this.#options;
+    const isReadAgain = need.next < Infinity && (tokens === undefined || this.#readsBeside);
+    return withNeed(store, tokens === undefined ? need : { ...need, next: Infinity }, keepsAgainOnly && !isReadAgain);
   }
 
   #readerOf(block: Block): BlockReader {

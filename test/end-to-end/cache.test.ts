@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { openPipeline, type ConfigInput, type Pipeline } from 'headrace';
@@ -52,7 +53,7 @@ describe.skipIf(MINIO_BINARY === undefined)('a pipeline with a cache before S3',
 
   it('delivers the same stream, and fetches nothing in a second epoch or a second start', async () => {
     const dir = workspace.path('shared');
-    const once = await openPipeline(config({ dir }, 1));
+    const once = await openPipeline(config({ dir, ranges: true }, 1));
     await collect(once);
     expect(once.storeCounters.bytes).toBeGreaterThan(await tokenizerBytes());
 
@@ -68,6 +69,25 @@ describe.skipIf(MINIO_BINARY === undefined)('a pipeline with a cache before S3',
     // of S3, only the listing remains: nothing else says that the shards are still the same. The tokenizer is a local file, and its neighbour
     expect(again.storeCounters).toMatchObject({ bytes: await tokenizerBytes(), requests: 1 + 4, errors: 0 });
     expect(again.cacheCounters).toMatchObject({ misses: 0, corrupt: 0, bypassed: 0 });
+  });
+
+  it('keeps by itself what the run reads again, and asks for nothing twice that it does not keep', async () => {
+    const kept = async (cache: object, epochs: number): Promise<{ readonly misses: number; readonly bytesWritten: number }> => {
+      const pipeline = await openPipeline(config({ dir: workspace.path('kept', randomUUID()), ...cache }, epochs));
+      await collect(pipeline);
+      return pipeline.cacheCounters!;
+    };
+    const all = await kept({ ranges: true }, 1);
+    expect(await kept({}, 2)).toMatchObject({ misses: all.misses, bytesWritten: all.bytesWritten });
+    const once = await kept({}, 1);
+    expect(once.misses).toBe(all.misses);
+    // what says where things are is read again by the next start
+    expect(once.bytesWritten).toBeGreaterThan(0);
+    expect(once.bytesWritten).toBeLessThan(0.5 * all.bytesWritten);
+    // text is not read again where its tokens are
+    const tokens = await kept({ tokens: true }, 2);
+    const both = await kept({ tokens: true, ranges: true }, 2);
+    expect(tokens.bytesWritten).toBeLessThan(both.bytesWritten - 0.5 * all.bytesWritten);
   });
 
   it('asks for each byte of tars without an index once, writes it once, and for nothing in a second start; a pass fills a cache once', async () => {

@@ -61,6 +61,9 @@ def _loader(request: dict[str, Any]) -> headrace.DataLoader:
     source, rest = _of_scenario(bucket, request)
     if "index" in request:
         source["index"] = request["index"]
+    cache = {"dir": os.path.join(request["dir"], "cache"), "tokens": request["epochs"] > 1}
+    if request.get("keepsRanges"):  # for another run; by itself it keeps what this one reads again
+        cache["ranges"] = True
     config = {
         "seed": SEED,
         "sources": {"data": source},
@@ -68,7 +71,7 @@ def _loader(request: dict[str, Any]) -> headrace.DataLoader:
         "epochs": request["epochs"],
         "last": "pad",
         "storage": {"s3": {"endpoint": request["endpoint"], "forcePathStyle": True}},
-        "cache": {"dir": os.path.join(request["dir"], "cache"), "tokens": request["epochs"] > 1},
+        "cache": cache,
     }
     if request.get("sidecarWorkers"):
         config["limits"] = {"workers": request["sidecarWorkers"]}
